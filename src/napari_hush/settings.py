@@ -1,0 +1,61 @@
+"""How to run a model, declared once: the form in napari, the command line and the saved record derive from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Literal, get_args
+
+from napari_hush.errors import InputError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+EngineName = Literal["auto", "torch", "openvino"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoiseSettings:
+    """How a model is run; what it computes does not depend on these, but for the precision.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to compute; ``auto`` takes the fastest.
+    tile : int, False or None
+        Side of the kept part of a tile, px; None chooses by memory, False forces one pass per plane.
+    batch_size : int or None
+        Tiles that are computed at once; None chooses by memory.
+    engine : {"auto", "torch", "openvino"}
+        What runs the network; ``auto`` takes OpenVINO on a CPU where it is installed.
+    precision : {"auto", "float32", "bfloat16"}
+        Arithmetic; ``auto`` takes bfloat16 with OpenVINO on processors that have it natively, float32 elsewhere.
+    guard : {"auto", False}
+        Reserved for the guard that keeps dents and voids; this version has none, and ``True`` is refused.
+    rescale : {"auto", False}
+        Reserved for the scale normalisation; this version has none, and ``True`` is refused.
+    """
+
+    device: Device = "auto"
+    tile: int | Literal[False] | None = None
+    batch_size: int | None = None
+    engine: EngineName = "auto"
+    precision: Precision = "auto"
+    guard: Literal["auto"] | bool = "auto"
+    rescale: Literal["auto"] | bool = "auto"
+
+    def __post_init__(self) -> None:
+        for name, choices in (("device", Device), ("engine", EngineName), ("precision", Precision)):
+            if getattr(self, name) not in get_args(choices):
+                raise InputError(f"{name} must be one of {', '.join(get_args(choices))}, got {getattr(self, name)!r}")
+        for name in ("tile", "batch_size"):
+            value = getattr(self, name)
+            if value is None or (name == "tile" and value is False):
+                continue
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+                raise InputError(f"{name} must be a positive whole number or None, got {value!r}")
+        for name in ("guard", "rescale"):
+            value = getattr(self, name)
+            if value is True:
+                raise InputError(f"{name}=True is not available in this version; use {name}='auto' or False")
+            if value is not False and value != "auto":
+                raise InputError(f"{name} must be 'auto', True or False, got {value!r}")

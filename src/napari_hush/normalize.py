@@ -1,0 +1,215 @@
+"""Bring an image's values to a network's range and back, by one invertible linear map per image.
+
+The map is found on the whole image, never on a tile: a normalisation that differs from tile to tile shows as
+seams. An image larger than memory is streamed at most twice.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeVar, get_args
+
+import numpy as np
+
+from napari_hush.errors import InputError
+
+Method = Literal["percentile", "match", "identity"]
+Blocks = Callable[[], Iterable[np.ndarray]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """The linear map ``(image - offset) / scale``.
+
+    Parameters
+    ----------
+    offset, scale : float
+        In the image's own intensity units; ``scale`` is positive.
+    fill : float
+        The image's median: what a network sees where the image is NaN or infinite and has no finite neighbour.
+    """
+
+    offset: float
+    scale: float
+    fill: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.offset) and math.isfinite(self.scale) and self.scale > 0):
+            raise ValueError(f"a normalisation needs a finite offset and a positive scale, got {self}")
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """Image units to network units, float32."""
+        # float64 inside: a small signal on a high pedestal would lose its digits in float32
+        return ((image.astype(np.float64) - self.offset) / self.scale).astype(np.float32)
+
+    def invert(self, image: np.ndarray) -> np.ndarray:
+        """Network units to image units, float32."""
+        return (image.astype(np.float64) * self.scale + self.offset).astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalizationRule:
+    """How a model wants its input normalised; the rule is the model's, the `Normalization` the image's.
+
+    Parameters
+    ----------
+    method : {"percentile", "match", "identity"}
+        ``percentile`` maps the two percentiles of the image to the two ends of ``target``, without clipping.
+        ``identity`` hands the values on as they are. ``match`` is ``identity`` for an image whose values already
+        lie in ``target`` and fill at least a tenth of it, and ``percentile`` (with a warning) for any other: for
+        published models that expect a fixed range, such as 0-255.
+    low, high : float
+        Percentiles, 0 to 100.
+    target : tuple of float
+        The value range that the network was trained on.
+    """
+
+    method: Method = "percentile"
+    low: float = 1.0
+    high: float = 99.0
+    target: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            raise ValueError(f"method must be one of {', '.join(get_args(Method))}, got {self.method!r}")
+        if not 0 <= self.low < self.high <= 100:
+            raise ValueError(f"percentiles must satisfy 0 <= low < high <= 100, got {self.low} and {self.high}")
+        if not (all(map(math.isfinite, self.target)) and self.target[0] < self.target[1]):
+            raise ValueError(f"target must be a finite, increasing pair, got {self.target}")
+
+    def fit(self, blocks: Blocks) -> Normalization:
+        """Find the map for one image, see `fit_steps`."""
+        return _drain(self.fit_steps(blocks))
+
+    def fit_steps(self, blocks: Blocks) -> Generator[None, None, Normalization]:
+        """Find the map for one image; yields after each block read, so that a long job can be left.
+
+        Parameters
+        ----------
+        blocks : callable
+            Each call gives a fresh iterator over blocks that cover the image once; called at most twice.
+
+        Raises
+        ------
+        InputError
+            If the image has no finite value, or more than one pixel and all of them equal.
+
+        Warns
+        -----
+        UserWarning
+            If the values do not suit a model of fixed range: they are mapped (``match``), or handed on as they
+            are (``identity``).
+        """
+        wanted = (0.0, self.low, 50.0, self.high, 100.0)
+        minimum, low, median, high, maximum = yield from _order_statistics_steps(blocks, wanted)
+        if minimum == maximum:
+            if sum(block.size for block in blocks()) > 1:
+                raise InputError(
+                    f"the image is constant (every finite pixel is {minimum:g}): there is nothing to denoise; "
+                    "check that the right layer, channel or dataset was chosen"
+                )
+            return Normalization(minimum, abs(minimum) or 1.0, median)
+        lowest, highest = self.target
+        width = highest - lowest
+        if self.method != "percentile":
+            inside = minimum >= lowest - 0.02 * width and maximum <= highest + 0.02 * width
+            suits = inside and maximum - minimum >= 0.1 * width
+            if suits or self.method == "identity":
+                if not suits:
+                    warnings.warn(
+                        f"this model was trained on values from {lowest:g} to {highest:g}, but the image's run from "
+                        f"{minimum:g} to {maximum:g}: expect a wrong result, or let the values be mapped "
+                        '(normalization="match")',
+                        UserWarning,
+                        stacklevel=2,
+                    )
+                return Normalization(0.0, 1.0, median)
+            warnings.warn(
+                f"this model was trained on values from {lowest:g} to {highest:g}, but the image's run from "
+                f"{minimum:g} to {maximum:g}: its {self.low:g} and {self.high:g} percentiles ({low:g} and {high:g}) "
+                "are mapped to that range, and the result back to the image's units",
+                UserWarning,
+                stacklevel=2,
+            )
+        if low == high:  # a sparse image: almost every pixel has the same value
+            low, high = minimum, maximum
+        scale = (high - low) / width
+        return Normalization(low - lowest * scale, scale, median)
+
+
+def order_statistics(blocks: Blocks, percentiles: Iterable[float]) -> list[float]:
+    """Exact percentiles of an image of any size, in at most two passes and 1 MB.
+
+    Radix selection on the bits of float32: the first pass counts the upper 16 bits of every finite value, the
+    second the lower 16 bits inside the bins that hold a wanted rank. Unlike a histogram between the extremes, one
+    hot pixel costs no resolution. The percentile is the nearest rank from below: always a value of the image.
+
+    Parameters
+    ----------
+    blocks : callable
+        Each call gives a fresh iterator over blocks that cover the image once.
+    percentiles : iterable of float
+        From 0 to 100.
+
+    Returns
+    -------
+    list of float
+        In the order asked for.
+
+    Raises
+    ------
+    InputError
+        If no value is finite.
+    """
+    return _drain(_order_statistics_steps(blocks, percentiles))
+
+
+def _order_statistics_steps(blocks: Blocks, percentiles: Iterable[float]) -> Generator[None, None, list[float]]:
+    upper = np.zeros(1 << 16, dtype=np.int64)
+    for block in blocks():
+        upper += np.bincount(_ordered_keys(block) >> 16, minlength=1 << 16)
+        yield
+    count = int(upper.sum())
+    if count == 0:
+        raise InputError("the image has no finite value (all NaN or infinite): there is nothing to denoise")
+    ranks = [int(p / 100 * (count - 1)) for p in percentiles]
+    below = np.concatenate([[0], np.cumsum(upper)])
+    bins = [int(np.searchsorted(below, rank, side="right")) - 1 for rank in ranks]
+    lower = {b: np.zeros(1 << 16, dtype=np.int64) for b in bins}
+    for block in blocks():
+        keys = _ordered_keys(block)
+        top = keys >> 16
+        for b, counts in lower.items():
+            counts += np.bincount(keys[top == b] & 0xFFFF, minlength=1 << 16)
+        yield
+    values = []
+    for rank, b in zip(ranks, bins, strict=True):
+        low_bits = int(np.searchsorted(np.cumsum(lower[b]), rank - below[b], side="right"))
+        values.append(_value_of_key((b << 16) | low_bits))
+    return values
+
+
+def _drain(steps: Generator[None, None, T]) -> T:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+
+
+def _ordered_keys(block: np.ndarray) -> np.ndarray:
+    """The finite values as uint32 keys that sort like the float32 values themselves."""
+    with np.errstate(over="ignore"):
+        values = np.asarray(block).astype(np.float32).ravel()
+    values = values[np.isfinite(values)] + np.float32(0)  # -0 becomes +0
+    bits = values.view(np.uint32)
+    return np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+
+
+def _value_of_key(key: int) -> float:
+    bits = key & 0x7FFFFFFF if key >> 31 else ~key & 0xFFFFFFFF
+    return float(np.uint32(bits).view(np.float32))

@@ -1,0 +1,146 @@
+"""One view of every kind of input: an array of any library as a set of (Y, X) planes, read window by window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_hush.errors import InputError
+from napari_hush.io import convert_dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BLOCK_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Planes:
+    """An image as planes.
+
+    Parameters
+    ----------
+    image : array_like
+        Anything with shape, dtype and slicing: numpy, memmap, zarr, dask, h5py.
+    channel_axis : int or None
+        The axis of colours or dyes; the last two of the others are Y and X, whatever is left counts planes.
+
+    Raises
+    ------
+    InputError
+        If this is no image: wrong type, fewer than two dimensions, empty, complex, or five dimensions and more
+        without a ``channel_axis``.
+    """
+
+    image: Any
+    channel_axis: int | None = None
+
+    def __post_init__(self) -> None:
+        image = self.image
+        if isinstance(image, (list, tuple)):
+            image = _from_sequence(image)
+            object.__setattr__(self, "image", image)
+        shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
+        if shape is None or dtype is None or not hasattr(image, "__getitem__"):
+            raise InputError(f"expected an image array of shape (..., Y, X), got {type(image).__name__}")
+        try:
+            kind = np.dtype(dtype).kind
+        except TypeError:
+            kind = ""
+        if kind == "c":
+            raise InputError(f"the image is complex ({dtype}); denoise its modulus or real part: numpy.abs(image)")
+        if kind not in "biuf" or not kind:
+            raise InputError(
+                f"the image's dtype is {dtype}; expected numbers (integers or floats) in a numpy-like array"
+            )
+        if len(shape) < 2:
+            raise InputError(f"expected an image of shape (..., Y, X), got shape {tuple(shape)}")
+        if 0 in shape:
+            raise InputError(f"the image is empty: its shape is {tuple(shape)}")
+        axis = self.channel_axis
+        if axis is None:
+            if len(shape) > 4:
+                raise InputError(
+                    f"the image has {len(shape)} dimensions, shape {tuple(shape)}: name its channels with channel_axis, "
+                    "or denoise one (T, Z, Y, X) part at a time"
+                )
+            return
+        if not -len(shape) <= axis < len(shape):
+            raise InputError(f"channel_axis={axis} does not exist in an image of shape {tuple(shape)}")
+        if len(shape) < 3:
+            raise InputError(f"channel_axis={axis} needs at least (Y, X) beside it, got shape {tuple(shape)}")
+        object.__setattr__(self, "channel_axis", axis % len(shape))
+
+    @property
+    def axes(self) -> list[int]:
+        """The image's axes without the channels: leading ones, then Y and X."""
+        return [axis for axis in range(len(self.image.shape)) if axis != self.channel_axis]
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels; 1 without a channel axis."""
+        return 1 if self.channel_axis is None else int(self.image.shape[self.channel_axis])
+
+    @property
+    def lead_shape(self) -> tuple[int, ...]:
+        """Lengths of the leading axes, such as (T, Z)."""
+        return tuple(int(self.image.shape[axis]) for axis in self.axes[:-2])
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """(Y, X)."""
+        y, x = self.axes[-2:]
+        return int(self.image.shape[y]), int(self.image.shape[x])
+
+    @property
+    def chunk_shape(self) -> tuple[int, int]:
+        """(Y, X) of a chunk of a chunked array; (1, 1) for others."""
+        chunks = getattr(self.image, "chunks", None)
+        if chunks is None or len(chunks) != len(self.image.shape):
+            return 1, 1
+        y, x = (chunks[axis] for axis in self.axes[-2:])
+        # dask gives the size of every chunk
+        return int(y[0] if isinstance(y, tuple) else y), int(x[0] if isinstance(x, tuple) else x)
+
+    def indices(self) -> Iterator[tuple[int, ...]]:
+        """The index of every plane, in order."""
+        return product(*(range(n) for n in self.lead_shape))
+
+    def key(self, index: tuple[int, ...], channel: int, y: slice, x: slice) -> tuple[int | slice, ...]:
+        """The full index of a part of one plane; the axes that it keeps are (Y, X)."""
+        parts: dict[int, int | slice] = dict(zip(self.axes, (*index, y, x), strict=True))
+        if self.channel_axis is not None:
+            parts[self.channel_axis] = channel
+        return tuple(parts[axis] for axis in range(len(parts)))
+
+    def read(self, index: tuple[int, ...], channels: list[int], y: slice, x: slice) -> np.ndarray:
+        """One part of one plane, shape (C, Y, X)."""
+        return np.stack([np.asarray(self.image[self.key(index, channel, y, x)]) for channel in channels])
+
+    def write(self, index: tuple[int, ...], channels: list[int], y: slice, x: slice, values: np.ndarray) -> None:
+        """Store one part of one plane, shape (C, Y, X), in the array's own dtype: integers clipped and rounded."""
+        dtype = np.dtype(self.image.dtype)
+        values = values if dtype.kind == "f" else convert_dtype(values, dtype)
+        for channel, value in zip(channels, values, strict=True):
+            self.image[self.key(index, channel, y, x)] = value
+
+    def blocks(self, channel: int) -> Iterator[np.ndarray]:
+        """Every value of one channel once, in bands of whole chunk rows of about 16 MB."""
+        height, width = self.plane_shape
+        chunk = self.chunk_shape[0]
+        rows = max(BLOCK_BYTES // (width * 4) // chunk, 1) * chunk
+        for index in self.indices():
+            for y in range(0, height, rows):
+                yield self.read(index, [channel], slice(y, min(y + rows, height)), slice(0, width))
+
+
+def _from_sequence(image: list[Any] | tuple[Any, ...]) -> np.ndarray:
+    try:
+        return np.asarray(image)
+    except ValueError as error:
+        raise InputError(
+            f"expected an image array, got a ragged {type(image).__name__}: rows differ in length"
+        ) from error

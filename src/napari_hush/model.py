@@ -1,0 +1,254 @@
+"""A model: a network with its normalisation and its card; one safetensors file that cannot run code.
+
+The file's header holds the metadata as JSON (checked with pydantic) and one SHA-256 per tensor: a flipped bit loads
+silently in plain safetensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import nn
+
+from napari_hush.errors import InputError, ModelFileError
+from napari_hush.files import atomic_write, explain_wrong_file
+from napari_hush.networks import NETWORKS
+from napari_hush.normalize import NormalizationRule
+
+FORMAT_VERSION = 1
+HEADER_KEY = "napari_hush"
+ZOO = Path(__file__).parent / "zoo"
+
+
+class ModelCard(BaseModel):
+    """What a person should know before trusting a model.
+
+    Parameters
+    ----------
+    name : str
+        Short name; the one that ``load_model`` takes for a bundled model.
+    description : str
+        What it is for, one or two sentences.
+    source : str
+        Where the weights come from: a training script, a paper with DOI, an imported file.
+    licence : str
+        SPDX identifier of the weights' licence, or ``"unknown"``.
+    training : dict
+        Data, recipe, steps, duration, hardware.
+    metrics : dict
+        Measured figures, with the command that made them.
+    limits : list of str
+        What it was not trained for.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=200)
+    description: str = ""
+    source: str = ""
+    licence: str = "unknown"
+    training: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    limits: list[str] = Field(default_factory=list)
+
+
+class _Header(BaseModel):
+    """The JSON in the file's header."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["napari-hush model"] = "napari-hush model"
+    version: int = FORMAT_VERSION
+    architecture: str
+    hyperparameters: dict[str, Any]
+    normalization: dict[str, Any]
+    card: ModelCard
+    sha256: dict[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network ready to denoise.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        (B, C, Y, X) -> (B, C, Y, X), in normalised units; put into eval mode.
+    architecture : str
+        Its name in ``NETWORKS``.
+    hyperparameters : dict
+        The arguments that build it, JSON-able.
+    normalization : NormalizationRule
+        How its input is normalised.
+    card : ModelCard
+        What a person should know of it.
+    """
+
+    network: nn.Module
+    architecture: str
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    normalization: NormalizationRule = field(default_factory=NormalizationRule)
+    card: ModelCard = field(default_factory=lambda: ModelCard(name="unnamed"))
+
+    def __post_init__(self) -> None:
+        if self.architecture not in NETWORKS:
+            raise InputError(f"unknown architecture {self.architecture!r}: expected one of {', '.join(NETWORKS)}")
+        self.network.eval().requires_grad_(False)
+
+    def __repr__(self) -> str:
+        return f"Model({self.card.name!r}, {self.architecture}, {self.n_parameters:,} parameters)"
+
+    @classmethod
+    def create(cls, architecture: str, hyperparameters: dict[str, Any] | None = None, **metadata: Any) -> Model:
+        """A model with freshly initialised weights."""
+        hyperparameters = dict(hyperparameters or {})
+        return cls(_build(architecture, hyperparameters), architecture, hyperparameters, **metadata)
+
+    @property
+    def in_channels(self) -> int:
+        """Channels that the network takes."""
+        return cast("int", self.network.in_channels)
+
+    @property
+    def out_channels(self) -> int:
+        """Channels that the network gives."""
+        return cast("int", self.network.out_channels)
+
+    @property
+    def stride(self) -> int:
+        """Sizes and tile origins must be multiples of this, px."""
+        return cast("int", self.network.stride)
+
+    @property
+    def halo(self) -> int:
+        """Context that a tile needs on each side to equal the whole-image pass, px."""
+        return cast("int", self.network.halo)
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of trained numbers."""
+        return sum(p.numel() for p in self.network.parameters())
+
+    def save(self, path: str | Path) -> None:
+        """Write one ``.safetensors`` file, atomically: a failure leaves an older file as it was.
+
+        Raises
+        ------
+        InputError
+            If the folder is missing, or the name does not end in ``.safetensors``.
+        OSError
+            If the disk is full or the folder not writable.
+        """
+        path = Path(path)
+        if path.suffix != ".safetensors":
+            raise InputError(f"a model file ends in .safetensors, got {path.name!r}")
+        state = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
+        header = _Header(
+            architecture=self.architecture,
+            hyperparameters=self.hyperparameters,
+            normalization=asdict(self.normalization),
+            card=self.card,
+            sha256={k: _sha256(v) for k, v in state.items()},
+        )
+        atomic_write(path, to_safetensors(state, metadata={HEADER_KEY: header.model_dump_json()}))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Model:
+        """Read a file written by `save`.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is missing, truncated, of another project, tampered with, or of a newer version.
+        """
+        path = Path(path)
+        header, state = _read(path)
+        try:
+            with torch.device("meta"):  # sizes are compared before any memory is claimed
+                network = _build(header.architecture, header.hyperparameters)
+            rule = TypeAdapter(NormalizationRule).validate_python(header.normalization)
+        except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+            raise ModelFileError(f"{path}: damaged model file: {_first_line(error)}; get the file again") from error
+        expected = {k: tuple(v.shape) for k, v in network.state_dict().items()}
+        found = {k: tuple(v.shape) for k, v in state.items()}
+        if expected != found:
+            wrong = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
+            raise ModelFileError(
+                f"{path}: the tensors do not fit the network {header.architecture!r} (first: {wrong[0]}, expected "
+                f"{expected.get(wrong[0])}, got {found.get(wrong[0])}); get the file again"
+            )
+        network.load_state_dict({k: v.float() for k, v in state.items()}, assign=True)
+        return cls(network, header.architecture, header.hyperparameters, rule, header.card)
+
+
+def list_models() -> list[ModelCard]:
+    """The cards of the bundled models, sorted by name."""
+    return [_read_header(path)[0].card for path in sorted(ZOO.glob("*.safetensors"))]
+
+
+def _build(architecture: str, hyperparameters: dict[str, Any]) -> nn.Module:
+    if architecture not in NETWORKS:
+        raise InputError(
+            f"unknown architecture {architecture!r}: this version knows {', '.join(NETWORKS)}; a newer napari-hush may "
+            "know it"
+        )
+    return NETWORKS[architecture](**hyperparameters)
+
+
+def _read_header(path: Path) -> tuple[_Header, list[str]]:
+    """The checked header and the tensors' names."""
+    explain_wrong_file(path, ModelFileError, "a napari-hush model (.safetensors)")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(HEADER_KEY)
+            names = list(file.keys())
+    except SafetensorError as error:
+        raise ModelFileError(f"{path}: truncated or damaged model file ({error}); get the file again") from error
+    if text is None:
+        raise ModelFileError(
+            f"{path}: a safetensors file of another project (no {HEADER_KEY!r} in its header); expected a model saved "
+            "by napari-hush"
+        )
+    try:
+        raw = json.loads(text)
+        version = raw.get("version") if isinstance(raw, dict) else None
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise ModelFileError(
+                f"{path}: model file version {version}, this napari-hush reads up to {FORMAT_VERSION}: upgrade with "
+                "'pip install -U napari-hush'"
+            )
+        return _Header.model_validate(raw), names
+    except (ValidationError, json.JSONDecodeError, RecursionError) as error:
+        raise ModelFileError(f"{path}: damaged model header ({_first_line(error)}); get the file again") from error
+
+
+def _read(path: Path) -> tuple[_Header, dict[str, torch.Tensor]]:
+    header, names = _read_header(path)
+    if set(names) != set(header.sha256):
+        raise ModelFileError(f"{path}: tampered with: the tensors are not those that the header lists; get it again")
+    with safe_open(path, framework="pt") as file:
+        state = {name: file.get_tensor(name) for name in names}
+    for name, tensor in state.items():
+        if _sha256(tensor) != header.sha256[name]:
+            raise ModelFileError(f"{path}: tensor {name!r} does not match its checksum: damaged or tampered with")
+        if not (tensor.is_floating_point() and bool(torch.isfinite(tensor).all())):
+            raise ModelFileError(f"{path}: tensor {name!r} is not made of finite floats; train or export it again")
+    return header, state
+
+
+def _sha256(tensor: torch.Tensor) -> str:
+    # name-independent, but shape and dtype count: the same bytes in another shape are another tensor
+    head = f"{tensor.dtype} {tuple(tensor.shape)}".encode()
+    return hashlib.sha256(head + tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,64 @@
+"""Denoise scientific images with generative adversarial networks, and prove that nothing real was lost or invented.
+
+The public names are loaded when they are first used: importing this package imports neither torch nor Qt.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_hush.errors import FileFormatError, InputError, ModelFileError
+    from napari_hush.importers import load_model
+    from napari_hush.inference import denoise
+    from napari_hush.model import Model, ModelCard, list_models
+    from napari_hush.progress import Progress
+    from napari_hush.samples import Sample, sample
+    from napari_hush.settings import DenoiseSettings
+
+__all__ = [
+    "DenoiseSettings",
+    "FileFormatError",
+    "InputError",
+    "Model",
+    "ModelCard",
+    "ModelFileError",
+    "Progress",
+    "Sample",
+    "denoise",
+    "list_models",
+    "load_model",
+    "sample",
+]
+
+_HOMES = {
+    "DenoiseSettings": "settings",
+    "FileFormatError": "errors",
+    "InputError": "errors",
+    "Model": "model",
+    "ModelCard": "model",
+    "ModelFileError": "errors",
+    "Progress": "progress",
+    "Sample": "samples",
+    "denoise": "inference",
+    "list_models": "model",
+    "load_model": "importers",
+    "sample": "samples",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("napari-hush")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

@@ -1,0 +1,256 @@
+"""What runs a network on a batch of tiles: torch, the reference everywhere, or OpenVINO, faster on CPUs."""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import importlib
+import importlib.util
+import platform
+import sys
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import psutil
+import torch
+from torch import nn
+
+from napari_hush.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_hush.settings import Device, EngineName, Precision
+
+
+class Engine(Protocol):
+    """Runs a network on batches of tiles.
+
+    Attributes
+    ----------
+    name, device, precision : str
+        For a person: what runs, where, and with which numbers.
+    """
+
+    name: str
+    device: str
+    precision: str
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        """Map float32 (B, C, Y, X) to float32 (B, C, Y, X).
+
+        Raises
+        ------
+        MemoryError
+            If the batch does not fit into memory; a smaller one may.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give its memory back."""
+        ...
+
+
+class TorchEngine:
+    """The network itself, in eager torch."""
+
+    name = "torch"
+
+    def __init__(self, network: nn.Module, device: str = "cpu", precision: str = "float32") -> None:
+        self.device, self.precision = device, precision
+        # a copy: the caller's network stays where it is, whatever else runs with it meanwhile
+        self._network = copy.deepcopy(network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        """Map float32 (B, C, Y, X) to float32 (B, C, Y, X)."""
+        dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+        try:
+            with torch.inference_mode(), torch.autocast(self.device, dtype, enabled=dtype != torch.float32):
+                x = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device, memory_format=torch.channels_last)
+                out: np.ndarray = self._network(x).float().cpu().numpy()
+                return out
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            _raise_if_out_of_memory(error)
+            raise
+
+    def close(self) -> None:
+        """Drop the copy and empty the GPU's cache."""
+        del self._network
+        if self.device == "cuda":
+            torch.cuda.empty_cache()
+        elif self.device == "mps":
+            torch.mps.empty_cache()
+
+
+class OpenVINOEngine:
+    """OpenVINO on the CPU; the graph comes straight from torch, one for each tile size."""
+
+    name = "openvino"
+    device = "cpu"
+
+    def __init__(self, network: nn.Module, device: str = "cpu", precision: str = "float32") -> None:
+        self.precision = precision
+        self._network = network
+        self._graphs: dict[tuple[int, ...], Any] = {}
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        """Map float32 (B, C, Y, X) to float32 (B, C, Y, X)."""
+        try:
+            if batch.shape not in self._graphs:
+                self._graphs.clear()  # each graph keeps its own working memory
+                self._graphs[batch.shape] = self._compile(batch.shape)
+            return np.array(self._graphs[batch.shape](np.ascontiguousarray(batch))[0], dtype=np.float32)
+        except RuntimeError as error:
+            _raise_if_out_of_memory(error)
+            raise
+
+    def close(self) -> None:
+        """Drop the compiled graphs."""
+        self._graphs.clear()
+
+    def _compile(self, shape: tuple[int, ...]) -> Any:
+        openvino = _openvino()
+        with torch.inference_mode():
+            graph = openvino.convert_model(self._network, example_input=torch.zeros(1, shape[1], 64, 64))
+        graph.reshape(list(shape))
+        hint = {"float32": "f32", "bfloat16": "bf16"}[self.precision]
+        options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        return _openvino_core().compile_model(graph, "CPU", options)
+
+
+ENGINES: dict[str, type[TorchEngine] | type[OpenVINOEngine]] = {
+    "torch": TorchEngine,
+    "openvino": OpenVINOEngine,
+}
+
+
+def choose_engine(
+    network: nn.Module, *, device: Device = "auto", engine: EngineName = "auto", precision: Precision = "auto"
+) -> Engine:
+    """The fastest engine for a network on this machine.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        In eval mode.
+    device : {"auto", "cpu", "cuda", "mps"}
+        ``auto`` takes CUDA, then Apple's MPS, then the CPU.
+    engine : {"auto", "torch", "openvino"}
+        ``auto`` takes OpenVINO on a CPU where it is installed, torch elsewhere.
+    precision : {"auto", "float32", "bfloat16"}
+        ``auto`` takes bfloat16 with OpenVINO on processors that compute it natively, float32 elsewhere.
+
+    Raises
+    ------
+    InputError
+        If what was asked for is not on this machine.
+    """
+    here = available_devices()
+    if device == "auto":
+        device = here[0]
+    elif device not in here:
+        raise InputError(f"device {device!r} is not available: this machine and this torch offer {', '.join(here)}")
+    if engine == "auto":
+        engine = "openvino" if device == "cpu" and has_openvino() else "torch"
+    elif engine not in ENGINES:
+        raise InputError(f"unknown engine {engine!r}: expected auto, {' or '.join(ENGINES)}")
+    elif engine == "openvino" and device != "cpu":
+        raise InputError(f"the openvino engine runs on the CPU, got device {device!r}: use engine='torch'")
+    elif engine == "openvino" and not has_openvino():
+        raise InputError("openvino is not installed: 'pip install napari-hush[fast]', or use engine='torch'")
+    if precision == "auto":
+        precision = "bfloat16" if engine == "openvino" and native_bfloat16() else "float32"
+    elif precision not in ("float32", "bfloat16"):
+        raise InputError(f"unknown precision {precision!r}: expected auto, float32 or bfloat16")
+    elif precision == "bfloat16" and engine == "openvino" and not native_bfloat16():
+        raise InputError("this processor does not compute bfloat16: use precision='float32' (or engine='torch', slow)")
+    return ENGINES[engine](network, device, precision)
+
+
+def available_devices() -> list[Literal["cuda", "mps", "cpu"]]:
+    """The devices of this machine, fastest first."""
+    devices: list[Literal["cuda", "mps", "cpu"]] = ["cpu"]
+    if torch.backends.mps.is_available():
+        devices.insert(0, "mps")
+    if torch.cuda.is_available():
+        devices.insert(0, "cuda")
+    return devices
+
+
+def free_memory(device: str) -> int:
+    """Bytes that a run may plan with on a device."""
+    if device == "cuda":
+        return int(torch.cuda.mem_get_info()[0])
+    free = int(psutil.virtual_memory().available)
+    try:  # a cluster's job may have less than the machine
+        with open("/sys/fs/cgroup/memory.max") as limit, open("/sys/fs/cgroup/memory.current") as used:
+            free = min(free, int(limit.read()) - int(used.read()))
+    except (OSError, ValueError):  # no cgroup, or no limit ("max")
+        return free
+    return max(free, 0)
+
+
+def has_openvino() -> bool:
+    """Whether the ``fast`` extra is installed."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+@cache
+def native_bfloat16() -> bool:
+    """Whether OpenVINO finds bfloat16 arithmetic in this processor."""
+    return has_openvino() and "BF16" in _openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@contextmanager
+def kept_arena() -> Iterator[None]:
+    """Let glibc keep large freed blocks during a run, instead of paying a page fault for each of them again.
+
+    Linux with glibc alone; elsewhere nothing happens. The thresholds go back to glibc's defaults at the end.
+    """
+    if not (sys.platform == "linux" and platform.libc_ver()[0] == "glibc"):
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    trim, mmap = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of <malloc.h>
+    libc.mallopt(mmap, 1 << 30)
+    libc.mallopt(trim, (1 << 31) - 1)
+    try:
+        yield
+    finally:
+        libc.mallopt(mmap, 128 << 10)
+        libc.mallopt(trim, 128 << 10)
+        libc.malloc_trim(0)
+
+
+@cache
+def _openvino() -> Any:
+    # openvino reports its import and each conversion over the network, unless its reporter is not installed
+    reporter = sys.modules.get("openvino_telemetry")
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module("openvino")
+    finally:
+        del sys.modules["openvino_telemetry"]
+        if reporter is not None:
+            sys.modules["openvino_telemetry"] = reporter
+
+
+@cache
+def _openvino_core() -> Any:
+    return _openvino().Core()
+
+
+def _raise_if_out_of_memory(error: Exception) -> None:
+    text = str(error).lower()
+    signs = (
+        "out of memory",
+        "can't allocate memory",
+        "not enough memory",
+        "bad_alloc",
+        "bad alloc",
+        "failed to allocate",
+    )
+    if isinstance(error, torch.OutOfMemoryError) or any(sign in text for sign in signs):
+        raise MemoryError(str(error).splitlines()[0]) from error

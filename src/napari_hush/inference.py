@@ -1,0 +1,332 @@
+"""Denoise an image of any size with a model: plane by plane, tile by tile, equal to one whole-image pass."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_hush.engines import Engine, choose_engine, free_memory, kept_arena
+from napari_hush.errors import InputError
+from napari_hush.importers import load_model
+from napari_hush.io import zarr_writer
+from napari_hush.passes import TileRunner
+from napari_hush.planes import Planes
+from napari_hush.progress import Progress
+from napari_hush.settings import DenoiseSettings, Device, EngineName, Precision
+from napari_hush.tiling import Tile, aligned, balanced_tile, plan_tiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from napari_hush.model import Model
+    from napari_hush.normalize import Normalization
+
+CPU_TILE_BYTES = 450 << 20  # larger tiles are no faster on a CPU, and the machine is its user's too
+GPU_TILE_BYTES = 4 << 30
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """What a run gives.
+
+    Parameters
+    ----------
+    image : array
+        float32, in the input's units; or the array given as ``out``.
+    provenance : dict
+        Model, engine, device, precision, tiles, normalisation, version, seconds: JSON-able.
+    """
+
+    image: Any
+    provenance: dict[str, Any]
+
+
+def denoise(
+    image: Any,
+    model: str | Path | Model = "stem",
+    *,
+    channel_axis: int | None = None,
+    tile: int | Literal[False] | None = None,
+    batch_size: int | None = None,
+    device: Device = "auto",
+    guard: Literal["auto"] | bool = "auto",
+    rescale: Literal["auto"] | bool = "auto",
+    out: Any = None,
+    progress: Callable[[Progress], object] | bool | None = None,
+    engine: EngineName = "auto",
+    precision: Precision = "auto",
+) -> Any:
+    """Denoise an image.
+
+    Parameters
+    ----------
+    image : array_like, shape (..., Y, X)
+        numpy, memmap, zarr, dask, h5py: anything with shape, dtype and slicing; any integer or float dtype. NaN and
+        infinite pixels are filled for the network and are there again in the result. Up to two leading axes count
+        planes (T, Z); all planes share one normalisation.
+    model : str, path or Model
+        A bundled name (see `list_models`), a file for `load_model`, or a loaded model.
+    channel_axis : int, optional
+        The axis of colours or dyes. A one-channel model takes each channel by itself.
+    tile, batch_size, device, engine, precision, guard, rescale
+        See `DenoiseSettings`.
+    out : zarr array, array or path, optional
+        Filled tile by tile instead of a new array, for images larger than memory. A path makes a ``.zarr`` there,
+        float32; an integer array gets clipped and rounded values. Where it fails, a path is removed again.
+    progress : callable or bool, optional
+        Called with each `Progress`; True shows a bar.
+
+    Returns
+    -------
+    ndarray, float32, shape of ``image``
+        In the input's own intensity units; or the array of ``out``.
+
+    Raises
+    ------
+    InputError
+        For what cannot be denoised: the message says what was expected, what came and what to do.
+    ModelFileError
+        If the model cannot be loaded.
+    MemoryError
+        If not even the smallest tile fits.
+
+    Examples
+    --------
+    >>> import napari_hush as hush
+    >>> noisy = hush.sample("dented-lattice").noisy
+    >>> hush.denoise(noisy, "stem").shape
+    (512, 512)
+    """
+    settings = DenoiseSettings(
+        device=device,
+        tile=tile,
+        batch_size=batch_size,
+        engine=engine,
+        precision=precision,
+        guard=guard,
+        rescale=rescale,
+    )
+    steps = denoise_steps(image, model, settings, channel_axis=channel_axis, out=out)
+    return run_steps(steps, progress).image
+
+
+def run_steps(
+    steps: Generator[Progress, None, Denoised],
+    progress: Callable[[Progress], object] | bool | None = None,
+    *,
+    label: str = "denoising",
+) -> Denoised:
+    """Drain the generator of a run, reporting each step; an exception in the report ends the run cleanly."""
+    with closing(steps), ExitStack() as stack:
+        report = progress
+        if progress is True:
+            from tqdm.auto import tqdm
+
+            bar = stack.enter_context(tqdm(desc=label, unit="tile", leave=False))
+
+            def report(event: Progress) -> None:
+                bar.total = event.total
+                bar.update(event.step - bar.n)
+
+        while True:
+            try:
+                event = next(steps)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            if callable(report):
+                report(event)
+
+
+def denoise_steps(
+    image: Any,
+    model: str | Path | Model = "stem",
+    settings: DenoiseSettings | None = None,
+    *,
+    channel_axis: int | None = None,
+    out: Any = None,
+    engine: Engine | None = None,
+    plane: tuple[int, ...] | None = None,
+    region: tuple[int, int, int, int] | None = None,
+) -> Generator[Progress, None, Denoised]:
+    """`denoise` step by step: yields a `Progress` per batch of tiles and returns a `Denoised`.
+
+    Leaving the loop (closing the generator) cancels; nothing half-written stays behind.
+
+    Parameters
+    ----------
+    image, model, channel_axis
+        As in `denoise`.
+    out : optional
+        As in `denoise`; or a callable that takes ``chunks=`` (one tile) and gives a context manager of the array.
+    settings : DenoiseSettings, optional
+        How to run.
+    engine : Engine, optional
+        One from `choose_engine` for this model's network, to be used for several images; it is not closed.
+    plane : tuple of int, optional
+        Only this plane of the leading axes, for a preview; the result loses those axes.
+    region : (int, int, int, int), optional
+        Only y0, y1, x0, x1, for a preview: the same pixels as in the full result.
+    """
+    settings = settings or DenoiseSettings()
+    source = Planes(image, channel_axis)
+    model = load_model(model)
+    groups = _channel_groups(source, model)
+    indices = _plane_indices(source, plane)
+    if out is not None and (plane is not None or region is not None):
+        raise InputError("out= takes whole images: leave plane= and region= out, or out=")
+    start = time.perf_counter()
+    with ExitStack() as stack:
+        stack.enter_context(kept_arena())
+        if engine is None:
+            engine = choose_engine(
+                model.network, device=settings.device, engine=settings.engine, precision=settings.precision
+            )
+            stack.callback(engine.close)
+        yield Progress(0, 1, "measuring the image")
+        norms: list[Normalization] = []
+        for group in groups:
+            norms.append((yield from _fit_steps(source, group, model)))
+        side = _tile_sides(source, model, settings, engine.device)
+        target = stack.enter_context(_open_target(source, out, side, model.stride, plane, region))
+        grid = target.chunk_shape if region is None else (1, 1)
+        tiles = plan_tiles(
+            source.plane_shape, tile=side, halo=model.halo, stride=model.stride, region=region, grid=grid
+        )
+        runner = TileRunner(engine, model, side, settings.batch_size or _batch_size(model, tiles[0], engine.device))
+        origin = (region[0], region[2]) if region else (0, 0)
+        done, total = 0, len(indices) * len(groups) * len(tiles)
+        for index in indices:
+            for group, norm in zip(groups, norms, strict=True):
+                read = partial(source.read, index, group)
+                for finished, left in runner.run(tiles, source.plane_shape, read, norm):
+                    for tile, values in finished:
+                        y, x = tile.core_slices(origin)
+                        target.write(index if plane is None else (0,) * len(index), group, y, x, values)
+                    done += len(finished)
+                    total = max(total, done + left)
+                    yield Progress(done, total, f"tile {done} of {total}")
+        result = target.image if plane is None else np.squeeze(target.image, axis=tuple(source.axes[:-2]))
+    provenance = {
+        "software": f"napari-hush {version('napari-hush')}",
+        "model": model.card.name,
+        "model_source": model.card.source,
+        "architecture": model.architecture,
+        "engine": engine.name,
+        "device": engine.device,
+        "precision": engine.precision,
+        "tile": list(runner.side) if runner.side else False,
+        "halo": model.halo,
+        "normalization": [{"offset": n.offset, "scale": n.scale} for n in norms],
+        "guard": False,
+        "rescale": False,
+        "seconds": round(time.perf_counter() - start, 3),
+    }
+    return Denoised(result, provenance)
+
+
+def _channel_groups(source: Planes, model: Model) -> list[list[int]]:
+    """Which channels go through the network together."""
+    channels = list(range(source.n_channels))
+    if model.in_channels == model.out_channels == 1:
+        return [[channel] for channel in channels]
+    if model.in_channels == model.out_channels == len(channels):
+        return [channels]
+    came = (
+        f"{len(channels)} in axis {source.channel_axis}" if source.channel_axis is not None else "1 (no channel_axis)"
+    )
+    raise InputError(
+        f"the model {model.card.name!r} takes {model.in_channels} channels and gives {model.out_channels}, the image "
+        f"has {came}: choose another model, or name the image's channels with channel_axis"
+    )
+
+
+def _plane_indices(source: Planes, plane: tuple[int, ...] | None) -> list[tuple[int, ...]]:
+    if plane is None:
+        return list(source.indices())
+    lead = source.lead_shape
+    if len(plane) != len(lead) or not all(0 <= i < n for i, n in zip(plane, lead, strict=True)):
+        raise InputError(f"plane {plane} does not exist: the leading axes have the shape {lead}")
+    return [plane]
+
+
+def _fit_steps(source: Planes, group: list[int], model: Model) -> Generator[Progress, None, Normalization]:
+    """The normalisation of one group of channels over all planes, reporting so that it can be left."""
+
+    def blocks() -> Iterator[np.ndarray]:
+        for channel in group:
+            yield from source.blocks(channel)
+
+    steps = model.normalization.fit_steps(blocks)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        yield Progress(0, 1, "measuring the image")
+
+
+def _tile_sides(source: Planes, model: Model, settings: DenoiseSettings, device: str) -> tuple[int, int] | None:
+    if settings.tile is False:
+        return None
+    if settings.tile is not None:
+        return int(settings.tile), int(settings.tile)
+    limit = GPU_TILE_BYTES if device == "cuda" else CPU_TILE_BYTES
+    area = min(free_memory(device) / 4, limit) / _bytes_per_pixel(model)
+    height, width = source.plane_shape
+    if aligned(height, model.stride) * aligned(width, model.stride) <= area:
+        return None
+    return balanced_tile((height, width), halo=model.halo, stride=model.stride, max_window_area=area)
+
+
+def _batch_size(model: Model, tile: Tile, device: str) -> int:
+    if device == "cpu":
+        return 1  # a tile of a useful size keeps all cores busy
+    area = (tile.window[1] - tile.window[0]) * (tile.window[3] - tile.window[2])
+    return int(np.clip(free_memory(device) / 2 / (area * _bytes_per_pixel(model)), 1, 16))
+
+
+def _bytes_per_pixel(model: Model) -> int:
+    return 4 * int(model.network.live_channels)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _open_target(
+    source: Planes,
+    out: Any,
+    side: tuple[int, int] | None,
+    stride: int,
+    plane: tuple[int, ...] | None,
+    region: tuple[int, int, int, int] | None,
+) -> Iterator[Planes]:
+    """Where the result goes, with the input's axes."""
+    shape = list(source.image.shape)
+    if isinstance(out, (str, Path)):
+        out = partial(zarr_writer, out, shape=tuple(shape), dtype="float32")
+    if callable(out):
+        chunks = [1] * len(shape)
+        for axis, size in zip(source.axes[-2:], side or source.plane_shape, strict=True):
+            chunks[axis] = min(aligned(size, stride), shape[axis])  # one tile writes one chunk
+        with out(chunks=tuple(chunks)) as array:
+            yield Planes(array, source.channel_axis)
+        return
+    if out is not None:
+        if not hasattr(out, "__setitem__") or tuple(getattr(out, "shape", ())) != tuple(shape):
+            raise InputError(
+                f"out must be a path or a writable array of the image's shape {tuple(shape)}, got "
+                f"{type(out).__name__} of shape {getattr(out, 'shape', None)}"
+            )
+        yield Planes(out, source.channel_axis)
+        return
+    for axis in source.axes[:-2] if plane is not None else []:
+        shape[axis] = 1
+    if region is not None:
+        for axis, size in zip(source.axes[-2:], (region[1] - region[0], region[3] - region[2]), strict=True):
+            shape[axis] = size
+    yield Planes(np.empty(shape, np.float32), source.channel_axis)

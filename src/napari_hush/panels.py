@@ -1,0 +1,85 @@
+"""Pictures side by side at one contrast, with their value ranges in words, so that no autoscaling hides anything."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from napari_hush.files import atomic_write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+GAP = 8
+CAPTION = 44
+FONT_SIZE = 15
+
+
+def write_panel(
+    path: str | Path, images: Mapping[str, np.ndarray], *, residual: np.ndarray | None = None, title: str = ""
+) -> None:
+    """Write a PNG with images side by side.
+
+    Parameters
+    ----------
+    path : path
+        Where to write.
+    images : mapping of caption to ndarray, shape (Y, X) or (Y, X, 3)
+        Drawn at one pixel per pixel and with the grey scale of the last one (the 0.5 and 99.5 percentiles).
+    residual : ndarray, shape (Y, X) or (Y, X, 3), optional
+        Drawn around mid-grey, with its own, stated scale: what the denoiser took away.
+    title : str
+        A line above.
+    """
+    reference = np.asarray(list(images.values())[-1], np.float64)
+    low, high = _limits(reference)
+    pictures = [(_grey(image, low, high), f"{name}\n{_range_text(image)}") for name, image in images.items()]
+    if residual is not None:
+        width = float(np.nanpercentile(np.abs(_finite(residual)), 99.5)) or 1.0
+        pictures.append((_grey(residual, -width, width), f"noisy - denoised\nblack -{width:.4g}, white +{width:.4g}"))
+    height = max(picture.shape[0] for picture, _ in pictures)
+    width_px = sum(max(picture.shape[1], 180) + GAP for picture, _ in pictures) + GAP
+    head = CAPTION + (FONT_SIZE + GAP if title else 0)
+    canvas = Image.new("RGB", (width_px, height + head + GAP), (24, 26, 30))
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(FONT_SIZE)
+    if title:
+        draw.text((GAP, GAP // 2), title, fill="white", font=font)
+    x = GAP
+    for picture, caption in pictures:
+        draw.multiline_text((x, head - CAPTION + 2), caption, fill=(220, 220, 220), font=font, spacing=3)
+        canvas.paste(Image.fromarray(picture), (x, head))
+        x += max(picture.shape[1], 180) + GAP
+    buffer = io.BytesIO()
+    canvas.save(buffer, format="PNG")
+    atomic_write(path, buffer.getvalue())
+
+
+def _finite(image: np.ndarray) -> np.ndarray:
+    values = np.asarray(image, np.float64)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _limits(image: np.ndarray) -> tuple[float, float]:
+    values = _finite(image)
+    if np.isnan(values).all():
+        return 0.0, 1.0
+    low, high = (float(v) for v in np.nanpercentile(values, (0.5, 99.5)))
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def _range_text(image: np.ndarray) -> str:
+    values = _finite(image)
+    if np.isnan(values).all():
+        return "no finite value"
+    return f"{np.nanmin(values):.4g} to {np.nanmax(values):.4g}, mean {np.nanmean(values):.4g}"
+
+
+def _grey(image: np.ndarray, low: float, high: float) -> np.ndarray:
+    values = np.nan_to_num((_finite(image) - low) / (high - low), nan=0.0)
+    grey = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return grey if grey.ndim == 3 else np.repeat(grey[..., None], 3, axis=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -246,7 +247,7 @@ def _run_with_bar(steps: Any, label: str) -> Denoised:
 def _run_text(done: Denoised) -> str:
     p = done.provenance
     tile = f"tiles of {p['tile'][0]} x {p['tile'][1]} px" if p["tile"] else "one pass"
-    rate = done.image.size / 1e6 / max(p["seconds"], 1e-9)
+    rate = math.prod(p["shape"]) / 1e6 / max(p["seconds"], 1e-9)
     return (
         f"{p['model']} on {p['device']} with {p['engine']} in {p['precision']}, {tile}, {p['seconds']:.1f} s "
         f"({rate:.2f} megapixels/s)"

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import platform
 import sys
+import warnings
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -112,7 +113,8 @@ class OpenVINOEngine:
 
     def _compile(self, shape: tuple[int, ...]) -> Any:
         openvino = _openvino()
-        with torch.inference_mode():
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # openvino traces the network, which torch discourages
             graph = openvino.convert_model(self._network, example_input=torch.zeros(1, shape[1], 64, 64))
         graph.reshape(list(shape))
         hint = {"float32": "f32", "bfloat16": "bf16"}[self.precision]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import zarr
 
 from napari_hush.engines import Engine, choose_engine, free_memory, kept_arena
 from napari_hush.errors import InputError
@@ -39,7 +40,7 @@ class Denoised:
     Parameters
     ----------
     image : array
-        float32, in the input's units; or the array given as ``out``.
+        float32, in the input's units; or the array given as ``out``; None where ``out`` was a callable.
     provenance : dict
         Model, engine, device, precision, tiles, normalisation, version, seconds: JSON-able.
     """
@@ -213,6 +214,10 @@ def denoise_steps(
                     total = max(total, done + left)
                     yield Progress(done, total, f"tile {done} of {total}")
         result = target.image if plane is None else np.squeeze(target.image, axis=tuple(source.axes[:-2]))
+    if isinstance(out, (str, Path)):
+        result = zarr.open_array(out, mode="r+")  # the writer has moved it to its name
+    elif callable(out):
+        result = None
     provenance = {
         "software": f"napari-hush {version('napari-hush')}",
         "model": model.card.name,
@@ -226,6 +231,7 @@ def denoise_steps(
         "normalization": [{"offset": n.offset, "scale": n.scale} for n in norms],
         "guard": False,
         "rescale": False,
+        "shape": [int(n) for n in source.image.shape] if plane is None and region is None else list(result.shape),
         "seconds": round(time.perf_counter() - start, 3),
     }
     return Denoised(result, provenance)

@@ -20,6 +20,9 @@ Method = Literal["percentile", "match", "identity"]
 Blocks = Callable[[], Iterable[np.ndarray]]
 T = TypeVar("T")
 
+OUTLIER = 1e30  # in network units; beyond it a network's sums would overflow float32
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
 
 @dataclass(frozen=True)
 class Normalization:
@@ -44,11 +47,13 @@ class Normalization:
     def apply(self, image: np.ndarray) -> np.ndarray:
         """Image units to network units, float32."""
         # float64 inside: a small signal on a high pedestal would lose its digits in float32
-        return ((image.astype(np.float64) - self.offset) / self.scale).astype(np.float32)
+        values = (image.astype(np.float64) - self.offset) / self.scale
+        return np.clip(values, -OUTLIER, OUTLIER).astype(np.float32)
 
     def invert(self, image: np.ndarray) -> np.ndarray:
         """Network units to image units, float32."""
-        return (image.astype(np.float64) * self.scale + self.offset).astype(np.float32)
+        values = image.astype(np.float64) * self.scale + self.offset
+        return np.clip(values, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)

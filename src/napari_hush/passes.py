@@ -128,7 +128,10 @@ def _read_window(
     block = read(slice(top, min(bottom + FILL_RADIUS, shape[0])), slice(left, min(right + FILL_RADIUS, shape[1])))
     inner = (..., slice(y0 - top, bottom - top), slice(x0 - left, right - left))
     padding = [(0, 0), (0, y1 - bottom), (0, x1 - right)]
-    block = block.astype(np.float32) if block.dtype.kind == "f" and block.dtype.itemsize > 4 else block
+    if block.dtype.kind == "f" and block.dtype.itemsize > 4:
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite in the result, and so a hole
+            single = block.astype(np.float32)
+        block = np.where(np.isfinite(single), block, single)
     if block.dtype.kind != "f" or np.isfinite(block).all():
         return np.pad(norm.apply(block[inner]), padding, mode="reflect"), None
     filled = np.stack([_fill(channel, norm.fill) for channel in block])

@@ -1,0 +1,65 @@
+"""Speed of the whole job on this CPU, halo included, against the naive way, in one run on the same work.
+
+The naive way is the bare network: torch, float32, default memory format, one full pass. Everything else is
+`napari_hush.denoise_steps` from image to image: normalisation, tiles, stitching.
+
+    python benchmarks/speed.py [--size 2048] [--repeats 3] [--model tomogan|FILE|NAME]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from napari_hush.engines import choose_engine, has_openvino, native_bfloat16
+from napari_hush.importers import load_model
+from napari_hush.inference import denoise_steps, run_steps
+from napari_hush.model import Model
+from napari_hush.settings import DenoiseSettings
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=2048, help="side of the square image, px")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--model", default="stem")
+    args = parser.parse_args()
+    model = load_model(args.model)
+    image = np.random.default_rng(0).poisson(10, (args.size, args.size)).astype(np.float32)
+
+    def naive() -> None:
+        with torch.inference_mode():
+            model.network(torch.from_numpy(image)[None, None])
+
+    ways: dict[str, Callable[[], object]] = {"naive: torch float32, one pass": naive}
+    for engine in ["torch", *(["openvino"] if has_openvino() else [])]:
+        for precision in ["float32", *(["bfloat16"] if native_bfloat16() else [])]:
+            ways[f"{engine} {precision}, automatic tiles"] = whole_job(model, image, engine, precision)
+    times = {name: [] for name in ways}
+    for _ in range(args.repeats):  # interleaved, so that a busy moment hits all alike
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            times[name].append(time.perf_counter() - start)
+    base = statistics.median(times["naive: torch float32, one pass"])
+    print(f"{model.card.name} ({model.architecture}), {args.size} x {args.size} px, {torch.get_num_threads()} threads,")
+    print(f"torch {torch.__version__}, native bfloat16: {'yes' if native_bfloat16() else 'no'}, median of {args.repeats}\n")
+    print("| way | seconds | megapixels/s | times the naive way |\n|---|---|---|---|")
+    for name, seconds in times.items():
+        middle = statistics.median(seconds)
+        print(f"| {name} | {middle:.2f} | {image.size / 1e6 / middle:.2f} | {base / middle:.2f} |")
+
+
+def whole_job(model: Model, image: np.ndarray, engine: str, precision: str) -> Callable[[], object]:
+    settings = DenoiseSettings(device="cpu", engine=engine, precision=precision)
+    ready = choose_engine(model.network, device="cpu", engine=engine, precision=precision)
+    return lambda: run_steps(denoise_steps(image, model, settings, engine=ready))
+
+
+if __name__ == "__main__":
+    main()

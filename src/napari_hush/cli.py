@@ -54,7 +54,7 @@ class Demo:
         model = load_model(self.model)
         truth = sample(self.sample, self.seed)
         print(f"sample   {truth.name}: {truth.description} (simulated, seed {self.seed})")
-        print(f"model    {model.card.name}: {model.card.description}")
+        print(f"model    {model.card.name}: {model.card.description.partition('. ')[0].rstrip('.')}")
         done = _run_with_bar(denoise_steps(truth.noisy, model, self.settings), truth.name)
         print(f"run      {_run_text(done)}\n")
         print(f"{'against the truth':18}{'noisy':>12}{'denoised':>12}")

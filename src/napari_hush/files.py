@@ -44,6 +44,8 @@ def explain_wrong_file(path: Path, error: type[FileFormatError], expected: str) 
         raise error(f"{path}: is a folder, expected {expected}")
     if not path.exists():
         raise error(f"{path}: no such file, expected {expected}")
+    if not path.is_file():
+        raise error(f"{path}: is a device or a pipe, expected {expected}")
     with path.open("rb") as file:
         head = file.read(len(GIT_LFS))
     if not head:

@@ -10,10 +10,10 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import nn
@@ -23,8 +23,9 @@ from napari_hush.files import atomic_write, explain_wrong_file
 from napari_hush.networks import NETWORKS
 from napari_hush.normalize import NormalizationRule
 
-FORMAT_VERSION = 1
+FORMAT_VERSION: Final = 1
 HEADER_KEY = "napari_hush"
+MAX_HYPERPARAMETERS = 10_000  # characters of JSON
 ZOO = Path(__file__).parent / "zoo"
 
 
@@ -66,7 +67,7 @@ class _Header(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: Literal["napari-hush model"] = "napari-hush model"
-    version: int = FORMAT_VERSION
+    version: Literal[1] = FORMAT_VERSION
     architecture: str
     hyperparameters: dict[str, Any]
     normalization: dict[str, Any]
@@ -171,6 +172,8 @@ class Model:
         """
         path = Path(path)
         header, state = _read(path)
+        if len(json.dumps(header.hyperparameters)) > MAX_HYPERPARAMETERS:  # a million layers would be built first
+            raise ModelFileError(f"{path}: damaged model file: absurdly long hyperparameters; get the file again")
         try:
             with torch.device("meta"):  # sizes are compared before any memory is claimed
                 network = _build(header.architecture, header.hyperparameters)
@@ -226,7 +229,9 @@ def _read_header(path: Path) -> tuple[_Header, list[str]]:
                 "'pip install -U napari-hush'"
             )
         return _Header.model_validate(raw), names
-    except (ValidationError, json.JSONDecodeError, RecursionError) as error:
+    except ModelFileError:
+        raise
+    except (ValueError, RecursionError) as error:  # ValueError: not JSON, not our fields, or a number too long to read
         raise ModelFileError(f"{path}: damaged model header ({_first_line(error)}); get the file again") from error
 
 

@@ -112,7 +112,7 @@ class NormalizationRule:
         wanted = (0.0, self.low, 50.0, self.high, 100.0)
         minimum, low, median, high, maximum = yield from _order_statistics_steps(blocks, wanted)
         if minimum == maximum:
-            if sum(block.size for block in blocks()) > 1:
+            if _has_several_pixels(blocks):
                 raise InputError(
                     f"the image is constant (every finite pixel is {minimum:g}): there is nothing to denoise; "
                     "check that the right layer, channel or dataset was chosen"
@@ -196,6 +196,11 @@ def _order_statistics_steps(blocks: Blocks, percentiles: Iterable[float]) -> Gen
         low_bits = int(np.searchsorted(np.cumsum(lower[b]), rank - below[b], side="right"))
         values.append(_value_of_key((b << 16) | low_bits))
     return values
+
+
+def _has_several_pixels(blocks: Blocks) -> bool:
+    count = 0
+    return any((count := count + block.size) > 1 for block in blocks())
 
 
 def _drain(steps: Generator[None, None, T]) -> T:

@@ -90,7 +90,8 @@ def test_whole_pass_is_the_network_on_the_normalised_image():
 
 def test_an_identity_network_gives_the_image_back_in_its_units():
     image = IMAGE.astype(np.float64) * 3.7 - 2000
-    np.testing.assert_allclose(hush.denoise(image, identity_model()), image, rtol=1e-5, atol=1e-2)
+    done = hush.denoise(image, identity_model(), precision="float32")
+    np.testing.assert_allclose(done, image, rtol=1e-5, atol=1e-2)
 
 
 @settings(max_examples=25, deadline=None)

@@ -1,0 +1,41 @@
+"""How far bfloat16 results are from float32 ones: PSNR over the sample images and over given files.
+
+    python benchmarks/bfloat16.py [IMAGE ...] [--model stem]
+
+On a processor with native bfloat16 this runs what `denoise` runs there by default; elsewhere torch's emulation of the
+same arithmetic, which is slow but rounds alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+import napari_hush as hush
+from napari_hush.engines import has_openvino, native_bfloat16
+from napari_hush.io import read_image
+from napari_hush.metrics import psnr
+from napari_hush.samples import SAMPLES
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", nargs="*")
+    parser.add_argument("--model", default="stem")
+    args = parser.parse_args()
+    engine = "openvino" if has_openvino() and native_bfloat16() else "torch"
+    images = {name: hush.sample(name).noisy for name in SAMPLES}
+    images |= {path: np.asarray(read_image(path).data) for path in args.images}
+    print(f"bfloat16 by {engine}, {'native' if native_bfloat16() else 'emulated'}\n")
+    print("| image | PSNR of bfloat16 against float32, dB |\n|---|---|")
+    for name, image in images.items():
+        results = {
+            precision: hush.denoise(image, args.model, device="cpu", engine=engine, precision=precision)
+            for precision in ("float32", "bfloat16")
+        }
+        print(f"| {name} | {psnr(results['float32'], results['bfloat16']):.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

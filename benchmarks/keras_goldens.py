@@ -2,8 +2,8 @@
 
     python benchmarks/keras_goldens.py FOLDER
 
-FOLDER holds the models (``NAME.h5``), the input ``in_A256_noisy.npy`` and Keras' outputs ``out_NAME_A256_xS.npy`` for the
-input times S; ``_UPlegacy`` are those with TensorFlow 1's bilinear upsampling.
+FOLDER holds the models (``NAME.h5``), the input ``in_A256_noisy.npy`` and Keras' outputs ``out_NAME_A256_xS.npy`` for
+the input times S; ``_UPlegacy`` are those with TensorFlow 1's bilinear upsampling.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Peak memory of a tiled run from zarr to zarr, above the import of torch.
 
-    python benchmarks/memory.py [--size 8192]
+python benchmarks/memory.py [--size 8192]
 """
 
 from __future__ import annotations

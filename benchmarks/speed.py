@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,8 +19,12 @@ import torch
 from napari_hush.engines import choose_engine, has_openvino, native_bfloat16
 from napari_hush.importers import load_model
 from napari_hush.inference import denoise_steps, run_steps
-from napari_hush.model import Model
 from napari_hush.settings import DenoiseSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_hush.model import Model
 
 
 def main() -> None:
@@ -48,7 +52,8 @@ def main() -> None:
             times[name].append(time.perf_counter() - start)
     base = statistics.median(times["naive: torch float32, one pass"])
     print(f"{model.card.name} ({model.architecture}), {args.size} x {args.size} px, {torch.get_num_threads()} threads,")
-    print(f"torch {torch.__version__}, native bfloat16: {'yes' if native_bfloat16() else 'no'}, median of {args.repeats}\n")
+    native = "yes" if native_bfloat16() else "no"
+    print(f"torch {torch.__version__}, native bfloat16: {native}, median of {args.repeats}\n")
     print("| way | seconds | megapixels/s | times the naive way |\n|---|---|---|---|")
     for name, seconds in times.items():
         middle = statistics.median(seconds)

@@ -1,6 +1,6 @@
 """The largest difference between tiled and whole-image results, for every network, as a share of the range.
 
-    python benchmarks/tiled_equals_whole.py IMAGE [--crop 1000x1003]
+python benchmarks/tiled_equals_whole.py IMAGE [--crop 1000x1003]
 """
 
 from __future__ import annotations

@@ -15,8 +15,9 @@ import zarr
 
 import napari_hush as hush
 from napari_hush import cli, inference
+from napari_hush.card import ModelCard
 from napari_hush.io import read_image, write_image
-from napari_hush.model import Model, ModelCard
+from napari_hush.model import Model
 
 IMAGE = np.random.default_rng(0).integers(100, 4000, (61, 83)).astype(np.uint16)
 
@@ -93,7 +94,8 @@ def test_stacks_keep_their_axes(run, tmp_path):
 def test_colours_are_found_in_the_file(run, tmp_path):
     rgb = np.random.default_rng(0).integers(0, 255, (40, 50, 3)).astype(np.uint8)
     write_image(tmp_path / "rgb.png", rgb, axes="YXC")
-    code, _, err = run(tmp_path / "rgb.png", "-o", tmp_path / "out.png", "--dtype", "input", "--panel", tmp_path / "p.png")
+    options = ["--dtype", "input", "--panel", tmp_path / "p.png"]
+    code, _, err = run(tmp_path / "rgb.png", "-o", tmp_path / "out.png", *options)
     assert code == 0, err
     assert read_image(tmp_path / "out.png").data.shape == rgb.shape
     assert (tmp_path / "p.png").stat().st_size > 0
@@ -158,7 +160,7 @@ def _files(folder):
         (lambda p: tifffile.imwrite(p, np.full((20, 20), 5, np.uint8)), "constant"),
         (lambda p: tifffile.imwrite(p, np.full((20, 20), np.nan, np.float32)), "no finite value"),
         (lambda p: tifffile.imwrite(p, IMAGE.astype(np.complex64)), "complex"),
-        (lambda p: tifffile.imwrite(p, np.zeros((2, 2, 2, 20, 20), np.uint8), photometric="minisblack"), "5 dimensions"),
+        (lambda p: tifffile.imwrite(p, np.zeros((2,) * 5, np.uint8), photometric="minisblack"), "5 dimensions"),
         (lambda p: _save_npy(p, np.array([[1, None]], object)), "object"),
         (lambda p: _save_npy(p, np.zeros((0, 4))), "no pixels"),
     ],

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import napari_hush as hush
+from napari_hush.card import ModelCard
 from napari_hush.engines import ENGINES, TorchEngine, has_openvino
 from napari_hush.errors import InputError
 from napari_hush.inference import denoise_steps, run_steps
-from napari_hush.model import Model, ModelCard
+from napari_hush.model import Model
 from napari_hush.networks import NETWORKS
 from napari_hush.normalize import NormalizationRule
 from napari_hush.planes import Planes
@@ -94,10 +95,13 @@ def test_an_identity_network_gives_the_image_back_in_its_units():
     np.testing.assert_allclose(done, image, rtol=1e-5, atol=1e-2)
 
 
+DTYPES = [np.uint8, np.int8, np.uint16, np.int32, np.uint64, np.float16, np.float32, np.float64, np.bool_]
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     image=hnp.arrays(
-        st.sampled_from([np.uint8, np.int8, np.uint16, np.int32, np.uint64, np.float16, np.float32, np.float64, np.bool_]),
+        st.sampled_from(DTYPES),
         hnp.array_shapes(min_dims=2, max_dims=4, max_side=9),
     )
 )
@@ -344,7 +348,7 @@ def test_bad_input_says_what_to_do(cnn, image, options, message):
 def test_a_missing_device_is_named_with_those_that_are_there(cnn):
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
-    with pytest.raises(InputError, match="offer .*cpu"):
+    with pytest.raises(InputError, match=r"offer .*cpu"):
         hush.denoise(IMAGE, cnn, device="cuda")
 
 

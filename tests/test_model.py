@@ -11,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from napari_hush import model as model_module
+from napari_hush import card as card_module
+from napari_hush.card import FORMAT_VERSION, HEADER_KEY, ModelCard, list_models
 from napari_hush.errors import InputError, ModelFileError
-from napari_hush.model import FORMAT_VERSION, HEADER_KEY, Model, ModelCard, list_models
+from napari_hush.model import Model
 from napari_hush.networks import NETWORKS
 from napari_hush.normalize import NormalizationRule
 
@@ -235,5 +236,5 @@ def test_unknown_architecture_is_refused(small: Model) -> None:
 
 
 def test_bundled_models_are_listed(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_module, "ZOO", model_file.parent)
+    monkeypatch.setattr(card_module, "ZOO", model_file.parent)
     assert [card.name for card in list_models()] == ["small"]

@@ -9,10 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_hush.card import ModelCard, list_models
     from napari_hush.errors import FileFormatError, InputError, ModelFileError
     from napari_hush.importers import load_model
     from napari_hush.inference import denoise
-    from napari_hush.model import Model, ModelCard, list_models
+    from napari_hush.model import Model
     from napari_hush.progress import Progress
     from napari_hush.samples import Sample, sample
     from napari_hush.settings import DenoiseSettings
@@ -37,12 +38,12 @@ _HOMES = {
     "FileFormatError": "errors",
     "InputError": "errors",
     "Model": "model",
-    "ModelCard": "model",
+    "ModelCard": "card",
     "ModelFileError": "errors",
     "Progress": "progress",
     "Sample": "samples",
     "denoise": "inference",
-    "list_models": "model",
+    "list_models": "card",
     "load_model": "importers",
     "sample": "samples",
 }

@@ -10,69 +10,21 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
-from safetensors import SafetensorError, safe_open
+from pydantic import TypeAdapter
+from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
+from napari_hush.card import HEADER_KEY, Header, ModelCard, first_line, read_header
 from napari_hush.errors import InputError, ModelFileError
-from napari_hush.files import atomic_write, explain_wrong_file
+from napari_hush.files import atomic_write
 from napari_hush.networks import NETWORKS
 from napari_hush.normalize import NormalizationRule
 
-FORMAT_VERSION: Final = 1
-HEADER_KEY = "napari_hush"
 MAX_HYPERPARAMETERS = 10_000  # characters of JSON
-ZOO = Path(__file__).parent / "zoo"
-
-
-class ModelCard(BaseModel):
-    """What a person should know before trusting a model.
-
-    Parameters
-    ----------
-    name : str
-        Short name; the one that ``load_model`` takes for a bundled model.
-    description : str
-        What it is for, one or two sentences.
-    source : str
-        Where the weights come from: a training script, a paper with DOI, an imported file.
-    licence : str
-        SPDX identifier of the weights' licence, or ``"unknown"``.
-    training : dict
-        Data, recipe, steps, duration, hardware.
-    metrics : dict
-        Measured figures, with the command that made them.
-    limits : list of str
-        What it was not trained for.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(min_length=1, max_length=200)
-    description: str = ""
-    source: str = ""
-    licence: str = "unknown"
-    training: dict[str, Any] = Field(default_factory=dict)
-    metrics: dict[str, Any] = Field(default_factory=dict)
-    limits: list[str] = Field(default_factory=list)
-
-
-class _Header(BaseModel):
-    """The JSON in the file's header."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    format: Literal["napari-hush model"] = "napari-hush model"
-    version: Literal[1] = FORMAT_VERSION
-    architecture: str
-    hyperparameters: dict[str, Any]
-    normalization: dict[str, Any]
-    card: ModelCard
-    sha256: dict[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +104,7 @@ class Model:
         if path.suffix != ".safetensors":
             raise InputError(f"a model file ends in .safetensors, got {path.name!r}")
         state = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
-        header = _Header(
+        header = Header(
             architecture=self.architecture,
             hyperparameters=self.hyperparameters,
             normalization=asdict(self.normalization),
@@ -179,7 +131,7 @@ class Model:
                 network = _build(header.architecture, header.hyperparameters)
             rule = TypeAdapter(NormalizationRule).validate_python(header.normalization)
         except (ValueError, TypeError, RuntimeError, OverflowError) as error:
-            raise ModelFileError(f"{path}: damaged model file: {_first_line(error)}; get the file again") from error
+            raise ModelFileError(f"{path}: damaged model file: {first_line(error)}; get the file again") from error
         expected = {k: tuple(v.shape) for k, v in network.state_dict().items()}
         found = {k: tuple(v.shape) for k, v in state.items()}
         if expected != found:
@@ -192,11 +144,6 @@ class Model:
         return cls(network, header.architecture, header.hyperparameters, rule, header.card)
 
 
-def list_models() -> list[ModelCard]:
-    """The cards of the bundled models, sorted by name."""
-    return [_read_header(path)[0].card for path in sorted(ZOO.glob("*.safetensors"))]
-
-
 def _build(architecture: str, hyperparameters: dict[str, Any]) -> nn.Module:
     if architecture not in NETWORKS:
         raise InputError(
@@ -206,37 +153,8 @@ def _build(architecture: str, hyperparameters: dict[str, Any]) -> nn.Module:
     return NETWORKS[architecture](**hyperparameters)
 
 
-def _read_header(path: Path) -> tuple[_Header, list[str]]:
-    """The checked header and the tensors' names."""
-    explain_wrong_file(path, ModelFileError, "a napari-hush model (.safetensors)")
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(HEADER_KEY)
-            names = list(file.keys())
-    except SafetensorError as error:
-        raise ModelFileError(f"{path}: truncated or damaged model file ({error}); get the file again") from error
-    if text is None:
-        raise ModelFileError(
-            f"{path}: a safetensors file of another project (no {HEADER_KEY!r} in its header); expected a model saved "
-            "by napari-hush"
-        )
-    try:
-        raw = json.loads(text)
-        version = raw.get("version") if isinstance(raw, dict) else None
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise ModelFileError(
-                f"{path}: model file version {version}, this napari-hush reads up to {FORMAT_VERSION}: upgrade with "
-                "'pip install -U napari-hush'"
-            )
-        return _Header.model_validate(raw), names
-    except ModelFileError:
-        raise
-    except (ValueError, RecursionError) as error:  # ValueError: not JSON, not our fields, or a number too long to read
-        raise ModelFileError(f"{path}: damaged model header ({_first_line(error)}); get the file again") from error
-
-
-def _read(path: Path) -> tuple[_Header, dict[str, torch.Tensor]]:
-    header, names = _read_header(path)
+def _read(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
+    header, names = read_header(path)
     if set(names) != set(header.sha256):
         raise ModelFileError(f"{path}: tampered with: the tensors are not those that the header lists; get it again")
     with safe_open(path, framework="pt") as file:
@@ -253,7 +171,3 @@ def _sha256(tensor: torch.Tensor) -> str:
     # name-independent, but shape and dtype count: the same bytes in another shape are another tensor
     head = f"{tensor.dtype} {tuple(tensor.shape)}".encode()
     return hashlib.sha256(head + tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_hush.card import ZOO
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.files import explain_wrong_file
 from napari_hush.importers.keras import is_hdf5, load_keras
-from napari_hush.model import ZOO, Model
+from napari_hush.model import Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 
+from napari_hush.card import ModelCard
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.importers.hdf5 import get_group, list_datasets, open_hdf5, read_floats, read_texts
 from napari_hush.importers.keras_graph import recognise, short
-from napari_hush.model import Model, ModelCard
+from napari_hush.model import Model
 from napari_hush.networks import NETWORKS
 from napari_hush.networks.tomogan import Upsampling
 from napari_hush.normalize import Method, NormalizationRule

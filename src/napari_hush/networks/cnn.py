@@ -44,9 +44,7 @@ class CNN(nn.Module):
             )
         self.in_channels, self.out_channels = in_channels, out_channels
         chain = [in_channels, *widths, out_channels]
-        self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, kernel_size, padding=kernel_size // 2) for a, b in pairwise(chain)
-        )
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, kernel_size, padding=kernel_size // 2) for a, b in pairwise(chain))
         self.stride = 1
         self.halo = (kernel_size // 2) * len(self.convs)
         self.live_channels = 2 * max(a + b for a, b in pairwise(chain))

@@ -1,0 +1,109 @@
+"""PNG (also written) and JPEG: whole in memory, 8 or 16 bits."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from napari_hush.errors import FileFormatError, InputError
+from napari_hush.io.image import ImageData, check_claim, check_kind, drop_opaque_alpha, make_image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_hush.io.image import Scales
+
+PNG_HEAD = 33  # bytes: signature and header chunk
+# PNG's own pHYs holds whole pixels per metre: nothing finer than 0.23 nm, and most programs write the screen's 72 dpi
+SCALE_KEY = b"PixelSize"
+
+
+def read_png(path: Path, selector: str | None) -> ImageData:
+    """Grey or colour of 8 or 16 bits; fewer bits and palettes are expanded, an opaque alpha is dropped."""
+    import imagecodecs
+
+    _no_selector(path, selector)
+    content = path.read_bytes()
+    if b"IEND\xaeB`\x82" not in content[-4096:]:
+        raise FileFormatError(f"{path}: a truncated PNG, its end is missing; copy or download it again")
+    width, height, depth = struct.unpack(">IIB", content[16:25])
+    check_claim(width * height * max(depth // 8, 1), len(content), str(path))
+    data = imagecodecs.png_decode(content)
+    if data.ndim == 3 and data.shape[-1] in (2, 4):
+        data = drop_opaque_alpha(data, str(path))
+    return _image(data, path, _read_scales(content))
+
+
+def read_jpeg(path: Path, selector: str | None) -> ImageData:
+    """Grey or RGB of 8 bits."""
+    import imagecodecs
+
+    _no_selector(path, selector)
+    content = path.read_bytes()
+    # the decoder fills what is missing with grey and says nothing
+    if b"\xff\xd9" not in content[-4096:]:
+        raise FileFormatError(f"{path}: a truncated JPEG, its end is missing; copy or download it again")
+    return _image(imagecodecs.jpeg_decode(content), path, {})
+
+
+def write_png(file: BinaryIO, image: ImageData) -> None:
+    """Write (Y, X) or (Y, X, 3) of uint8 or uint16; the pixel size goes into a text chunk."""
+    import imagecodecs
+
+    content = imagecodecs.png_encode(np.ascontiguousarray(image.data))
+    file.write(content[:PNG_HEAD])
+    if image.pixel_size is not None:
+        text = json.dumps({axis: [size, unit] for axis, (size, unit) in image.scales.items()}).encode("ascii")
+        body = b"tEXt" + SCALE_KEY + b"\0" + text
+        file.write(struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)))
+    file.write(content[PNG_HEAD:])
+
+
+def check_png(shape: tuple[int, ...], axes: str, dtype: np.dtype[Any], name: str) -> None:
+    """Refuse what a PNG cannot hold.
+
+    Raises
+    ------
+    InputError
+        With the way out: another type, or TIFF.
+    """
+    if dtype not in (np.uint8, np.uint16):
+        raise InputError(
+            f"{name}: a PNG holds uint8 or uint16, the image is {dtype}; choose --dtype uint16 (dtype='uint16'), "
+            "or write a .tif, which keeps the values as they are"
+        )
+    if not (axes == "YX" or (len(shape) == 3 and axes[:2] == "YX" and shape[2] == 3)):
+        raise InputError(
+            f"{name}: a PNG holds one grey or RGB plane, the image is {axes} {shape}; write a .tif instead"
+        )
+
+
+def _no_selector(path: Path, selector: str | None) -> None:
+    if selector is not None:
+        raise InputError(f"{path}: holds one image, leave out ':{selector}'")
+
+
+def _image(data: np.ndarray, path: Path, scales: Scales) -> ImageData:
+    check_kind(data.shape, data.dtype, str(path))
+    return make_image(data, "YX" if data.ndim == 2 else "YXC", scales, str(path))
+
+
+def _read_scales(content: bytes) -> Scales:
+    at = 8
+    while at + 8 <= len(content):
+        length, kind = struct.unpack(">I4s", content[at : at + 8])
+        body = content[at + 8 : at + 8 + length]
+        if kind == b"tEXt" and body.startswith(SCALE_KEY + b"\0"):
+            try:
+                found = json.loads(body[len(SCALE_KEY) + 1 :])
+                return {str(axis): (float(size), str(unit)) for axis, (size, unit) in found.items()}
+            except (ValueError, TypeError, AttributeError):
+                return {}  # another program's note under the same name
+        if kind == b"IDAT":
+            break
+        at += 12 + length
+    return {}

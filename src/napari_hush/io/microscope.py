@@ -1,0 +1,109 @@
+"""Microscopes' own formats (.ser, .dm3, .dm4, .emd, .mrc), read by RosettaSciIO of the extra ``microscopy``."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_hush.errors import FileFormatError, InputError
+from napari_hush.io.hdf5 import check_links
+from napari_hush.io.image import UNKNOWN_AXES, check_kind, make_image
+from napari_hush.io.npy import native
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_hush.io.image import ImageData, Scales
+
+_LETTERS = {"x": "X", "width": "X", "y": "Y", "height": "Y", "z": "Z", "depth": "Z", "t": "T", "time": "T"}
+
+
+def read_ser(path: Path, selector: str | None) -> ImageData:
+    """FEI/TIA series; of several images the one whose number the selector gives."""
+    return _read("rsciio.tia", path, selector)
+
+
+def read_dm(path: Path, selector: str | None) -> ImageData:
+    """Gatan DigitalMicrograph."""
+    return _read("rsciio.digitalmicrograph", path, selector)
+
+
+def read_mrc(path: Path, selector: str | None) -> ImageData:
+    """MRC stacks and volumes."""
+    return _read("rsciio.mrc", path, selector)
+
+
+def read_emd(path: Path, selector: str | None) -> ImageData:
+    """Velox and Berkeley EMD, which are HDF5 and hardened like it."""
+    check_links(path)
+    return _read("rsciio.emd", path, selector)
+
+
+def _read(module: str, path: Path, selector: str | None) -> ImageData:
+    try:
+        reader = import_module(module)
+    except ImportError as error:
+        raise InputError(
+            f"{path}: reading {path.suffix} files needs RosettaSciIO; install it: pip install napari-hush[microscopy]"
+        ) from error
+    found, reason = [], ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # the MRC reader leaves its file to the garbage collector
+        try:
+            found = [one for one in reader.file_reader(str(path)) if _is_image(one)]
+        except MemoryError:
+            raise
+        except Exception as error:  # a parser of binary structures fails on damaged ones in any way
+            reason = " ".join(str(error).split()) or type(error).__name__
+        if reason:
+            gc.collect()  # closes what the failed parser holds open
+    if reason:
+        raise FileFormatError(
+            f"{path}: truncated, damaged or no {path.suffix} file ({reason:.200}); copy or export it again"
+        )
+    signal = _choose(found, selector, path)
+    data = np.asarray(signal["data"])
+    check_kind(data.shape, data.dtype, str(path))
+    axes, scales = _axes(signal["axes"])
+    return make_image(native(data), axes, scales, str(path))
+
+
+def _is_image(signal: dict[str, Any]) -> bool:
+    """Whether two of its axes are Y and X in space: spectra and diffraction patterns are not denoised here."""
+    kind = str(signal.get("metadata", {}).get("Signal", {}).get("signal_type", ""))
+    letters = _axes(signal["axes"])[0]
+    return {"Y", "X"} <= set(letters) and not kind.startswith(("EDS", "EELS"))
+
+
+def _choose(found: list[dict[str, Any]], selector: str | None, path: Path) -> dict[str, Any]:
+    if not found:
+        raise FileFormatError(f"{path}: holds no image with the axes Y and X; export one as TIFF")
+    if selector is not None:
+        if not selector.isdecimal() or int(selector) >= len(found):
+            raise InputError(f"{path}: expected the number of an image, 0 to {len(found) - 1}, got {selector!r}")
+        return found[int(selector)]
+    if len(found) > 1:
+        names = ", ".join(
+            f"{path.name}:{i} {one.get('metadata', {}).get('General', {}).get('title', '')} {np.shape(one['data'])}"
+            for i, one in enumerate(found[:8])
+        )
+        raise InputError(f"{path}: holds {len(found)} images; choose one: {names}")
+    return found[0]
+
+
+def _axes(entries: list[dict[str, Any]]) -> tuple[str, Scales]:
+    letters = ""
+    free = iter(UNKNOWN_AXES)
+    scales: Scales = {}
+    for entry in entries:
+        letter = _LETTERS.get(str(entry.get("name", "")).lower(), "")
+        if not letter or letter in letters:
+            letter = next(free)
+        letters += letter
+        if entry.get("scale") and entry.get("units"):
+            scales[letter] = (abs(float(entry["scale"])), str(entry["units"]))
+    return letters, scales

@@ -1,0 +1,131 @@
+"""NumPy's .npy (memory-mapped) and .npz, without pickle."""
+
+from __future__ import annotations
+
+import errno
+import tokenize
+import zipfile
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from napari_hush.errors import FileFormatError, InputError
+from napari_hush.io.image import LAZY_ABOVE, check_claim, check_kind, guess_axes, make_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import IO
+
+    from napari_hush.io.image import ImageData, Scales
+
+# by format version; 3.0 differs only in the names of structured types, which are no images
+_HEADERS: dict[tuple[int, int], Callable[[IO[bytes]], tuple[tuple[int, ...], bool, np.dtype[Any]]]] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+def read_npy(path: Path, selector: str | None) -> ImageData:
+    """One array, memory-mapped read-only; the file says nothing about axes."""
+    if selector is not None:
+        raise InputError(f"{path}: holds one array, leave out ':{selector}'")
+    with path.open("rb") as file:
+        shape, fortran, dtype = _header(file, str(path))
+        offset = file.tell()
+    check_kind(shape, dtype, str(path))
+    expected, stored = offset + _nbytes(shape, dtype), path.stat().st_size
+    if stored < expected:
+        raise FileFormatError(f"{path}: truncated, {expected} bytes expected, {stored} found; copy or save it again")
+    data = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order="F" if fortran else "C")
+    return make_image(native(data), guess_axes(shape), {}, str(path))
+
+
+def read_npz(path: Path, selector: str | None) -> ImageData:
+    """The only image in a .npz, or the one whose key the selector names."""
+    try:
+        return _read_npz(path, selector)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise FileFormatError(f"{path}: a damaged ZIP archive; copy or save it again") from error
+
+
+def _read_npz(path: Path, selector: str | None) -> ImageData:
+    with zipfile.ZipFile(path) as archive:
+        members = [name for name in archive.namelist() if name.endswith(".npy")]
+        if not members:
+            raise FileFormatError(f"{path}: a ZIP archive without arrays, no .npz; unpack it and give the image in it")
+        if selector is not None and f"{selector}.npy" not in members:
+            keys = ", ".join(name.removesuffix(".npy") for name in members)
+            raise InputError(f"{path}: has no array {selector!r}; it holds {keys}")
+        found: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
+        for name in members if selector is None else [f"{selector}.npy"]:
+            with archive.open(name) as file:
+                shape, _, dtype = _header(file, f"{path}:{name.removesuffix('.npy')}", selector is not None)
+            if selector is not None or (dtype.kind in "buif" and len(shape) >= 2):
+                found[name] = (shape, dtype)
+        if len(found) != 1:
+            images = [f"{name.removesuffix('.npy')} {shape}" for name, (shape, _) in found.items()]
+            first = next(iter(found), members[0]).removesuffix(".npy")
+            raise InputError(
+                f"{path}: expected one image, found {len(found)}: {', '.join(images[:8]) or 'none'}; "
+                f"choose one as '{path.name}:{first}'"
+            )
+        ((name, (shape, dtype)),) = found.items()
+        key = name.removesuffix(".npy")
+        check_kind(shape, dtype, f"{path}:{key}")
+        check_claim(_nbytes(shape, dtype), archive.getinfo(name).compress_size, f"{path}:{key}")
+    with np.load(path, allow_pickle=False) as arrays:
+        data = arrays[key]
+        axes, scales = _notes(arrays, data.ndim) if key == "data" else (None, {})
+    return make_image(native(data), axes or guess_axes(shape), scales, f"{path}:{key}")
+
+
+def write_npy(file: BinaryIO, image: ImageData) -> None:
+    """Write the values alone: the format has no place for axes or pixel size."""
+    np.save(file, np.asarray(image.data), allow_pickle=False)
+
+
+def write_npz(file: BinaryIO, image: ImageData) -> None:
+    """Write the values as ``data``, beside ``axes``, ``pixel_size`` and ``units``."""
+    notes: dict[str, Any] = {"axes": np.array(image.axes)}
+    if image.pixel_size is not None:
+        notes |= {"pixel_size": np.array(image.pixel_size), "units": np.array(image.units)}
+    np.savez_compressed(file, data=np.asarray(image.data), **notes)
+
+
+def native(data: np.ndarray) -> np.ndarray:
+    """In this machine's byte order, which torch needs; one too large for memory stays as it is."""
+    if data.dtype.isnative or data.nbytes > LAZY_ABOVE:
+        return data
+    return np.asarray(data).astype(data.dtype.newbyteorder("="))
+
+
+def _header(file: IO[bytes], source: str, strict: bool = True) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    try:
+        read = _HEADERS.get(np.lib.format.read_magic(file))
+        if read is not None:
+            shape, fortran, dtype = read(file)
+        else:
+            shape, fortran, dtype = (), False, np.dtype([])
+    except (ValueError, SyntaxError, tokenize.TokenError) as error:
+        raise FileFormatError(f"{source}: the NPY header is damaged or truncated; copy or save it again") from error
+    if strict and dtype.hasobject:
+        raise FileFormatError(f"{source}: holds pickled Python objects, which can run code; save plain numbers instead")
+    return shape, fortran, dtype
+
+
+def _nbytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    count = dtype.itemsize
+    for size in shape:  # Python integers: a made-up shape must not wrap around
+        count *= int(size)
+    return count
+
+
+def _notes(arrays: Any, ndim: int) -> tuple[str | None, Scales]:
+    axes = str(arrays["axes"]) if "axes" in arrays else None
+    if axes is None or len(axes) != ndim or "pixel_size" not in arrays or "units" not in arrays:
+        return axes, {}
+    sizes, units = arrays["pixel_size"].tolist(), arrays["units"].tolist()
+    return axes, {axis: (float(size), str(unit)) for axis, size, unit in zip(axes, sizes, units, strict=False)}

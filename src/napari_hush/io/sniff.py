@@ -1,0 +1,123 @@
+"""Which format a file is: by its first bytes, not by its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_hush.errors import FileFormatError
+from napari_hush.files import explain_wrong_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MAGIC = {
+    b"II*\0": "tiff",
+    b"MM\0*": "tiff",
+    b"II+\0": "tiff",
+    b"MM\0+": "tiff",
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"\xff\xd8\xff": "jpeg",
+    b"\x93NUMPY": "npy",
+    b"PK\x03\x04": "npz",
+    b"PK\x05\x06": "npz",
+    b"\x89HDF\r\n\x1a\n": "hdf5",
+    b"II\x97\x01": "ser",
+    b"\0\0\0\x03": "dm",
+    b"\0\0\0\x04": "dm",
+}
+SUFFIXES = {
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".npy": "npy",
+    ".npz": "npz",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".hdf": "hdf5",
+    ".zarr": "zarr",
+    ".ser": "ser",
+    ".dm3": "dm",
+    ".dm4": "dm",
+    ".emd": "emd",
+    ".mrc": "mrc",
+}
+_ZARR_FILES = ("zarr.json", ".zarray", ".zgroup")
+
+
+def is_zarr(folder: Path) -> bool:
+    """Whether a folder is a zarr array or group."""
+    return any((folder / name).is_file() for name in _ZARR_FILES)
+
+
+def identify(path: Path) -> str:
+    """The format of a file or zarr folder, one of the values of `SUFFIXES`.
+
+    Raises
+    ------
+    FileFormatError
+        If it is missing, empty, a git-lfs pointer, a folder without zarr, or nothing that can be read here.
+    """
+    if path.is_dir():
+        if is_zarr(path):
+            return "zarr"
+        raise FileFormatError(
+            f"{path}: is a folder and no zarr; give an image file, or a pattern such as '{path}/*.tif'"
+        )
+    try:
+        explain_wrong_file(path, FileFormatError, "an image")
+        head = _head(path)
+    except PermissionError as error:
+        raise FileFormatError(f"{path}: cannot be read, permission denied; change its permissions") from error
+    named = SUFFIXES.get(path.suffix.lower())
+    found = _by_content(head, named)
+    if found == "hdf5" and named == "emd":
+        return "emd"
+    if found is not None:
+        return found
+    what = "text" if _is_text(head) else f"starts with the bytes {head[:8].hex(' ')}"
+    if named is not None:
+        raise FileFormatError(f"{path}: is no {path.suffix} file, its content is {what}; copy or export it again")
+    raise FileFormatError(f"{path}: is no image that can be read here ({what}); known are {', '.join(SUFFIXES)}")
+
+
+def looks_like_image(path: Path) -> bool:
+    """Whether reading this file is worth a try: an image's name or an image's first bytes."""
+    if path.is_dir():
+        return is_zarr(path)
+    if not path.is_file():
+        return False
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        head = _head(path)
+    except OSError:
+        return False
+    # not to be trusted without a name: any program's file may start with 00 00 00 03, and any archive is a ZIP
+    return _by_content(head, None) not in (None, "dm", "npz")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4096)
+
+
+def _by_content(head: bytes, named: str | None) -> str | None:
+    for magic, kind in _MAGIC.items():
+        if head.startswith(magic):
+            return kind
+    if head[208:212] == b"MAP ":
+        return "mrc"
+    # an HDF5 file may start behind a block of the user's own bytes
+    if named in ("hdf5", "emd") and any(head[at : at + 8] == b"\x89HDF\r\n\x1a\n" for at in (512, 1024, 2048)):
+        return "hdf5"
+    return None
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        head.decode()
+    except UnicodeDecodeError as error:
+        return error.start > len(head) - 4 and b"\0" not in head
+    return b"\0" not in head

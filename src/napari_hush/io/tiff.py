@@ -1,0 +1,179 @@
+"""Read TIFF: memory-mapped where it is stored plainly, and refused where anything is missing."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_hush.errors import FileFormatError, InputError
+from napari_hush.io.image import LAZY_ABOVE, check_claim, check_kind, drop_opaque_alpha, make_image, tidy_axes
+from napari_hush.io.npy import native
+from napari_hush.io.tiff_scale import tiff_scales
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_hush.io.image import ImageData
+
+PALETTE = 3
+ALPHA = (1, 2)  # associated, unassociated
+MAX_TAGS = 4096
+
+
+def read_tiff(path: Path, selector: str | None) -> ImageData:
+    """Plain, compressed, ImageJ, OME and vendors' TIFF; of several images the largest, or the one selected by number.
+
+    Raises
+    ------
+    FileFormatError
+        If a page or a part of one is missing: a reader that returns a shorter or a black stack is worse than none.
+    """
+    import tifffile
+
+    with tifffile.TiffFile(path) as tif:
+        _check_pages(tif, path)
+        index = _choose(tif, selector, path)
+        series = tif.series[index]
+        check_kind(series.shape, series.dtype, str(path))
+        _check_complete(tif, series, path)
+        data = _load(tif, series, index, path)
+        axes, page = series.axes, series.keyframe
+        if page.photometric == PALETTE and page.colormap is not None and not (tif.is_imagej or tif.is_ome):
+            # those two store intensities under a display palette
+            data, axes = _expand_palette(np.asarray(data), page.colormap), axes + "S"
+        elif axes.endswith("S") and page.extrasamples and int(page.extrasamples[-1]) in ALPHA:
+            data = drop_opaque_alpha(np.asarray(data), str(path))
+            axes = axes if data.ndim == len(axes) else axes[:-1]
+        return make_image(data, tidy_axes(axes, data.shape), tiff_scales(tif, series, index), str(path))
+
+
+def _check_pages(tif: Any, path: Path) -> None:
+    """Follow the chain of pages to its end; tifffile returns the pages before a break and says so in a log only."""
+    layout, file = tif.tiff, tif.filehandle
+    offset, seen = tif.pages.first.offset, set()
+    while offset:
+        if offset in seen:
+            raise FileFormatError(f"{path}: damaged, its list of pages runs in a circle; copy or export it again")
+        seen.add(offset)
+        try:
+            file.seek(offset)
+            (count,) = struct.unpack(layout.tagnoformat, file.read(layout.tagnosize))
+            if count > MAX_TAGS:
+                raise FileFormatError(f"{path}: damaged, page {len(seen)} has {count} tags; copy or export it again")
+            tags = file.read(count * layout.tagsize + layout.offsetsize)
+            (offset,) = struct.unpack(layout.offsetformat, tags[count * layout.tagsize :])
+        except struct.error as error:
+            raise FileFormatError(
+                f"{path}: truncated, the file ends before page {len(seen)}; copy or download it again"
+            ) from error
+
+
+def _choose(tif: Any, selector: str | None, path: Path) -> int:
+    series = tif.series
+    if not series:
+        raise FileFormatError(f"{path}: a TIFF without any image; export it again")
+    if selector is not None:
+        if not selector.isdecimal() or int(selector) >= len(series):
+            raise InputError(f"{path}: expected the number of an image, 0 to {len(series) - 1}, got {selector!r}")
+        return int(selector)
+    full = [i for i, one in enumerate(series) if not one.keyframe.is_reduced] or [0]
+    sizes = [math.prod(series[i].shape) for i in full]
+    if len(full) == 1 or max(sizes) >= 4 * sorted(sizes)[-2]:  # the others are labels and previews
+        return full[sizes.index(max(sizes))]
+    shapes = ", ".join(f"{path.name}:{i} {series[i].shape}" for i in full[:8])
+    raise InputError(f"{path}: holds {len(full)} images of different kinds; choose one: {shapes}")
+
+
+def _check_complete(tif: Any, series: Any, path: Path) -> None:
+    """Every strip and tile lies inside the file, and there are as many pages as the metadata says."""
+    size = tif.filehandle.size
+    nbytes = math.prod(series.shape) * series.dtype.itemsize
+    offset = _plain_offset(tif, series)
+    if offset is not None:
+        if offset + nbytes > size:
+            raise FileFormatError(
+                f"{path}: truncated, {offset + nbytes} bytes expected, {size} found; copy or download it again"
+            )
+    else:
+        check_claim(nbytes, size, str(path))
+        for number, page in enumerate(series.pages):
+            _check_page(page, number, tif, path)
+    planes = math.prod(series.shape) // max(math.prod(series.keyframe.shape), 1)
+    declared = _declared_planes(tif, series)
+    if declared > planes:
+        raise FileFormatError(
+            f"{path}: truncated, {declared} planes announced, {planes} found; copy or download it again"
+        )
+
+
+def _plain_offset(tif: Any, series: Any) -> int | None:
+    """Where the pixels start if they lie in this file in one piece, as they are in memory."""
+    offset = series.dataoffset
+    # an OME-TIFF may name another file
+    return None if offset is None or series.keyframe.parent is not tif else int(offset)
+
+
+def _declared_planes(tif: Any, series: Any) -> int:
+    """How many planes the metadata announce, where tifffile may have taken the pages for the truth instead."""
+    if tif.is_imagej and series.kind != "imagej":
+        return int((tif.imagej_metadata or {}).get("images", 1))
+    if series.keyframe.is_shaped:
+        try:
+            shape: list[int] = json.loads(series.keyframe.shaped_description)["shape"]
+            return math.prod(shape) // max(int(math.prod(series.keyframe.shape)), 1)
+        except (ValueError, TypeError, LookupError):
+            return 0
+    return 0
+
+
+def _check_page(page: Any, number: int, tif: Any, path: Path) -> None:
+    if page is None:
+        raise FileFormatError(
+            f"{path}: plane {number} is missing; the file is damaged, or one of a set whose others are not beside it"
+        )
+    file = page.parent.filehandle
+    if file.dirname != tif.filehandle.dirname:
+        raise FileFormatError(f"{path}: refers to a file in another folder ({file.path}), which is not followed")
+    expected, found = math.prod(page.keyframe.chunked), len(page.dataoffsets)
+    if found < expected:
+        raise FileFormatError(
+            f"{path}: damaged, plane {number} has {found} strips or tiles of {expected}; export it again"
+        )
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        if offset == 0 or count == 0:
+            raise FileFormatError(f"{path}: a part of plane {number} was never written; export it again")
+        if offset + count > file.size:
+            raise FileFormatError(
+                f"{path}: truncated inside plane {number}, {offset + count} bytes expected, {file.size} found; "
+                "copy or download it again"
+            )
+
+
+def _load(tif: Any, series: Any, index: int, path: Path) -> Any:
+    """Memory-mapped, in memory, or as a zarr view of a compressed image too large for that."""
+    offset = _plain_offset(tif, series)
+    if offset is not None:
+        # never tifffile.memmap: by default it opens for writing, and lengthens a file that is too short
+        dtype = series.dtype.newbyteorder(tif.byteorder)
+        return native(np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=series.shape))
+    if math.prod(series.shape) * series.dtype.itemsize <= LAZY_ABOVE:
+        return series.asarray()
+    import tifffile
+    import zarr
+
+    store = tifffile.imread(path, series=index, level=0, aszarr=True)
+    array = zarr.open_array(store, mode="r")
+    weakref.finalize(array, store.close)
+    return array
+
+
+def _expand_palette(data: np.ndarray, colormap: np.ndarray) -> np.ndarray:
+    """Palette indices (..., Y, X) to uint8 colours (..., Y, X, 3)."""
+    colours = np.ascontiguousarray(colormap.T)  # (N, 3) uint16
+    bytes_: np.ndarray = (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8)
+    return np.take(bytes_, data, axis=0)

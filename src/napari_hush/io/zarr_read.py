@@ -1,0 +1,147 @@
+"""Read zarr, versions 2 and 3: arrays, and the full resolution of OME-NGFF images."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from napari_hush.errors import FileFormatError, InputError
+from napari_hush.io.image import EAGER_BELOW, Scales, check_kind, guess_axes, make_image, tidy_axes
+from napari_hush.io.sniff import is_zarr
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_hush.io.image import ImageData
+
+_KINDS = {"space": "", "time": "T", "channel": "C"}
+
+
+def read_zarr(path: Path, selector: str | None) -> ImageData:
+    """An array, or the first level of the image in a group; stays on disk until it is indexed."""
+    import zarr
+    from zarr.storage import LocalStore
+
+    folder = path
+    if selector is not None:
+        folder = path.joinpath(*(part for part in selector.split("/") if part not in ("", ".", "..")))
+        if not is_zarr(folder):
+            raise InputError(f"{path}: has no {selector!r}; it holds {', '.join(_children(path)) or 'nothing'}")
+    folder = _array_folder(folder)
+    note = _metadata(folder)
+    _refuse_pickle(note, folder)
+    check_kind(tuple(note["shape"]), _dtype(note), str(folder))
+    array = zarr.open_array(LocalStore(folder, read_only=True), mode="r")
+    check_kind(array.shape, array.dtype, str(folder))
+    axes, scales = _calibration(folder, note, array.shape)
+    if array.nbytes <= EAGER_BELOW:
+        array[...]  # a damaged chunk shows now, and not after an hour of work
+    return make_image(array, axes, scales, str(folder))
+
+
+def _array_folder(folder: Path) -> Path:
+    """Go down to the one image: an OME-NGFF group names it, in any other it must be the only array."""
+    for _ in range(8):
+        note = _metadata(folder)
+        if "shape" in note:
+            return folder
+        images = _multiscales(note)
+        if images:
+            below = folder / str(images[0]["datasets"][0]["path"])
+            if ".." in below.parts or not is_zarr(below):
+                raise FileFormatError(f"{folder}: its full resolution {below.name!r} is missing; copy the folder again")
+            folder = below
+            continue
+        children = _children(folder)
+        if len(children) != 1 and not (children and "bioformats2raw.layout" in _attributes(note)):
+            if not children:
+                raise FileFormatError(f"{folder}: a zarr group without any array; give an image")
+            raise InputError(
+                f"{folder}: holds {len(children)} arrays or groups, choose one as '{folder.name}:/{children[0]}': "
+                f"{', '.join(children[:12])}"
+            )
+        folder = folder / children[0]
+    raise FileFormatError(f"{folder}: zarr groups nested too deep; give the path of the array itself")
+
+
+def _children(folder: Path) -> list[str]:
+    # bioformats2raw keeps its XML in the group OME
+    return sorted(one.name for one in folder.iterdir() if one.name != "OME" and one.is_dir() and is_zarr(one))
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
+    """What the folder's JSON says, with the attributes of version 2 under the key of version 3."""
+    try:
+        if (folder / "zarr.json").is_file():
+            note = json.loads((folder / "zarr.json").read_text("utf-8"))
+        else:
+            name = ".zarray" if (folder / ".zarray").is_file() else ".zgroup"
+            note = json.loads((folder / name).read_text("utf-8"))
+            if (folder / ".zattrs").is_file():
+                note["attributes"] = json.loads((folder / ".zattrs").read_text("utf-8"))
+        if isinstance(note, dict) and isinstance(note.get("attributes", {}), dict):
+            return note
+    except ValueError as error:
+        raise FileFormatError(f"{folder}: its zarr metadata is damaged ({error}); copy the folder again") from error
+    raise FileFormatError(f"{folder}: its zarr metadata is damaged; copy the folder again")
+
+
+def _attributes(note: dict[str, Any]) -> dict[str, Any]:
+    attributes = note.get("attributes", {})
+    return {**attributes, **ome} if isinstance(ome := attributes.get("ome"), dict) else attributes
+
+
+def _multiscales(note: dict[str, Any]) -> list[dict[str, Any]]:
+    found = _attributes(note).get("multiscales")
+    return found if isinstance(found, list) else []
+
+
+def _refuse_pickle(note: dict[str, Any], folder: Path) -> None:
+    """A chunk stored with Python's pickle runs code when it is read."""
+    codecs = [note.get("compressor"), *(note.get("filters") or []), *(note.get("codecs") or [])]
+    names = {str(codec.get("id", codec.get("name", ""))) for codec in codecs if isinstance(codec, dict)}
+    if any("pickle" in name for name in names):
+        raise FileFormatError(f"{folder}: its chunks are pickled, which can run code; save plain numbers instead")
+
+
+def _dtype(note: dict[str, Any]) -> Any:
+    """The number type, as far as numpy knows its name; ``object`` for any other."""
+    name = note.get("data_type", note.get("dtype"))
+    return name if isinstance(name, str) and name not in ("string", "variable_length_bytes") else object
+
+
+def _calibration(folder: Path, note: dict[str, Any], shape: tuple[int, ...]) -> tuple[str, Scales]:
+    """From the OME-NGFF group above, or from the array's own attributes and dimension names."""
+    for parent in list(folder.parents)[:3]:
+        if not is_zarr(parent):
+            break
+        for image in _multiscales(_metadata(parent)):
+            for level in image["datasets"]:
+                if parent / str(level["path"]) == folder:
+                    return _from_multiscale(image, level, shape)
+    attributes = _attributes(note)
+    names = note.get("dimension_names") or attributes.get("_ARRAY_DIMENSIONS") or [None] * len(shape)
+    letters = attributes.get("axes") or "".join(str(name)[0] if name else "?" for name in names)
+    letters = letters if isinstance(letters, str) else "?"
+    axes = tidy_axes(letters, shape) if letters.isalpha() else guess_axes(shape)
+    sizes, units = attributes.get("pixel_size"), attributes.get("units")
+    if not (isinstance(sizes, list) and isinstance(units, list)):
+        return axes, {}
+    steps = zip(axes, sizes, units, strict=True)
+    return axes, {axis: (float(size), str(unit)) for axis, size, unit in steps if unit not in ("", "pixel")}
+
+
+def _from_multiscale(image: dict[str, Any], level: dict[str, Any], shape: tuple[int, ...]) -> tuple[str, Scales]:
+    # versions before 0.4 give the axes as plain names, 0.1 and 0.2 not at all
+    entries = [{"name": one} if isinstance(one, str) else one for one in image.get("axes", "tczyx"[-len(shape) :])]
+    letters = ""
+    for entry in entries:
+        name = str(entry["name"])
+        letters += name if name.lower() in "tczyx" else _KINDS.get(str(entry.get("type")), "") or "Q"
+    axes = tidy_axes(letters, shape)
+    scale = [1.0] * len(shape)
+    for step in (*level.get("coordinateTransformations", ()), *image.get("coordinateTransformations", ())):
+        if step.get("type") == "scale":
+            scale = [one * float(more) for one, more in zip(scale, step["scale"], strict=True)]
+    units = [str(entry.get("unit", "")) for entry in entries]
+    return axes, {axis: (size, unit) for axis, size, unit in zip(axes, scale, units, strict=True) if unit}

@@ -1,0 +1,236 @@
+"""Simulated sample images with known truth, also as napari layer tuples; no download and no napari import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_hush.errors import InputError
+from napari_hush.synthesis.dents import ellipse
+from napari_hush.synthesis.fields import smooth_field
+from napari_hush.synthesis.lattice import Lattice, RenderedLattice, render_lattice
+from napari_hush.synthesis.noise import Compose, DetectorLag, Poisson, Readout, RowJitter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sample:
+    """A noisy image and the truth behind it.
+
+    Parameters
+    ----------
+    name : str
+        Its name in `SAMPLES`.
+    description : str
+        What it shows.
+    noisy, clean : ndarray, shape (..., Y, X)
+        Counts per pixel, float32.
+    transmission : ndarray, shape (..., Y, X)
+        How much of the material is there, from 0 (a hole) to 1.
+    positions : ndarray, shape (N, 2)
+        Atom columns (y, x), px, pixel centres at integers; also those in dents.
+    vacancies : ndarray, shape (M, 2)
+        Missing columns (y, x), px.
+    period : float
+        Shortest lattice repeat, px.
+    dose : float
+        Counts per pixel at the peak of a strong column.
+    pixel_size : float
+        nm, simulated.
+    """
+
+    name: str
+    description: str
+    noisy: NDArray[np.float32]
+    clean: NDArray[np.float32]
+    transmission: NDArray[np.float32]
+    positions: NDArray[np.float64]
+    vacancies: NDArray[np.float64]
+    period: float
+    dose: float
+    pixel_size: float = 0.03
+
+
+def _scan(dose: float, period: float) -> Compose:
+    lag = DetectorLag(correlation=0.25)
+    return Compose(
+        noises=(
+            RowJitter(rms=0.02 * period, correlation=0.5, advance=lag.delay),
+            Poisson(dose=dose),
+            lag,
+            Readout(sigma=0.15 * dose**-0.5),
+        )
+    )
+
+
+def _sample(
+    name: str,
+    lattice: Lattice,
+    rendered: RenderedLattice,
+    transmission: NDArray[np.float32],
+    dose: float,
+    rng: np.random.Generator,
+) -> Sample:
+    """Scan a rendered lattice once per transmission map, (Y, X) or (N, Y, X)."""
+    clean = rendered.image * transmission
+    scan = _scan(dose, lattice.period)
+    noisy = np.stack([scan(frame, rng) for frame in clean.reshape(-1, *clean.shape[-2:])]).reshape(clean.shape)
+    return Sample(
+        name=name,
+        description=SAMPLES[name].description,
+        noisy=np.asarray(noisy * np.float32(dose), dtype=np.float32),
+        clean=np.asarray(clean * np.float32(dose), dtype=np.float32),
+        transmission=transmission,
+        positions=rendered.positions,
+        vacancies=rendered.vacancies,
+        period=lattice.period,
+        dose=dose,
+    )
+
+
+def _dented_lattice(rng: np.random.Generator) -> Sample:
+    shape = (512, 512)
+    lattice = Lattice(
+        kind="square", period=12.0, angle=11.0, sigma=0.18, displacement=0.01, vacancies=0.02, background=0.12
+    )
+    rendered = render_lattice(lattice, shape, rng)
+    dent = ellipse(
+        shape,
+        centre=(228, 290),
+        fwhm=(130, 90),
+        angle=30,
+        depth=0.8,
+        edge=10,
+        warp=0.12 * smooth_field(shape, 40, rng),
+    )
+    return _sample("dented-lattice", lattice, rendered, dent, 10.0, rng)
+
+
+def _hexagonal_low_dose(rng: np.random.Generator) -> Sample:
+    shape = (512, 512)
+    lattice = Lattice(
+        kind="hexagonal", period=14.0, angle=23.0, sigma=0.17, displacement=0.01, vacancies=0.015, background=0.05
+    )
+    rendered = render_lattice(lattice, shape, rng)
+    dent = ellipse(shape, centre=(360, 150), fwhm=(80, 60), angle=-20, depth=1.0, edge=8)
+    return _sample("hexagonal-low-dose", lattice, rendered, dent, 2.0, rng)
+
+
+def _dumbbell(rng: np.random.Generator) -> Sample:
+    shape = (512, 512)
+    lattice = Lattice(
+        kind="dumbbell", period=20.0, angle=-35.0, sigma=0.1, sublattice=0.6, displacement=0.01, background=0.1
+    )
+    rendered = render_lattice(lattice, shape, rng)
+    y, x = np.arange(512, dtype=np.float32)[:, None], np.arange(512, dtype=np.float32)
+    beyond = (0.35 * y + x - 520 + 12 * smooth_field(shape, 50, rng)) / 10
+    edge = np.asarray(0.5 * (1 - np.tanh(beyond)), dtype=np.float32)
+    return _sample("dumbbell", lattice, rendered, edge, 20.0, rng)
+
+
+def _stack(rng: np.random.Generator) -> Sample:
+    shape = (256, 256)
+    lattice = Lattice(
+        kind="hexagonal", period=12.0, angle=7.0, sigma=0.18, displacement=0.01, vacancies=0.01, background=0.1
+    )
+    rendered = render_lattice(lattice, shape, rng)
+    dents = np.stack(
+        [ellipse(shape, centre=(128, 140), fwhm=(size, 0.8 * size), depth=0.9, edge=8) for size in range(20, 116, 12)]
+    )
+    return _sample("stack", lattice, rendered, dents, 8.0, rng)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    make: Callable[[np.random.Generator], Sample]
+    description: str
+
+
+SAMPLES: dict[str, _Entry] = {
+    "dented-lattice": _Entry(_dented_lattice, "Square lattice at 10 counts per pixel, one dent, a few vacancies"),
+    "hexagonal-low-dose": _Entry(_hexagonal_low_dose, "Hexagonal lattice at 2 counts per pixel, with one hole"),
+    "dumbbell": _Entry(_dumbbell, "Dumbbells of two unlike columns at 20 counts per pixel, up to the specimen's edge"),
+    "stack": _Entry(_stack, "Eight scans of one hexagonal lattice at 8 counts per pixel; its dent grows"),
+}
+
+
+def sample(name: str, rng: np.random.Generator | int = 0) -> Sample:
+    """Simulate one of the sample images.
+
+    Parameters
+    ----------
+    name : str
+        A key of `SAMPLES`: ``"dented-lattice"``, ``"hexagonal-low-dose"``, ``"dumbbell"`` or ``"stack"``.
+    rng : numpy.random.Generator or int
+        Source of randomness; the same seed gives the same image.
+
+    Returns
+    -------
+    Sample
+        The noisy image and the truth.
+
+    Raises
+    ------
+    InputError
+        If there is no such sample.
+
+    Examples
+    --------
+    >>> truth = sample("dented-lattice")
+    >>> truth.noisy.shape, truth.period
+    ((512, 512), 12.0)
+    """
+    if name not in SAMPLES:
+        raise InputError(f"unknown sample {name!r}: choose one of {', '.join(SAMPLES)}")
+    return SAMPLES[name].make(np.random.default_rng(rng))
+
+
+def layers(truth: Sample) -> list[LayerData]:
+    """Return the noisy image of a sample as napari layer tuples, with the truth in the layer's metadata."""
+    pixel = truth.pixel_size
+    stacked = truth.noisy.ndim - 2
+    options = {
+        "name": truth.name,
+        "scale": (1.0,) * stacked + (pixel, pixel),
+        "units": ("pixel",) * stacked + ("nm", "nm"),
+        "contrast_limits": tuple(float(v) for v in np.percentile(truth.noisy, (0.5, 99.5))),
+        "metadata": {
+            "description": truth.description,
+            "simulated": True,
+            "period_px": truth.period,
+            "dose": truth.dose,
+            "clean": truth.clean,
+            "transmission": truth.transmission,
+            "positions": truth.positions,
+            "vacancies": truth.vacancies,
+        },
+    }
+    return [(truth.noisy, options, "image")]
+
+
+def dented_lattice() -> list[LayerData]:
+    """*File > Open Sample*: a square lattice with a dent."""
+    return layers(sample("dented-lattice"))
+
+
+def hexagonal_low_dose() -> list[LayerData]:
+    """*File > Open Sample*: a hexagonal lattice at 2 counts per pixel."""
+    return layers(sample("hexagonal-low-dose"))
+
+
+def dumbbell() -> list[LayerData]:
+    """*File > Open Sample*: dumbbells up to the specimen's edge."""
+    return layers(sample("dumbbell"))
+
+
+def stack() -> list[LayerData]:
+    """*File > Open Sample*: eight scans of one field in which a dent grows."""
+    return layers(sample("stack"))

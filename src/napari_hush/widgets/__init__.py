@@ -1,0 +1,1 @@
+"""The dock widgets of napari: forms around the library's functions, with no science of their own."""

@@ -1,0 +1,109 @@
+"""What is taken from an image layer when a run starts: later changes of the layer do not touch the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_hush.errors import InputError
+from napari_hush.planes import Planes
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+COPIED = (
+    "scale translate rotate shear units axis_labels colormap gamma opacity blending rendering iso_threshold "
+    "attenuation interpolation2d interpolation3d contrast_limits"
+).split()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Source:
+    """An image layer at one moment.
+
+    Parameters
+    ----------
+    data : array_like, shape (..., Y, X) or (..., Y, X, C) for RGB
+        As the layer holds it; the finest level of a multiscale layer.
+    name : str
+        The layer's name.
+    rgb : bool
+        Whether the last axis counts colours.
+    style : dict
+        Arguments of a layer that looks and lies like this one.
+    """
+
+    data: Any
+    name: str
+    rgb: bool
+    style: dict[str, Any]
+
+    @classmethod
+    def of(cls, layer: Image) -> Source:
+        """Take what a run needs."""
+        style = {name: getattr(layer, name) for name in COPIED}
+        style["affine"] = np.array(layer.affine.affine_matrix)
+        if layer.rgb:
+            del style["contrast_limits"], style["colormap"]
+        return cls(data=image_data(layer), name=layer.name, rgb=bool(layer.rgb), style=style)
+
+    @property
+    def colours(self) -> Any:
+        """The data without an alpha channel."""
+        return self.data[..., :3] if self.rgb and self.data.shape[-1] == 4 else self.data
+
+    @property
+    def channel_axis(self) -> int | None:
+        """The axis of the colours."""
+        return len(self.data.shape) - 1 if self.rgb else None
+
+
+def image_data(layer: Image) -> Any:
+    """The array of a layer, the finest of a multiscale one."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def describe(layer: Image) -> str:
+    """What will be denoised, in words."""
+    data = image_data(layer)
+    try:
+        planes = Planes(data, len(data.shape) - 1 if layer.rgb else None)
+    except InputError as error:
+        return str(error)
+    height, width = planes.plane_shape
+    words = f"{width} x {height} pixels"  # as microscopes say it
+    if lead := planes.lead_shape:
+        names = [str(name) for name in layer.axis_labels[: len(lead)] if not str(name).startswith("-")]  # "-3": unnamed
+        words = (
+            f"{np.prod(lead)} planes of ({', '.join(names)}), {words}" if names else f"{np.prod(lead)} planes, {words}"
+        )
+    if layer.rgb:
+        words = f"{words}, {min(planes.n_channels, 3)} colours"
+    return words
+
+
+def visible_part(layer: Image, dims: Any) -> tuple[tuple[int, ...], tuple[int, int, int, int]]:
+    """The current plane of a layer, and what is seen of it as y0, y1, x0, x1 in pixels.
+
+    Parameters
+    ----------
+    layer : Image
+        The layer.
+    dims : napari.components.Dims
+        Of its viewer. Where it does not show the last two axes, all of the plane counts as seen.
+    """
+    data = image_data(layer)
+    shape = data.shape[: layer.ndim]
+    centre = np.nan_to_num(np.asarray(layer.world_to_data(dims.point)))
+    plane = tuple(int(np.clip(np.rint(i), 0, n - 1)) for i, n in zip(centre[:-2], shape[:-2], strict=True))
+    height, width = shape[-2:]
+    if set(dims.displayed) != {dims.ndim - 2, dims.ndim - 1}:
+        return plane, (0, height, 0, width)
+    corners = np.asarray(layer.corner_pixels, dtype=float)[:, -2:]
+    if layer.multiscale:  # they are pixels of the level in sight
+        corners = corners * np.asarray(layer.downsample_factors)[layer.data_level][-2:]
+        corners[1] += np.asarray(layer.downsample_factors)[layer.data_level][-2:] - 1
+    (y0, x0), (y1, x1) = np.clip(corners.astype(int), 0, [height - 1, width - 1])
+    return plane, (int(y0), int(y1) + 1, int(x0), int(x1) + 1)

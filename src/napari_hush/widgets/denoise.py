@@ -1,0 +1,270 @@
+"""The dock widget *Denoise*."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFrame,
+    QGraphicsOpacityEffect,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_hush.errors import InputError
+from napari_hush.progress import Progress
+from napari_hush.settings import DenoiseSettings
+from napari_hush.widgets import _notify
+from napari_hush.widgets._form import Form
+from napari_hush.widgets._layers import LayerCombo
+from napari_hush.widgets._models import ModelCombo, is_model_name
+from napari_hush.widgets._progress import ProgressLine
+from napari_hush.widgets._result import OutputType, result_layer
+from napari_hush.widgets._source import Source, describe, visible_part
+from napari_hush.widgets._worker import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    import napari
+    from qtpy.QtGui import QDragEnterEvent, QDropEvent
+
+Part = tuple[tuple[int, ...], tuple[int, int, int, int]]  # a plane, and a region of it
+MINIMUM_WIDTH = 270
+
+
+class DenoiseWidget(QScrollArea):
+    """Denoise an image layer with a model; the result is a new layer.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Where the layers are; napari gives it.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._build()
+        self._job = Job(self)
+        self._job.progressed.connect(self._on_progress)
+        self._job.returned.connect(self._on_returned)
+        self._job.errored.connect(self._on_errored)
+        self._job.cancelled.connect(self._on_cancelled)
+        self._job.warned.connect(_notify.warning)
+        self._layers.changed.connect(self._refresh)
+        self._models.changed.connect(self._refresh)
+        self._preview.clicked.connect(self.preview)
+        self._run.clicked.connect(self.run)
+        self._cancel.clicked.connect(self.cancel)
+        self.setAcceptDrops(True)
+        self._refresh()
+
+    @property
+    def running(self) -> bool:
+        """Whether a run or a preview is under way."""
+        return self._job.running
+
+    def run(self) -> None:
+        """Denoise all planes of the chosen layer."""
+        self._start(None)
+
+    def preview(self) -> None:
+        """Denoise what is seen of the current plane."""
+        if self._layers.layer is not None:
+            self._start(visible_part(self._layers.layer, self._viewer.dims))
+
+    def cancel(self) -> None:
+        """Stop after the current tile and leave no layer."""
+        if self._job.running:
+            self._cancel.setEnabled(False)
+            self._cancel.setText("Cancelling…")
+            self._job.cancel()
+
+    def _build(self) -> None:
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(MINIMUM_WIDTH)
+        self._layers, self._models = LayerCombo(self._viewer), ModelCombo()
+        self._words, self._about = _small_label(), _small_label()
+        self._form = Form(
+            DenoiseSettings(),
+            shown=("device", "tile"),
+            advanced=("batch_size", "engine", "precision"),
+            words={"tile": "whole plane"},
+        )
+        self._output = QComboBox()
+        self._output.addItems(["float32", "same as input"])
+        self._output.setToolTip("The result's number type; integers are clipped and rounded. RGB stays as it is.")
+        self._form.rows.insertRow(0, "Image", self._layers)
+        self._form.rows.insertRow(1, self._words)
+        self._form.rows.insertRow(2, "Model", self._models)
+        self._form.rows.insertRow(3, self._about)
+        self._form.rows.addRow("Result", self._output)
+        self._preview, self._run, self._cancel = QPushButton("Preview"), QPushButton("Run"), QPushButton("Cancel")
+        self._cancel.setToolTip("Stop after the current tile; no layer is added")
+        self._progress = ProgressLine()
+        buttons = QHBoxLayout()
+        for button in (self._preview, self._run, self._cancel):
+            buttons.addWidget(button)
+        inner = QWidget()
+        layout = QVBoxLayout(inner)
+        layout.setSpacing(10)
+        layout.addWidget(self._form)
+        layout.addLayout(buttons)
+        layout.addWidget(self._progress)
+        layout.addStretch(1)
+        self.setWidget(inner)
+
+    def _refresh(self) -> None:
+        """Bring the texts and the buttons in line with what is chosen and what runs."""
+        layer = self._layers.layer
+        self._words.setText("" if layer is None else describe(layer))
+        about = self._models.description.partition(". ")[0].rstrip(".")
+        self._about.setText(about)
+        self._about.setVisible(bool(about))
+        reason = ""
+        if self._job.running:
+            reason = "A run is under way"
+        elif layer is None:
+            reason = "Open an image first: there is no image layer"
+            self._words.setText("no image layer: open or drop an image")
+        elif self._models.path is None:
+            reason = "Choose a model first"
+        self._run.setEnabled(not reason)
+        self._preview.setEnabled(not reason)
+        self._run.setToolTip(reason or "Denoise the whole layer into a new one")
+        self._preview.setToolTip(reason or "Denoise what is in sight of the current plane: the same pixels as in a run")
+        self._cancel.setEnabled(self._job.running)
+        self._cancel.setText("Cancel")
+
+    def _start(self, part: Part | None) -> None:
+        layer, model = self._layers.layer, self._models.path
+        if layer is None or model is None or self._job.running:
+            return
+        try:
+            source, settings = Source.of(layer), self._form.value
+        except ValueError as error:
+            _notify.error(error)
+            return
+        output: OutputType = "float32" if self._output.currentIndex() == 0 else "same as input"
+        self._progress.start("starting…" if "torch" in sys.modules else "loading PyTorch…")
+        self._job.start(partial(_denoise, source, model, settings, output, part))
+        self._refresh()
+
+    def _on_progress(self, event: Progress) -> None:
+        self._progress.show_progress(event)
+
+    def _on_returned(self, result: tuple[Any, dict[str, Any]]) -> None:
+        data, options = result
+        record = options["metadata"]["napari-hush"]
+        self._progress.finish(_summary(record, data, options["rgb"]))
+        self._refresh()
+        if "region" in record and self._update_preview(data, options):
+            return
+        self._viewer.add_image(data, **options)
+
+    def _on_errored(self, error: BaseException) -> None:
+        self._progress.finish("stopped by an error")
+        self._refresh()
+        _notify.error(error)
+
+    def _on_cancelled(self) -> None:
+        self._progress.finish("cancelled")
+        self._refresh()
+
+    def _update_preview(self, data: Any, options: dict[str, Any]) -> bool:
+        """Show it in the preview layer of the same source, if there is one that can take it."""
+        source = options["metadata"]["napari-hush"]["source_layer"]
+        for layer in self._viewer.layers:
+            record = layer.metadata.get("napari-hush", {})
+            if "region" not in record or record["source_layer"] != source:
+                continue
+            if layer.rgb != options["rgb"] or layer.data.ndim != data.ndim:
+                continue
+            layer.data = data
+            for name in ("scale", "rotate", "shear", "translate", "affine", "metadata"):
+                setattr(layer, name, options[name])
+            return True
+        return False
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Stop when napari takes the widget out of its dock, which may be long before it is deleted."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._job.cancel()
+
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
+        """Accept a model file."""
+        if event is not None and _dropped_model(event):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        """Choose the model file that was dropped."""
+        if event is not None and (name := _dropped_model(event)):
+            self._models.add(name)
+            event.acceptProposedAction()
+
+
+def _denoise(
+    source: Source, model: Path, settings: DenoiseSettings, output: OutputType, part: Part | None
+) -> Generator[Progress, None, tuple[np.ndarray, dict[str, Any]]]:
+    """The whole work, in the thread: torch is not loaded before it is needed."""
+    yield Progress(0, 0, "starting…" if "torch" in sys.modules else "loading PyTorch…")
+    from napari_hush.engines import free_memory
+    from napari_hush.inference import denoise_steps
+
+    image = source.colours
+    plane, region = part or (None, None)
+    yield Progress(0, 0, "loading the model…")
+    if part is None:
+        _check_size(image, free_memory("cpu"))
+    done = yield from denoise_steps(
+        image, model, settings, channel_axis=source.channel_axis, plane=plane, region=region
+    )
+    return result_layer(source, done.image, done.provenance, output, plane=plane, region=region)
+
+
+def _check_size(image: Any, free: int) -> None:
+    """Refuse what would not fit into memory with some room to spare."""
+    needed = 4 * int(np.prod(image.shape, dtype=np.int64))
+    if needed > (free / 2 if isinstance(image, np.ndarray) else free / 4):
+        raise InputError(
+            f"the result needs {needed / 2**30:.1f} GB and {free / 2**30:.1f} GB of memory are free: denoise the file "
+            "with the command 'napari-hush denoise IN -o OUT.zarr' and open OUT.zarr, or denoise a part of it"
+        )
+
+
+def _summary(record: dict[str, Any], data: Any, rgb: bool) -> str:
+    seconds = max(record["seconds"], 1e-3)
+    how = f"{record['engine']} on {record['device']}, {record['precision']}"
+    if "region" in record:  # mostly preparation: a speed would mislead
+        return f"preview by {record['model']}: {seconds:.1f} s ({how})"
+    pixels = np.prod(data.shape[:-1] if rgb else data.shape)
+    return f"{record['model']}: {seconds:.1f} s, {pixels / seconds / 1e6:.2g} Mpx/s ({how})"
+
+
+def _dropped_model(event: QDropEvent) -> str:
+    content = event.mimeData()
+    names = [url.toLocalFile() for url in content.urls()] if content is not None else []
+    return next((name for name in names if is_model_name(name)), "")
+
+
+def _small_label() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    faint = QGraphicsOpacityEffect(label)
+    faint.setOpacity(0.75)
+    label.setGraphicsEffect(faint)
+    return label

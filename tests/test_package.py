@@ -1,0 +1,128 @@
+"""The package as a whole: cheap to import, typed, documented."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import napari_hush
+
+HEAVY = ("PyQt6", "PySide6", "dask", "h5py", "magicgui", "napari", "numpy", "qtpy", "scipy", "skimage", "torch", "zarr")
+GUI = "napari_hush.widgets"
+MODULES = sorted(
+    info.name
+    for info in pkgutil.walk_packages(napari_hush.__path__, "napari_hush.")
+    if not info.name.startswith(GUI) and not any(part.startswith("_") for part in info.name.split("."))
+)
+
+
+def public_objects() -> list[tuple[str, object]]:
+    """Functions and classes, and the functions of these classes, each where it is defined."""
+    found: dict[str, object] = {}
+    for module in map(importlib.import_module, ["napari_hush", *MODULES]):
+        for name, item in vars(module).items():
+            if name.startswith("_") or getattr(item, "__module__", None) != module.__name__:
+                continue
+            if inspect.isfunction(item) or inspect.isclass(item):
+                found[f"{module.__name__}.{name}"] = item
+    return sorted(found.items())
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The names of the modules that a fresh interpreter has loaded after a statement."""
+    code = f"import sys\n{statement}\nprint(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(run.stdout.split())
+
+
+def test_import_loads_neither_torch_nor_qt() -> None:
+    before = loaded_by("pass")
+    after = loaded_by("import napari_hush; napari_hush.__all__; dir(napari_hush)") - before
+    assert not {name for name in after if name.split(".")[0] in HEAVY}
+    assert {name for name in after if name.startswith("napari_hush")} == {"napari_hush"}
+
+
+@pytest.mark.parametrize("command", ["--help", "demo --help", "denoise --help"])
+def test_help_of_the_command_line_loads_neither_torch_nor_qt(command: str) -> None:
+    code = f"""
+try:
+    from napari_hush.cli import main
+    sys.stdout = open(__import__("os").devnull, "w")
+    main({command.split()})
+except SystemExit as stop:
+    assert not stop.code
+sys.stdout = sys.__stdout__
+"""
+    loaded = {name.split(".")[0] for name in loaded_by(code)}
+    assert "napari_hush" in loaded
+    assert not loaded & {"PyQt6", "PySide6", "napari", "qtpy", "torch"}
+
+
+def test_samples_load_neither_torch_nor_qt() -> None:
+    loaded = {name.split(".")[0] for name in loaded_by("from napari_hush import samples")}
+    assert not loaded & {"PyQt6", "PySide6", "magicgui", "napari", "qtpy", "torch"}
+
+
+@pytest.mark.parametrize("name", napari_hush.__all__)
+def test_public_name_resolves(name: str) -> None:
+    item = getattr(napari_hush, name)
+    assert item.__name__ == name
+    assert name in dir(napari_hush)
+    assert item is getattr(importlib.import_module(item.__module__), name)
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'denoize'"):
+        napari_hush.denoize  # noqa: B018
+
+
+def test_version_is_a_version() -> None:
+    assert re.match(r"\d+\.\d+", napari_hush.__version__)
+
+
+def test_package_is_typed_and_brings_its_manifest() -> None:
+    folder = Path(napari_hush.__file__).parent
+    assert (folder / "py.typed").is_file()
+    assert (folder / "napari.yaml").is_file(), "an editable install links it: pip install -e ."
+
+
+def test_every_bundled_model_has_its_card_beside_it() -> None:
+    zoo = Path(napari_hush.__file__).parent / "zoo"
+    weights = {path.stem for path in zoo.glob("*.safetensors")}
+    assert weights
+    assert {path.stem for path in zoo.glob("*.md")} == weights
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_module_tells_its_idea(name: str) -> None:
+    assert (importlib.import_module(name).__doc__ or "").strip()
+
+
+@pytest.mark.parametrize(("name", "item"), public_objects())
+def test_public_object_has_a_docstring(name: str, item: object) -> None:
+    doc = inspect.getdoc(item)
+    assert doc
+    assert doc.splitlines()[0].strip()
+
+
+@pytest.mark.parametrize("name", [name for name in napari_hush.__all__ if not name.endswith("Error")])
+def test_public_face_has_numpydoc_sections(name: str) -> None:
+    item = getattr(napari_hush, name)
+    doc = inspect.getdoc(item) or ""
+    signature = inspect.signature(item)
+    undocumented = [p for p in signature.parameters if not re.search(rf"^(.*, )?\**{p}\b.*$", doc, re.MULTILINE)]
+    if name == "ModelCard":  # pydantic's signature holds the fields
+        undocumented = [field for field in item.model_fields if f"\n{field} :" not in doc]
+    assert not undocumented
+    if signature.parameters:
+        assert "\nParameters\n----------\n" in doc
+    if inspect.isfunction(item) and signature.parameters:
+        assert "\nReturns\n-------\n" in doc

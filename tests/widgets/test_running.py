@@ -1,0 +1,194 @@
+"""Threads: progress, cancel, errors, warnings, closing, and a viewer that stays alive meanwhile."""
+
+from __future__ import annotations
+
+import gc
+import time
+import warnings
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QTimer
+
+import napari_hush.inference
+from napari_hush.errors import InputError
+from napari_hush.inference import Denoised
+from napari_hush.progress import Progress
+
+TIMEOUT = 60_000
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Replace the work by steps of 20 ms, and record what becomes of it."""
+    record = {"steps": 0, "closed": False}
+
+    def steps(image, model, settings, **_):
+        try:
+            for step in range(1, 501):
+                time.sleep(0.02)
+                record["steps"] = step
+                yield Progress(step, 500, f"tile {step} of 500")
+            return Denoised(np.zeros(image.shape, np.float32), {"model": "slow", "seconds": 1.0})
+        finally:
+            record["closed"] = True
+
+    monkeypatch.setattr(napari_hush.inference, "denoise_steps", steps)
+    return record
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Replace the work by an exception after one step."""
+
+    def install(error):
+        def steps(*_, **__):
+            yield Progress(0, 1, "measuring the image")
+            raise error
+
+        monkeypatch.setattr(napari_hush.inference, "denoise_steps", steps)
+
+    return install
+
+
+def test_progress_is_shown_with_the_time_left(make_widget, image, qtbot, slow):
+    _, widget = make_widget(image)
+    texts = []
+    widget._job.progressed.connect(lambda _: texts.append((time.monotonic(), widget._progress.text)))
+    widget.run()
+    qtbot.waitUntil(lambda: "left" in widget._progress.text, timeout=TIMEOUT)
+    assert widget._progress.text.startswith("tile ")
+    assert " of 500, 0:" in widget._progress.text
+    assert widget._progress._bar.maximum() == 500
+    qtbot.waitUntil(lambda: len(texts) > 8, timeout=TIMEOUT)
+    rate = (len(texts) - 1) / (texts[-1][0] - texts[0][0])
+    assert rate < 12
+
+
+def test_cancel_leaves_no_layer(make_widget, image, qtbot, slow):
+    viewer, widget = make_widget(image)
+    widget.run()
+    qtbot.waitUntil(lambda: slow["steps"] > 3, timeout=TIMEOUT)
+    assert widget._cancel.isEnabled()
+    widget.cancel()
+    assert widget._cancel.text() == "Cancelling…"
+    assert not widget._cancel.isEnabled()
+    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+    assert slow["closed"]
+    assert slow["steps"] < 500
+    assert len(viewer.layers) == 1
+    assert widget._progress.text == "cancelled"
+    assert widget._run.isEnabled()
+    assert widget._cancel.text() == "Cancel"
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (RuntimeError("CUDA error: device-side assert"), "RuntimeError: CUDA error: device-side assert"),
+        (MemoryError(), "MemoryError: not enough memory: choose a smaller tile, or close other programs"),
+        (InputError("the image is empty: give another"), "the image is empty: give another"),
+        (KeyboardInterrupt("stop"), "KeyboardInterrupt: stop"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_errors_become_notifications_and_the_widget_recovers(
+    make_widget, image, finish, failing, messages, error, shown, monkeypatch
+):
+    viewer, widget = make_widget(image)
+    with monkeypatch.context() as patch:
+        failing(error)
+        widget.run()
+        finish(widget)
+        assert messages() == [("error", shown)]
+        assert len(viewer.layers) == 1
+        patch.undo()
+    monkeypatch.undo()
+    widget.run()
+    finish(widget)
+    assert len(viewer.layers) == 2
+
+
+def test_a_broken_model_file_is_explained(make_widget, image, finish, messages, tmp_path):
+    path = tmp_path / "broken.h5"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    _, widget = make_widget(image)
+    widget._models.add(path)
+    widget.run()
+    finish(widget)
+    assert [kind for kind, _ in messages()] == ["error"]
+    assert "broken.h5" in messages()[0][1]
+
+
+def test_warnings_become_notifications(make_widget, image, finish, messages, monkeypatch):
+    def steps(image, *_, **__):
+        for _ in range(3):
+            warnings.warn("the values are unlike those of training", UserWarning, stacklevel=1)
+            warnings.warn("old", DeprecationWarning, stacklevel=1)
+        yield Progress(1, 1)
+        return Denoised(np.zeros(image.shape, np.float32), {"model": "m", "seconds": 1.0, "engine": "torch"} | HOW)
+
+    monkeypatch.setattr(napari_hush.inference, "denoise_steps", steps)
+    viewer, widget = make_widget(image)
+    widget.run()
+    finish(widget)
+    assert messages() == [("warning", "the values are unlike those of training")]
+    assert len(viewer.layers) == 2
+
+
+HOW = {"device": "cpu", "precision": "float32"}
+
+
+def test_closing_the_viewer_while_running(make_widget, image, qtbot, slow):
+    viewer, widget = make_widget(image, window=True)
+    widget.run()
+    qtbot.waitUntil(lambda: slow["steps"] > 2, timeout=TIMEOUT)
+    del widget
+    viewer.close()
+    qtbot.waitUntil(lambda: slow["closed"], timeout=TIMEOUT)
+    assert slow["steps"] < 500
+
+
+def test_closing_the_dock_while_running(make_napari_viewer, image, model_file, qtbot, slow):
+    viewer = make_napari_viewer()
+    viewer.add_image(image)
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-hush", "Denoise")
+    widget._models.add(model_file)
+    widget.run()
+    qtbot.waitUntil(lambda: slow["steps"] > 2, timeout=TIMEOUT)
+    gone = weakref.ref(widget)
+    del widget
+    dock.destroyOnClose()
+    qtbot.waitUntil(lambda: slow["closed"], timeout=TIMEOUT)
+    assert slow["steps"] < 500
+    del dock
+    gc.collect()
+    qtbot.waitUntil(lambda: gone() is None, timeout=TIMEOUT)
+    viewer.layers[0].name = "still fine"
+    viewer.layers.clear()
+
+
+def starved():
+    """Seconds that this thread has waited for a core so far; other programs load the machine too."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    except OSError:  # not Linux
+        return 0.0
+
+
+def test_the_viewer_stays_responsive(make_widget, finish, qtbot):
+    data = np.random.default_rng(0).normal(100, 10, (2, 512, 512)).astype(np.float32)
+    _, widget = make_widget(data, window=True)
+    widget._form.value = type(widget._form.value)(engine="torch", device="cpu", tile=128)
+    qtbot.wait(500)  # the window's first painting
+    ticks = []
+    timer = QTimer()
+    timer.timeout.connect(lambda: ticks.append(time.monotonic() - starved()))
+    timer.start(10)
+    widget.run()
+    finish(widget)
+    timer.stop()
+    assert len(ticks) > 3
+    assert max(np.diff(ticks)) < 0.5

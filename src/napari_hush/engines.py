@@ -209,7 +209,8 @@ def native_bfloat16() -> bool:
 def kept_arena() -> Iterator[None]:
     """Let glibc keep large freed blocks during a run, instead of paying a page fault for each of them again.
 
-    Linux with glibc alone; elsewhere nothing happens. The thresholds go back to glibc's defaults at the end.
+    Linux with glibc alone; elsewhere nothing happens. At the end the thresholds go to where glibc's own, growing ones
+    end up in a process that handles images (32 and 64 MB): it offers no way back to growing by itself.
     """
     if not (sys.platform == "linux" and platform.libc_ver()[0] == "glibc"):
         yield
@@ -221,8 +222,8 @@ def kept_arena() -> Iterator[None]:
     try:
         yield
     finally:
-        libc.mallopt(mmap, 128 << 10)
-        libc.mallopt(trim, 128 << 10)
+        libc.mallopt(mmap, 32 << 20)
+        libc.mallopt(trim, 64 << 20)
         libc.malloc_trim(0)
 
 

@@ -2,40 +2,77 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from napari_hush.errors import FileFormatError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 GIT_LFS = b"version https://git-lfs"
 
 
 def atomic_write(path: str | Path, data: bytes) -> None:
-    """Write a file through a temporary one beside it, so that a crash leaves the old file or the new one.
+    """Write a file at once, see `replacing`.
 
     Raises
     ------
     InputError
         If the folder does not exist.
     OSError
-        If it cannot be written; the temporary file is removed.
+        If it cannot be written.
     """
     path = Path(path)
     if not path.parent.is_dir():
         raise InputError(f"{path}: the folder {path.parent} does not exist; create it or choose another")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    temporary = Path(name)
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside ``path`` that takes its name when the block is left without an error.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or the folder not writable, naming ``path``; the temporary file is removed and an older
+        file is as it was.
+    """
+    temporary = None
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        temporary = Path(name)
+        os.close(handle)
+        with temporary.open("w+b") as file:  # by its name: tifffile asks the file for it
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes it private; the result should be like any other file
+        temporary.chmod(0o666 & ~umask())  # mkstemp makes it private
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        temporary = None
+    except OSError as error:
+        raise naming(error, path) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def naming(error: OSError, path: Path) -> OSError:
+    """The same error about the file that the user asked for, not about a temporary one."""
+    return OSError(error.errno or errno.EIO, f"cannot write: {error.strerror or error}", str(path))
+
+
+def umask() -> int:
+    """Which permissions this process takes away from new files."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def explain_wrong_file(path: Path, error: type[FileFormatError], expected: str) -> None:
@@ -52,9 +89,3 @@ def explain_wrong_file(path: Path, error: type[FileFormatError], expected: str) 
         raise error(f"{path}: the file is empty, expected {expected}; copy or download it again")
     if head == GIT_LFS:
         raise error(f"{path}: a git-lfs pointer, not the file itself; run 'git lfs pull' and try again")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -184,12 +184,13 @@ def denoise_steps(
         raise InputError("out= takes whole images: leave plane= and region= out, or out=")
     start = time.perf_counter()
     with ExitStack() as stack:
-        stack.enter_context(kept_arena())
         if engine is None:
             engine = choose_engine(
                 model.network, device=settings.device, engine=settings.engine, precision=settings.precision
             )
             stack.callback(engine.close)
+        if engine.name == "torch" and engine.device == "cpu":
+            stack.enter_context(kept_arena())
         yield Progress(0, 1, "measuring the image")
         norms: list[Normalization] = []
         for group in groups:

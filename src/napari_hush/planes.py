@@ -64,8 +64,8 @@ class Planes:
         if axis is None:
             if len(shape) > 4:
                 raise InputError(
-                    f"the image has {len(shape)} dimensions, shape {tuple(shape)}: name its channels with channel_axis, "
-                    "or denoise one (T, Z, Y, X) part at a time"
+                    f"the image has {len(shape)} dimensions, shape {tuple(shape)}: name its channels with "
+                    "channel_axis, or denoise one (T, Z, Y, X) part at a time"
                 )
             return
         if not -len(shape) <= axis < len(shape):

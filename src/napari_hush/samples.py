@@ -201,6 +201,7 @@ def layers(truth: Sample) -> list[LayerData]:
         "name": truth.name,
         "scale": (1.0,) * stacked + (pixel, pixel),
         "units": ("pixel",) * stacked + ("nm", "nm"),
+        "axis_labels": ("scan",) * stacked + ("y", "x"),
         "contrast_limits": tuple(float(v) for v in np.percentile(truth.noisy, (0.5, 99.5))),
         "metadata": {
             "description": truth.description,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from napari_hush.errors import InputError
-from napari_hush.io.atomic import replacing
+from napari_hush.files import replacing
 from napari_hush.io.bitmap import check_png, write_png
 from napari_hush.io.convert import convert_dtype
 from napari_hush.io.hdf5 import write_hdf5

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.errors import InputError
-from napari_hush.io.atomic import naming, umask
+from napari_hush.files import naming, umask
 from napari_hush.io.image import SPACE, guess_axes
 from napari_hush.io.sniff import is_zarr
 from napari_hush.io.units import LONG_NAMES

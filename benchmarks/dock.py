@@ -1,0 +1,92 @@
+"""How long the *Denoise* dock takes to open, and how long the viewer stands still while it works.
+
+    python benchmarks/dock.py [--size 1024] [--tile 128]
+
+Needs a screen; a virtual one will do: bash .ci/xvfb.sh python benchmarks/dock.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import napari
+import numpy as np
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
+
+from napari_hush.settings import DenoiseSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=1024, help="side of the square image, px")
+    parser.add_argument("--tile", type=int, default=128, help="px")
+    args = parser.parse_args()
+    print(f"import napari_hush: {import_seconds('import napari_hush') - import_seconds(''):.3f} s")
+    viewer = napari.Viewer()
+    application = QApplication.instance()
+    viewer.add_image(np.random.default_rng(0).poisson(10, (args.size, args.size)).astype(np.float32))
+
+    def work_until(done: Callable[[], bool]) -> None:
+        while not done():
+            application.processEvents()
+            time.sleep(0.002)
+
+    def pause(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        work_until(lambda: time.monotonic() > end)
+
+    pause(1)
+    start = time.perf_counter()
+    _, dock = viewer.window.add_plugin_dock_widget("napari-hush", "Denoise")
+    application.processEvents()
+    print(f"the dock opens in {time.perf_counter() - start:.2f} s (torch loaded: {'torch' in sys.modules})")
+    ticks: list[float] = []
+    timer = QTimer()
+    timer.timeout.connect(lambda: ticks.append(time.monotonic()))
+    timer.start(10)
+
+    def report(what: str) -> None:
+        gaps = np.diff(ticks)
+        print(f"{what}: longest standstill {gaps.max():.2f} s, median {np.median(gaps) * 1e3:.0f} ms")
+        ticks.clear()
+
+    pause(1)
+    report("at rest")
+    dock.preview()
+    work_until(lambda: not dock.running)
+    report("first preview, loading torch")
+    dock._form.value = DenoiseSettings(tile=args.tile)
+    dock.run()
+    work_until(lambda: not dock.running)
+    pause(0.5)
+    report(f"run in tiles of {args.tile} px")
+    dock.run()
+    pause(1.5)
+    start = time.monotonic()
+    dock.cancel()
+    work_until(lambda: not dock.running)
+    print(f"cancel: {time.monotonic() - start:.2f} s, layers: {len(viewer.layers)}")
+    viewer.close()
+    pause(0.3)
+
+
+def import_seconds(statement: str) -> float:
+    """The fastest of five fresh interpreters."""
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", statement], check=True)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+if __name__ == "__main__":
+    main()

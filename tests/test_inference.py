@@ -367,3 +367,12 @@ def test_planes_cover_every_value_once():
     assert planes.plane_shape == (5, 7)
     values = np.concatenate([block.ravel() for c in range(3) for block in planes.blocks(c)])
     np.testing.assert_array_equal(np.sort(values), np.arange(image.size))
+
+
+def test_a_damaged_chunk_is_told_in_words(cnn, tmp_path):
+    source = zarr.create_array(tmp_path / "in.zarr", shape=(100, 100), chunks=(50, 50), dtype="float32")
+    source[:] = RNG.normal(size=(100, 100))
+    (tmp_path / "in.zarr" / "c" / "1" / "0").write_bytes(b"garbage")
+    with pytest.raises(InputError, match="cannot be read"):
+        hush.denoise(source, cnn, out=tmp_path / "out.zarr")
+    assert [p.name for p in tmp_path.iterdir()] == ["in.zarr"]

@@ -117,8 +117,20 @@ class Planes:
         return tuple(parts[axis] for axis in range(len(parts)))
 
     def read(self, index: tuple[int, ...], channels: list[int], y: slice, x: slice) -> np.ndarray:
-        """One part of one plane, shape (C, Y, X)."""
-        return np.stack([np.asarray(self.image[self.key(index, channel, y, x)]) for channel in channels])
+        """One part of one plane, shape (C, Y, X).
+
+        Raises
+        ------
+        InputError
+            If the array's library cannot read it.
+        """
+        try:
+            return np.stack([np.asarray(self.image[self.key(index, channel, y, x)]) for channel in channels])
+        except (OSError, RuntimeError, ValueError) as error:  # a damaged chunk of a lazy array shows only now
+            raise InputError(
+                f"a part of the image cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:150]}): "
+                "the file may be damaged or may have changed; check it"
+            ) from error
 
     def write(self, index: tuple[int, ...], channels: list[int], y: slice, x: slice, values: np.ndarray) -> None:
         """Store one part of one plane, shape (C, Y, X), in the array's own dtype: integers clipped and rounded."""

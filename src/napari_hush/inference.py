@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
 
-CPU_TILE_BYTES = 450 << 20  # larger tiles are no faster on a CPU, and the machine is its user's too
+CPU_TILE_BYTES = 1400 << 20  # larger tiles spare hardly more halo
+LAZY_TILE_BYTES = 450 << 20  # an image that is not in memory is kept out of it for a reason
 GPU_TILE_BYTES = 4 << 30
 
 
@@ -284,7 +285,8 @@ def _tile_sides(source: Planes, model: Model, settings: DenoiseSettings, device:
         return None
     if settings.tile is not None:
         return int(settings.tile), int(settings.tile)
-    limit = GPU_TILE_BYTES if device == "cuda" else CPU_TILE_BYTES
+    in_memory = isinstance(source.image, np.ndarray) and not isinstance(source.image, np.memmap)
+    limit = GPU_TILE_BYTES if device == "cuda" else CPU_TILE_BYTES if in_memory else LAZY_TILE_BYTES
     area = min(free_memory(device) / 4, limit) / _bytes_per_pixel(model)
     height, width = source.plane_shape
     if aligned(height, model.stride) * aligned(width, model.stride) <= area:

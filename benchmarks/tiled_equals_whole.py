@@ -1,5 +1,7 @@
 """The largest difference between tiled and whole-image results, for every network, as a share of the range.
 
+Automatic tiles are those of an image that is not in memory (a zarr array); they are smaller than those of one that is.
+
 python benchmarks/tiled_equals_whole.py IMAGE [--crop 1000x1003]
 """
 
@@ -9,6 +11,7 @@ import argparse
 
 import numpy as np
 import torch
+import zarr
 
 import napari_hush as hush
 from napari_hush.engines import ENGINES, has_openvino
@@ -40,7 +43,7 @@ def main() -> None:
                 whole = hush.denoise(part, model, tile=False, **options)
                 differences = []
                 for tile in (64, 128, 256, None):
-                    tiled = hush.denoise(part, model, tile=tile, **options)
+                    tiled = hush.denoise(part if tile else zarr.array(part), model, tile=tile, **options)
                     differences.append(f"{np.abs(tiled - whole).max() / np.ptp(whole):.1e}")
                 size = " x ".join(map(str, part.shape))
                 print(f"| {name} | {engine} | {size} | " + " | ".join(differences) + " |", flush=True)

@@ -7,6 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from screen import why_no_qt
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Go on without pytest-qt where Qt cannot be loaded: it would end the run before the first test."""
+    if why_no_qt():
+        pluginmanager.set_blocked("pytest-qt")
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("napari")
+from screen import why_no_window
 
-import numpy as np
-from napari.components import ViewerModel
-from napari.utils.notifications import notification_manager
+if not why_no_window():
+    import numpy as np
+    from napari.components import ViewerModel
+    from napari.utils.notifications import notification_manager
 
-from napari_hush.card import ModelCard
-from napari_hush.model import Model
-from napari_hush.widgets import _models
-from napari_hush.widgets.denoise import DenoiseWidget
+    from napari_hush.card import ModelCard
+    from napari_hush.model import Model
+    from napari_hush.widgets import _models
+    from napari_hush.widgets.denoise import DenoiseWidget
 
 TIMEOUT = 60_000
+
+
+class SkippedModule(pytest.Module):
+    """A test file that is not even imported, because napari may be missing."""
+
+    def collect(self):
+        pytest.skip(why_no_window(), allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    return SkippedModule.from_parent(parent, path=module_path) if why_no_window() else None
 
 
 @pytest.fixture(scope="session", autouse=True)

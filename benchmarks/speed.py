@@ -50,14 +50,20 @@ def main() -> None:
             start = time.perf_counter()
             way()
             times[name].append(time.perf_counter() - start)
-    base = statistics.median(times["naive: torch float32, one pass"])
-    print(f"{model.card.name} ({model.architecture}), {args.size} x {args.size} px, {torch.get_num_threads()} threads,")
+    naive_times = times["naive: torch float32, one pass"]
     native = "yes" if native_bfloat16() else "no"
-    print(f"torch {torch.__version__}, native bfloat16: {native}, median of {args.repeats}\n")
-    print("| way | seconds | megapixels/s | times the naive way |\n|---|---|---|---|")
+    print(f"{model.card.name} ({model.architecture}), {args.size} x {args.size} px, {torch.get_num_threads()} threads,")
+    print(f"torch {torch.__version__}, native bfloat16: {native}, median of {args.repeats} (lowest to highest)\n")
+    print("| way | seconds | megapixels/s | times the naive way of the same round |\n|---|---|---|---|")
     for name, seconds in times.items():
-        middle = statistics.median(seconds)
-        print(f"| {name} | {middle:.2f} | {image.size / 1e6 / middle:.2f} | {base / middle:.2f} |")
+        ratios = [base / own for base, own in zip(naive_times, seconds, strict=True)]
+        rate = image.size / 1e6 / statistics.median(seconds)
+        print(f"| {name} | {spread(seconds)} | {rate:.2f} | {spread(ratios)} |")
+
+
+def spread(values: list[float]) -> str:
+    """Median and extremes."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def whole_job(model: Model, image: np.ndarray, engine: str, precision: str) -> Callable[[], object]:

@@ -278,8 +278,8 @@ def export(checkpoint: Path, out: Path, note: str) -> None:
             "From 2 to 500 counts per pixel at the peaks. At 2 counts and under 8 px per period it blurs weak columns.",
             "Row jitter is smoothed, not measured: slow drift and scan distortion stay in the result.",
             "A single vacancy or weak column at low dose can be filled or lost; compare with the noisy image.",
-            "Not for tomography, electron diffraction, light microscopy or images of grains and particles: small shapes "
-            "come out rounded, like atom columns.",
+            "Not for tomography, electron diffraction, light microscopy or images of grains and particles: small "
+            "shapes come out rounded, like atom columns.",
         ],
     )
     rule = NormalizationRule(method="percentile", low=1.0, high=99.0, target=(0.0, 1.0))

@@ -195,7 +195,8 @@ def test_unusable_outputs_are_told_before_the_work(run, tmp_path):
     assert _files(tmp_path) == before
 
 
-def test_floats_do_not_go_into_png_silently(run, tmp_path):
+def test_floats_do_not_go_into_png_silently(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(inference, "denoise_steps", None)  # told before the work
     write_image(tmp_path / "in.tif", IMAGE, axes="YX")
     code, _, err = run(tmp_path / "in.tif", "-o", tmp_path / "out.png")
     assert code == 2

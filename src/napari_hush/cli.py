@@ -158,6 +158,8 @@ class Denoise:
         image = read_image(source)
         channel_axis = image.channel_axis if self.channel_axis is None else self.channel_axis
         dtype = str(image.data.dtype) if self.dtype == "input" else self.dtype
+        if target.suffix.lower() == ".png" and dtype not in ("uint8", "uint16"):  # told before the work, not after it
+            raise InputError(f"{target}: PNG holds 8 or 16 bit, not {dtype}: add --dtype uint16, or write a .tif")
         run = partial(denoise_steps, image.data, model, self.settings, channel_axis=channel_axis, engine=engine)
         if target.suffix == ".zarr":
             # tile by tile: neither the input nor the output need fit into memory

@@ -275,8 +275,8 @@ def export(checkpoint: Path, out: Path, note: str) -> None:
             "Bright columns on a darker ground; inverted contrast (bright field, ABF) was not trained: invert it.",
             "Lattice periods from 5.5 to 42 px. The network sees the image at its own scale; resample finer or coarser "
             "images.",
-            "From 2 to 500 counts per pixel at the peaks. Fine lattices at low dose fade: at 2 counts and under 8 px per "
-            "period columns lose much of their contrast, weak ones all of it.",
+            "From 2 to 500 counts per pixel at the peaks. Fine lattices at low dose fade: at 2 counts and under 8 px "
+            "per period columns lose much of their contrast, weak ones all of it.",
             "Row jitter is smoothed, not measured: slow drift and scan distortion stay in the result.",
             "A single vacancy or weak column at low dose can be filled or lost; compare with the noisy image.",
             "Not for tomography, electron diffraction, light microscopy or images of grains and particles: small "

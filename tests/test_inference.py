@@ -201,6 +201,21 @@ def test_a_preview_shows_the_pixels_of_the_full_result():
         run_steps(denoise_steps(stack, model, plane=(2,)))
 
 
+def test_a_preview_computes_its_region_and_the_halo_alone():
+    model = model_of("tomogan")
+    windows = []
+
+    class Watching(TorchEngine):
+        def __call__(self, batch):
+            windows.append(batch.shape[-2:])
+            return super().__call__(batch)
+
+    image = RNG.normal(100, 10, (600, 500))
+    steps = denoise_steps(image, model, torch_cpu(), engine=Watching(model.network), region=(301, 350, 203, 260))
+    assert run_steps(steps).image.shape == (49, 57)
+    assert windows == [(64 + 80, 72 + 80)]
+
+
 class SmallMemory(TorchEngine):
     """Fails like a full memory on anything larger than ``limit`` pixels."""
 
@@ -358,6 +373,17 @@ def test_openvino_agrees_with_torch():
     reference = run_steps(denoise_steps(IMAGE, model, torch_cpu())).image
     fast = hush.denoise(IMAGE, model, device="cpu", engine="openvino", precision="float32")
     assert np.abs(fast - reference).max() <= 1e-5 * np.ptp(reference)
+
+
+def test_small_work_goes_to_torch_and_large_to_the_fastest():
+    model = model_of("cnn", widths=[2])
+    large = RNG.normal(100, 10, (800, 800))
+    region = (0, 100, 0, 100)
+    engines = [
+        run_steps(denoise_steps(large, model, DenoiseSettings(device="cpu"), **part)).provenance["engine"]
+        for part in ({}, {"region": region})
+    ]
+    assert engines == ["openvino" if has_openvino() else "torch", "torch"]
 
 
 def test_planes_cover_every_value_once():

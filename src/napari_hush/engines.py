@@ -128,8 +128,16 @@ ENGINES: dict[str, type[TorchEngine] | type[OpenVINOEngine]] = {
 }
 
 
+SMALL = 500_000  # pixels; below, building OpenVINO's graph takes longer than it saves
+
+
 def choose_engine(
-    network: nn.Module, *, device: Device = "auto", engine: EngineName = "auto", precision: Precision = "auto"
+    network: nn.Module,
+    *,
+    device: Device = "auto",
+    engine: EngineName = "auto",
+    precision: Precision = "auto",
+    pixels: int | None = None,
 ) -> Engine:
     """The fastest engine for a network on this machine.
 
@@ -140,9 +148,11 @@ def choose_engine(
     device : {"auto", "cpu", "cuda", "mps"}
         ``auto`` takes CUDA, then Apple's MPS, then the CPU.
     engine : {"auto", "torch", "openvino"}
-        ``auto`` takes OpenVINO on a CPU where it is installed, torch elsewhere.
+        ``auto`` takes OpenVINO on a CPU where it is installed and the work is not small, torch elsewhere.
     precision : {"auto", "float32", "bfloat16"}
         ``auto`` takes bfloat16 with OpenVINO on processors that compute it natively, float32 elsewhere.
+    pixels : int, optional
+        How much there is to do; not given, it counts as much.
 
     Raises
     ------
@@ -155,7 +165,8 @@ def choose_engine(
     elif device not in here:
         raise InputError(f"device {device!r} is not available: this machine and this torch offer {', '.join(here)}")
     if engine == "auto":
-        engine = "openvino" if device == "cpu" and has_openvino() else "torch"
+        small = pixels is not None and pixels < SMALL and precision != "bfloat16"
+        engine = "openvino" if device == "cpu" and has_openvino() and not small else "torch"
     elif engine not in ENGINES:
         raise InputError(f"unknown engine {engine!r}: expected auto, {' or '.join(ENGINES)}")
     elif engine == "openvino" and device != "cpu":

@@ -186,8 +186,13 @@ def denoise_steps(
     start = time.perf_counter()
     with ExitStack() as stack:
         if engine is None:
+            y0, y1, x0, x1 = region or (0, source.plane_shape[0], 0, source.plane_shape[1])
             engine = choose_engine(
-                model.network, device=settings.device, engine=settings.engine, precision=settings.precision
+                model.network,
+                device=settings.device,
+                engine=settings.engine,
+                precision=settings.precision,
+                pixels=(y1 - y0) * (x1 - x0) * len(indices) * len(groups),
             )
             stack.callback(engine.close)
         if engine.name == "torch" and engine.device == "cpu":
@@ -196,7 +201,7 @@ def denoise_steps(
         norms: list[Normalization] = []
         for group in groups:
             norms.append((yield from _fit_steps(source, group, model)))
-        side = _tile_sides(source, model, settings, engine.device)
+        side = _tile_sides(source, model, settings, engine.device, region)
         target = stack.enter_context(_open_target(source, out, side, model.stride, plane, region))
         grid = target.chunk_shape if region is None else (1, 1)
         tiles = plan_tiles(
@@ -280,7 +285,14 @@ def _fit_steps(source: Planes, group: list[int], model: Model) -> Generator[Prog
         yield Progress(0, 1, "measuring the image")
 
 
-def _tile_sides(source: Planes, model: Model, settings: DenoiseSettings, device: str) -> tuple[int, int] | None:
+def _tile_sides(
+    source: Planes,
+    model: Model,
+    settings: DenoiseSettings,
+    device: str,
+    region: tuple[int, int, int, int] | None,
+) -> tuple[int, int] | None:
+    """Sides of a tile, px; None for one pass over the plane."""
     if settings.tile is False:
         return None
     if settings.tile is not None:
@@ -289,7 +301,12 @@ def _tile_sides(source: Planes, model: Model, settings: DenoiseSettings, device:
     limit = GPU_TILE_BYTES if device == "cuda" else CPU_TILE_BYTES if in_memory else LAZY_TILE_BYTES
     area = min(free_memory(device) / 4, limit) / _bytes_per_pixel(model)
     height, width = source.plane_shape
-    if aligned(height, model.stride) * aligned(width, model.stride) <= area:
+    if region is not None:  # a preview computes what it shows and the halo around it, wherever it begins
+        height, width = (end - begin + model.stride for begin, end in (region[:2], region[2:]))
+        window = [aligned(side, model.stride) + 2 * aligned(model.halo, model.stride) for side in (height, width)]
+        if window[0] * window[1] <= area:
+            return height, width
+    elif aligned(height, model.stride) * aligned(width, model.stride) <= area:
         return None
     return balanced_tile((height, width), halo=model.halo, stride=model.stride, max_window_area=area)
 

@@ -26,7 +26,7 @@ class DenoiseSettings:
     batch_size : int or None
         Tiles that are computed at once; None chooses by memory.
     engine : {"auto", "torch", "openvino"}
-        What runs the network; ``auto`` takes OpenVINO on a CPU where it is installed.
+        What runs the network; ``auto`` takes OpenVINO on a CPU where it is installed and the image is not small.
     precision : {"auto", "float32", "bfloat16"}
         Arithmetic; ``auto`` takes bfloat16 with OpenVINO on processors that have it natively, float32 elsewhere.
     guard : {"auto", False}

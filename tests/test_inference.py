@@ -239,6 +239,18 @@ def test_out_of_memory_halves_the_batch_then_the_tile_and_goes_on():
     assert events[-1].step == events[-1].total
 
 
+def test_what_did_not_fit_once_is_not_tried_again_on_the_next_plane():
+    model = model_of("tomogan")
+    stack = np.stack([IMAGE] * 5)
+    events = []
+    steps = denoise_steps(stack, model, torch_cpu(tile=64, batch_size=4), engine=SmallMemory(model.network))
+    done = run_steps(steps, events.append)
+    assert done.provenance["tile"] == [32, 32]  # as for one plane
+    assert events[-1].step == events[-1].total
+    whole = run_steps(denoise_steps(stack, model, torch_cpu(tile=False))).image
+    assert np.abs(done.image - whole).max() <= 1e-5 * np.ptp(whole)
+
+
 def test_memory_for_nothing_is_an_error_that_says_so(cnn):
     engine = SmallMemory(cnn.network)
     engine.limit = 10

@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,7 +22,7 @@ from napari_hush.passes import TileRunner
 from napari_hush.planes import Planes
 from napari_hush.progress import Progress
 from napari_hush.settings import DenoiseSettings, Device, EngineName, Precision
-from napari_hush.tiling import Tile, aligned, balanced_tile, plan_tiles
+from napari_hush.tiling import Tile, aligned, balanced_tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -204,22 +205,22 @@ def denoise_steps(
         side = _tile_sides(source, model, settings, engine.device, region)
         target = stack.enter_context(_open_target(source, out, side, model.stride, plane, region))
         grid = target.chunk_shape if region is None else (1, 1)
-        tiles = plan_tiles(
-            source.plane_shape, tile=side, halo=model.halo, stride=model.stride, region=region, grid=grid
-        )
-        runner = TileRunner(engine, model, side, settings.batch_size or _batch_size(model, tiles[0], engine.device))
+        runner = TileRunner(engine, model, source.plane_shape, side, region=region, grid=grid)
+        runner.batch = settings.batch_size or _batch_size(model, runner.plan()[0], engine.device)
         origin = (region[0], region[2]) if region else (0, 0)
-        done, total = 0, len(indices) * len(groups) * len(tiles)
-        for index in indices:
-            for group, norm in zip(groups, norms, strict=True):
-                read = partial(source.read, index, group)
-                for finished, left in runner.run(tiles, source.plane_shape, read, norm):
-                    for tile, values in finished:
-                        y, x = tile.core_slices(origin)
-                        target.write(index if plane is None else (0,) * len(index), group, y, x, values)
-                    done += len(finished)
-                    total = max(total, done + left)
-                    yield Progress(done, total, f"tile {done} of {total}")
+        passes = list(product(indices, zip(groups, norms, strict=True)))
+        done = total = 0
+        for number, (index, (group, norm)) in enumerate(passes):
+            tiles = runner.plan()
+            total = max(total, done + len(tiles) * (len(passes) - number))
+            read = partial(source.read, index, group)
+            for finished, left in runner.run(tiles, read, norm):
+                for tile, values in finished:
+                    y, x = tile.core_slices(origin)
+                    target.write(index if plane is None else (0,) * len(index), group, y, x, values)
+                done += len(finished)
+                total = max(total, done + left)
+                yield Progress(done, total, f"tile {done} of {total}")
         result = target.image if plane is None else np.squeeze(target.image, axis=tuple(source.axes[:-2]))
     if isinstance(out, (str, Path)):
         result = zarr.open_array(out, mode="r+")  # the writer has moved it to its name

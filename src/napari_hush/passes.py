@@ -22,7 +22,7 @@ Read = Callable[[slice, slice], np.ndarray]
 
 
 class TileRunner:
-    """Batches of tiles through an engine.
+    """Batches of tiles through an engine, plane by plane.
 
     Parameters
     ----------
@@ -30,30 +30,46 @@ class TileRunner:
         What computes.
     model : Model
         For its stride and halo.
+    shape : (int, int)
+        Y and X of a plane.
     side : (int, int) or None
         Y and X of the kept part of a tile; None for the whole plane.
-    batch : int
-        Tiles at once.
+    region, grid
+        As in `plan_tiles`.
 
     Notes
     -----
-    ``side`` and ``batch`` shrink for good when the memory does not suffice: what did not fit once will not fit later.
+    ``batch``, the tiles at once, is 1 until it is set. It and ``side`` shrink for good when the memory does not
+    suffice: what did not fit once will not fit on the next plane.
     """
 
-    def __init__(self, engine: Engine, model: Model, side: tuple[int, int] | None, batch: int) -> None:
-        self.engine, self.model, self.side, self.batch = engine, model, side, batch
+    def __init__(
+        self,
+        engine: Engine,
+        model: Model,
+        shape: tuple[int, int],
+        side: tuple[int, int] | None,
+        *,
+        region: tuple[int, int, int, int] | None = None,
+        grid: tuple[int, int] = (1, 1),
+    ) -> None:
+        self.engine, self.model, self.shape, self.side = engine, model, shape, side
+        self.region, self.grid = region, grid
+        self.batch = 1
+
+    def plan(self) -> list[Tile]:
+        """The tiles of one plane; all windows have one size."""
+        return self._plan(self.region, self.grid)
 
     def run(
-        self, tiles: Sequence[Tile], shape: tuple[int, int], read: Read, norm: Normalization
+        self, tiles: Sequence[Tile], read: Read, norm: Normalization
     ) -> Iterator[tuple[list[tuple[Tile, np.ndarray]], int]]:
         """Denoise one plane.
 
         Parameters
         ----------
         tiles : sequence of Tile
-            What to compute; all windows have one size.
-        shape : (int, int)
-            Y and X of the plane.
+            What to compute, from `plan`.
         read : callable
             Gives (C, Y, X) of the plane for two slices.
         norm : Normalization
@@ -75,17 +91,19 @@ class TileRunner:
         while left:
             some = [left.popleft() for _ in range(min(self.batch, len(left)))]
             try:
-                finished = self._run_batch(some, shape, read, norm)
+                finished = self._run_batch(some, read, norm)
             except MemoryError:
                 left.extendleft(reversed(some))
-                left = self._shrink(left, shape)
+                left = self._shrink(left)
                 continue
             yield finished, len(left)
 
-    def _run_batch(
-        self, tiles: list[Tile], shape: tuple[int, int], read: Read, norm: Normalization
-    ) -> list[tuple[Tile, np.ndarray]]:
-        windows = [_read_window(tile, shape, read, norm) for tile in tiles]
+    def _plan(self, region: tuple[int, int, int, int] | None, grid: tuple[int, int]) -> list[Tile]:
+        halo, stride = self.model.halo, self.model.stride
+        return plan_tiles(self.shape, tile=self.side, halo=halo, stride=stride, region=region, grid=grid)
+
+    def _run_batch(self, tiles: list[Tile], read: Read, norm: Normalization) -> list[tuple[Tile, np.ndarray]]:
+        windows = [_read_window(tile, self.shape, read, norm) for tile in tiles]
         outputs = self.engine(np.stack([values for values, _ in windows]))  # (B, C, Y, X)
         finished = []
         for tile, output, (_, holes) in zip(tiles, outputs, windows, strict=True):
@@ -96,25 +114,19 @@ class TileRunner:
             finished.append((tile, core))
         return finished
 
-    def _shrink(self, left: deque[Tile], shape: tuple[int, int]) -> deque[Tile]:
+    def _shrink(self, left: deque[Tile]) -> deque[Tile]:
         """Halve the batch, then the tile; what is left is planned anew, what is done stays done."""
         if self.batch > 1:
             self.batch //= 2
             return left
         stride = self.model.stride
-        side = self.side or shape
+        side = self.side or self.shape
         if max(side) <= stride:
             raise MemoryError(
                 f"not enough memory for one tile of {stride} px: close other programs, or choose another device"
             )
         self.side = (max(side[0] // 2, 1), max(side[1] // 2, 1))
-        smaller: deque[Tile] = deque()
-        for tile in left:
-            y0, y1, x0, x1 = tile.core
-            smaller.extend(
-                plan_tiles(shape, tile=self.side, halo=self.model.halo, stride=stride, region=(y0, y1, x0, x1))
-            )
-        return smaller
+        return deque(smaller for tile in left for smaller in self._plan(tile.core, (1, 1)))
 
 
 def _read_window(

@@ -86,6 +86,11 @@ class Model:
         return cast("int", self.network.halo)
 
     @property
+    def depth(self) -> int:
+        """Neighbouring slices of a stack that the network takes as its channels; 1 for single images."""
+        return int(getattr(self.network, "depth", 1))
+
+    @property
     def n_parameters(self) -> int:
         """Number of trained numbers."""
         return sum(p.numel() for p in self.network.parameters())
@@ -124,24 +129,57 @@ class Model:
         """
         path = Path(path)
         header, state = _read(path)
-        if len(json.dumps(header.hyperparameters)) > MAX_HYPERPARAMETERS:  # a million layers would be built first
-            raise ModelFileError(f"{path}: damaged model file: absurdly long hyperparameters; get the file again")
         try:
-            with torch.device("meta"):  # sizes are compared before any memory is claimed
-                network = _build(header.architecture, header.hyperparameters)
             rule = TypeAdapter(NormalizationRule).validate_python(header.normalization)
-        except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+            return cls.from_state(header.architecture, header.hyperparameters, state, rule, header.card)
+        except (ValueError, TypeError) as error:
             raise ModelFileError(f"{path}: damaged model file: {first_line(error)}; get the file again") from error
-        expected = {k: tuple(v.shape) for k, v in network.state_dict().items()}
-        found = {k: tuple(v.shape) for k, v in state.items()}
-        if expected != found:
-            wrong = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
-            raise ModelFileError(
-                f"{path}: the tensors do not fit the network {header.architecture!r} (first: {wrong[0]}, expected "
-                f"{expected.get(wrong[0])}, got {found.get(wrong[0])}); get the file again"
-            )
-        network.load_state_dict({k: v.float() for k, v in state.items()}, assign=True)
-        return cls(network, header.architecture, header.hyperparameters, rule, header.card)
+
+    @classmethod
+    def from_state(
+        cls,
+        architecture: str,
+        hyperparameters: dict[str, Any],
+        state: dict[str, torch.Tensor],
+        normalization: NormalizationRule,
+        card: ModelCard,
+    ) -> Model:
+        """Build a model around weights from a file that may be hostile; no memory is claimed before all sizes fit.
+
+        Parameters
+        ----------
+        architecture, hyperparameters, normalization, card
+            As of the model.
+        state : dict of str to tensor
+            The weights under the names that the network gives them; converted to float32.
+
+        Raises
+        ------
+        InputError
+            If the architecture is unknown, its arguments are impossible, or the tensors are not those that it needs:
+            missing, too many, of another shape, no finite floats.
+        """
+        if len(json.dumps(hyperparameters)) > MAX_HYPERPARAMETERS:  # a million layers would be built first
+            raise InputError("absurdly long hyperparameters")
+        try:
+            with torch.device("meta"):
+                network = _build(architecture, hyperparameters)
+        except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+            raise InputError(first_line(error)) from error
+        expected = network.state_dict()
+        for name in sorted(expected.keys() | state.keys()):
+            wanted, found = expected.get(name), state.get(name)
+            if wanted is None or found is None or wanted.shape != found.shape:
+                sizes = [None if v is None else tuple(v.shape) for v in (wanted, found)]
+                raise InputError(
+                    f"the tensors do not fit the network {architecture!r} (first: {name}, expected {sizes[0]}, got "
+                    f"{sizes[1]})"
+                )
+            if wanted.is_floating_point() != found.is_floating_point() or not bool(torch.isfinite(found).all()):
+                raise InputError(f"tensor {name!r} is not made of finite floats")
+        state = {k: v.float().contiguous() if v.is_floating_point() else v for k, v in state.items()}
+        network.load_state_dict(state, assign=True)
+        return cls(network, architecture, dict(hyperparameters), normalization, card)
 
 
 def _build(architecture: str, hyperparameters: dict[str, Any]) -> nn.Module:
@@ -162,8 +200,6 @@ def _read(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
     for name, tensor in state.items():
         if _sha256(tensor) != header.sha256[name]:
             raise ModelFileError(f"{path}: tensor {name!r} does not match its checksum: damaged or tampered with")
-        if not (tensor.is_floating_point() and bool(torch.isfinite(tensor).all())):
-            raise ModelFileError(f"{path}: tensor {name!r} is not made of finite floats; train or export it again")
     return header, state
 
 

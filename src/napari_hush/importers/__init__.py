@@ -32,12 +32,12 @@ class Importer:
     Parameters
     ----------
     matches : callable
-        Whether a file that begins with these 64 bytes is of the format.
+        Whether a file, given by its path and its first 64 bytes, is of the format.
     load : callable
         Path to model; its keyword-only arguments are the options that `load_model` takes.
     """
 
-    matches: Callable[[bytes], bool]
+    matches: Callable[[Path, bytes], bool]
     load: Callable[..., Model]
 
     @property
@@ -47,7 +47,7 @@ class Importer:
         return [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
 
 
-def is_safetensors(head: bytes) -> bool:
+def is_safetensors(_path: Path, head: bytes) -> bool:
     """Whether a file begins like safetensors: the header's length in 8 bytes, then JSON."""
     return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= 100_000_000
 
@@ -93,7 +93,7 @@ def load_model(source: Model | str | os.PathLike[str], **importer_options: Any) 
     with path.open("rb") as file:
         head = file.read(64)
     for name, importer in IMPORTERS.items():
-        if importer.matches(head):
+        if importer.matches(path, head):
             _check_options(f"the {name} importer", importer.options, importer_options)
             return importer.load(path, **importer_options)
     raise ModelFileError(f"{path}: {_explain_head(head)}; expected {EXPECTED}")

@@ -33,7 +33,7 @@ VALUE_RANGES = {"tomogan": (0.0, 255.0), "cnn": (0.0, 1.0)}
 TITLES = {"tomogan": "TomoGAN generator", "cnn": "Plain CNN"}
 
 
-def is_hdf5(head: bytes) -> bool:
+def is_hdf5(_path: Path, head: bytes) -> bool:
     """Whether a file begins like HDF5."""
     return head.startswith(HDF5_MAGIC)
 

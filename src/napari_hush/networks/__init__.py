@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_hush.networks.cnn import CNN
+from napari_hush.networks.cyclegan import CycleGANResNet, CycleGANUNet
 from napari_hush.networks.tomogan import TomoGAN
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 NETWORKS: dict[str, type[nn.Module]] = {
     "cnn": CNN,
     "tomogan": TomoGAN,
+    "cyclegan_resnet": CycleGANResNet,
+    "cyclegan_unet": CycleGANUNet,
 }
 
-__all__ = ["CNN", "NETWORKS", "TomoGAN"]
+__all__ = ["CNN", "NETWORKS", "CycleGANResNet", "CycleGANUNet", "TomoGAN"]

@@ -117,7 +117,7 @@ def recognise(text: str) -> Recognised:
         modes = {layer.config.get("interpolation") for layer in layers if layer.class_name == "UpSampling2D"}
         if len(modes) > 1:
             raise ModelFileError("its layers upsample in different ways, expected one way")
-        return Recognised("tomogan", {"in_channels": in_channels}, convolutions, modes.pop())
+        return Recognised("tomogan", {"depth": in_channels}, convolutions, modes.pop())  # slices, as published
     if found := _match_cnn(plan):
         return Recognised("cnn", {"in_channels": in_channels, **found}, convolutions)
     if all(line.startswith(("input", "conv")) for line in plan):

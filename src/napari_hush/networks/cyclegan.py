@@ -17,7 +17,7 @@ statistics of a layer are known before the next one begins.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import torch
 from torch import nn
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Norm = Literal["instance", "batch", "none"]
+MAX_WIDTH, MAX_BLOCKS, MAX_LEVELS = 1024, 64, 12  # far beyond what is published: a file cannot ask for a giant
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +98,7 @@ class CycleGANResNet(nn.Module):
 
     Notes
     -----
-    Y and X of the input must be multiples of ``stride`` (4).
+    Y and X of the input must be multiples of ``stride`` (4), and at least 8.
     """
 
     def __init__(
@@ -111,10 +112,13 @@ class CycleGANResNet(nn.Module):
         dropout: bool = False,
     ) -> None:
         super().__init__()
-        _check(in_channels=in_channels, out_channels=out_channels, width=width, blocks=blocks, norm=norm)
+        _check(in_channels, out_channels, width, norm)
+        if not 1 <= blocks <= MAX_BLOCKS:
+            raise ValueError(f"a CycleGAN ResNet has 1 to {MAX_BLOCKS} blocks, got {blocks}")
         self.in_channels, self.out_channels = in_channels, out_channels
         self.stride = 4
-        self.halo = 16 + 8 * blocks  # px; with the statistics of the whole image
+        self.smallest = 8  # px a side: the blocks reflect the border of what is a quarter of it
+        self.halo = 12 + 8 * blocks  # px, with the statistics of the whole image; 11 + 8 * blocks are looked at
         self.live_channels = 4 * width
         bias = norm == "instance"
         layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(in_channels, width, 7, bias=bias)]
@@ -127,6 +131,7 @@ class CycleGANResNet(nn.Module):
             layers += [up, _norm(norm, a // 2), nn.ReLU()]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
+        self._width, self._blocks = width, blocks
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, in_channels, Y, X) to (B, out_channels, Y, X); Y and X are multiples of 4."""
@@ -135,24 +140,21 @@ class CycleGANResNet(nn.Module):
 
     def stages(self) -> Iterator[Stage]:
         """The network in pieces, in order; layers at full resolution are cheap and done anew rather than stored."""
-        layers = self.model
-        width = layers[1].out_channels
-        first_up = len(layers) - 9  # the transposed convolutions, the last padding, convolution and tanh come after
-        yield Stage(layers[:2], ("image",), None, width, 0, 3, _measured(layers[2]))
-        yield Stage(layers[:5], ("image",), None, 2 * width, 1, 3, _measured(layers[5]))
-        yield Stage(layers[:8], ("image",), "raw", 4 * width, 2, 2, _measured(layers[8]))
-        yield Stage(layers[8:10], ("raw",), "x", 4 * width, 2, 0)
+        layers, width = list(self.model), self._width
+        first_up = 10 + self._blocks
+        yield Stage(nn.Sequential(*layers[:2]), ("image",), None, width, 0, 3, _measured(layers[2]))
+        yield Stage(nn.Sequential(*layers[:5]), ("image",), None, 2 * width, 1, 3, _measured(layers[5]))
+        yield Stage(nn.Sequential(*layers[:8]), ("image",), "raw", 4 * width, 2, 2, _measured(layers[8]))
+        yield Stage(nn.Sequential(*layers[8:10]), ("raw",), "x", 4 * width, 2, 0)
         for block in layers[10:first_up]:
-            convolutions = block.conv_block
-            second = len(convolutions) - 3
-            yield Stage(convolutions[:2], ("x",), "raw", 4 * width, 2, 1, _measured(convolutions[2]))
-            yield Stage(convolutions[2:-1], ("raw",), "raw2", 4 * width, 2, 1, _measured(convolutions[-1]))
-            assert isinstance(convolutions[second], nn.ReflectionPad2d)
-            yield Stage(_NormAndAdd(convolutions[-1]), ("x", "raw2"), "x", 4 * width, 2, 0)
-        tail = layers[first_up:]
-        yield Stage(tail[:1], ("x",), None, 2 * width, 1, 1, _measured(tail[1]))
-        yield Stage(tail[:4], ("x",), None, width, 0, 2, _measured(tail[4]))
-        yield Stage(tail, ("x",), "result", self.out_channels, 0, 3)
+            *before, last_norm = cast("ResidualBlock", block).conv_block
+            yield Stage(nn.Sequential(*before[:2]), ("x",), "raw", 4 * width, 2, 1, _measured(before[2]))
+            yield Stage(nn.Sequential(*before[2:]), ("raw",), "raw2", 4 * width, 2, 1, _measured(last_norm))
+            yield Stage(_NormAndAdd(last_norm), ("x", "raw2"), "x", 4 * width, 2, 0)
+        layers = layers[first_up:]
+        yield Stage(nn.Sequential(*layers[:1]), ("x",), None, 2 * width, 1, 1, _measured(layers[1]))
+        yield Stage(nn.Sequential(*layers[:4]), ("x",), None, width, 0, 2, _measured(layers[4]))
+        yield Stage(nn.Sequential(*layers), ("x",), "result", self.out_channels, 0, 3)
 
 
 class CycleGANUNet(nn.Module):
@@ -189,12 +191,12 @@ class CycleGANUNet(nn.Module):
         dropout: bool = False,
     ) -> None:
         super().__init__()
-        _check(in_channels=in_channels, out_channels=out_channels, width=width, norm=norm)
-        if levels < 5:
-            raise ValueError(f"a CycleGAN U-Net needs at least 5 levels, got {levels}")
+        _check(in_channels, out_channels, width, norm)
+        if not 5 <= levels <= MAX_LEVELS:
+            raise ValueError(f"a CycleGAN U-Net has 5 to {MAX_LEVELS} levels, got {levels}")
         self.in_channels, self.out_channels = in_channels, out_channels
         self.stride = 2**levels
-        self.halo = self.stride
+        self.halo = 2 * self.stride  # px, with the statistics of the whole image; all but one of them are looked at
         self.live_channels = 4 * width
         self._width, self._levels = width, levels
         block = UNetBlock(8 * width, 8 * width, norm, innermost=True)
@@ -352,8 +354,10 @@ def _measured(norm: nn.Module) -> InstanceNorm | None:
     return norm if isinstance(norm, InstanceNorm) else None
 
 
-def _check(*, norm: str, **sizes: int) -> None:
+def _check(in_channels: int, out_channels: int, width: int, norm: str) -> None:
     if norm not in get_args(Norm):
         raise ValueError(f"norm must be one of {', '.join(get_args(Norm))}, got {norm!r}")
-    if min(sizes.values()) < 1:
-        raise ValueError(f"a CycleGAN generator needs positive sizes, got {sizes}")
+    if min(in_channels, out_channels, width) < 1 or max(in_channels, out_channels, width) > MAX_WIDTH:
+        raise ValueError(
+            f"a CycleGAN generator has 1 to {MAX_WIDTH} channels, got {in_channels=}, {out_channels=}, {width=}"
+        )

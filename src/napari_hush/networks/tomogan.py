@@ -38,9 +38,12 @@ class TomoGAN(nn.Module):
     Parameters
     ----------
     in_channels : int
-        Neighbouring slices stacked as channels; 1 for single images. 694,897 parameters at 1.
+        Channels of the image. 694,897 parameters at 1.
     out_channels : int
         Channels of the output.
+    depth : int
+        Neighbouring slices of a stack, which take the place of channels: (B, depth, Y, X) gives the slice in the
+        middle, ``depth // 2``. 1 for single images.
     upsampling : {"nearest", "bilinear", "bilinear_tf1"}
         How the decoder doubles the size, see `upsample`.
 
@@ -49,13 +52,25 @@ class TomoGAN(nn.Module):
     Y and X of the input must be multiples of ``stride`` (8).
     """
 
-    def __init__(self, *, in_channels: int = 1, out_channels: int = 1, upsampling: Upsampling = "nearest") -> None:
+    def __init__(
+        self,
+        *,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        depth: int = 1,
+        upsampling: Upsampling = "nearest",
+    ) -> None:
         super().__init__()
         if upsampling not in get_args(Upsampling):
             raise ValueError(f"upsampling must be one of {', '.join(get_args(Upsampling))}, got {upsampling!r}")
-        if min(in_channels, out_channels) < 1:
-            raise ValueError(f"channels must be at least 1, got {in_channels=}, {out_channels=}")
-        self.in_channels, self.out_channels, self.upsampling = in_channels, out_channels, upsampling
+        if min(in_channels, out_channels, depth) < 1:
+            raise ValueError(f"channels and depth must be at least 1, got {in_channels=}, {out_channels=}, {depth=}")
+        if depth > 1 and in_channels > 1:
+            raise ValueError(
+                f"slices take the place of channels: depth or in_channels must be 1, got {depth=}, {in_channels=}"
+            )
+        in_channels *= depth
+        self.in_channels, self.out_channels, self.depth, self.upsampling = in_channels, out_channels, depth, upsampling
         self.stride = 8
         self.halo = 40 if upsampling == "nearest" else 48
         self.live_channels = 160  # the last decoder block: E1, its upsampled partner, both joined, the output

@@ -22,6 +22,7 @@ from napari_hush.networks import NETWORKS
 from napari_hush.normalize import NormalizationRule
 from napari_hush.planes import Planes
 from napari_hush.settings import DenoiseSettings
+from small_networks import SMALL
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 4000, (203, 187)).astype(np.uint16)
@@ -62,7 +63,7 @@ def torch_cpu(**options):
 @pytest.mark.parametrize("tile", [16, 64, None])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_tiled_equals_whole(network, tile, engine):
-    model = model_of(network)
+    model = model_of(network, **SMALL.get(network, {}))
     options = {"device": "cpu", "engine": engine, "precision": "float32"}
     whole = hush.denoise(IMAGE, model, tile=False, **options)
     tiled = hush.denoise(IMAGE, model, tile=tile, **options)
@@ -158,13 +159,52 @@ def test_channels_go_one_by_one_with_their_own_normalisation(cnn, axis):
 
 
 def test_channels_go_together_through_a_model_of_as_many():
-    model = model_of("cnn", in_channels=3, out_channels=3)
-    image = RNG.normal(100, 10, (40, 50, 3))
+    model = model_of("cnn", in_channels=2, out_channels=2)
+    image = RNG.normal(100, 10, (40, 50, 2))
     assert run_steps(denoise_steps(image, model, torch_cpu(), channel_axis=-1)).image.shape == image.shape
-    with pytest.raises(InputError, match="takes 3 channels"):
+    with pytest.raises(InputError, match="takes 2 channels"):
         hush.denoise(image[..., 0], model)
-    with pytest.raises(InputError, match="takes 3 channels"):
-        hush.denoise(image[..., :2], model, channel_axis=-1)
+    with pytest.raises(InputError, match="takes 2 channels"):
+        hush.denoise(image[..., [0, 1, 1]], model, channel_axis=-1)
+
+
+@pytest.mark.parametrize("out_channels", [1, 3])
+def test_a_grey_image_goes_through_a_model_of_colours(out_channels):
+    model = model_of("cnn", in_channels=3, out_channels=out_channels)
+    image = RNG.normal(100, 10, (40, 50))
+    image[3, 4] = np.nan
+    grey = run_steps(denoise_steps(image, model, torch_cpu())).image
+    assert grey.shape == image.shape
+    assert np.isnan(grey[3, 4])
+    assert np.isnan(grey).sum() == 1
+    colours = model_of("cnn", in_channels=3, out_channels=3) if out_channels == 3 else None
+    if colours is not None:  # the same as each colour of a grey RGB image, averaged
+        rgb = run_steps(denoise_steps(np.stack([image] * 3), colours, torch_cpu(), channel_axis=0)).image
+        np.testing.assert_allclose(grey, rgb.mean(axis=0), rtol=1e-5)
+    dyes = np.stack([image, 5 * image])
+    done = run_steps(denoise_steps(dyes, model, torch_cpu(), channel_axis=0)).image
+    np.testing.assert_allclose(done[0], grey, rtol=1e-5)
+    np.testing.assert_allclose(done[1], 5 * grey, rtol=1e-4)
+
+
+def test_a_model_of_depth_takes_neighbouring_slices():
+    model = model_of("tomogan", depth=3)
+    stack = RNG.normal(100, 10, (2, 4, 40, 48)).astype(np.float32)  # (T, Z, Y, X)
+    stack[1, 2, 5, 6] = np.nan
+    done = run_steps(denoise_steps(stack, model, torch_cpu())).image
+    assert done.shape == stack.shape
+    np.testing.assert_array_equal(np.isnan(done), np.isnan(stack))
+    values = np.nan_to_num(stack[0], nan=0)
+    low, high = np.percentile(stack[np.isfinite(stack)], (1, 99), method="lower")
+    for z, neighbours in enumerate([(0, 0, 1), (0, 1, 2), (1, 2, 3), (2, 3, 3)]):
+        x = torch.from_numpy((values[list(neighbours)] - low) / (high - low))[None]
+        with torch.inference_mode():
+            expected = model.network(x)[0, 0].numpy() * (high - low) + low
+        np.testing.assert_allclose(done[0, z], expected, rtol=1e-3, atol=0.05)
+    one = run_steps(denoise_steps(stack, model, torch_cpu(), plane=(1, 1), region=(8, 32, 0, 48))).image
+    np.testing.assert_allclose(one, done[1, 1, 8:32], rtol=1e-4)
+    with pytest.raises(InputError, match="3 neighbouring slices of a stack"):
+        hush.denoise(stack[0, 0], model)
 
 
 def test_holes_are_filled_for_the_network_and_are_there_again():
@@ -265,7 +305,7 @@ def test_torch_out_of_memory_becomes_a_memory_error(cnn, message, monkeypatch):
     def fail(*_):
         raise RuntimeError(message)
 
-    monkeypatch.setattr(engine, "_network", fail)
+    monkeypatch.setattr(engine, "_copy", fail)
     with pytest.raises(MemoryError):
         engine(np.zeros((1, 1, 8, 8), np.float32))
 
@@ -276,7 +316,7 @@ def test_other_runtime_errors_are_not_taken_for_memory(cnn, monkeypatch):
     def fail(*_):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(engine, "_network", fail)
+    monkeypatch.setattr(engine, "_copy", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         run_steps(denoise_steps(IMAGE, cnn, torch_cpu(), engine=engine))
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """Runs a network on batches of tiles.
+    """Runs a network, or a piece of one, on batches of tiles.
 
     Attributes
     ----------
@@ -39,14 +39,18 @@ class Engine(Protocol):
     device: str
     precision: str
 
-    def __call__(self, batch: np.ndarray) -> np.ndarray:
-        """Map float32 (B, C, Y, X) to float32 (B, C, Y, X).
+    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
+        """Map float32 (B, C, Y, X), one array for each argument of the network, to float32 (B, C, Y, X).
 
         Raises
         ------
         MemoryError
             If the batch does not fit into memory; a smaller one may.
         """
+        ...
+
+    def another(self, network: nn.Module) -> Engine:
+        """An engine of the same kind, device and precision for another network."""
         ...
 
     def close(self) -> None:
@@ -61,24 +65,32 @@ class TorchEngine:
 
     def __init__(self, network: nn.Module, device: str = "cpu", precision: str = "float32") -> None:
         self.device, self.precision = device, precision
-        # a copy: the caller's network stays where it is, whatever else runs with it meanwhile
-        self._network = copy.deepcopy(network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = network
+        self._copy: nn.Module | None = None
 
-    def __call__(self, batch: np.ndarray) -> np.ndarray:
+    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         """Map float32 (B, C, Y, X) to float32 (B, C, Y, X)."""
         dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
         try:
+            if self._copy is None:
+                # a copy: the caller's network stays where it is, whatever else runs with it meanwhile
+                network = copy.deepcopy(self._network)
+                self._copy = network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             with torch.inference_mode(), torch.autocast(self.device, dtype, enabled=dtype != torch.float32):
-                x = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device, memory_format=torch.channels_last)
-                out: np.ndarray = self._network(x).float().cpu().numpy()
+                tensors = [torch.from_numpy(i).to(self.device, memory_format=torch.channels_last) for i in inputs]
+                out: np.ndarray = self._copy(*tensors).float().cpu().numpy()
                 return out
         except (torch.OutOfMemoryError, RuntimeError) as error:
             _raise_if_out_of_memory(error)
             raise
 
+    def another(self, network: nn.Module) -> TorchEngine:
+        """An engine of the same device and precision for another network."""
+        return TorchEngine(network, self.device, self.precision)
+
     def close(self) -> None:
         """Drop the copy and empty the GPU's cache."""
-        del self._network
+        self._copy = None
         if self.device == "cuda":
             torch.cuda.empty_cache()
         elif self.device == "mps":
@@ -94,29 +106,38 @@ class OpenVINOEngine:
     def __init__(self, network: nn.Module, device: str = "cpu", precision: str = "float32") -> None:
         self.precision = precision
         self._network = network
-        self._graphs: dict[tuple[int, ...], Any] = {}
+        self._graphs: dict[tuple[tuple[int, ...], ...], Any] = {}
 
-    def __call__(self, batch: np.ndarray) -> np.ndarray:
+    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         """Map float32 (B, C, Y, X) to float32 (B, C, Y, X)."""
+        shapes = tuple(array.shape for array in inputs)
         try:
-            if batch.shape not in self._graphs:
+            if shapes not in self._graphs:
                 self._graphs.clear()  # each graph keeps its own working memory
-                self._graphs[batch.shape] = self._compile(batch.shape)
-            return np.array(self._graphs[batch.shape](np.ascontiguousarray(batch))[0], dtype=np.float32)
+                self._graphs[shapes] = self._compile(shapes)
+            result = self._graphs[shapes]([np.ascontiguousarray(array) for array in inputs])[0]
+            return np.array(result, dtype=np.float32)
         except RuntimeError as error:
             _raise_if_out_of_memory(error)
             raise
+
+    def another(self, network: nn.Module) -> OpenVINOEngine:
+        """An engine of the same precision for another network."""
+        return OpenVINOEngine(network, self.device, self.precision)
 
     def close(self) -> None:
         """Drop the compiled graphs."""
         self._graphs.clear()
 
-    def _compile(self, shape: tuple[int, ...]) -> Any:
+    def _compile(self, shapes: tuple[tuple[int, ...], ...]) -> Any:
         openvino = _openvino()
+        # a small stand-in for images; what has one value per channel keeps its shape
+        side = max(EXAMPLE_SIDE, int(getattr(self._network, "stride", 1)))
+        examples = [torch.zeros(shape if shape[2:] == (1, 1) else (1, shape[1], side, side)) for shape in shapes]
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # openvino traces the network, which torch discourages
-            graph = openvino.convert_model(self._network, example_input=torch.zeros(1, shape[1], 64, 64))
-        graph.reshape(list(shape))
+            graph = openvino.convert_model(self._network, example_input=tuple(examples))
+        graph.reshape({number: list(shape) for number, shape in enumerate(shapes)})
         hint = {"float32": "f32", "bfloat16": "bf16"}[self.precision]
         options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
         return _openvino_core().compile_model(graph, "CPU", options)
@@ -128,6 +149,7 @@ ENGINES: dict[str, type[TorchEngine] | type[OpenVINOEngine]] = {
 }
 
 
+EXAMPLE_SIDE = 16  # px of the image that openvino traces a network with, which it does three times
 SMALL = 500_000  # pixels; below, building OpenVINO's graph takes longer than it saves
 
 
@@ -165,8 +187,10 @@ def choose_engine(
     elif device not in here:
         raise InputError(f"device {device!r} is not available: this machine and this torch offer {', '.join(here)}")
     if engine == "auto":
-        small = pixels is not None and pixels < SMALL and precision != "bfloat16"
-        engine = "openvino" if device == "cpu" and has_openvino() and not small else "torch"
+        small = pixels is not None and pixels < SMALL
+        # in pieces, each of them a graph of its own, openvino gains nothing in float32
+        slow = (small or (hasattr(network, "stages") and not native_bfloat16())) and precision != "bfloat16"
+        engine = "openvino" if device == "cpu" and has_openvino() and not slow else "torch"
     elif engine not in ENGINES:
         raise InputError(f"unknown engine {engine!r}: expected auto, {' or '.join(ENGINES)}")
     elif engine == "openvino" and device != "cpu":

@@ -22,6 +22,7 @@ from napari_hush.passes import TileRunner
 from napari_hush.planes import Planes
 from napari_hush.progress import Progress
 from napari_hush.settings import DenoiseSettings, Device, EngineName, Precision
+from napari_hush.staged import StagedRunner
 from napari_hush.tiling import Tile, aligned, balanced_tile
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 CPU_TILE_BYTES = 1400 << 20  # larger tiles spare hardly more halo
 LAZY_TILE_BYTES = 450 << 20  # an image that is not in memory is kept out of it for a reason
 GPU_TILE_BYTES = 4 << 30
+CPU_SCRATCH_BYTES = 4 << 30  # between the pieces of a network with statistics of the whole image; more goes to a file
+STAGED_TILE_PIXELS = 256 * 256
 
 
 @dataclass(frozen=True)
@@ -205,20 +208,22 @@ def denoise_steps(
         side = _tile_sides(source, model, settings, engine.device, region)
         target = stack.enter_context(_open_target(source, out, side, model.stride, plane, region))
         grid = target.chunk_shape if region is None else (1, 1)
-        runner = TileRunner(engine, model, source.plane_shape, side, region=region, grid=grid)
+        runner = _make_runner(source, model, engine, side, region, grid, out)
+        stack.callback(runner.close)
         runner.batch = settings.batch_size or _batch_size(model, runner.plan()[0], engine.device)
         origin = (region[0], region[2]) if region else (0, 0)
         passes = list(product(indices, zip(groups, norms, strict=True)))
         done = total = 0
         for number, (index, (group, norm)) in enumerate(passes):
-            tiles = runner.plan()
-            total = max(total, done + len(tiles) * (len(passes) - number))
-            read = partial(source.read, index, group)
-            for finished, left in runner.run(tiles, read, norm):
+            total = max(total, done + runner.count() * (len(passes) - number))
+            read = partial(_read_group, source, model, index, group)
+            for finished, count, left in runner.run(read, norm):
                 for tile, values in finished:
                     y, x = tile.core_slices(origin)
-                    target.write(index if plane is None else (0,) * len(index), group, y, x, values)
-                done += len(finished)
+                    if len(values) > len(group.outputs):  # one grey image through a model of colours
+                        values = values.mean(axis=0, keepdims=True)
+                    target.write(index if plane is None else (0,) * len(index), group.outputs, y, x, values)
+                done += count
                 total = max(total, done + left)
                 yield Progress(done, total, f"tile {done} of {total}")
         result = target.image if plane is None else np.squeeze(target.image, axis=tuple(source.axes[:-2]))
@@ -245,19 +250,70 @@ def denoise_steps(
     return Denoised(result, provenance)
 
 
-def _channel_groups(source: Planes, model: Model) -> list[list[int]]:
-    """Which channels go through the network together."""
+@dataclass(frozen=True)
+class _Group:
+    """Channels of the image that go through the network together, and those that come out of it."""
+
+    inputs: list[int]
+    outputs: list[int]
+
+
+def _channel_groups(source: Planes, model: Model) -> list[_Group]:
+    """Which channels go through the network together; a grey image is given to each colour of a model of colours."""
     channels = list(range(source.n_channels))
-    if model.in_channels == model.out_channels == 1:
-        return [[channel] for channel in channels]
-    if model.in_channels == model.out_channels == len(channels):
-        return [channels]
+    if model.depth > 1:
+        if not source.lead_shape:
+            raise InputError(
+                f"the model {model.card.name!r} takes {model.depth} neighbouring slices of a stack, got a single image "
+                f"of shape {tuple(source.image.shape)}: give the whole stack (Z, Y, X), or choose another model"
+            )
+        return [_Group([channel], [channel]) for channel in channels]
+    if model.in_channels == model.out_channels == len(channels) > 1:
+        return [_Group(channels, channels)]
+    if {model.in_channels, model.out_channels} <= {1, 3}:
+        return [_Group([channel] * model.in_channels, [channel]) for channel in channels]
     came = (
         f"{len(channels)} in axis {source.channel_axis}" if source.channel_axis is not None else "1 (no channel_axis)"
     )
     raise InputError(
         f"the model {model.card.name!r} takes {model.in_channels} channels and gives {model.out_channels}, the image "
         f"has {came}: choose another model, or name the image's channels with channel_axis"
+    )
+
+
+def _read_group(source: Planes, model: Model, index: tuple[int, ...], group: _Group, y: slice, x: slice) -> np.ndarray:
+    """A part of what the network takes for one plane, (C, Y, X): channels, or neighbouring slices."""
+    if model.depth == 1:
+        return source.read(index, group.inputs, y, x)
+    *before, z = index
+    last = source.lead_shape[-1] - 1
+    slices = (min(max(z + k - model.depth // 2, 0), last) for k in range(model.depth))  # the ends are repeated
+    return np.concatenate([source.read((*before, k), group.inputs, y, x) for k in slices])
+
+
+def _make_runner(
+    source: Planes,
+    model: Model,
+    engine: Engine,
+    side: tuple[int, int] | None,
+    region: tuple[int, int, int, int] | None,
+    grid: tuple[int, int],
+    out: Any,
+) -> TileRunner:
+    """What runs a plane: piece by piece where statistics belong to the whole image and it does not go in one pass."""
+    one_pass = engine.device != "cpu" and side is None and min(source.plane_shape) >= model.smallest
+    if not model.staged or one_pass:
+        return TileRunner(engine, model, source.plane_shape, side, region=region, grid=grid)
+    limit = CPU_SCRATCH_BYTES if _in_memory(source.image) else LAZY_TILE_BYTES
+    return StagedRunner(
+        engine,
+        model,
+        source.plane_shape,
+        side,
+        region=region,
+        grid=grid,
+        memory=min(free_memory("cpu") // 4, limit),
+        folder=Path(out).absolute().parent if isinstance(out, str | Path) else None,
     )
 
 
@@ -270,11 +326,11 @@ def _plane_indices(source: Planes, plane: tuple[int, ...] | None) -> list[tuple[
     return [plane]
 
 
-def _fit_steps(source: Planes, group: list[int], model: Model) -> Generator[Progress, None, Normalization]:
+def _fit_steps(source: Planes, group: _Group, model: Model) -> Generator[Progress, None, Normalization]:
     """The normalisation of one group of channels over all planes, reporting so that it can be left."""
 
     def blocks() -> Iterator[np.ndarray]:
-        for channel in group:
+        for channel in sorted(set(group.inputs)):
             yield from source.blocks(channel)
 
     steps = model.normalization.fit_steps(blocks)
@@ -298,10 +354,15 @@ def _tile_sides(
         return None
     if settings.tile is not None:
         return int(settings.tile), int(settings.tile)
-    in_memory = isinstance(source.image, np.ndarray) and not isinstance(source.image, np.memmap)
-    limit = GPU_TILE_BYTES if device == "cuda" else CPU_TILE_BYTES if in_memory else LAZY_TILE_BYTES
+    limit = GPU_TILE_BYTES if device == "cuda" else CPU_TILE_BYTES if _in_memory(source.image) else LAZY_TILE_BYTES
     area = min(free_memory(device) / 4, limit) / _bytes_per_pixel(model)
     height, width = source.plane_shape
+    if model.staged:
+        if device != "cpu" and aligned(height, model.stride) * aligned(width, model.stride) <= area:
+            return None
+        # a piece looks a few pixels far: small tiles cost little and stay in the processor's cache
+        side = max(int(min(area, STAGED_TILE_PIXELS) ** 0.5) // model.stride, 1) * model.stride
+        return side, side
     if region is not None:  # a preview computes what it shows and the halo around it, wherever it begins
         height, width = (end - begin + model.stride for begin, end in (region[:2], region[2:]))
         window = [aligned(side, model.stride) + 2 * aligned(model.halo, model.stride) for side in (height, width)]
@@ -321,6 +382,10 @@ def _batch_size(model: Model, tile: Tile, device: str) -> int:
 
 def _bytes_per_pixel(model: Model) -> int:
     return 4 * int(model.network.live_channels)  # type: ignore[arg-type]
+
+
+def _in_memory(image: Any) -> bool:
+    return isinstance(image, np.ndarray) and not isinstance(image, np.memmap)
 
 
 @contextmanager

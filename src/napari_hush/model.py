@@ -81,6 +81,11 @@ class Model:
         return cast("int", self.network.stride)
 
     @property
+    def smallest(self) -> int:
+        """The smallest side that the network can take, px; smaller images are padded."""
+        return int(getattr(self.network, "smallest", self.stride))
+
+    @property
     def halo(self) -> int:
         """Context that a tile needs on each side to equal the whole-image pass, px."""
         return cast("int", self.network.halo)
@@ -89,6 +94,11 @@ class Model:
     def depth(self) -> int:
         """Neighbouring slices of a stack that the network takes as its channels; 1 for single images."""
         return int(getattr(self.network, "depth", 1))
+
+    @property
+    def staged(self) -> bool:
+        """Whether it runs in the pieces of ``network.stages()``: statistics of the whole image may take part."""
+        return hasattr(self.network, "stages")
 
     @property
     def n_parameters(self) -> int:

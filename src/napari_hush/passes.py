@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,15 +61,15 @@ class TileRunner:
         """The tiles of one plane; all windows have one size."""
         return self._plan(self.region, self.grid)
 
-    def run(
-        self, tiles: Sequence[Tile], read: Read, norm: Normalization
-    ) -> Iterator[tuple[list[tuple[Tile, np.ndarray]], int]]:
+    def count(self) -> int:
+        """How many tiles have to be computed for one plane."""
+        return len(self.plan())
+
+    def run(self, read: Read, norm: Normalization) -> Iterator[tuple[list[tuple[Tile, np.ndarray]], int, int]]:
         """Denoise one plane.
 
         Parameters
         ----------
-        tiles : sequence of Tile
-            What to compute, from `plan`.
         read : callable
             Gives (C, Y, X) of the plane for two slices.
         norm : Normalization
@@ -79,6 +79,8 @@ class TileRunner:
         ------
         finished : list of (Tile, ndarray)
             The cores that are done, (C, Y, X) float32 in the image's units.
+        done : int
+            Tiles computed since the last step.
         left : int
             Tiles still to do.
 
@@ -87,7 +89,7 @@ class TileRunner:
         MemoryError
             If not even one tile of one stride fits.
         """
-        left = deque(tiles)
+        left = deque(self.plan())
         while left:
             some = [left.popleft() for _ in range(min(self.batch, len(left)))]
             try:
@@ -96,29 +98,41 @@ class TileRunner:
                 left.extendleft(reversed(some))
                 left = self._shrink(left)
                 continue
-            yield finished, len(left)
+            yield finished, len(some), len(left)
+
+    def finish(self, tile: Tile, core: np.ndarray, holes: np.ndarray | None, norm: Normalization) -> np.ndarray:
+        """Bring the output (C, Y, X) for a tile's core to the image's units, with NaN where the image has it."""
+        core = norm.invert(core)
+        if holes is None:
+            return core
+        holes = holes[(..., *tile.inner)][self.model.depth // 2 :][: len(core)]  # of the slice or channels it gives
+        return np.where(np.isfinite(holes), core, holes)
+
+    def close(self) -> None:
+        """Give back what the runner alone holds."""
 
     def _plan(self, region: tuple[int, int, int, int] | None, grid: tuple[int, int]) -> list[Tile]:
         halo, stride = self.model.halo, self.model.stride
         return plan_tiles(self.shape, tile=self.side, halo=halo, stride=stride, region=region, grid=grid)
 
     def _run_batch(self, tiles: list[Tile], read: Read, norm: Normalization) -> list[tuple[Tile, np.ndarray]]:
-        windows = [_read_window(tile, self.shape, read, norm) for tile in tiles]
+        windows = [read_window(tile, self.shape, read, norm) for tile in tiles]
         outputs = self.engine(np.stack([values for values, _ in windows]))  # (B, C, Y, X)
-        finished = []
-        for tile, output, (_, holes) in zip(tiles, outputs, windows, strict=True):
-            core = norm.invert(output[(..., *tile.inner)])
-            if holes is not None:
-                holes = holes[(..., *tile.inner)]
-                core = np.where(np.isfinite(holes), core, holes)
-            finished.append((tile, core))
-        return finished
+        return [
+            (tile, self.finish(tile, output[(..., *tile.inner)], holes, norm))
+            for tile, output, (_, holes) in zip(tiles, outputs, windows, strict=True)
+        ]
 
     def _shrink(self, left: deque[Tile]) -> deque[Tile]:
         """Halve the batch, then the tile; what is left is planned anew, what is done stays done."""
         if self.batch > 1:
             self.batch //= 2
             return left
+        self.halve_tile()
+        return deque(smaller for tile in left for smaller in self._plan(tile.core, (1, 1)))
+
+    def halve_tile(self) -> None:
+        """Plan with tiles of half the side from now on; `MemoryError` where they cannot be smaller."""
         stride = self.model.stride
         side = self.side or self.shape
         if max(side) <= stride:
@@ -126,29 +140,40 @@ class TileRunner:
                 f"not enough memory for one tile of {stride} px: close other programs, or choose another device"
             )
         self.side = (max(side[0] // 2, 1), max(side[1] // 2, 1))
-        return deque(smaller for tile in left for smaller in self._plan(tile.core, (1, 1)))
 
 
-def _read_window(
+def read_window(
     tile: Tile, shape: tuple[int, int], read: Read, norm: Normalization
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """A tile's normalised window, and its values as they were where some are not finite."""
-    y0, y1, x0, x1 = tile.window
-    bottom, right = min(y1, shape[0]), min(x1, shape[1])
+    """A tile's normalised window (C, Y, X), and its values as they were where some are not finite.
+
+    Beyond the plane the image is reflected at its border, at each pixel alike in every window that contains it.
+    """
+    rows, columns = _reflected(*tile.window[:2], shape[0]), _reflected(*tile.window[2:], shape[1])
     # filling looks at neighbours: with some margin a pixel is filled alike in every tile that contains it
-    top, left = max(y0 - FILL_RADIUS, 0), max(x0 - FILL_RADIUS, 0)
-    block = read(slice(top, min(bottom + FILL_RADIUS, shape[0])), slice(left, min(right + FILL_RADIUS, shape[1])))
-    inner = (..., slice(y0 - top, bottom - top), slice(x0 - left, right - left))
-    padding = [(0, 0), (0, y1 - bottom), (0, x1 - right)]
+    y, x = _with_margin(rows, shape[0]), _with_margin(columns, shape[1])
+    block = read(y, x)
+    inner = np.ix_(range(len(block)), rows - y.start, columns - x.start)
     if block.dtype.kind == "f" and block.dtype.itemsize > 4:
         with np.errstate(over="ignore"):  # what float32 cannot hold is infinite in the result, and so a hole
             single = block.astype(np.float32)
         block = np.where(np.isfinite(single), block, single)
     if block.dtype.kind != "f" or np.isfinite(block).all():
-        return np.pad(norm.apply(block[inner]), padding, mode="reflect"), None
+        return norm.apply(block[inner]), None
     filled = np.stack([_fill(channel, norm.fill) for channel in block])
-    holes = np.pad(block[inner].astype(np.float32), padding)
-    return np.pad(norm.apply(filled[inner]), padding, mode="reflect"), holes
+    return norm.apply(filled[inner]), block[inner].astype(np.float32)
+
+
+def _reflected(start: int, stop: int, size: int) -> np.ndarray:
+    """Which pixels of an axis stand at positions that may lie beyond its end."""
+    if size == 1:
+        return np.zeros(stop - start, np.intp)
+    position = np.arange(start, stop) % (2 * size - 2)
+    return np.minimum(position, 2 * size - 2 - position)
+
+
+def _with_margin(positions: np.ndarray, size: int) -> slice:
+    return slice(max(int(positions.min()) - FILL_RADIUS, 0), min(int(positions.max()) + 1 + FILL_RADIUS, size))
 
 
 def _fill(block: np.ndarray, default: float) -> np.ndarray:

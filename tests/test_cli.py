@@ -1,10 +1,14 @@
 """The command line: every format in and out, one-line errors with exit code 2, nothing half-written."""
 
+import dataclasses
 import errno
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import get_args, get_type_hints
 
 import h5py
 import numpy as np
@@ -14,10 +18,17 @@ import torch
 import zarr
 
 import napari_hush as hush
+from keras_files import cnn_layers, make_config, tomogan_layers, write_keras
 from napari_hush import cli, inference
 from napari_hush.card import ModelCard
+from napari_hush.cli.importing import ImportOptions, Upsampling
+from napari_hush.cli.models import normalization_text
+from napari_hush.importers import IMPORTERS
+from napari_hush.importers.keras import load_keras
 from napari_hush.io import read_image, write_image
 from napari_hush.model import Model
+from napari_hush.networks import CNN, CycleGANResNet, TomoGAN
+from napari_hush.normalize import NormalizationRule
 
 IMAGE = np.random.default_rng(0).integers(100, 4000, (61, 83)).astype(np.uint16)
 
@@ -234,7 +245,7 @@ def test_ctrl_c_leaves_nothing(run, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"\x89HDF\r\n\x1a\n garbage", "HDF5"), (b"PK\x03\x04", "PyTorch"), (b"hello", "model"), (b"", "empty")],
+    [(b"\x89HDF\r\n\x1a\n garbage", "HDF5"), (b"PK\x03\x04", "zip archive"), (b"hello", "model"), (b"", "empty")],
 )
 def test_a_bad_model_is_one_line(run, tmp_path, content, words):
     write_image(tmp_path / "in.tif", IMAGE, axes="YX")
@@ -275,3 +286,325 @@ def test_the_bundled_model_beats_the_noise_by_far():
 
     assert psnr(truth.clean, done) > psnr(truth.clean, truth.noisy) + 8
     assert json.loads(hush.list_models()[0].model_dump_json())["licence"] == "BSD-3-Clause"
+
+
+# models
+
+
+@pytest.fixture
+def command(capsys):
+    """Run any command; gives (exit code, standard output, standard error)."""
+
+    def run(*arguments):
+        code = cli.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def keras_file(tmp_path_factory):
+    """A TomoGAN that does not say how it upsamples."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("keras") / "TomoGAN.h5"
+    write_keras(path, TomoGAN(), make_config(tomogan_layers(), "Model"))
+    return path
+
+
+def test_the_bundled_models_are_listed(command):
+    code, out, _ = command("models")
+    assert code == 0
+    (header, *lines) = out.splitlines()
+    assert header.split() == ["name", "architecture", "parameters", "licence", "description"]
+    assert lines[0].split()[:5] == ["stem", "tomogan", "694,897", "BSD-3-Clause", "Removes"]
+    assert all(len(line) <= 120 for line in lines)
+    _, out, _ = command("models", "--json")
+    (model,) = json.loads(out)
+    assert model["parameters"] == hush.load_model("stem").n_parameters
+    assert model["description"] == hush.list_models()[0].description
+
+
+def test_all_that_is_known_of_a_model(command):
+    code, out, _ = command("models", "stem")
+    assert code == 0
+    for words in (
+        "tomogan (in_channels=1",
+        "694,897",
+        "1 in, 1 out",
+        "single images",
+        "40 px",
+        "1 and 99 percentiles",
+        "BSD-3-Clause",
+        "scripts/train_stem.py",
+        "2.8 MB",
+        "optimiser: Adam",
+        "| dose | PSNR noisy",
+        "Trained and measured on simulated images only",
+    ):
+        assert words in out
+    assert "statistics" not in out.partition("training")[0]
+    _, out, _ = command("models", "stem", "--json")
+    found = json.loads(out)
+    model = hush.load_model("stem")
+    assert found["hyperparameters"] == model.hyperparameters
+    assert (found["stride"], found["halo"], found["depth"]) == (model.stride, model.halo, 1)
+    assert model.card == ModelCard(**{name: found[name] for name in ModelCard.model_fields})
+    assert hashlib.sha256(Path(found["file"]).read_bytes()).hexdigest() == found["file_sha256"]
+
+
+def test_a_network_with_statistics_of_the_whole_image_says_so(command, tmp_path):
+    for norm, words in (("instance", "16 px and the whole image's statistics"), ("none", "16 px\n")):
+        path = tmp_path / f"{norm}.safetensors"
+        options = {"width": 2, "blocks": 1, "norm": norm, "in_channels": 3, "out_channels": 3}
+        model = Model.create("cyclegan_resnet", options)
+        model.save(path)
+        _, out, _ = command("models", path)
+        assert words.replace("16", str(model.halo)) in out
+        assert "3 in, 3 out" in out
+
+
+def test_an_imported_model_with_its_warning_and_its_options(command, keras_file):
+    code, out, err = command("models", keras_file)
+    assert code == 0
+    assert "upsampling='nearest'" in out
+    assert "none for values that suit 0 to 255; for others the image's 0.1 and 99.9" in " ".join(out.split())
+    assert err.startswith("napari-hush: warning: TomoGAN.h5 does not store how it upsamples")
+    options = ["--upsampling", "bilinear_tf1", "--value-range", "-1", "1", "--normalization", "percentile", "--json"]
+    code, out, err = command("models", keras_file, *options)
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert found["hyperparameters"]["upsampling"] == "bilinear_tf1"
+    assert (found["normalization"]["target"], found["normalization"]["method"]) == ([-1, 1], "percentile")
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"low": 2}, "the image's 2 and 99 percentiles are mapped to 0 and 1; the result is mapped back"),
+        ({"method": "identity", "target": (-1, 1)}, "none; trained on values from -1 to 1"),
+        (
+            {"method": "range", "source": (0, 255), "target": (-1, 1), "clip": True},
+            "values from 0 to 255 are mapped to -1 and 1 and what lies beyond is clipped; the result is mapped back",
+        ),
+    ],
+)
+def test_normalisation_in_words(rule, words):
+    assert normalization_text(NormalizationRule(**rule)) == words
+
+
+def test_a_pytorch_checkpoint_takes_its_own_options(command, tmp_path):
+    path = tmp_path / "latest_net_G_A.pth"
+    torch.save(CycleGANResNet(in_channels=3, out_channels=3, width=4, blocks=6).state_dict(), path)
+    code, out, err = command("models", path, "--value-range", "0", "255")
+    assert (code, err) == (0, "")
+    assert "values from 0 to 255 are mapped to -1 and 1" in " ".join(out.split())
+    code, _, err = command("models", path, "--upsampling", "nearest")
+    assert (code, len(complaint(err))) == (2, 1)
+    assert "percentiles" in err
+    target = tmp_path / "G_A.safetensors"
+    assert command("convert", path, target, "--percentiles", "1", "99")[0] == 0
+    rule = hush.load_model(target).normalization
+    assert (rule.low, rule.high) == (1, 99)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda p: p.write_text("hello"), "text"),
+        (lambda p: p.write_bytes(b""), "empty"),
+        (lambda p: p.mkdir(), "folder"),
+        (lambda p: None, "no such file"),
+        (lambda p: write_image(p, IMAGE), "contents"),
+    ],
+)
+def test_a_wrong_model_file_is_one_line_and_exit_code_two(command, tmp_path, make, words):
+    path = tmp_path / "model.npy"
+    make(path)
+    for arguments in (["models", path], ["convert", path, tmp_path / "out.safetensors"]):
+        code, out, err = command(*arguments)
+        assert (code, out, len(complaint(err))) == (2, "", 1)
+        assert words in err
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_card_cannot_steer_the_terminal(command, tmp_path):
+    path = tmp_path / "m.safetensors"
+    evil = "\x1b[2J\x07evil\r"
+    card = ModelCard(name=evil, description=evil, source=evil, licence=evil, training={evil: evil + "\n" + evil})
+    Model.create("cnn", {"widths": [2]}, card=card).save(path)
+    code, out, _ = command("models", path)
+    assert code == 0
+    assert "evil" in out
+    assert all(letter.isprintable() or letter == "\n" for letter in out)
+
+
+def test_options_without_a_file_are_refused(command):
+    code, _, err = command("models", "--value-range", "0", "1")
+    assert (code, "--value-range" in err) == (2, True)
+
+
+def test_options_are_those_of_the_importers():
+    taken = {option for importer in IMPORTERS.values() for option in importer.options}
+    given = {field.name for field in dataclasses.fields(ImportOptions)}
+    assert taken - given == set()
+    hints = get_type_hints(load_keras, localns={"Path": Path})
+    assert get_args(hints["upsampling"]) == get_args(Upsampling)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes end otherwise")
+def test_a_reader_that_leaves_early_is_no_error():
+    command = f"{sys.executable} -m napari_hush.cli models --json | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert done.stderr == ""
+
+
+def test_help_and_the_list_need_no_torch():
+    code = (
+        "import sys\nfrom napari_hush.cli import main\n"
+        "for words in (['--help'], ['convert', '--help'], ['models']):\n"
+        "    try: main(words)\n"
+        "    except SystemExit: pass\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+# convert
+
+
+def test_a_keras_model_becomes_a_model_file(command, keras_file, tmp_path):
+    target = tmp_path / "m.safetensors"
+    options = [
+        "--upsampling",
+        "bilinear_tf1",
+        "--name",
+        "TomoGAN",
+        "--licence",
+        "Apache-2.0",
+        "--description",
+        "For CT.",
+    ]
+    code, out, err = command("convert", keras_file, target, *options)
+    assert (code, err) == (0, "")
+    assert out == f"{target}: napari-hush model, tomogan, 694,897 parameters, 2.8 MB\n"
+    model = hush.load_model(target)
+    assert model.hyperparameters["upsampling"] == "bilinear_tf1"
+    assert (model.card.name, model.card.licence, model.card.description) == ("TomoGAN", "Apache-2.0", "For CT.")
+    assert "SHA-256" in model.card.source
+
+
+def test_authors_and_licence_reach_the_package(command, model_file, tmp_path, monkeypatch):
+    import napari_hush.exporters
+
+    asked = []
+
+    def export(model, path, **options):
+        asked.append((model.card.licence, options))
+        path.write_bytes(b"PK")
+
+    monkeypatch.setattr(napari_hush.exporters, "export", export)
+    options = ["--author", "Ada", "--author", "Bo", "--licence", "CC-BY-4.0"]
+    code, out, _ = command("convert", model_file, tmp_path / "m.zip", *options)
+    assert code == 0
+    assert asked == [("CC-BY-4.0", {"authors": ["Ada", "Bo"]})]
+    assert out == f"{tmp_path / 'm.zip'}: BioImage.IO package, cnn, 77 parameters, 2 bytes\n"
+
+
+def test_a_package_without_a_licence_is_refused(command, model_file, tmp_path):
+    pytest.importorskip("bioimageio.spec")
+    code, out, err = command("convert", model_file, tmp_path / "m.zip")
+    assert (code, out, len(complaint(err))) == (2, "", 1)
+    assert "licence" in err
+    assert _files(tmp_path) == {}
+
+
+@pytest.mark.slow
+def test_a_package_is_written(command, model_file, tmp_path):
+    for name in ("onnx", "onnxscript", "bioimageio.spec"):
+        pytest.importorskip(name)
+    code, out, err = command("convert", model_file, tmp_path / "m.zip", "--licence", "MIT")
+    assert code == 0, err
+    assert out.startswith(f"{tmp_path / 'm.zip'}: BioImage.IO package, cnn, 77 parameters, ")
+
+
+def test_a_bundled_model_is_converted_by_its_name(command, tmp_path):
+    code, out, _ = command("convert", "stem", tmp_path / "copy.safetensors")
+    assert code == 0, out
+    assert hush.load_model(tmp_path / "copy.safetensors").card == hush.load_model("stem").card
+
+
+def test_nothing_is_replaced_unasked(command, model_file, tmp_path):
+    target = tmp_path / "out.safetensors"
+    target.write_bytes(b"older")
+    code, out, err = command("convert", model_file, target)
+    assert (code, out, len(complaint(err))) == (2, "", 1)
+    assert "--overwrite" in err
+    assert target.read_bytes() == b"older"
+    assert command("convert", model_file, target, "--overwrite")[0] == 0
+    assert hush.load_model(target).card.name == "tiny"
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_the_input_is_never_replaced(command, model_file, tmp_path, link):
+    source = tmp_path / "in.safetensors"
+    source.write_bytes(Path(model_file).read_bytes())
+    target = source
+    if link:
+        target = tmp_path / "link.safetensors"
+        os.link(source, target)
+    before = _files(tmp_path)
+    code, _, err = command("convert", source, target, "--overwrite")
+    assert code == 2
+    assert "replace the input" in err
+    assert _files(tmp_path) == before
+
+
+def test_a_full_disk_leaves_the_older_model(command, model_file, tmp_path, monkeypatch):
+    (tmp_path / "out.safetensors").write_bytes(b"older")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    code, _, err = command("convert", model_file, tmp_path / "out.safetensors", "--overwrite")
+    assert code == 2
+    assert "No space left" in complaint(err)[0]
+    assert _files(tmp_path) == {(tmp_path / "out.safetensors").relative_to(tmp_path): b"older"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("out.pb", [], ".safetensors"),
+        ("out", [], ".safetensors"),
+        ("missing/out.safetensors", [], "does not exist"),
+        ("folder.zip", [], "is a folder"),
+        ("out.safetensors", ["--upsampling", "nearest"], "takes no options; got upsampling"),
+        ("out.safetensors", ["--author", "Ada"], "leave out --author"),
+        ("out.safetensors", ["--name", ""], "--name"),
+        ("out.safetensors", ["--name", "x" * 201], "--name"),
+        ("out.safetensors", ["--licence", "a\nb"], "--licence"),
+    ],
+)
+def test_what_cannot_be_converted_is_one_line(command, model_file, tmp_path, name, options, words):
+    (tmp_path / "folder.zip").mkdir()
+    code, out, err = command("convert", model_file, tmp_path / name, *options)
+    assert (code, out, len(complaint(err))) == (2, "", 1), err
+    assert words in err
+    assert _files(tmp_path) == {}
+
+
+def test_an_option_that_the_file_does_not_have_is_refused(command, tmp_path):
+    write_keras(tmp_path / "cnn.h5", CNN(widths=(2,)), make_config(cnn_layers(CNN(widths=(2,)))))
+    for options, words in [
+        (
+            ["--percentiles", "1", "99"],
+            "the keras importer takes upsampling, value_range, normalization; got percentiles",
+        ),
+        (["--upsampling", "nearest"], "does not upsample"),
+        (["--value-range", "5", "1"], "increasing"),
+    ]:
+        code, _, err = command("convert", tmp_path / "cnn.h5", tmp_path / "out.safetensors", *options)
+        assert (code, len(complaint(err))) == (2, 1)
+        assert words in err

@@ -10,10 +10,11 @@ if not why_no_window():
     import numpy as np
     from napari.components import ViewerModel
     from napari.utils.notifications import notification_manager
+    from qtpy.QtCore import QSettings
 
     from napari_hush.card import ModelCard
     from napari_hush.model import Model
-    from napari_hush.widgets import _models
+    from napari_hush.widgets import _recent
     from napari_hush.widgets.denoise import DenoiseWidget
 
 TIMEOUT = 60_000
@@ -47,8 +48,15 @@ def model_file(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def no_files_of_before(monkeypatch):
-    monkeypatch.setattr(_models, "_FILES", [])
+def settings_file(tmp_path_factory, monkeypatch):
+    """The recent files of a person must neither change the tests nor be changed by them."""
+    path = tmp_path_factory.mktemp("settings") / "napari-hush.ini"
+    monkeypatch.setattr(_recent, "make_settings", lambda: QSettings(str(path), QSettings.Format.IniFormat))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def no_messages_of_before():
     notification_manager.records.clear()
     notification_manager._seen_warnings.clear()
 

@@ -2,92 +2,144 @@
 
 from __future__ import annotations
 
+import os
+import struct
+import zipfile
+from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QStyle, QStyleOptionComboBox, QStylePainter, QWidget
 
 from napari_hush.card import ZOO, read_header
 from napari_hush.errors import ModelFileError
+from napari_hush.files import explain_wrong_file
+from napari_hush.widgets._recent import recent_files, remember
 
-SUFFIXES = (".safetensors", ".h5", ".hdf5")
+if TYPE_CHECKING:
+    from qtpy.QtGui import QPaintEvent, QWheelEvent
+
+SUFFIXES = (".safetensors", ".h5", ".hdf5", ".pth", ".pt", ".zip")
 FROM_FILE = "From file…"
-_FILES: list[Path] = []  # chosen in this session; a widget that is opened again still lists them
+EXPECTED = "a model file: .safetensors, Keras .h5, PyTorch .pth or BioImage.IO .zip"
+TORCH_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # pickled, in files from before PyTorch 1.6
+CONTROL = QStyle.ComplexControl.CC_ComboBox
+LOOKED_AT = 1 << 20  # bytes of an HDF5 file; Keras writes its description before the weights
 
 
 class ModelCombo(QComboBox):
-    """The bundled models, the files chosen so far, and *From file…*.
+    """The bundled models, the files used lately, and *From file…*.
 
     Attributes
     ----------
     changed : Signal()
         Another model is chosen.
+    refused : Signal(Exception)
+        A file is no model; the choice is what it was.
     """
 
     changed = Signal()
+    refused = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(8)
-        for path in sorted(ZOO.glob("*.safetensors")):
-            self._insert(path, path.stem, description(path))
-        for path in _FILES:
-            self._insert(path, path.name, f"{description(path)}\n{path}".strip())
-        self.addItem(FROM_FILE)
-        self.setItemData(self.count() - 1, "A model file: .safetensors, or Keras .h5", Qt.ItemDataRole.ToolTipRole)
-        if self.count() == 1:
-            self.setPlaceholderText("choose a model file…")
-            self.setCurrentIndex(-1)
-        self._last = self.currentIndex()
+        self.setPlaceholderText("choose a model file…")
+        self._added: list[Path] = []  # in case that the settings cannot be written
+        self._path: Path | None = None
+        self._description = ""
+        self._fill(next(iter(_bundled()), None))
         self.activated.connect(self._on_activated)
-        self.currentIndexChanged.connect(self._on_index_changed)
-        self._show_tooltip()
 
     @property
     def path(self) -> Path | None:
         """The chosen model's file."""
-        path: Path | None = self.currentData()
-        return path
+        return self._path
 
     @property
     def description(self) -> str:
         """What the chosen model is for, as far as its file tells."""
-        return description(self.path) if self.path else ""
+        return self._description
 
     def add(self, path: str | Path) -> None:
-        """Choose a file, and list it if it is new."""
-        path = Path(path)
-        paths = [self.itemData(index) for index in range(self.count())]
-        if path not in paths:
-            _FILES.append(path)
-            self._insert(path, path.name, f"{description(path)}\n{path}".strip(), self.count() - 1)
-            paths.insert(-1, path)
-        self.setCurrentIndex(paths.index(path))
+        """Choose a file, and list it if it is new; one that is no model is refused."""
+        path = Path(os.path.abspath(path))
+        try:
+            look(path)
+        except (ModelFileError, OSError) as error:
+            if isinstance(error, OSError):
+                error = ModelFileError(f"{path}: cannot be read ({error.strerror or error})")
+            self._choose(self._path)
+            self.refused.emit(error)
+            return
+        if path not in _bundled():
+            self._added = [path, *(other for other in self._added if other != path)]
+            remember(path)
+        self._choose(path)
 
-    def _insert(self, path: Path, name: str, tooltip: str, index: int | None = None) -> None:
-        index = self.count() if index is None else index
-        self.insertItem(index, name, path)
-        self.setItemData(index, tooltip, Qt.ItemDataRole.ToolTipRole)
+    def showPopup(self) -> None:
+        """List what other docks have added meanwhile, and the last used first."""
+        self._fill(self._path)
+        super().showPopup()
+
+    def paintEvent(self, _: QPaintEvent | None) -> None:
+        """Shorten a long name in its middle; the style of napari would cut it off."""
+        style, option, painter = cast("QStyle", self.style()), QStyleOptionComboBox(), QStylePainter(self)
+        self.initStyleOption(option)
+        room = style.subControlRect(CONTROL, option, QStyle.SubControl.SC_ComboBoxEditField, self).width() - 4
+        text = option.currentText or self.placeholderText()
+        option.currentText = self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, room)
+        painter.drawComplexControl(CONTROL, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+    def wheelEvent(self, event: QWheelEvent | None) -> None:
+        """Leave the wheel to the dock's scrolling: turning it should not open a dialog."""
+        if event is not None:
+            event.ignore()
+
+    def _fill(self, chosen: Path | None) -> None:
+        """List the models anew and choose one."""
+        bundled, files = _bundled(), recent_files()
+        files += [path for path in self._added if path not in files and os.path.isfile(path)]
+        if chosen is not None and chosen not in [*bundled, *files]:  # it was deleted, as its use will tell
+            files.insert(0, chosen)
+        self.clear()
+        for path in bundled:
+            self._append(path, path.stem, f"<qt>{escape(description(path))}</qt>")
+        for path, name in zip(files, tell_apart(files), strict=True):
+            self._append(path, name, f"<qt>{escape(description(path))}<br>{escape(str(path))}</qt>")
+        self._append(None, FROM_FILE, EXPECTED)
+        self._choose(chosen)
+
+    def _choose(self, path: Path | None) -> None:
+        listed = [self.itemData(index) for index in range(self.count() - 1)]
+        if path is not None and path not in listed:
+            self._fill(path)
+            return
+        self.setCurrentIndex(listed.index(path) if path is not None else -1)
+        self.setToolTip(self.currentData(Qt.ItemDataRole.ToolTipRole) or "")
+        before = self._path, self._description
+        self._path, self._description = path, description(path) if path is not None else ""
+        if before != (self._path, self._description):
+            self.changed.emit()
+
+    def _append(self, path: Path | None, name: str, tooltip: str) -> None:
+        self.addItem(name, path)
+        self.setItemData(self.count() - 1, tooltip, Qt.ItemDataRole.ToolTipRole)
 
     def _on_activated(self, index: int) -> None:
-        if self.itemText(index) != FROM_FILE or self.itemData(index) is not None:
-            return
-        patterns = " ".join(f"*{suffix}" for suffix in SUFFIXES)
-        name, _ = QFileDialog.getOpenFileName(self, "Choose a model file", "", f"Models ({patterns});;All files (*)")
-        if name:
-            self.add(name)
+        path = self.itemData(index)
+        if path is None:
+            files = recent_files()
+            folder = str(files[0].parent) if files else ""
+            filters = f"Models ({' '.join(f'*{suffix}' for suffix in SUFFIXES)});;All files (*)"
+            path, _ = QFileDialog.getOpenFileName(self, "Choose a model file", folder, filters)
+        if path:
+            self.add(path)
         else:
-            self.setCurrentIndex(self._last)
-
-    def _on_index_changed(self, index: int) -> None:
-        if self.path is not None:
-            self._last = index
-        self._show_tooltip()
-        self.changed.emit()
-
-    def _show_tooltip(self) -> None:
-        self.setToolTip(self.currentData(Qt.ItemDataRole.ToolTipRole) or "")
+            self._choose(self._path)
 
 
 def is_model_name(path: str | Path) -> bool:
@@ -95,14 +147,69 @@ def is_model_name(path: str | Path) -> bool:
     return Path(path).suffix.lower() in SUFFIXES
 
 
-def description(path: Path) -> str:
-    """What a model is for, from the card in its file's header; does not need torch.
+def tell_apart(paths: list[Path]) -> list[str]:
+    """The files' names, with as many of their folders as it takes to tell equal names apart."""
+    names = []
+    for path in paths:
+        parts, twins = path.parts, [other.parts for other in paths if other.name == path.name and other != path]
+        length = 1
+        while length < len(parts) and any(twin[-length:] == parts[-length:] for twin in twins):
+            length += 1
+        folder = "/".join(parts[-length:-1])
+        names.append(f"{path.name} ({folder})" if folder else path.name)
+    return names
 
-    Whatever is wrong with the file is told when it is used.
-    """
-    if path.suffix.lower() != ".safetensors":
-        return ""
+
+def description(path: Path) -> str:
+    """What can be told of a model; nothing where there is something wrong with the file."""
     try:
-        return read_header(path)[0].card.description
+        return look(path)
     except (ModelFileError, OSError):
         return ""
+
+
+def look(path: Path) -> str:
+    """What a model is for, or which kind of file it is; does not need torch.
+
+    Raises
+    ------
+    ModelFileError
+        If it can be seen at once that the file is no model.
+    OSError
+        If it cannot be read.
+    """
+    explain_wrong_file(path, ModelFileError, EXPECTED)
+    with path.open("rb") as file:
+        head = file.read(64)
+        if head.startswith(b"\x89HDF\r\n\x1a\n"):
+            # not with h5py: a damaged file can keep the HDF5 library busy forever
+            if b"model_config" in head + file.read(LOOKED_AT):
+                return "Keras model"
+            if not file.read(1):
+                raise ModelFileError(f"{path}: an HDF5 file without a Keras model in it; expected {EXPECTED}")
+            return "HDF5 file"
+    if head.startswith(b"PK"):
+        return _look_into_zip(path)
+    if head.startswith(b"\x80") and TORCH_MAGIC in head:
+        return "PyTorch checkpoint"
+    if path.suffix.lower() == ".safetensors" or head[8:9] == b"{":
+        return read_header(path)[0].card.description or "napari-hush model"
+    raise ModelFileError(f"{path}: contents of another kind; expected {EXPECTED}")
+
+
+def _look_into_zip(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, ValueError, RuntimeError, EOFError, OverflowError, struct.error) as error:
+        raise ModelFileError(f"{path}: truncated or damaged zip archive ({error}); get the file again") from error
+    last = {name.rpartition("/")[2] for name in names}
+    if last & {"rdf.yaml", "bioimageio.yaml"}:
+        return "BioImage.IO package"
+    if "data.pkl" in last:
+        return "PyTorch checkpoint"
+    raise ModelFileError(f"{path}: a zip archive without a model in it; expected {EXPECTED}")
+
+
+def _bundled() -> list[Path]:
+    return sorted(ZOO.glob("*.safetensors"))

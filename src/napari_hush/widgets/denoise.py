@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QGraphicsOpacityEffect,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
     QPushButton,
     QScrollArea,
     QVBoxLayout,
@@ -64,6 +65,7 @@ class DenoiseWidget(QScrollArea):
         self._job.warned.connect(_notify.warning)
         self._layers.changed.connect(self._refresh)
         self._models.changed.connect(self._refresh)
+        self._models.refused.connect(_notify.error)
         self._preview.clicked.connect(self.preview)
         self._run.clicked.connect(self.run)
         self._cancel.clicked.connect(self.cancel)
@@ -126,6 +128,8 @@ class DenoiseWidget(QScrollArea):
         layout.addWidget(self._progress)
         layout.addStretch(1)
         self.setWidget(inner)
+        for line in inner.findChildren(QLineEdit):  # those of numbers would take a dropped file as text
+            line.setAcceptDrops(False)
 
     def _refresh(self) -> None:
         """Bring the texts and the buttons in line with what is chosen and what runs."""
@@ -263,6 +267,7 @@ def _dropped_model(event: QDropEvent) -> str:
 
 def _small_label() -> QLabel:
     label = QLabel()
+    label.setTextFormat(Qt.TextFormat.PlainText)  # the words of strangers
     label.setWordWrap(True)
     faint = QGraphicsOpacityEffect(label)
     faint.setOpacity(0.75)

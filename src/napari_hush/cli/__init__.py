@@ -1,0 +1,62 @@
+"""The command line: each sub-command is one file, fills one dataclass and calls one function.
+
+A new sub-command adds its file and one line to ``COMMANDS``. What is slow to import waits for the command's ``run``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from napari_hush.cli.console import complain, one_line
+from napari_hush.cli.convert import Convert
+from napari_hush.cli.demo import Demo
+from napari_hush.cli.denoise import Denoise
+from napari_hush.cli.models import Models
+from napari_hush.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "demo": Demo,
+    "denoise": Denoise,
+    "models": Models,
+    "convert": Convert,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns
+    -------
+    int
+        0 where everything was done, 1 where nobody reads the output to its end, 2 for input that cannot be used, 130
+        after Ctrl-C.
+    """
+    warnings.showwarning = lambda message, *_, **__: complain("warning", one_line(message))
+    warnings.filterwarnings("always", category=UserWarning, module="napari_hush")
+    command = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS,
+        prog="napari-hush",
+        description="Denoise scientific images with generative adversarial networks.",
+        args=arguments,
+    )
+    try:
+        code = int(command.run())
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain about it at its end
+        return 1
+    except (InputError, OSError, MemoryError) as error:
+        complain("error", one_line(error))
+        return 2
+    except KeyboardInterrupt:
+        complain("cancelled", "nothing was left half-written")
+        return 130

@@ -1,0 +1,33 @@
+"""What the commands print: errors in one line, and texts of strangers without control characters."""
+
+from __future__ import annotations
+
+import sys
+
+
+def complain(kind: str, text: str) -> None:
+    """One line on the error stream."""
+    print(f"napari-hush: {kind}: {text}", file=sys.stderr)
+
+
+def one_line(error: BaseException | str) -> str:
+    """An error or a warning in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return printable(f"{where}{error.strerror}")
+    if isinstance(error, MemoryError):
+        return f"not enough memory ({error}); write to a .zarr output, or choose a smaller --tile"
+    return printable(" ".join(str(error).split()))
+
+
+def printable(text: str) -> str:
+    """A text without what could steer a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def size_text(n_bytes: int) -> str:
+    """A file's size in decimal units, as file managers show it."""
+    for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
+        if n_bytes >= 10**power:
+            return f"{n_bytes / 10**power:.1f} {unit}"
+    return f"{n_bytes} bytes"

@@ -1,0 +1,83 @@
+"""``napari-hush convert``: a model from one file format into another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path  # noqa: TC003 - tyro reads the annotations
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from napari_hush.cli.console import printable, size_text
+from napari_hush.cli.importing import ImportOptions, model_path
+from napari_hush.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_hush.card import ModelCard
+
+KINDS = {".safetensors": "napari-hush model", ".onnx": "ONNX model", ".zip": "BioImage.IO package"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convert:
+    """Convert a model: to .safetensors, to .onnx, or to a BioImage.IO .zip, by the ending of OUT."""
+
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="IN")]
+    """A bundled model, or a model file: .safetensors, Keras .h5, PyTorch .pth, BioImage.IO .zip."""
+    target: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
+    """The file to write."""
+    importing: tyro.conf.OmitArgPrefixes[ImportOptions] = field(default_factory=ImportOptions)
+    name: str | None = None
+    """A new name for the model's card."""
+    description: str | None = None
+    """What the model is for, in one or two sentences."""
+    licence: str | None = None
+    """Licence of the weights as an SPDX identifier, for example CC-BY-4.0; a package needs one."""
+    author: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Who made it, for a package; once for each author."""
+    overwrite: bool = False
+    """Replace OUT if it exists."""
+
+    def run(self) -> int:
+        """Run it; the exit code."""
+        self._check_target()
+        model = self.importing.load(self.source)
+        model = replace(model, card=self._fill(model.card))
+        from napari_hush.exporters import export
+
+        options = {"authors": list(self.author)} if self.author else {}
+        export(model, self.target, **options)
+        kind = KINDS.get(self.target.suffix.lower(), self.target.suffix)
+        size = size_text(self.target.stat().st_size)
+        print(f"{self.target}: {kind}, {model.architecture}, {model.n_parameters:,} parameters, {size}")
+        return 0
+
+    def _check_target(self) -> None:
+        """Tell before the work what would go wrong after it."""
+        target, source = self.target, model_path(self.source)
+        if self.author and target.suffix.lower() != ".zip":
+            raise InputError(f"{target}: only a BioImage.IO package (.zip) names its authors; leave out --author")
+        if target.is_dir():
+            raise InputError(f"{target}: is a folder; name a file in it")
+        if not target.parent.is_dir():
+            raise InputError(f"{target}: the folder {target.parent} does not exist; create it or choose another")
+        if not target.exists():
+            return
+        if source.exists() and target.samefile(source):
+            raise InputError(f"{target}: the output would replace the input; choose another name")
+        if not self.overwrite:
+            raise InputError(f"{target}: there is a file of that name; add --overwrite to replace it")
+
+    def _fill(self, card: ModelCard) -> ModelCard:
+        given: dict[str, Any] = {
+            key: value for key in ("name", "description", "licence") if (value := getattr(self, key)) is not None
+        }
+        if not given:
+            return card
+        for key, value in given.items():
+            if not value.strip() or value != printable(value):
+                raise InputError(f"--{key} must be a line of text, got {value!r}")
+        try:
+            return type(card)(**(card.model_dump() | given))
+        except ValueError as error:
+            raise InputError(f"--name must be at most 200 letters, got {len(given.get('name', ''))}") from error

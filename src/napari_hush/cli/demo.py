@@ -1,0 +1,84 @@
+"""``napari-hush demo``: simulate, denoise, compare with the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from napari_hush.cli.running import middle_plane, run_text, run_with_bar
+from napari_hush.errors import InputError
+from napari_hush.settings import DenoiseSettings
+
+if TYPE_CHECKING:
+    from napari_hush.inference import Denoised
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Denoise a simulated sample with a bundled model and compare the result with the truth."""
+
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("napari-hush-demo")
+    """Folder for the images; made if it is missing."""
+    sample: Literal["dented-lattice", "hexagonal-low-dose", "dumbbell", "stack"] = "dented-lattice"
+    """Which sample to simulate."""
+    seed: int = 0
+    """Seed of its noise."""
+    model: str = "stem"
+    """A bundled model or a model file."""
+    napari: bool = False
+    """Open napari with the layers in it."""
+    settings: tyro.conf.OmitArgPrefixes[DenoiseSettings] = field(default_factory=DenoiseSettings)
+
+    def run(self) -> int:
+        """Run it; the exit code."""
+        from napari_hush.importers import load_model
+        from napari_hush.inference import denoise_steps
+        from napari_hush.io import write_image
+        from napari_hush.metrics import METRICS
+        from napari_hush.panels import write_panel
+        from napari_hush.samples import sample
+
+        model = load_model(self.model)
+        truth = sample(self.sample, self.seed)
+        print(f"sample   {truth.name}: {truth.description} (simulated, seed {self.seed})")
+        print(f"model    {model.card.name}: {model.card.description.partition('. ')[0].rstrip('.')}")
+        done = run_with_bar(denoise_steps(truth.noisy, model, self.settings), truth.name)
+        print(f"run      {run_text(done)}\n")
+        print(f"{'against the truth':18}{'noisy':>12}{'denoised':>12}")
+        for name, metric in METRICS.items():
+            unit = {"psnr": "dB", "mse": "counts^2", "mae": "counts"}.get(name, "")
+            before, after = metric(truth.clean, truth.noisy), metric(truth.clean, done.image)
+            print(f"{name.upper():18}{before:12.4g}{after:12.4g}  {unit}")
+        self.output.mkdir(parents=True, exist_ok=True)
+        axes = "TYX"[-truth.noisy.ndim :]
+        pixel_size = (1.0, truth.pixel_size, truth.pixel_size)[-truth.noisy.ndim :]
+        units = ("", "nm", "nm")[-truth.noisy.ndim :]
+        print("\nwritten")
+        for kind, image in (("noisy", truth.noisy), ("denoised", done.image), ("truth", truth.clean)):
+            path = self.output / f"{truth.name}_{kind}.tif"
+            write_image(path, image, axes=axes, pixel_size=pixel_size, units=units)
+            print(f"  {path}")
+        panel = self.output / f"{truth.name}_panel.png"
+        planes = {
+            "noisy": middle_plane(truth.noisy, None),
+            "denoised": middle_plane(done.image, None),
+            "truth": middle_plane(truth.clean, None),
+        }
+        write_panel(panel, planes, residual=planes["noisy"] - planes["denoised"], title=f"{truth.name}, {self.model}")
+        print(f"  {panel}")
+        if not self.napari:
+            print(f"\nopen in napari\n  napari {self.output}/{truth.name}_*.tif\n  napari-hush demo --napari")
+            return 0
+        _show_in_napari(truth, done, model.card.name)
+        return 0
+
+
+def _show_in_napari(truth: Any, done: Denoised, model: str) -> None:
+    try:
+        from napari_hush.widgets.viewer import show
+    except ImportError as error:
+        raise InputError(f"napari is not installed ({error}): 'pip install napari-hush[napari]'") from error
+    show(truth, done, model)

@@ -1,0 +1,145 @@
+"""``napari-hush denoise``: files in, files out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from napari_hush.cli.console import complain, one_line
+from napari_hush.cli.running import middle_plane, run_text, run_with_bar
+from napari_hush.errors import InputError
+from napari_hush.settings import DenoiseSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_hush.engines import Engine
+    from napari_hush.model import Model
+
+DType = Literal["float32", "input", "uint8", "uint16", "int16", "uint32", "float16", "float64"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denoise:
+    """Denoise image files: TIFF, PNG, NPY, HDF5 (FILE.h5:/dataset), zarr; microscope formats with the extra."""
+
+    inputs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="IN [IN ...]")]
+    """Files, or globs in quotes."""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="OUT")] = None
+    """A file, or a folder for several inputs; NAME_denoised.tif beside each input if not given."""
+    model: str = "stem"
+    """A bundled model, or a model file: .safetensors, Keras .h5, PyTorch .pth, BioImage.IO .zip."""
+    dtype: DType = "float32"
+    """Numbers in the output; input means the input's own, clipped and rounded where it is an integer."""
+    channel_axis: int | None = None
+    """Which axis holds colours or dyes, where the file does not tell."""
+    panel: Annotated[Path | None, tyro.conf.arg(metavar="PNG")] = None
+    """Write a picture: noisy, denoised and what was taken away; a folder for several inputs."""
+    settings: tyro.conf.OmitArgPrefixes[DenoiseSettings] = field(default_factory=DenoiseSettings)
+
+    def run(self) -> int:
+        """Run it; the exit code."""
+        from napari_hush.engines import choose_engine
+        from napari_hush.importers import load_model
+        from napari_hush.io import expand_inputs, is_image
+
+        if not self.inputs:
+            raise InputError("no input: name a file, for example 'napari-hush denoise image.tif'")
+        sources = expand_inputs(self.inputs)
+        several = len(sources) > 1
+        jobs = _plan_outputs(sources, self.output, several, self.panel)
+        model = load_model(self.model)
+        engine = choose_engine(
+            model.network, device=self.settings.device, engine=self.settings.engine, precision=self.settings.precision
+        )
+        failed = []
+        try:
+            for number, (source, target, panel) in enumerate(jobs, start=1):
+                label = f"[{number}/{len(jobs)}] {Path(source).name}" if several else Path(source).name
+                try:
+                    if several and not is_image(source):
+                        raise InputError(f"{source}: not an image of a format that is read here; left out")
+                    self._denoise_file(source, target, panel, model, engine, label)
+                except (InputError, OSError, MemoryError) as error:
+                    if not several:
+                        raise
+                    failed.append(source)
+                    complain("error", one_line(error))
+        finally:
+            engine.close()
+        if failed:
+            complain("error", f"{len(failed)} of {len(jobs)} inputs were not denoised, see above")
+        return 2 if failed else 0
+
+    def _denoise_file(
+        self,
+        source: str | Path,
+        target: Path,
+        panel: Path | None,
+        model: Model,
+        engine: Engine,
+        label: str,
+    ) -> None:
+        from napari_hush.inference import denoise_steps
+        from napari_hush.io import check_writable, convert_dtype, read_image, write_image, zarr_writer
+        from napari_hush.panels import write_panel
+
+        check_writable(target)
+        if panel is not None:
+            check_writable(panel)
+        image = read_image(source)
+        channel_axis = image.channel_axis if self.channel_axis is None else self.channel_axis
+        dtype = str(image.data.dtype) if self.dtype == "input" else self.dtype
+        if target.suffix.lower() == ".png" and dtype not in ("uint8", "uint16"):  # told before the work, not after it
+            raise InputError(f"{target}: PNG holds 8 or 16 bit, not {dtype}: add --dtype uint16, or write a .tif")
+        run = partial(denoise_steps, image.data, model, self.settings, channel_axis=channel_axis, engine=engine)
+        if target.suffix == ".zarr":
+            # tile by tile: neither the input nor the output need fit into memory
+            writer = partial(zarr_writer, target, shape=tuple(image.data.shape), dtype=dtype, like=image)
+            done = run_with_bar(run(out=writer), label)
+            result = read_image(target).data if panel else None
+        else:
+            done = run_with_bar(run(), label)
+            result = convert_dtype(done.image, dtype)
+            write_image(target, result, like=image)
+        print(f"{target}: {run_text(done)}")
+        if panel is not None:
+            noisy, denoised = (middle_plane(data, channel_axis) for data in (image.data, result))
+            title = f"{Path(source).name}, {model.card.name}"
+            write_panel(panel, {"noisy": noisy, "denoised": denoised}, residual=noisy - denoised, title=title)
+            print(f"{panel}: noisy, denoised, residual")
+
+
+def _plan_outputs(
+    sources: Sequence[str | Path], output: Path | None, several: bool, panel: Path | None
+) -> list[tuple[str | Path, Path, Path | None]]:
+    """(source, output file, panel file) for every input, checked before any work."""
+    if output is not None and several:
+        if output.exists() and not output.is_dir():
+            raise InputError(f"{output}: several inputs need a folder for the output, this is a file")
+        if output.suffix and not output.is_dir():
+            raise InputError(f"{output}: several inputs need a folder for the output, which has no suffix")
+        output.mkdir(parents=True, exist_ok=True)
+    if panel is not None and several:
+        panel.mkdir(parents=True, exist_ok=True)
+    jobs: list[tuple[str | Path, Path, Path | None]] = []
+    taken: set[Path] = set()
+    for source in sources:
+        path = Path(source)
+        name = f"{path.stem}_denoised.zarr" if path.suffix == ".zarr" else f"{path.stem}_denoised.tif"
+        if output is None:
+            target = path.with_name(name)
+        else:
+            target = output / name if several or (output.is_dir() and output.suffix != ".zarr") else output
+        if target.resolve() == path.resolve():
+            raise InputError(f"{target}: the output would replace the input; choose another name with -o")
+        if target in taken:
+            raise InputError(f"{target}: two inputs would be written to this file; denoise them one by one")
+        taken.add(target)
+        picture = panel / f"{path.stem}_panel.png" if panel is not None and several else panel
+        jobs.append((source, target, picture))
+    return jobs

@@ -20,7 +20,7 @@ import napari_hush
 from keras_files import make_config, tomogan_layers, write_keras
 from napari_hush.cli import COMMANDS, main
 from napari_hush.io import write_image
-from napari_hush.networks import TomoGAN
+from napari_hush.networks import CycleGANResNet, TomoGAN
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/*.md"))
@@ -68,6 +68,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.manual_seed(0)
     config = make_config(tomogan_layers(in_channels=1, interpolation="bilinear"), "Model")
     write_keras(Path("TomoGAN.h5"), TomoGAN(), config)
+    torch.save(CycleGANResNet(width=4, blocks=1).state_dict(), "latest_net_G_A.pth")
     napari_hush.load_model("stem").save("mine.safetensors")
     return tmp_path
 

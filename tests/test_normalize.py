@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import warnings
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from pydantic import TypeAdapter
 
 from napari_hush.errors import InputError
 from napari_hush.normalize import Normalization, NormalizationRule, order_statistics
@@ -152,6 +155,71 @@ def test_percentile_rule_never_warns() -> None:
         NormalizationRule(target=(0.0, 255.0)).fit(blocks_of(image_of(0, 1e6)))
 
 
+def test_range_maps_its_source_whatever_the_image_holds() -> None:
+    rule = NormalizationRule(method="range", source=(0.0, 255.0), target=(-1.0, 1.0))
+    for ends in [(0, 255), (100, 130), (3.0, 200.5)]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            normalization = rule.fit(blocks_of(image_of(*ends)))
+        np.testing.assert_allclose(normalization.apply(np.array([0.0, 127.5, 255.0])), [-1, 0, 1], atol=1e-6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert rule.fit(blocks_of(np.full((1, 1), 255.0))).apply(np.full(1, 255.0)) == 1
+
+
+@pytest.mark.parametrize("ends", [(0, 1), (0, 65535), (-20, 100), (100, 110)])
+def test_range_warns_of_an_image_with_other_values(ends: tuple[float, float]) -> None:
+    rule = NormalizationRule(method="range", source=(0.0, 255.0), target=(-1.0, 1.0))
+    with pytest.warns(UserWarning, match="takes images with values from 0 to 255, but.*another value_range"):
+        normalization = rule.fit(blocks_of(image_of(*ends)))
+    assert (normalization.offset, normalization.scale) == (127.5, 127.5)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        NormalizationRule(target=(-1.0, 1.0), clip=True),
+        NormalizationRule(method="range", source=(0.0, 100.0), target=(-1.0, 1.0), clip=True),
+    ],
+)
+def test_clip_keeps_a_hot_pixel_out_of_the_network(rule: NormalizationRule) -> None:
+    image = image_of(0, 100).copy()
+    image[2, 3] = 1e9
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        normalization = rule.fit(blocks_of(image))
+    values = normalization.apply(image)
+    assert (values.min(), values.max(), values[2, 3]) == (-1, 1, 1)
+    found = normalization.invert(np.array([-3.0, 3.0]))  # a network's result is never clipped
+    np.testing.assert_allclose(found, [-100, 200], atol=6)
+
+
+def test_without_clip_a_hot_pixel_stays_one() -> None:
+    image = image_of(0, 100).copy()
+    image[2, 3] = 1e9
+    assert NormalizationRule().fit(blocks_of(image)).apply(image).max() > 1e6
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        NormalizationRule(),
+        NormalizationRule(low=0.1, high=99.9, target=(-1.0, 1.0), clip=True),
+        NormalizationRule(method="range", source=(0.0, 255.0), target=(-1.0, 1.0), clip=True),
+    ],
+)
+def test_rule_comes_back_from_json(rule: NormalizationRule) -> None:
+    adapter = TypeAdapter(NormalizationRule)
+    stored = json.loads(json.dumps(asdict(rule)))
+    assert adapter.validate_python(stored) == rule
+    old = {name: value for name, value in stored.items() if name not in ("source", "clip")}
+    if rule.source is None:  # a header written before there were these fields
+        assert adapter.validate_python(old) == replace(rule, clip=False)
+    else:
+        with pytest.raises(ValueError, match="source must be given"):
+            adapter.validate_python(old)
+
+
 def test_image_is_read_at_most_twice() -> None:
     image = image_of(0, 1)
     passes = []
@@ -173,6 +241,12 @@ def test_image_is_read_at_most_twice() -> None:
         {"high": 101},
         {"target": (1, 0)},
         {"target": (0, np.inf)},
+        {"target": (0, 1e38)},
+        {"method": "range"},
+        {"source": (0, 255)},
+        {"method": "range", "source": (255, 0)},
+        {"method": "range", "source": (0, np.nan)},
+        {"method": "range", "source": (0, 1e300)},
     ],
 )
 def test_impossible_rule_is_refused(settings_: dict[str, Any]) -> None:
@@ -184,3 +258,9 @@ def test_impossible_rule_is_refused(settings_: dict[str, Any]) -> None:
 def test_impossible_map_is_refused(offset: float, scale: float) -> None:
     with pytest.raises(ValueError, match="finite offset and a positive scale"):
         Normalization(offset, scale)
+
+
+@pytest.mark.parametrize("limits", [(1, 1), (1, -1), (-np.inf, 1), (0, np.nan), (0, 1e38)])
+def test_impossible_limits_are_refused(limits: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="limits must be an increasing pair"):
+        Normalization(0.0, 1.0, limits=limits)

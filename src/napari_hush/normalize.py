@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_hush.errors import InputError
 
-Method = Literal["percentile", "match", "identity"]
+Method = Literal["percentile", "match", "identity", "range"]
 Blocks = Callable[[], Iterable[np.ndarray]]
 T = TypeVar("T")
 
@@ -34,13 +34,19 @@ class Normalization:
         In the image's own intensity units; ``scale`` is positive.
     fill : float
         The image's median: what a network sees where the image is NaN or infinite and has no finite neighbour.
+    limits : tuple of float
+        In network units: what the image's values are clipped to on their way in. The way back does not clip.
     """
 
     offset: float
     scale: float
     fill: float = 0.0
+    limits: tuple[float, float] = (-OUTLIER, OUTLIER)
 
     def __post_init__(self) -> None:
+        low, high = self.limits
+        if not -OUTLIER <= low < high <= OUTLIER:
+            raise ValueError(f"limits must be an increasing pair within {OUTLIER:g}, got {self.limits}")
         if not (math.isfinite(self.offset) and math.isfinite(self.scale) and self.scale > 0):
             raise ValueError(f"a normalisation needs a finite offset and a positive scale, got {self}")
 
@@ -48,7 +54,7 @@ class Normalization:
         """Image units to network units, float32."""
         # float64 inside: a small signal on a high pedestal would lose its digits in float32
         values = (image.astype(np.float64) - self.offset) / self.scale
-        return np.clip(values, -OUTLIER, OUTLIER).astype(np.float32)
+        return np.clip(values, *self.limits).astype(np.float32)
 
     def invert(self, image: np.ndarray) -> np.ndarray:
         """Network units to image units, float32."""
@@ -62,29 +68,43 @@ class NormalizationRule:
 
     Parameters
     ----------
-    method : {"percentile", "match", "identity"}
-        ``percentile`` maps the two percentiles of the image to the two ends of ``target``, without clipping.
+    method : {"percentile", "match", "identity", "range"}
+        ``percentile`` maps the two percentiles of the image to the two ends of ``target``.
         ``identity`` hands the values on as they are. ``match`` is ``identity`` for an image whose values already
         lie in ``target`` and fill at least a tenth of it, and ``percentile`` (with a warning) for any other: for
-        published models that expect a fixed range, such as 0-255.
+        published models that expect a fixed range, such as 0-255. ``range`` maps ``source`` to ``target``, whatever
+        the image holds.
     low, high : float
         Percentiles, 0 to 100.
     target : tuple of float
         The value range that the network was trained on.
+    source : tuple of float, optional
+        For ``range`` alone, and needed there: the values of an image, such as 0-255, that become ``target``.
+    clip : bool
+        Whether the image's values are clipped to ``target`` on their way into the network: for networks that never
+        saw anything beyond, and whose instance normalisation lets one hot pixel change the whole image.
     """
 
     method: Method = "percentile"
     low: float = 1.0
     high: float = 99.0
     target: tuple[float, float] = (0.0, 1.0)
+    source: tuple[float, float] | None = None
+    clip: bool = False
 
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):
             raise ValueError(f"method must be one of {', '.join(get_args(Method))}, got {self.method!r}")
         if not 0 <= self.low < self.high <= 100:
             raise ValueError(f"percentiles must satisfy 0 <= low < high <= 100, got {self.low} and {self.high}")
-        if not (all(map(math.isfinite, self.target)) and self.target[0] < self.target[1]):
+        if not (all(abs(end) <= OUTLIER for end in self.target) and self.target[0] < self.target[1]):
             raise ValueError(f"target must be a finite, increasing pair, got {self.target}")
+        if (self.source is None) == (self.method == "range"):
+            raise ValueError(f"source must be given for the method range, and for no other, got {self.source}")
+        if self.source and not (
+            all(abs(end) <= FLOAT32_MAX for end in self.source) and self.source[0] < self.source[1]
+        ):
+            raise ValueError(f"source must be a finite, increasing pair, got {self.source}")
 
     def fit(self, blocks: Blocks) -> Normalization:
         """Find the map for one image, see `fit_steps`."""
@@ -107,43 +127,51 @@ class NormalizationRule:
         -----
         UserWarning
             If the values do not suit a model of fixed range: they are mapped (``match``), or handed on as they
-            are (``identity``).
+            are (``identity``, ``range``).
         """
         wanted = (0.0, self.low, 50.0, self.high, 100.0)
         minimum, low, median, high, maximum = yield from _order_statistics_steps(blocks, wanted)
+        limits = self.target if self.clip else (-OUTLIER, OUTLIER)
         if minimum == maximum:
             if _has_several_pixels(blocks):
                 raise InputError(
                     f"the image is constant (every finite pixel is {minimum:g}): there is nothing to denoise; "
                     "check that the right layer, channel or dataset was chosen"
                 )
-            return Normalization(minimum, abs(minimum) or 1.0, median)
+            if self.method != "range":
+                return Normalization(minimum, abs(minimum) or 1.0, median, limits)
+        suits = _suits(minimum, maximum, self.source or self.target)
         lowest, highest = self.target
-        width = highest - lowest
-        if self.method != "percentile":
-            inside = minimum >= lowest - 0.02 * width and maximum <= highest + 0.02 * width
-            suits = inside and maximum - minimum >= 0.1 * width
+        extremes = f"the image's run from {minimum:g} to {maximum:g}"
+        if self.method in ("match", "identity"):
+            trained = f"this model was trained on values from {lowest:g} to {highest:g}, but {extremes}"
             if suits or self.method == "identity":
                 if not suits:
                     warnings.warn(
-                        f"this model was trained on values from {lowest:g} to {highest:g}, but the image's run from "
-                        f"{minimum:g} to {maximum:g}: expect a wrong result, or let the values be mapped "
-                        '(normalization="match")',
+                        f'{trained}: expect a wrong result, or let the values be mapped (normalization="match")',
                         UserWarning,
                         stacklevel=2,
                     )
-                return Normalization(0.0, 1.0, median)
+                return Normalization(0.0, 1.0, median, limits)
             warnings.warn(
-                f"this model was trained on values from {lowest:g} to {highest:g}, but the image's run from "
-                f"{minimum:g} to {maximum:g}: its {self.low:g} and {self.high:g} percentiles ({low:g} and {high:g}) "
+                f"{trained}: its {self.low:g} and {self.high:g} percentiles ({low:g} and {high:g}) "
                 "are mapped to that range, and the result back to the image's units",
                 UserWarning,
                 stacklevel=2,
             )
+        elif self.source:
+            low, high = self.source
+            if not suits:
+                warnings.warn(
+                    f"this model takes images with values from {low:g} to {high:g}, but {extremes}: expect a wrong "
+                    "result, or import the model with another value_range, or with none: then percentiles are mapped",
+                    UserWarning,
+                    stacklevel=2,
+                )
         if low == high:  # a sparse image: almost every pixel has the same value
             low, high = minimum, maximum
-        scale = (high - low) / width
-        return Normalization(low - lowest * scale, scale, median)
+        scale = (high - low) / (highest - lowest)
+        return Normalization(low - lowest * scale, scale, median, limits)
 
 
 def order_statistics(blocks: Blocks, percentiles: Iterable[float]) -> list[float]:
@@ -196,6 +224,14 @@ def _order_statistics_steps(blocks: Blocks, percentiles: Iterable[float]) -> Gen
         low_bits = int(np.searchsorted(np.cumsum(lower[b]), rank - below[b], side="right"))
         values.append(_value_of_key((b << 16) | low_bits))
     return values
+
+
+def _suits(minimum: float, maximum: float, expected: tuple[float, float]) -> bool:
+    """Whether an image's values lie in a range, and fill at least a tenth of it."""
+    lowest, highest = expected
+    width = highest - lowest
+    inside = minimum >= lowest - 0.02 * width and maximum <= highest + 0.02 * width
+    return inside and (maximum - minimum >= 0.1 * width or minimum == maximum)
 
 
 def _has_several_pixels(blocks: Blocks) -> bool:

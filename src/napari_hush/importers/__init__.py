@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any
 from napari_hush.card import ZOO
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.files import explain_wrong_file
+from napari_hush.importers.bioimageio import is_bioimageio, load_bioimageio
 from napari_hush.importers.keras import is_hdf5, load_keras
+from napari_hush.importers.pytorch import is_pytorch, load_pytorch
+from napari_hush.importers.torch_file import explain_zip, is_zip
 from napari_hush.model import Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-EXPECTED = "a napari-hush model (.safetensors) or a Keras model (.h5)"
+EXPECTED = "a napari-hush model (.safetensors), a Keras .h5, a CycleGAN .pth or a BioImage.IO .zip"
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ def is_safetensors(_path: Path, head: bytes) -> bool:
 IMPORTERS: dict[str, Importer] = {
     "safetensors": Importer(is_safetensors, Model.load),
     "keras": Importer(is_hdf5, load_keras),
+    "bioimageio": Importer(is_bioimageio, load_bioimageio),
+    "pytorch": Importer(is_pytorch, load_pytorch),
 }
 
 
@@ -64,12 +69,14 @@ def load_model(source: Model | str | os.PathLike[str], **importer_options: Any) 
     Parameters
     ----------
     source : Model, str or path
-        A model (returned as it is), the name of a bundled one, or a file: .safetensors saved by napari-hush, or a
-        Keras .h5 of the TomoGAN generator or of a plain CNN. A bundled name wins over a file of that name:
-        write ``"./name"`` for the file.
+        A model (returned as it is), the name of a bundled one, or a file: .safetensors saved by napari-hush, a
+        Keras .h5 of the TomoGAN generator or of a plain CNN, a PyTorch .pth of a CycleGAN or pix2pix generator, or a
+        BioImage.IO package (.zip) of one of our networks. A bundled name wins over a file of that name: write
+        ``"./name"`` for the file.
     **importer_options
         For Keras files ``upsampling``, ``value_range``, ``normalization``, see
-        `napari_hush.importers.keras.load_keras`.
+        `napari_hush.importers.keras.load_keras`; for PyTorch files ``percentiles``, ``value_range``, ``entry``, see
+        `napari_hush.importers.pytorch.load_pytorch`.
 
     Returns
     -------
@@ -96,7 +103,7 @@ def load_model(source: Model | str | os.PathLike[str], **importer_options: Any) 
         if importer.matches(path, head):
             _check_options(f"the {name} importer", importer.options, importer_options)
             return importer.load(path, **importer_options)
-    raise ModelFileError(f"{path}: {_explain_head(head)}; expected {EXPECTED}")
+    raise ModelFileError(f"{path}: {_explain(path, head)}; expected {EXPECTED}")
 
 
 def _find(source: str | os.PathLike[str]) -> Path:
@@ -116,11 +123,9 @@ def _check_options(who: str, accepted: list[str], given: dict[str, Any]) -> None
         raise InputError(f"{who} {takes}; got {', '.join(unknown)}")
 
 
-def _explain_head(head: bytes) -> str:
-    if head.startswith(b"PK"):
-        return "a zip archive; PyTorch checkpoints (.pth) and Keras 3 models (.keras) can't be read by this version"
-    if head[:1] == b"\x80" and head[1:2] <= b"\x05":
-        return "a Python pickle; PyTorch checkpoints (.pth) can't be read by this version"
+def _explain(path: Path, head: bytes) -> str:
+    if is_zip(head):
+        return explain_zip(path)
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(head)  # the last letter may be cut
     except UnicodeDecodeError:

@@ -1,0 +1,281 @@
+"""PyTorch checkpoints (.pth) of the CycleGAN and pix2pix generators.
+
+The files are pickles, which can run code: nothing in them is run, see `torch_file`. They hold weights alone: everything
+about the network is found in the weights' names and shapes, see `cyclegan_keys`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from napari_hush.card import ModelCard
+from napari_hush.errors import InputError, ModelFileError
+from napari_hush.importers.cyclegan_keys import (
+    EXPECTED,
+    Generator,
+    clean_names,
+    explain_foreign,
+    fill_counters,
+    is_discriminator,
+    is_generator,
+    recognise,
+)
+from napari_hush.importers.cyclegan_options import find_contradictions, read_options
+from napari_hush.importers.keras_graph import short
+from napari_hush.importers.pickle_content import show
+from napari_hush.importers.torch_file import is_pickle, is_zip, list_members, read_torch
+from napari_hush.model import Model
+from napari_hush.normalize import NormalizationRule
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_ENTRIES = 1000
+MAX_TENSORS = 10_000
+TARGET = (-1.0, 1.0)
+
+
+def is_pytorch(path: Path, head: bytes) -> bool:
+    """Whether a file is of one of PyTorch's two formats, or a pickle at least."""
+    if not is_zip(head):
+        return is_pickle(head)
+    try:
+        with path.open("rb") as file:
+            names = [member.filename for member in list_members(file)]
+    except ModelFileError:
+        return False
+    return any(name.endswith("/data.pkl") and name.count("/") == 1 for name in names)
+
+
+def load_pytorch(
+    path: Path,
+    *,
+    entry: str | None = None,
+    percentiles: tuple[float, float] = (0.1, 99.9),
+    value_range: tuple[float, float] | None = None,
+) -> Model:
+    """Read a generator that pytorch-CycleGAN-and-pix2pix saved.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it is opened read-only. An options file (``train_opt.txt``) beside it is read for the card.
+    entry : str, optional
+        Which of several generators, for a training checkpoint that holds more than one: ``"netG_A"``.
+    percentiles : tuple of float
+        The percentiles of an image that are mapped to the ends of the network's range, -1 and 1.
+    value_range : tuple of float, optional
+        Fixed values to be mapped to -1 and 1 instead, for images that always have the values of the training:
+        (0, 255) for 8-bit ones.
+
+    Returns
+    -------
+    Model
+        With the file's name and SHA-256 on its card.
+
+    Raises
+    ------
+    InputError
+        If an option has a value that it cannot have.
+    ModelFileError
+        If the file is damaged, could run code, or holds something other than such a generator.
+
+    Warns
+    -----
+    UserWarning
+        If the options beside the file contradict its weights; the weights are believed.
+    """
+    rule = _make_rule(percentiles, value_range)
+    try:
+        with path.open("rb") as file:
+            content = read_torch(file)
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
+        name, tensors = _choose(content, entry)
+        claimed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+        if claimed > size:  # the same numbers used again and again, each tensor small enough
+            raise ModelFileError(f"its weights claim {claimed:,} bytes, the file has {size:,}; save the weights again")
+        names = clean_names(list(tensors))
+        generator = recognise({new: tuple(tensors[old].shape) for new, old in names.items()})
+        state = {new: _check_tensor(old, tensors[old]) for new, old in names.items()}
+        fill_counters(state)
+        role = _find_role(name) or _find_role(path.stem)
+        options_file, options = read_options(path)
+        card = _make_card(path, digest, name, role, generator, rule, options)
+        model = Model.from_state(generator.architecture, generator.hyperparameters, state, rule, card)
+    except InputError as error:
+        kind = ModelFileError if isinstance(error, ModelFileError) else InputError
+        raise kind(f"{path}: {error}") from error
+    if wrong := find_contradictions(options, generator, backward=role == "G_B"):
+        warnings.warn(
+            f"{options_file} beside {path.name} contradicts its weights, which are believed: {'; '.join(wrong)}",
+            UserWarning,
+            stacklevel=3,
+        )
+    return model
+
+
+def _make_rule(percentiles: tuple[float, float], value_range: tuple[float, float] | None) -> NormalizationRule:
+    try:
+        if value_range is not None:
+            low, high = map(float, value_range)
+            return NormalizationRule(method="range", source=(low, high), target=TARGET, clip=True)
+        low, high = map(float, percentiles)
+        return NormalizationRule(low=low, high=high, target=TARGET, clip=True)
+    except (TypeError, ValueError) as error:
+        name, value = ("percentiles", percentiles) if value_range is None else ("value_range", value_range)
+        raise InputError(f"{name}={short(value)}: expected two increasing numbers ({error})") from error
+
+
+def _choose(content: Any, entry: str | None) -> tuple[str, dict[str, torch.Tensor]]:
+    """Find the one generator among what a file holds, and under which name; the file's own dict has the name ""."""
+    if entry is not None and not isinstance(entry, str):
+        raise InputError(f"entry is the name of a generator in the file, got {type(entry).__name__}")
+    if not isinstance(content, dict):
+        raise ModelFileError(f"holds {_describe(content)}, expected the state_dict() of {EXPECTED}")
+    found = _find_weights(content)
+    generators = {name: tensors for name, tensors in found.items() if is_generator(clean_names(list(tensors)))}
+    shown = ", ".join(show(name, 40) for name in list(generators)[:8])
+    if entry is not None:
+        if list(generators) == [""]:
+            raise InputError(f"the file holds one network alone: leave out entry={short(entry)!r}")
+        if entry not in generators:
+            raise InputError(f"no generator {short(entry)!r} in the file; it has {shown or 'none'}")
+        return entry, generators[entry]
+    if len(generators) > 1:
+        raise ModelFileError(
+            f'holds several generators ({shown}): choose one, as in entry="{show(min(generators), 40)}"'
+        )
+    if generators:
+        return next(iter(generators.items()))
+    raise ModelFileError(_explain_nothing(content, found))
+
+
+def _find_weights(content: dict[Any, Any]) -> dict[str, dict[str, torch.Tensor]]:
+    """All dicts of tensors: the content itself, or what lies in it, or one level deeper."""
+    if _is_weights(content):
+        return {"": content}
+    found: dict[str, dict[str, torch.Tensor]] = {}
+    for name, value in list(content.items())[:MAX_ENTRIES]:
+        if _is_weights(value):
+            found[str(name)] = value
+        elif isinstance(value, dict):
+            inside = list(value.items())[:MAX_ENTRIES]
+            found |= {f"{name}.{deeper}": weights for deeper, weights in inside if _is_weights(weights)}
+    return found
+
+
+def _is_weights(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and 0 < len(value) <= MAX_TENSORS
+        and all(isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in value.items())
+    )
+
+
+def _explain_nothing(content: dict[Any, Any], found: dict[str, dict[str, torch.Tensor]]) -> str:
+    """Say what a file without a generator holds."""
+    shapes = {
+        name: {new: tuple(tensors[old].shape) for new, old in clean_names(list(tensors)).items()}
+        for name, tensors in found.items()
+    }
+    if (found and all(map(is_discriminator, shapes.values()))) or "" in found:
+        return explain_foreign(next(iter(shapes.values())))
+    if "param_groups" in content and "state" in content:
+        return f"the state of an optimizer, expected the state_dict() of {EXPECTED}; take the file of G, G_A or G_B"
+    if not content:
+        return f"an empty dict, expected the state_dict() of {EXPECTED}"
+    keys = ", ".join(show(str(key), 30) for key in list(content)[:5])
+    other = next((name for name, sizes in shapes.items() if not is_discriminator(sizes)), None)
+    if other is not None:
+        foreign = explain_foreign(shapes[other])
+        return f"no generator under its {len(content)} keys ({keys}): {show(other, 40)!r} has {foreign}"
+    return f"a dict without weights ({keys}), expected the state_dict() of {EXPECTED}"
+
+
+def _describe(value: object) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"a single tensor of shape {tuple(value.shape)}"
+    if isinstance(value, list | tuple):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"a {type(value).__name__}"
+
+
+def _check_tensor(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """A weight as float32, or a counter as it is."""
+    what = f"the tensor {show(name)!r}"
+    plain = tensor.layout == torch.strided and not tensor.is_quantized and tensor.device.type == "cpu"
+    if name.endswith("num_batches_tracked"):
+        if not plain or tensor.is_floating_point() or tensor.is_complex():
+            raise ModelFileError(f"{what} should be a whole number, got {tensor.dtype}; save the weights again")
+        return tensor.detach().long()
+    if not plain or not tensor.is_floating_point():
+        raise ModelFileError(
+            f"{what} should be made of floats, got {tensor.dtype}; save the float model's state_dict()"
+        )
+    values = tensor.detach().float().contiguous()
+    if not bool(torch.isfinite(values).all()):
+        raise ModelFileError(f"{what} has NaN or infinite weights, expected finite ones; did the training diverge?")
+    if name.endswith("running_var") and bool((values < 0).any()):
+        raise ModelFileError(f"{what} has negative variances; copy or download the file again")
+    return values
+
+
+def _find_role(name: str) -> str:
+    """Which generator a name says that it is: "G_A", "G_B", "G", or "" where it does not say."""
+    match = re.search(r"(?:^|_|\.|net)(G(?:_?[AB])?)$", name)
+    return match[1].replace("GA", "G_A").replace("GB", "G_B") if match else ""
+
+
+def _make_card(
+    path: Path,
+    digest: str,
+    entry: str,
+    role: str,
+    generator: Generator,
+    rule: NormalizationRule,
+    options: dict[str, str],
+) -> ModelCard:
+    arguments = generator.hyperparameters
+    network = "ResNet" if generator.architecture == "cyclegan_resnet" else "U-Net"
+    directions = {
+        "G_A": "G_A maps its training's domain A to B; the file does not say which of them is the denoised one.",
+        "G_B": "G_B maps its training's domain B to A; the file does not say which of them is the denoised one.",
+        "G": "It maps the input of its training to the target; the file does not say whether that denoises.",
+        "": "The file does not say what it maps to what.",
+    }
+    if rule.source:
+        values = f"Expects images with values from {rule.source[0]:g} to {rule.source[1]:g}"
+    else:
+        values = f"Maps an image's {rule.low:g} and {rule.high:g} percentiles to -1 and 1"
+    limits = [
+        f"{values}; what lies beyond is clipped.",
+        "Expects images like those it was trained on, at the same number of pixels per feature.",
+        "A generator trained without pairs may move, remove or invent structures: compare with the input.",
+    ]
+    if arguments["norm"] == "batch":
+        limits.append(
+            "Its batch normalisation uses the statistics of the training; the project's own test script takes those of "
+            "each image unless it is told --eval."
+        )
+    name = _plain(path.name)
+    return ModelCard(
+        name=_plain(path.stem)[:200] or "pytorch",
+        description=f"{network} generator of CycleGAN or pix2pix ({generator.net}, normalisation: "
+        f"{arguments['norm']}), imported from PyTorch. {directions[role]}",
+        source=f"{name}{f', entry {_plain(entry)}' if entry else ''}, SHA-256 {digest}",
+        licence="unknown",
+        training={"options": options} if options else {},
+        limits=limits,
+    )
+
+
+def _plain(text: str) -> str:
+    """A text that can be saved: file names may hold bytes that are none."""
+    return text.encode("utf-8", "replace").decode()

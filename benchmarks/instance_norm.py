@@ -2,7 +2,8 @@
 
 Each way runs in a process of its own, torch float32 on the CPU:
 
-- one pass: the network on the whole image;
+- one pass in float64: the network on the whole image, what all others are compared with;
+- one pass: the same in float32;
 - naive: tiles with the network's halo, each with statistics of its own, as tiled prediction usually does it;
 - exact: what `napari_hush.denoise` does, piece by piece (the same tiles, and automatic ones);
 - from the start: for each norm all tiles again from the image up to it, nothing kept between;
@@ -49,6 +50,11 @@ def one_pass(model: Model, image: np.ndarray, tile: int) -> np.ndarray:
     return run(model.network, image)
 
 
+def double(model: Model, image: np.ndarray, tile: int) -> np.ndarray:
+    with torch.inference_mode():
+        return model.network.double()(torch.from_numpy(image.astype(np.float64))[None, None])[0, 0].numpy()
+
+
 def naive(model: Model, image: np.ndarray, tile: int) -> np.ndarray:
     return tiled(model.network, image, tile)
 
@@ -87,6 +93,7 @@ def half_size(model: Model, image: np.ndarray, tile: int) -> np.ndarray:
 
 
 WAYS: dict[str, Callable[[Model, np.ndarray, int], np.ndarray]] = {
+    "one pass in float64": double,
     "one pass": one_pass,
     "naive": naive,
     "exact": exact,

@@ -7,7 +7,7 @@ import zarr
 
 import napari_hush as hush
 from napari_hush import inference, staged
-from napari_hush.engines import TorchEngine
+from napari_hush.engines import TorchEngine, has_openvino
 from napari_hush.errors import InputError
 from napari_hush.inference import denoise_steps, run_steps
 from napari_hush.model import Model
@@ -24,6 +24,7 @@ KINDS = {
     "unet dropout": ("cyclegan_unet", {"width": 2, "levels": 7, "dropout": True}),
     "unet batch": ("cyclegan_unet", {"width": 2, "levels": 6, "norm": "batch"}),
 }
+ENGINES = ["torch", *(["openvino"] if has_openvino() else [])]
 CPU = {"engine": "torch", "device": "cpu", "precision": "float32"}
 
 
@@ -51,6 +52,16 @@ def one_pass(model, image):
         y = model.network.double()(x[None, None])[0, 0].numpy()
         model.network.float()
     return ((y + 1) / 2 * (high - low) + low)[: image.shape[0], : image.shape[1]]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("tile", [128, False])
+@pytest.mark.parametrize("kind", ["resnet", "unet"])
+def test_every_engine_gives_the_one_pass_and_leaves_the_network_as_it_is(kind, tile, engine):
+    model = make(kind)
+    done = hush.denoise(IMAGE, model, tile=tile, engine=engine, device="cpu", precision="float32")
+    expected = one_pass(model, IMAGE)
+    assert np.abs(done - expected).max() <= 1e-5 * np.ptp(expected)
 
 
 @pytest.mark.parametrize("tile", [16, 100, False, None])
@@ -206,10 +217,11 @@ def _failing(network):
     return engine
 
 
-def test_leaving_the_run_leaves_the_model_as_it_was():
+@pytest.mark.parametrize("engine", ENGINES)
+def test_leaving_the_run_leaves_the_model_as_it_was(engine):
     model = make()
     before = {k: v.clone() for k, v in model.network.state_dict().items()}
-    for event in denoise_steps(IMAGE, model, DenoiseSettings(tile=64, **CPU)):
+    for event in denoise_steps(IMAGE, model, DenoiseSettings(**(CPU | {"tile": 128, "engine": engine}))):
         if event.step == 20:
             break
     assert all(torch.equal(v, before[k]) for k, v in model.network.state_dict().items())

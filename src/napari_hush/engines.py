@@ -136,7 +136,8 @@ class OpenVINOEngine:
         examples = [torch.zeros(shape if shape[2:] == (1, 1) else (1, shape[1], side, side)) for shape in shapes]
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # openvino traces the network, which torch discourages
-            graph = openvino.convert_model(self._network, example_input=tuple(examples))
+            # a copy: tracing runs the network, which another run may be using
+            graph = openvino.convert_model(copy.deepcopy(self._network), example_input=tuple(examples))
         graph.reshape({number: list(shape) for number, shape in enumerate(shapes)})
         hint = {"float32": "f32", "bfloat16": "bf16"}[self.precision]
         options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": torch.get_num_threads()}

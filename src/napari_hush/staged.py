@@ -187,8 +187,12 @@ class _WithStatistics(nn.Module):
         known = tensors[self.n_inputs :]
         for norm, mean, rstd in zip(self.norms, known[::2], known[1::2], strict=True):
             norm.statistics = (mean, rstd)
-        out: torch.Tensor = self.module(*tensors[: self.n_inputs])
-        return out
+        try:
+            out: torch.Tensor = self.module(*tensors[: self.n_inputs])
+            return out
+        finally:
+            for norm in self.norms:
+                norm.statistics = None
 
 
 def _make_pieces(stages: Iterator[Stage], engine: Engine) -> list[_Piece]:

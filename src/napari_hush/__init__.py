@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_hush.card import ModelCard, list_models
     from napari_hush.errors import FileFormatError, InputError, ModelFileError
+    from napari_hush.exporters import export
     from napari_hush.importers import load_model
     from napari_hush.inference import denoise
     from napari_hush.model import Model
@@ -28,6 +29,7 @@ __all__ = [
     "Progress",
     "Sample",
     "denoise",
+    "export",
     "list_models",
     "load_model",
     "sample",
@@ -43,6 +45,7 @@ _HOMES = {
     "Progress": "progress",
     "Sample": "samples",
     "denoise": "inference",
+    "export": "exporters",
     "list_models": "card",
     "load_model": "importers",
     "sample": "samples",

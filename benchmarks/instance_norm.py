@@ -4,7 +4,8 @@ Each way runs in a process of its own, torch float32 on the CPU:
 
 - one pass in float64: the network on the whole image, what all others are compared with;
 - one pass: the same in float32;
-- naive: tiles with the network's halo (at most a tile's side), each with statistics of its own, as tiled prediction usually does it;
+- naive: tiles with the network's halo (at most a tile's side), each with statistics of its own, as tiled prediction
+  usually does it;
 - exact: what `napari_hush.denoise` does, piece by piece (the same tiles, and automatic ones);
 - from the start: for each norm all tiles again from the image up to it, nothing kept between;
 - a quarter: the statistics of a quarter of the image's area, for all tiles;

@@ -1,11 +1,16 @@
 import dataclasses
+import json
+import tomllib
 
 import numpy as np
 import pytest
 
+from napari_hush.errors import InputError
 from napari_hush.synthesis import NOISES, Compose, Lattice, random_scan_noise, render_lattice
 from napari_hush.synthesis.noise import (
     DetectorLag,
+    GainOffset,
+    Gaussian,
     MissingLines,
     Poisson,
     Quantisation,
@@ -13,6 +18,11 @@ from napari_hush.synthesis.noise import (
     RowJitter,
     RowOffsets,
     SaltPepper,
+    SparseAngles,
+    Speckle,
+    Spikes,
+    noise_from_dict,
+    noise_to_dict,
 )
 
 
@@ -53,6 +63,150 @@ def test_impossible_parameter_is_refused(name):
     first = dataclasses.fields(NOISES[name])[0].name
     with pytest.raises(ValueError, match=first):
         NOISES[name](**{first: -1})
+
+
+@pytest.mark.parametrize("name", NOISES)
+def test_every_parameter_has_its_unit_or_meaning_in_the_docstring(name):
+    doc = NOISES[name].__doc__ or ""
+    assert any(word in doc for word in ("px", "units", "Share", "Counts", "part", "times", "Number", "factor"))
+    assert all(f"    {field.name} : " in doc for field in dataclasses.fields(NOISES[name]))
+
+
+@pytest.mark.parametrize("name", NOISES)
+def test_noise_goes_through_json_and_back(name):
+    noise = NOISES[name]()
+    mapping = json.loads(json.dumps(noise_to_dict(noise)))
+    assert mapping["name"] == name
+    assert noise_from_dict(mapping) == noise
+    assert noise_from_dict({"name": name}) == noise
+
+
+@pytest.mark.parametrize("name", NOISES)
+@pytest.mark.parametrize("value", ["much", True, float("nan")])
+def test_parameter_that_is_no_number_is_refused(name, value):
+    first = dataclasses.fields(NOISES[name])[0].name
+    with pytest.raises(InputError, match=first):
+        noise_from_dict({"name": name, first: value})
+
+
+def test_chain_is_read_from_toml():
+    text = """
+    [[noises]]
+    name = "poisson"
+    dose = 12
+
+    [[noises]]
+    name = "spikes"
+    """
+    chain = noise_from_dict(tomllib.loads(text))
+    assert chain == Compose(noises=(Poisson(dose=12), Spikes()))
+    assert noise_from_dict(noise_to_dict(chain)) == chain
+
+
+def test_random_chain_goes_through_json(lattice):
+    for seed in range(10):
+        chain = random_scan_noise(seed)
+        again = noise_from_dict(json.loads(json.dumps(noise_to_dict(chain))))
+        assert again == chain
+        np.testing.assert_array_equal(
+            chain(lattice, np.random.default_rng(1)), again(lattice, np.random.default_rng(1))
+        )
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"name": "poison"}, "unknown noise 'poison'.*poisson"),
+        ({"dose": 3}, "unknown noise None"),
+        ({"name": "poisson", "dosis": 3}, "'dosis'.*dose"),
+        ({"noises": [{"name": "poisson"}, {"name": "spikes", "length": 0}]}, r"noises\[1\].*length"),
+        ({"noises": {"name": "poisson"}}, "list"),
+        ({"noises": [], "name": "poisson"}, "list"),
+        ([], "table"),
+    ],
+)
+def test_unreadable_mapping_names_the_fault(mapping, message):
+    with pytest.raises(InputError, match=message):
+        noise_from_dict(mapping)
+
+
+def test_foreign_noise_cannot_be_written():
+    with pytest.raises(InputError, match="NOISES"):
+        noise_to_dict(lambda image, rng: image)
+
+
+def test_gaussian_is_white_or_grained_with_the_stated_sigma():
+    flat = np.full((256, 256), 2.0, np.float32)
+    white, grained = (Gaussian(sigma=0.3, grain=g)(flat, np.random.default_rng(1)).astype(float) for g in (0, 1.5))
+    for noisy in (white, grained):
+        assert noisy.mean() == pytest.approx(2, abs=0.01)
+        assert noisy.std() == pytest.approx(0.3, rel=0.05)
+    for axis in (0, 1):
+        assert lag_1(white, axis) == pytest.approx(0, abs=0.02)
+        assert lag_1(grained, axis) == pytest.approx(np.exp(-1 / (4 * 1.5**2)), abs=0.02)  # of a Gaussian grain
+
+
+@pytest.mark.parametrize("sigma", [0.2, 1.0])
+def test_speckle_grows_with_the_image_and_keeps_its_mean(sigma):
+    image = np.repeat(np.array([[0.0], [1.0], [4.0]], np.float32), 100_000, axis=1)
+    noisy = Speckle(sigma=sigma)(image, np.random.default_rng(2)).astype(float)
+    np.testing.assert_allclose(noisy.mean(axis=1), [0, 1, 4], rtol=0.02)
+    np.testing.assert_allclose(noisy.std(axis=1), [0, sigma, 4 * sigma], rtol=0.02)
+    assert noisy.min() >= 0
+
+
+def test_spikes_have_the_stated_number_height_and_length():
+    image = np.zeros((400, 500), np.float32)
+    image[0, 0] = 2.0  # the range
+    added = (Spikes(fraction=0.002, height=3.0, length=4.0)(image, np.random.default_rng(3)) - image).astype(float)
+    begins = (added > 0) & (np.diff(added, axis=1, prepend=0) > 0)
+    assert begins.sum() == pytest.approx(0.002 * added.size, rel=0.15)
+    assert added.min() == 0
+    assert added[begins].mean() == pytest.approx(3 * 2, rel=0.15)
+    assert (added > 0).sum() / begins.sum() == pytest.approx(4, rel=0.15)
+
+
+def test_spikes_run_along_rows():
+    image = np.random.default_rng(4).random((64, 64)).astype(np.float32)
+    added = Spikes(fraction=0.003, height=5.0, length=8.0)(image, np.random.default_rng(5)) - image
+    assert lag_1(added, 1) > 0.6
+    assert abs(lag_1(added, 0)) < 0.15
+
+
+def test_gain_and_offset_are_linear(lattice):
+    out = GainOffset(gain=200.0, offset=1000.0)(lattice, np.random.default_rng(0))
+    np.testing.assert_allclose(out, 200 * lattice + 1000, rtol=1e-6)
+
+
+def disc(shape=(64, 80)):
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    soft = 1 / (1 + np.exp(np.hypot(y - 30, x - 44) - 18))
+    return (0.5 + soft).astype(np.float32)
+
+
+def test_many_angles_give_the_image_back_and_few_streaks():
+    image = disc()
+    errors = [
+        float(np.sqrt(np.mean((SparseAngles(n_angles=n)(image, np.random.default_rng(0)) - image) ** 2)))
+        for n in (120, 30, 8)
+    ]
+    assert errors[0] < 0.03
+    assert errors[0] < errors[1] < errors[2]
+    assert errors[2] > 3 * errors[0]
+
+
+def test_photons_make_the_projections_noisy_by_counting():
+    image = disc()
+    ideal = SparseAngles(n_angles=60)(image, np.random.default_rng(0))
+    noise = [
+        float((SparseAngles(n_angles=60, counts=n)(image, np.random.default_rng(0)) - ideal).std()) for n in (1e3, 1e5)
+    ]
+    assert noise[0] / noise[1] == pytest.approx(10, rel=0.2)
+
+
+def test_streaks_leave_a_flat_image_flat():
+    flat = np.full((32, 48), 3.0, np.float32)
+    np.testing.assert_allclose(SparseAngles(counts=100)(flat, np.random.default_rng(0)), flat, atol=1e-6)
 
 
 @pytest.mark.parametrize("dose", [2.0, 50.0])

@@ -1,28 +1,64 @@
-"""Clean images with known truth, and the noise of a scanning microscope on top of them; numpy and scipy only."""
+"""Clean images with known truth, and the noise of instruments on top of them; numpy, scipy and scikit-image only."""
 
 from __future__ import annotations
 
+from napari_hush.synthesis.dent_library import dent_from_image, random_dent_from, warp_mask
 from napari_hush.synthesis.dents import DENTS, ellipse, random_dent
 from napari_hush.synthesis.fields import smooth_field
+from napari_hush.synthesis.fit_noise import FittedNoise, fit_noise
 from napari_hush.synthesis.lattice import Lattice, RenderedLattice, render_columns, render_lattice
-from napari_hush.synthesis.noise import NOISES, Compose, Noise
+from napari_hush.synthesis.leaves import dead_leaves
+from napari_hush.synthesis.noise import NOISES, Compose, Noise, noise_from_dict, noise_to_dict
+from napari_hush.synthesis.phantoms import PHANTOMS
+from napari_hush.synthesis.recipe import MaskRecipe, mask_steps, mask_variants
 from napari_hush.synthesis.scan import random_scan_noise
 from napari_hush.synthesis.scenes import Scene, random_lattice, random_scene
+from napari_hush.synthesis.targets import PublishedTarget, published_targets
+from napari_hush.synthesis.unit_cell import TiledCrop, UnitCell, render_cell
+from napari_hush.synthesis.unit_crop import average_cell, tile_crop
+from napari_hush.synthesis.unit_lattice import UnitLattice, measure_lattice
+from napari_hush.synthesis.zoom import ZOOM_LEVELS, AtomCrops, atoms_at, crop_atoms, zoom_crop
 
 __all__ = [
     "DENTS",
     "NOISES",
+    "PHANTOMS",
+    "ZOOM_LEVELS",
+    "AtomCrops",
     "Compose",
+    "FittedNoise",
     "Lattice",
+    "MaskRecipe",
     "Noise",
+    "PublishedTarget",
     "RenderedLattice",
     "Scene",
+    "TiledCrop",
+    "UnitCell",
+    "UnitLattice",
+    "atoms_at",
+    "average_cell",
+    "crop_atoms",
+    "dead_leaves",
+    "dent_from_image",
     "ellipse",
+    "fit_noise",
+    "mask_steps",
+    "mask_variants",
+    "measure_lattice",
+    "noise_from_dict",
+    "noise_to_dict",
+    "published_targets",
     "random_dent",
+    "random_dent_from",
     "random_lattice",
     "random_scan_noise",
     "random_scene",
+    "render_cell",
     "render_columns",
     "render_lattice",
     "smooth_field",
+    "tile_crop",
+    "warp_mask",
+    "zoom_crop",
 ]

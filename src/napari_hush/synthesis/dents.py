@@ -64,13 +64,13 @@ def ellipse(
     if min(*fwhm, edge) <= 0:
         raise ValueError(f"fwhm and edge must be positive, in px; got {fwhm} and {edge}")
     y, x = (np.arange(n, dtype=np.float32) - c for n, c in zip(shape, centre, strict=True))
-    turn = np.deg2rad(angle)
-    along = y[:, None] * np.sin(turn) + x * np.cos(turn)
-    across = y[:, None] * np.cos(turn) - x * np.sin(turn)
-    radius = np.hypot(along / (fwhm[0] / 2), across / (fwhm[1] / 2))
+    sine, cosine = float(np.sin(np.deg2rad(angle))), float(np.cos(np.deg2rad(angle)))
+    along = (y * (sine * 2 / fwhm[0]))[:, None] + x * (cosine * 2 / fwhm[0])
+    across = (y * (cosine * 2 / fwhm[1]))[:, None] - x * (sine * 2 / fwhm[1])
+    radius = np.sqrt(along * along + across * across)
     if warp is not None:
-        radius = radius * (1 + warp)
-    inward = (1 - radius) * (np.sqrt(fwhm[0] * fwhm[1]) / 2)  # about the distance from the rim, px
+        radius *= 1 + warp
+    inward = (1 - radius) * (float(np.sqrt(fwhm[0] * fwhm[1])) / 2)  # about the distance from the rim, px
     return _step(inward, depth, edge)
 
 

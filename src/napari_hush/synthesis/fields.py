@@ -38,8 +38,12 @@ def smooth_field(shape: tuple[int, int], length: float, rng: np.random.Generator
     # The field would be periodic in the image; the margin of three lengths, capped, cuts the seam off.
     padded = tuple(fft.next_fast_len(n + min(int(3 * length), n), real=True) for n in shape)
     white = rng.standard_normal(padded, dtype=np.float32)
-    ky, kx = fft.fftfreq(padded[0])[:, None], fft.rfftfreq(padded[1])[None]
+    # Above one cycle per length the gain is below 3e-9: the spectrum's columns beyond are never transformed.
+    ky, kx = fft.fftfreq(padded[0])[:, None], fft.rfftfreq(padded[1])[: int(padded[1] / length) + 2]
     gain = np.exp(-2 * (np.pi * length) ** 2 * (ky**2 + kx**2)).astype(np.float32)
-    field = fft.irfft2(fft.rfft2(white) * gain, s=padded)[: shape[0], : shape[1]]
+    spectrum = fft.fft(fft.rfft(white, axis=1)[:, : len(kx)], axis=0)  # (Y', K)
+    rows = fft.ifft(spectrum * gain, axis=0, overwrite_x=True)[: shape[0]]  # (Y, K)
+    field = fft.irfft(rows, n=padded[1], axis=1)[:, : shape[1]]
     field = field - field.mean()
-    return np.asarray(field / max(float(field.std()), 1e-12), dtype=np.float32)
+    field /= np.float32(max(float(field.std()), 1e-12))
+    return np.asarray(field, dtype=np.float32)

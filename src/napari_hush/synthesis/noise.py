@@ -1,15 +1,42 @@
-"""What a scanning microscope does to a clean image; each noise is one frozen dataclass and one line in `NOISES`."""
+"""What a measurement does to a clean image; each noise is one frozen dataclass and one line in `NOISES`."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from scipy.signal import lfilter
+
+from napari_hush.errors import InputError
+from napari_hush.synthesis.pixels import GainOffset, Gaussian, Poisson, Quantisation, Readout, SaltPepper, Speckle
+from napari_hush.synthesis.rows import DetectorLag, MissingLines, RowJitter, RowOffsets, Spikes
+from napari_hush.synthesis.streaks import SparseAngles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+__all__ = [
+    "NOISES",
+    "Compose",
+    "DetectorLag",
+    "GainOffset",
+    "Gaussian",
+    "MissingLines",
+    "Noise",
+    "Poisson",
+    "Quantisation",
+    "Readout",
+    "RowJitter",
+    "RowOffsets",
+    "SaltPepper",
+    "SparseAngles",
+    "Speckle",
+    "Spikes",
+    "noise_from_dict",
+    "noise_to_dict",
+]
 
 
 class Noise(Protocol):
@@ -18,228 +45,6 @@ class Noise(Protocol):
     def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
         """Return a noisy copy."""
         ...
-
-
-def _check(noise: object, **ranges: tuple[float, float]) -> None:
-    for name, (low, high) in ranges.items():
-        value = getattr(noise, name)
-        if not low <= value <= high:
-            raise ValueError(f"{type(noise).__name__}: {name} must lie between {low:g} and {high:g}; got {value}")
-
-
-def _ar1(n: int, correlation: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw a stationary first-order autoregressive series of unit variance."""
-    drive = rng.standard_normal(n) * np.sqrt(1 - correlation**2)
-    drive[0] = rng.standard_normal()
-    return np.asarray(lfilter([1.0], [1.0, -correlation], drive))
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowJitter:
-    """Scan lines start at slightly wrong places.
-
-    Parameters
-    ----------
-    rms : float
-        Standard deviation of the shift along X, px.
-    correlation : float
-        Correlation between neighbouring rows, 0 to below 1.
-    advance : float
-        Constant shift towards lower X, px: what a later `DetectorLag` drags the image along.
-    """
-
-    rms: float = 0.3
-    correlation: float = 0.5
-    advance: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check(self, rms=(0, np.inf), correlation=(0, 0.999))
-
-    def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
-        """Shift each row of (Y, X) by cubic (Catmull-Rom) interpolation; the ends repeat."""
-        height, width = image.shape
-        shift = self.rms * _ar1(height, self.correlation, rng) + self.advance
-        whole = np.floor(shift).astype(np.intp)
-        f = (shift - whole).astype(np.float32)[:, None]
-        taps = (  # R. Keys, IEEE Trans. ASSP 29, 1153 (1981), https://doi.org/10.1109/TASSP.1981.1163711, a = -1/2
-            ((-0.5 * f + 1) * f - 0.5) * f,
-            (1.5 * f - 2.5) * f * f + 1,
-            ((-1.5 * f + 2) * f + 0.5) * f,
-            (0.5 * f - 0.5) * f * f,
-        )
-        columns = np.arange(width) + whole[:, None]  # (Y, X)
-        out = np.zeros_like(image, dtype=np.float32)
-        for k, tap in enumerate(taps):
-            out += tap * np.take_along_axis(image, np.clip(columns + (k - 1), 0, width - 1), axis=1)
-        return out
-
-
-@dataclass(frozen=True, kw_only=True)
-class Poisson:
-    """Counting statistics.
-
-    Parameters
-    ----------
-    dose : float
-        Counts per pixel where the image is 1. The result is counts divided by the dose; negative values count as 0.
-    """
-
-    dose: float = 10.0
-
-    def __post_init__(self) -> None:
-        _check(self, dose=(1e-6, 1e9))
-
-    def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
-        """Count the electrons of (Y, X)."""
-        return (rng.poisson(np.maximum(image, 0) * self.dose) / self.dose).astype(np.float32)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectorLag:
-    """An afterglow along the fast axis: each pixel keeps a part of the one before.
-
-    Parameters
-    ----------
-    correlation : float
-        The part that is kept, and so the correlation of white noise between neighbours along X. The image moves by
-        ``correlation / (1 - correlation)`` px towards higher X.
-    """
-
-    correlation: float = 0.3
-
-    def __post_init__(self) -> None:
-        _check(self, correlation=(0, 0.95))
-
-    @property
-    def delay(self) -> float:
-        """How far the image is dragged towards higher X, px."""
-        return self.correlation / (1 - self.correlation)
-
-    def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
-        """Filter (Y, X) along X; each row starts as if its first pixel had lasted for ever."""
-        c = self.correlation
-        start = c * image[:, :1].astype(np.float64)
-        return np.asarray(lfilter([1 - c], [1.0, -c], image, axis=1, zi=start)[0], dtype=np.float32)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Readout:
-    """Gaussian noise of the electronics.
-
-    Parameters
-    ----------
-    sigma : float
-        Standard deviation, in units of the image.
-    """
-
-    sigma: float = 0.05
-
-    def __post_init__(self) -> None:
-        _check(self, sigma=(0, np.inf))
-
-    def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
-        """Add white noise to (Y, X)."""
-        return image + np.float32(self.sigma) * rng.standard_normal(image.shape, dtype=np.float32)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowOffsets:
-    """Each scan line has its own zero level.
-
-    Parameters
-    ----------
-    sigma : float
-        Standard deviation, in units of the image.
-    correlation : float
-        Correlation between neighbouring rows, 0 to below 1.
-    """
-
-    sigma: float = 0.03
-    correlation: float = 0.5
-
-    def __post_init__(self) -> None:
-        _check(self, sigma=(0, np.inf), correlation=(0, 0.999))
-
-    def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
-        """Add one value per row of (Y, X)."""
-        rows = self.sigma * _ar1(image.shape[0], self.correlation, rng)
-        return image + rows[:, None].astype(np.float32)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SaltPepper:
-    """Single pixels that are far too bright or dark.
-
-    Parameters
-    ----------
-    fraction : float
-        Share of the pixels, 0 to 1.
-    salt : float
-        Share of those that are bright, 0 to 1; the others fall to the image's minimum.
-    height : float
-        Bright pixels lie up to this many times the image's range above its maximum, uniformly from 0.
-    """
-
-    fraction: float = 0.002
-    salt: float = 0.5
-    height: float = 1.0
-
-    def __post_init__(self) -> None:
-        _check(self, fraction=(0, 1), salt=(0, 1), height=(0, np.inf))
-
-    def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
-        """Replace some pixels of (Y, X)."""
-        out = image.copy()
-        hit = np.flatnonzero(rng.random(image.shape, dtype=np.float32) < self.fraction)
-        low, high = float(image.min()), float(image.max())
-        bright = high + self.height * (high - low) * rng.random(len(hit))
-        out.flat[hit] = np.where(rng.random(len(hit)) < self.salt, bright, low)
-        return out
-
-
-@dataclass(frozen=True, kw_only=True)
-class MissingLines:
-    """Scan lines that were lost and show the line before.
-
-    Parameters
-    ----------
-    fraction : float
-        Share of the rows, 0 to 1. The first row is never lost.
-    """
-
-    fraction: float = 0.005
-
-    def __post_init__(self) -> None:
-        _check(self, fraction=(0, 1))
-
-    def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
-        """Replace some rows of (Y, X) by the last good one."""
-        rows = np.arange(image.shape[0])
-        lost = rng.random(len(rows)) < self.fraction
-        lost[0] = False
-        return image[np.maximum.accumulate(np.where(lost, 0, rows))]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quantisation:
-    """The steps of an analogue-to-digital converter.
-
-    Parameters
-    ----------
-    levels : int
-        Number of equal steps between the image's minimum and maximum; 255 for 8 bits.
-    """
-
-    levels: int = 255
-
-    def __post_init__(self) -> None:
-        _check(self, levels=(1, 2**32))
-
-    def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
-        """Round (Y, X) to the nearest level."""
-        low, high = float(image.min()), float(image.max())
-        step = (high - low) / self.levels or 1.0
-        return np.asarray(low + np.rint((image - low) / step) * step, dtype=np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,12 +68,100 @@ class Compose:
 
 
 NOISES: dict[str, type[Noise]] = {
+    "sparse-angles": SparseAngles,
     "row-jitter": RowJitter,
+    "speckle": Speckle,
     "poisson": Poisson,
     "detector-lag": DetectorLag,
     "readout": Readout,
+    "gaussian": Gaussian,
     "row-offsets": RowOffsets,
     "salt-pepper": SaltPepper,
+    "spikes": Spikes,
     "missing-lines": MissingLines,
+    "gain-offset": GainOffset,
     "quantisation": Quantisation,
 }
+
+
+def noise_to_dict(noise: Noise) -> dict[str, Any]:
+    """Describe a noise with names and numbers that JSON and TOML can hold.
+
+    Parameters
+    ----------
+    noise : Noise
+        One of `NOISES`, or a `Compose` of them.
+
+    Returns
+    -------
+    dict
+        ``{"name": ..., parameters}``; a composition is ``{"noises": [...]}``, in order, of such entries.
+
+    Raises
+    ------
+    InputError
+        If the noise is not one of `NOISES`.
+
+    Examples
+    --------
+    >>> noise_to_dict(Compose(noises=(Poisson(dose=20.0), DetectorLag(correlation=0.3))))
+    {'noises': [{'name': 'poisson', 'dose': 20.0}, {'name': 'detector-lag', 'correlation': 0.3}]}
+    """
+    if isinstance(noise, Compose):
+        return {"noises": [noise_to_dict(part) for part in noise.noises]}
+    for name, kind in NOISES.items():
+        if type(noise) is kind:
+            values = {f.name: getattr(noise, f.name) for f in dataclasses.fields(noise)}  # type: ignore[arg-type]
+            return {"name": name, **{k: v.item() if isinstance(v, np.generic) else v for k, v in values.items()}}
+    raise InputError(f"{type(noise).__name__} has no name in NOISES and cannot be written: use {', '.join(NOISES)}")
+
+
+def noise_from_dict(mapping: Mapping[str, Any]) -> Noise:
+    """Build the noise that `noise_to_dict` described.
+
+    Parameters
+    ----------
+    mapping : Mapping
+        ``{"name": a key of NOISES, parameters}`` for one noise, parameters left out take their defaults;
+        ``{"noises": [...]}`` for a composition.
+
+    Returns
+    -------
+    Noise
+        A `Compose` where ``noises`` was given.
+
+    Raises
+    ------
+    InputError
+        For an unknown name or parameter, a value out of range, or a mapping of another form; the message names the
+        place in the list.
+
+    Examples
+    --------
+    >>> noise_from_dict({"name": "poisson", "dose": 20})
+    Poisson(dose=20)
+    """
+    if not isinstance(mapping, Mapping):
+        raise InputError(f"a noise is a table with a name and its parameters; got {mapping!r}")
+    if "noises" in mapping:
+        parts = mapping["noises"]
+        if len(mapping) > 1 or not isinstance(parts, list | tuple):
+            raise InputError(
+                f"a chain of noises is a table with one list, 'noises'; got {', '.join(map(str, mapping))}"
+            )
+        chain = []
+        for i, part in enumerate(parts):
+            try:
+                chain.append(noise_from_dict(part))
+            except InputError as error:
+                raise InputError(f"noises[{i}]: {error}") from None
+        return Compose(noises=tuple(chain))
+    name = mapping.get("name")
+    if not isinstance(name, str) or name not in NOISES:
+        raise InputError(f"unknown noise {name!r}: the name must be one of {', '.join(NOISES)}")
+    kind = NOISES[name]
+    known = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    unknown = [key for key in mapping if key != "name" and key not in known]
+    if unknown:
+        raise InputError(f"{name} has no parameter {unknown[0]!r}: it has {', '.join(known)}")
+    return kind(**{key: value for key, value in mapping.items() if key != "name"})

@@ -116,9 +116,11 @@ def measure_jitter(periodic: Array, peaks: Array) -> Jitter | str:
     structure = 2 * (covariances[0] - np.array(covariances[1:]))
     lags = np.arange(1, _LAGS + 1)
     scale = max(float(np.abs(structure).max()), 1e-12)
-    fitted = optimize.least_squares(
-        lambda p: 2 * p[0] * (1 - p[1] ** lags) - structure / scale, [0.5, 0.3], bounds=([0, 0], [np.inf, 0.95])
-    )
+
+    def residuals(p: Array) -> Array:
+        return np.asarray(2 * p[0] * (1 - p[1] ** lags) - structure / scale)
+
+    fitted = optimize.least_squares(residuals, [0.5, 0.3], bounds=([0, 0], [np.inf, 0.95]))
     variance = float(fitted.x[0]) * scale
     white = float((moment**2 - max(covariances[0], 0) * information**2).sum() / information.sum())
     total = information.sum(axis=1)

@@ -248,9 +248,11 @@ def _row_offsets(periodic: Array) -> tuple[float, float]:
     structure = 2 * (covariances[0] - covariances[1:])
     scale = max(float(np.abs(structure).max()), 1e-30)
     lags = np.arange(1, 11)
-    fitted = optimize.least_squares(
-        lambda p: 2 * p[0] * (1 - p[1] ** lags) - structure / scale, [0.5, 0.3], bounds=([0, 0], [np.inf, 0.95])
-    )
+
+    def residuals(p: Array) -> Array:
+        return np.asarray(2 * p[0] * (1 - p[1] ** lags) - structure / scale)
+
+    fitted = optimize.least_squares(residuals, [0.5, 0.3], bounds=([0, 0], [np.inf, 0.95]))
     variance = float(fitted.x[0]) * scale
     # Below a tenth of the noise of a row's mean nothing is seen.
     if variance < 0.1 * float(np.median(around)) / periodic.shape[1]:

@@ -358,7 +358,7 @@ def _cell_maps(
     centres = (grid.reshape(-1, 2) - 1) * diameter
     pixels = np.moveaxis(np.indices(shape), 0, -1).astype(np.float64)
     bend = 0.08 * diameter * np.stack([smooth_field(shape, 0.25 * diameter, rng) for _ in range(2)], axis=-1)
-    near, _ = cKDTree(centres).query((pixels + bend).reshape(-1, 2), k=2)
+    near = np.asarray(cKDTree(centres).query((pixels + bend).reshape(-1, 2), k=2)[0])
     edge = np.exp(-(((near[:, 1] - near[:, 0]) / (2 * membrane)) ** 2) / 2).reshape(shape)
 
     nuclei = np.zeros(shape, dtype=np.float32)

@@ -77,9 +77,13 @@ def _solve(start: Array, e: _Evidence) -> tuple[Array, Array]:
     fits = []
     for free in (3, 4):
         rest = np.zeros(4 - free)
+
+        def residuals(s: Array, rest: Array = rest) -> Array:
+            return _residuals(np.append(s, rest) * scale, e)
+
         fits.append(
             optimize.least_squares(
-                lambda s, rest=rest: _residuals(np.append(s, rest) * scale, e),
+                residuals,
                 first[:free],
                 bounds=(low[:free], high[:free]),
                 max_nfev=100,
@@ -89,7 +93,8 @@ def _solve(start: Array, e: _Evidence) -> tuple[Array, Array]:
     best = fits[1] if 2 * (fits[0].cost - fits[1].cost) > _BETTER * spread else fits[0]
     free = len(best.x)
     covariance = np.zeros((4, 4))
-    covariance[:free, :free] = np.linalg.pinv(best.jac.T @ best.jac) * spread
+    jacobian = np.asarray(best.jac, np.float64)
+    covariance[:free, :free] = np.linalg.pinv(jacobian.T @ jacobian) * spread
     return np.append(best.x, np.zeros(4 - free)) * scale, covariance * scale[:, None] * scale
 
 

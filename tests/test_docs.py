@@ -73,8 +73,13 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+NEEDS = {"export.md": ("onnx", "onnxscript", "onnxruntime", "bioimageio.spec")}  # of extras, beyond those for tests
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
 def test_python_of_the_page_runs(page: Path, desk: Path) -> None:
+    for module in NEEDS.get(page.name, ()):
+        pytest.importorskip(module)
     namespace: dict[str, object] = {"__name__": "page"}
     for code in blocks(page, "python"):
         exec(compile(code, page.name, "exec"), namespace)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
@@ -17,6 +16,7 @@ from napari_hush.card import ZOO, read_header
 from napari_hush.cli.console import printable, size_text
 from napari_hush.cli.importing import ImportOptions, model_path
 from napari_hush.errors import InputError
+from napari_hush.files import file_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,7 +74,7 @@ def describe(model: Model, source: str) -> dict[str, Any]:
         "normalization": asdict(model.normalization) | {"words": normalization_text(model.normalization)},
         "file": str(path),
         "file_size": path.stat().st_size,
-        "file_sha256": _sha256(path),
+        "file_sha256": file_sha256(path),
     }
 
 
@@ -181,8 +181,3 @@ def _wrap(head: str, text: str, indent: int | None = None) -> list[str]:
         words, width, initial_indent=head, subsequent_indent=gap, break_on_hyphens=False, break_long_words=False
     )
     return lines or [head.rstrip()]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,7 +6,6 @@ describe says which arrays of which shapes may be read.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -14,6 +13,7 @@ import torch
 
 from napari_hush.card import ModelCard
 from napari_hush.errors import InputError, ModelFileError
+from napari_hush.files import file_sha256
 from napari_hush.importers.hdf5 import get_group, list_datasets, open_hdf5, read_floats, read_texts
 from napari_hush.importers.keras_graph import recognise, short
 from napari_hush.model import Model
@@ -108,7 +108,7 @@ def load_keras(
     card = ModelCard(
         name=path.stem[:200] or "keras",
         description=f"{TITLES[found.architecture]} imported from Keras.",
-        source=f"{path.name}, SHA-256 {_sha256(path)}",
+        source=f"{path.name}, SHA-256 {file_sha256(path)}",
         licence="unknown",
         limits=[f"Expects values from {target[0]:g} to {target[1]:g}, in images like those it was trained on."],
     )
@@ -143,8 +143,3 @@ def _read_weights(path: Path, file: Any, names: list[str], network: nn.Module) -
     if extra := list_datasets(root) - explained:
         raise ModelFileError(f"{path}: weights that no layer explains: {short(sorted(extra))}; save the model again")
     return state
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -255,6 +255,39 @@ def test_jitter_by_whole_pixels_is_exact(lattice):
     np.testing.assert_array_equal(moved[:, :-3], lattice[:, 3:])
 
 
+def shifted_by_index(noise, image, rng):
+    """`RowJitter` column by column: each tap read at its own clipped place."""
+    height, width = image.shape
+    drive = rng.standard_normal(height) * np.sqrt(1 - noise.correlation**2)
+    drive[0] = rng.standard_normal()
+    series = [drive[0]]
+    for step in drive[1:]:
+        series.append(step + noise.correlation * series[-1])
+    shift = noise.rms * np.array(series) + noise.advance
+    whole = np.floor(shift).astype(np.intp)
+    f = (shift - whole).astype(np.float32)[:, None]
+    taps = (
+        ((-0.5 * f + 1) * f - 0.5) * f,
+        (1.5 * f - 2.5) * f * f + 1,
+        ((-1.5 * f + 2) * f + 0.5) * f,
+        (0.5 * f - 0.5) * f * f,
+    )
+    places = np.arange(width) + whole[:, None]
+    out = np.zeros_like(image)
+    for k, tap in enumerate(taps):
+        out += tap * np.take_along_axis(image, np.clip(places + (k - 1), 0, width - 1), axis=1)
+    return out
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 37, 64])
+@pytest.mark.parametrize(("rms", "advance"), [(0, 0), (0, 3), (0.3, 0.4), (4, -0.7), (50, 0), (0, 1e6), (1, -1e6)])
+def test_jitter_is_the_clipped_sum_of_its_taps(width, rms, advance):
+    noise = RowJitter(rms=rms, correlation=0.6, advance=advance)
+    image = np.random.default_rng(0).standard_normal((23, width)).astype(np.float32)
+    expected = shifted_by_index(noise, image, np.random.default_rng(9))
+    np.testing.assert_array_equal(noise(image, np.random.default_rng(9)), expected)
+
+
 def test_readout_has_the_stated_sigma(lattice):
     added = Readout(sigma=0.2)(lattice, np.random.default_rng(3)) - lattice
     assert added.std() == pytest.approx(0.2, rel=0.03)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari_hush.synthesis.crystal import Crystal, Flaws, random_crystal, render_crystal
 from napari_hush.synthesis.dent_library import dent_from_image, random_dent_from, warp_mask
 from napari_hush.synthesis.dents import DENTS, ellipse, random_dent
 from napari_hush.synthesis.fields import smooth_field
@@ -26,7 +27,9 @@ __all__ = [
     "ZOOM_LEVELS",
     "AtomCrops",
     "Compose",
+    "Crystal",
     "FittedNoise",
+    "Flaws",
     "Lattice",
     "MaskRecipe",
     "Noise",
@@ -49,6 +52,7 @@ __all__ = [
     "noise_from_dict",
     "noise_to_dict",
     "published_targets",
+    "random_crystal",
     "random_dent",
     "random_dent_from",
     "random_lattice",
@@ -56,6 +60,7 @@ __all__ = [
     "random_scene",
     "render_cell",
     "render_columns",
+    "render_crystal",
     "render_lattice",
     "smooth_field",
     "tile_crop",

@@ -84,7 +84,7 @@ def dent_from_image(
     """
     plane = _checked(image, spacing, sigma, degree, highest)
     if sigma is None:
-        sigma = _estimate_spacing(plane) if spacing is None else spacing
+        sigma = estimate_spacing(plane) if spacing is None else spacing
     # Spikes would come out as bright spots of the low-pass's size.
     plane = np.clip(plane, *np.percentile(plane, (0.05, 99.95)))
     smooth = _low_pass(plane, sigma)
@@ -121,8 +121,14 @@ def _low_pass(plane: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     return np.asarray(ndimage.gaussian_filter(plane, sigma, mode="nearest", truncate=3.5))
 
 
-def _estimate_spacing(plane: NDArray[np.float64]) -> float:
-    """Return the shortest strong period of the autocorrelation, px."""
+def estimate_spacing(plane: NDArray[np.float64]) -> float:
+    """Return the shortest strong period of the autocorrelation of a noisy image (Y, X), px.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
     fine = plane - _low_pass(plane, min(plane.shape) / 16)
     fine -= fine.mean(axis=1, keepdims=True)  # row offsets would correlate along X at any distance
     window = np.hanning(plane.shape[0])[:, None] * np.hanning(plane.shape[1])
@@ -255,7 +261,7 @@ def warp_mask(
     ((64, 80), True, True)
     """
     source = np.asarray(mask, dtype=np.float32)
-    if source.ndim != 2 or not np.isfinite(source).all() or source.min(initial=0) < 0:
+    if source.ndim != 2 or not source.size or not (source.min() >= 0 and source.max() < np.inf):
         raise InputError("a mask is one plane (Y, X) of finite transmissions of 0 or more; got something else")
     if not 0 < scale[0] <= scale[1] or not stretch >= 1 or not warp >= 0 or not 0 <= border < 0.5:
         raise InputError(
@@ -266,9 +272,7 @@ def warp_mask(
     shape = (source.shape[0], source.shape[1]) if shape is None else shape
     change = (source - 1) * _fade(source.shape, border)
 
-    missing = (np.abs(change) ** 3).ravel().cumsum(dtype=np.float64)  # cubed, or faint mottle outweighs the dents
-    pick = int(np.searchsorted(missing, rng.random() * missing[-1]))
-    anchor = np.unravel_index(min(pick, source.size - 1), source.shape)
+    anchor = _where_much_is_missing(change, rng)
     goal = rng.uniform(0.15, 0.85, 2) * shape
     turn, tilt = rng.uniform(0, 2 * np.pi, 2)
     zoom = float(np.exp(rng.uniform(*np.log(scale))))
@@ -285,6 +289,19 @@ def warp_mask(
     )
     places = np.stack([back[k, 0] * y + back[k, 1] * x + np.float32(anchor[k]) for k in (0, 1)])  # (2, Y, X)
     return np.asarray(1 + ndimage.map_coordinates(change, places, order=1, mode="constant", cval=0.0))
+
+
+def _where_much_is_missing(change: NDArray[np.float32], rng: np.random.Generator) -> tuple[int, int]:
+    """Draw a place (y, x) with the probability of its change cubed, or faint mottle would outweigh the dents."""
+    size = np.abs(change)
+    size *= size * size
+    goal = rng.random()
+    rows = size.sum(axis=1, dtype=np.float64).cumsum()
+    goal *= float(rows[-1])
+    y = min(int(np.searchsorted(rows, goal)), len(rows) - 1)
+    within = size[y].cumsum(dtype=np.float64)
+    x = int(np.searchsorted(within, goal - (float(rows[y - 1]) if y else 0.0)))
+    return y, min(x, len(within) - 1)
 
 
 def _rotation(turn: float) -> NDArray[np.float64]:

@@ -54,11 +54,24 @@ class RowJitter:
             ((-1.5 * f + 2) * f + 0.5) * f,
             (0.5 * f - 0.5) * f * f,
         )
-        columns = np.arange(width) + whole[:, None]  # (Y, X)
         out = np.zeros_like(image, dtype=np.float32)
+        reached = _rows_from(image, whole - 1, width + 3)  # (Y, X + 3)
         for k, tap in enumerate(taps):
-            out += tap * np.take_along_axis(image, np.clip(columns + (k - 1), 0, width - 1), axis=1)
+            out += tap * reached[:, k : k + width]
         return out
+
+
+def _rows_from(image: NDArray[np.float32], start: NDArray[np.intp], length: int) -> NDArray[np.float32]:
+    """Cut ``length`` px out of each row of (Y, X), from its own start, which may lie outside: the ends repeat."""
+    height, width = image.shape
+    start = np.clip(start, -length, width)  # beyond, a row is all end
+    before, after = max(-int(start.min()), 0), max(int(start.max()) + length - width, 0)
+    padded = np.empty((height, before + width + after), dtype=image.dtype)
+    padded[:, before : before + width] = image
+    padded[:, :before] = image[:, :1]
+    padded[:, before + width :] = image[:, -1:]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, length, axis=1)
+    return np.asarray(windows[np.arange(height), start + before])
 
 
 @dataclass(frozen=True, kw_only=True)

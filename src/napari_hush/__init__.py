@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_hush.card import ModelCard, list_models
+    from napari_hush.datasets.drawing import Target
+    from napari_hush.datasets.settings import SynthesisSettings
+    from napari_hush.datasets.synthesize import synthesize
     from napari_hush.errors import FileFormatError, InputError, ModelFileError
     from napari_hush.exporters import export
     from napari_hush.importers import load_model
@@ -28,11 +31,14 @@ __all__ = [
     "ModelFileError",
     "Progress",
     "Sample",
+    "SynthesisSettings",
+    "Target",
     "denoise",
     "export",
     "list_models",
     "load_model",
     "sample",
+    "synthesize",
 ]
 
 _HOMES = {
@@ -44,11 +50,14 @@ _HOMES = {
     "ModelFileError": "errors",
     "Progress": "progress",
     "Sample": "samples",
+    "SynthesisSettings": "datasets.settings",
+    "Target": "datasets.drawing",
     "denoise": "inference",
     "export": "exporters",
     "list_models": "card",
     "load_model": "importers",
     "sample": "samples",
+    "synthesize": "datasets.synthesize",
 }
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 GIT_LFS = b"version https://git-lfs"
 
 
-def atomic_write(path: str | Path, data: bytes) -> None:
+def atomic_write(path: str | Path, data: bytes | memoryview) -> None:
     """Write a file at once, see `replacing`.
 
     Raises

@@ -17,6 +17,7 @@ from napari_hush.cli.convert import Convert
 from napari_hush.cli.demo import Demo
 from napari_hush.cli.denoise import Denoise
 from napari_hush.cli.models import Models
+from napari_hush.cli.synthesize import Synthesize
 from napari_hush.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "denoise": Denoise,
     "models": Models,
     "convert": Convert,
+    "synthesize": Synthesize,
 }
 
 

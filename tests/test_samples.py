@@ -5,10 +5,20 @@ import numpy as np
 import pytest
 
 from napari_hush import samples
+from napari_hush.synthesis import average_cell, measure_lattice
+
+PHANTOMS = ("foam", "cells")
+CLEAN = ("unit-crop",)
+SCANS = [name for name in samples.SAMPLES if name not in (*PHANTOMS, *CLEAN)]
 
 
 @pytest.fixture(scope="module", params=samples.SAMPLES)
 def drawn(request):
+    return samples.sample(request.param)
+
+
+@pytest.fixture(scope="module", params=SCANS)
+def scan(request):
     return samples.sample(request.param)
 
 
@@ -21,24 +31,42 @@ def test_arrays_agree(drawn):
     assert drawn.transmission.max() <= 1
 
 
-def test_values_are_counts(drawn):
-    assert drawn.clean.max() == pytest.approx(drawn.dose, rel=0.15)
-    assert drawn.noisy.mean() == pytest.approx(drawn.clean.mean(), rel=0.03)
-    residual = drawn.noisy.astype(np.float64) - drawn.clean
-    assert residual.std() > 0.3 * np.sqrt(drawn.clean.mean())
+def test_values_are_counts(scan):
+    assert scan.clean.max() == pytest.approx(scan.dose, rel=0.15)
+    assert scan.noisy.mean() == pytest.approx(scan.clean.mean(), rel=0.03)
+    residual = scan.noisy.astype(np.float64) - scan.clean
+    assert residual.std() > 0.3 * np.sqrt(scan.clean.mean())
 
 
-def test_positions_lie_on_bright_columns_outside_dents(drawn):
-    y, x = np.rint(drawn.positions).astype(int).T
-    frame, t = (a.reshape(-1, *a.shape[-2:])[0] for a in (drawn.clean, drawn.transmission))
+def test_positions_lie_on_bright_columns_outside_dents(scan):
+    y, x = np.rint(scan.positions).astype(int).T
+    frame, t = (a.reshape(-1, *a.shape[-2:])[0] for a in (scan.clean, scan.transmission))
     undented = t[y, x] > 0.99
     assert undented.sum() > 300
-    assert frame[y, x][undented].min() > 0.4 * drawn.dose
+    assert frame[y, x][undented].min() > 0.4 * scan.dose
 
 
-def test_has_a_dent(drawn):
-    assert drawn.transmission.min() < 0.5
-    assert drawn.transmission.max() > 0.99
+def test_has_a_dent(scan):
+    assert scan.transmission.min() < 0.5
+    assert scan.transmission.max() > 0.99
+
+
+def test_unit_crop_is_clean_and_holds_a_lattice():
+    crop = samples.sample("unit-crop")
+    np.testing.assert_array_equal(crop.noisy, crop.clean)
+    lattice = measure_lattice(crop.clean)
+    assert min(lattice.periods) == pytest.approx(crop.period, abs=0.01)
+    assert lattice.residual < 0.05
+    assert len(average_cell(crop.clean).columns) == 2
+
+
+@pytest.mark.parametrize("name", PHANTOMS)
+def test_phantoms_are_noisy_around_the_truth(name):
+    drawn = samples.sample(name)
+    assert drawn.noisy.mean() == pytest.approx(drawn.clean.mean(), rel=0.03)
+    assert (drawn.noisy - drawn.clean).std() > 0.1 * drawn.clean.max()
+    assert len(drawn.positions) == len(drawn.vacancies) == 0
+    assert np.isnan(drawn.period)
 
 
 def test_same_seed_same_sample():
@@ -54,7 +82,8 @@ def test_unknown_name_lists_the_known_ones():
 
 @pytest.mark.parametrize("name", samples.SAMPLES)
 def test_napari_function_gives_layer_data(name):
-    ((data, options, kind),) = getattr(samples, name.replace("-", "_"))()
+    functions = {"foam": samples.foam_slice, "cells": samples.cells_low_light}
+    ((data, options, kind),) = functions.get(name, getattr(samples, name.replace("-", "_")))()
     assert kind == "image"
     assert options["name"] == name
     assert len(options["scale"]) == len(options["units"]) == data.ndim

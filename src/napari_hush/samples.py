@@ -11,7 +11,8 @@ from napari_hush.errors import InputError
 from napari_hush.synthesis.dents import ellipse
 from napari_hush.synthesis.fields import smooth_field
 from napari_hush.synthesis.lattice import Lattice, RenderedLattice, render_lattice
-from napari_hush.synthesis.noise import Compose, DetectorLag, Poisson, Readout, RowJitter
+from napari_hush.synthesis.noise import Compose, DetectorLag, Poisson, Readout, RowJitter, SparseAngles
+from napari_hush.synthesis.phantoms import cells, foam
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sample:
-    """A noisy image and the truth behind it.
+    """A noisy image and the truth behind it; for a unit crop, which is clean, both are the same.
 
     Parameters
     ----------
@@ -32,17 +33,18 @@ class Sample:
     description : str
         What it shows.
     noisy, clean : ndarray, shape (..., Y, X)
-        Counts per pixel, float32.
+        Counts per pixel, float32; for foam, which is reconstructed, attenuation from 0 (air) to about 0.8.
     transmission : ndarray, shape (..., Y, X)
-        How much of the material is there, from 0 (a hole) to 1.
+        How much of the material is there, from 0 (a hole) to 1; all ones in foam and cells.
     positions : ndarray, shape (N, 2)
-        Atom columns (y, x), px, pixel centres at integers; also those in dents.
+        Atom columns (y, x), px, pixel centres at integers; also those in dents. None in foam and cells.
     vacancies : ndarray, shape (M, 2)
         Missing columns (y, x), px.
     period : float
-        Shortest lattice repeat, px.
+        Shortest lattice repeat, px; NaN in foam and cells.
     dose : float
-        Counts per pixel at the peak of a strong column.
+        Counts per pixel at the peak of a strong column, or where a cell is brightest; for foam, photons per detector
+        pixel in each projection; infinite for the unit crop.
     pixel_size : float
         nm, simulated.
     """
@@ -148,6 +150,50 @@ def _stack(rng: np.random.Generator) -> Sample:
     return _sample("stack", lattice, rendered, dents, 8.0, rng)
 
 
+def _unit_crop(_: np.random.Generator) -> Sample:
+    lattice = Lattice(kind="dumbbell", period=16.0, angle=0.0, sigma=0.11, sublattice=0.6, background=0.1)
+    rendered = render_lattice(lattice, (72, 56), 0)  # a perfect crystal: nothing is drawn at random
+    return Sample(
+        name="unit-crop",
+        description=SAMPLES["unit-crop"].description,
+        noisy=rendered.image,
+        clean=rendered.image,
+        transmission=np.ones_like(rendered.image),
+        positions=rendered.positions,
+        vacancies=rendered.vacancies,
+        period=lattice.period,
+        dose=np.inf,
+    )
+
+
+def _foam(rng: np.random.Generator) -> Sample:
+    clean, photons = foam((256, 256), rng=rng), 2000.0
+    noisy = SparseAngles(n_angles=36, counts=photons)(clean, rng)
+    return _phantom("foam", clean, noisy, photons, 1300.0)
+
+
+def _cells(rng: np.random.Generator) -> Sample:
+    clean, dose = 8.0 * cells((256, 256), rng=rng), 8.0
+    return _phantom("cells", clean, dose * Poisson(dose=dose)(clean / np.float32(dose), rng), dose, 250.0)
+
+
+def _phantom(
+    name: str, clean: NDArray[np.float32], noisy: NDArray[np.float32], dose: float, pixel_size: float
+) -> Sample:
+    return Sample(
+        name=name,
+        description=SAMPLES[name].description,
+        noisy=np.asarray(noisy, dtype=np.float32),
+        clean=np.asarray(clean, dtype=np.float32),
+        transmission=np.ones_like(clean),
+        positions=np.empty((0, 2)),
+        vacancies=np.empty((0, 2)),
+        period=np.nan,
+        dose=dose,
+        pixel_size=pixel_size,
+    )
+
+
 @dataclass(frozen=True)
 class _Entry:
     make: Callable[[np.random.Generator], Sample]
@@ -159,6 +205,9 @@ SAMPLES: dict[str, _Entry] = {
     "hexagonal-low-dose": _Entry(_hexagonal_low_dose, "Hexagonal lattice at 2 counts per pixel, with one hole"),
     "dumbbell": _Entry(_dumbbell, "Dumbbells of two unlike columns at 20 counts per pixel, up to the specimen's edge"),
     "stack": _Entry(_stack, "Eight scans of one hexagonal lattice at 8 counts per pixel; its dent grows"),
+    "unit-crop": _Entry(_unit_crop, "A few clean cells of a dumbbell lattice, to draw whole crystals from"),
+    "foam": _Entry(_foam, "A slice of foam, reconstructed from 36 noisy projections"),
+    "cells": _Entry(_cells, "Fluorescent cells at 8 photons per pixel where they are brightest"),
 }
 
 
@@ -168,7 +217,7 @@ def sample(name: str, rng: np.random.Generator | int = 0) -> Sample:
     Parameters
     ----------
     name : str
-        A key of `SAMPLES`: ``"dented-lattice"``, ``"hexagonal-low-dose"``, ``"dumbbell"`` or ``"stack"``.
+        A key of `SAMPLES`: for example ``"dented-lattice"``, ``"stack"``, ``"unit-crop"`` or ``"foam"``.
     rng : numpy.random.Generator or int
         Source of randomness; the same seed gives the same image.
 
@@ -235,3 +284,18 @@ def dumbbell() -> list[LayerData]:
 def stack() -> list[LayerData]:
     """*File > Open Sample*: eight scans of one field in which a dent grows."""
     return layers(sample("stack"))
+
+
+def unit_crop() -> list[LayerData]:
+    """*File > Open Sample*: a clean crop to draw crystals from."""
+    return layers(sample("unit-crop"))
+
+
+def foam_slice() -> list[LayerData]:
+    """*File > Open Sample*: foam from few projections."""
+    return layers(sample("foam"))
+
+
+def cells_low_light() -> list[LayerData]:
+    """*File > Open Sample*: cells at low light."""
+    return layers(sample("cells"))

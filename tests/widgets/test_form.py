@@ -84,6 +84,69 @@ def test_tooltips_come_from_the_docstring():
     assert parameter_texts(DenoiseSettings).keys() >= {"device", "tile", "batch_size", "engine", "precision"}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ranges:
+    """Pairs and bounds."""
+
+    shape: tuple[int, int] = (64, 48)
+    dose: tuple[float, float] = (0.5, 200.0)
+    seed: int = 3
+    share: float = 0.25
+    dark: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.dose[0] > self.dose[1]:
+            raise ValueError("dose must rise")
+
+
+@pytest.fixture
+def ranges(qtbot):
+    form = Form(
+        Ranges(),
+        shown=["shape", "dose", "seed", "share", "dark"],
+        ranges={"shape": (1, 10_000), "dose": (0.0, 1e6), "seed": (0, 2**31 - 1), "share": (0.0, 1.0)},
+    )
+    qtbot.addWidget(form)
+    return form
+
+
+def test_pairs_and_numbers_with_a_range(ranges):
+    assert ranges.value == Ranges()
+    other = Ranges(shape=(9999, 2), dose=(1.25, 1e5), seed=2**31 - 1, share=1.0, dark=-12.5)
+    ranges.value = other
+    assert ranges.value == other
+    assert [spin.text() for spin in ranges._fields["dose"]._spins] == ["1.25", "100000"]
+    ranges._fields["shape"]._spins[1].setValue(7)
+    assert ranges.value.shape == (9999, 7)
+
+
+def test_what_the_dataclass_refuses_is_sent_and_not_raised(ranges, qtbot):
+    with qtbot.waitSignal(ranges.refused) as signal:
+        ranges._fields["dose"].value = (500.0, 200.0)
+    assert str(signal.args[0]) == "dose must rise"
+    assert ranges.chosen("share") == 0.25
+
+
+def test_empty_stands_for_none_and_words_are_refused(ranges, qtbot):
+    field = ranges._fields["dark"]
+    field.setText("1,5")
+    with qtbot.waitSignal(ranges.changed):
+        field.editingFinished.emit()
+    assert ranges.value.dark == 1.5
+    field.setText("dim")
+    with qtbot.waitSignal(ranges.refused):
+        field.editingFinished.emit()
+    field.setText("")
+    field.editingFinished.emit()
+    assert ranges.value.dark is None
+
+
+def test_fields_are_hidden_and_keep_their_value(ranges):
+    ranges.show_field("seed", False)
+    assert not ranges._fields["seed"].isVisibleTo(ranges)
+    assert ranges.value.seed == 3
+
+
 def test_time_left():
     clock = Clock()
     assert clock.left(Progress(0, 40), 0) == ""

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer, Signal, Slot  # type: ignore[attr-defined]
 from superqt.utils import FunctionWorker
 
+from napari_hush.widgets._deleted import when_deleted
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
@@ -83,7 +85,7 @@ class Job(QObject):
         self._timer.setInterval(INTERVAL_MS)
         self._timer.timeout.connect(self._report)
         # a method of a dying QObject is not called any more: the clean-up must not be one
-        self.destroyed.connect(partial(_abandon, self._tasks))
+        when_deleted(self, partial(_abandon, self._tasks))
 
     @property
     def running(self) -> bool:
@@ -152,7 +154,7 @@ def _forget_locals(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _abandon(tasks: list[_Task], *_: object) -> None:
+def _abandon(tasks: list[_Task]) -> None:
     for task in tasks:
         task.stop.set()
         for signal in (task.worker.returned, task.worker.warned):

@@ -1,0 +1,263 @@
+"""The dock widget *Synthesise*."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from napari_hush.datasets.synthesize import write_steps
+from napari_hush.progress import Progress
+from napari_hush.widgets import _notify
+from napari_hush.widgets._choices import Choices
+from napari_hush.widgets._materials import learn_steps, make_drawer
+from napari_hush.widgets._progress import ProgressLine
+from napari_hush.widgets._sources import rule
+from napari_hush.widgets._targets import Stack, beside, check_memory, show_stack, show_target
+from napari_hush.widgets._worker import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    import napari
+
+    from napari_hush.datasets.drawing import Drawer, Target
+    from napari_hush.datasets.settings import SynthesisSettings
+    from napari_hush.widgets._materials import Learned, Lessons
+
+    Steps = Generator[Progress, None, Any]
+
+MINIMUM_WIDTH = 280
+
+
+class SynthesizeWidget(QScrollArea):
+    """Draw noisy and clean images with known truth, from settings and from the viewer's own layers.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Where the layers are; napari gives it.
+
+    Attributes
+    ----------
+    ask_path : callable or None
+        Given the layout and where to begin, asks for the data set's folder or file, and gives "" to leave it; None
+        opens a dialog.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        # not a method of its own: Python would delete a cycle in an order that Qt does not survive
+        self.ask_path: Callable[[str, str], str] | None = None
+        self._number = 0  # of the next preview
+        self._stack: Stack | None = None  # that is being drawn
+        self._path: Path | None = None  # of the last data set
+        self._saving = self._unfinished = False  # whether it is being written; whether it was cancelled
+        self._build()
+        self._job = Job(self)
+        self._job.progressed.connect(self._progress.show_progress)
+        self._job.returned.connect(self._on_returned)
+        self._job.errored.connect(self._on_errored)
+        self._job.cancelled.connect(self._on_cancelled)
+        self._job.warned.connect(_notify.warning)
+        self.choices.changed.connect(self._on_choices)
+        self._preview.clicked.connect(self.preview)
+        self._generate.clicked.connect(self.generate)
+        self._save.clicked.connect(self.save)
+        self._cancel.clicked.connect(self.cancel)
+        self._refresh()
+
+    @property
+    def running(self) -> bool:
+        """Whether targets are being drawn."""
+        return self._job.running
+
+    def preview(self) -> None:
+        """Draw the next target and show it with its truth."""
+        self._start(partial(_preview, number=self._number))
+
+    def generate(self) -> None:
+        """Draw all targets into layers."""
+        stack = Stack()
+        if self._start(partial(_generate, stack=stack)):
+            self._stack = stack  # what is finished is shown even if the rest is cancelled
+
+    def save(self) -> None:
+        """Write the data set to disk; one that was cancelled goes on where it was."""
+        if self._job.running or self.choices.refusal:
+            return
+        layout = self.choices.settings.layout
+        if not self._unfinished or self._path is None:
+            name = (self.ask_path or self._ask_path)(layout, str(self._path or ""))
+            if not name:
+                return
+            if layout == "hdf5" and not name.lower().endswith((".h5", ".hdf5")):
+                name += ".h5"
+            self._path = Path(name)
+        self._saving = self._start(partial(_save, out=self._path))
+
+    def cancel(self) -> None:
+        """Stop after the current image and keep what is finished."""
+        if self._job.running:
+            self._cancel.setEnabled(False)
+            self._cancel.setText("Cancelling…")
+            self._job.cancel()
+
+    def _build(self) -> None:
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(MINIMUM_WIDTH)
+        self.choices = Choices(self._viewer)
+        self._preview, self._generate = QPushButton("Preview"), QPushButton("Generate")
+        self._save, self._cancel = QPushButton("Save data set…"), QPushButton("Cancel")
+        self._cancel.setToolTip("Stop after the current image; what is finished is kept")
+        self._progress = ProgressLine()
+        inner = QWidget()
+        layout = QVBoxLayout(inner)
+        layout.setSpacing(8)
+        layout.addWidget(self.choices)
+        layout.addWidget(rule())
+        for pair in ((self._preview, self._generate), (self._save, self._cancel)):
+            buttons = QHBoxLayout()
+            for button in pair:
+                buttons.addWidget(button)
+            layout.addLayout(buttons)
+        layout.addWidget(self._progress)
+        layout.addStretch(1)
+        self.setWidget(inner)
+
+    def _refresh(self) -> None:
+        """Bring the buttons in line with what is chosen and what runs."""
+        running = self._job.running
+        reason = "A job is under way" if running else self.choices.refusal
+        for button, does in (
+            (self._preview, "Show one target with its truth; press again for the next one"),
+            (self._generate, "Draw all targets into layers"),
+            (self._save, "Write all targets to disk, for training"),
+        ):
+            button.setEnabled(not reason)
+            button.setToolTip(reason or does)
+        self._save.setText("Continue saving" if self._unfinished else "Save data set…")
+        self._cancel.setEnabled(running)
+        self._cancel.setText("Cancel")
+
+    def _start(self, work: Callable[..., Steps]) -> bool:
+        if self._job.running or self.choices.refusal:
+            return False
+        known, missing, settings = self.choices.known(), self.choices.study.missing(), self.choices.settings
+        self._stack, self._saving = None, False
+        self._progress.start("starting…")
+        self._job.start(partial(_draw, settings, known, missing, work))
+        self._refresh()
+        return True
+
+    def _place(self) -> dict[str, Any]:
+        return beside(self._viewer, self.choices.reference)
+
+    def _on_choices(self) -> None:
+        if not self._job.running:
+            self._unfinished = False
+        self._refresh()
+
+    def _on_returned(self, result: tuple[SynthesisSettings, Any]) -> None:
+        settings, made = result
+        if isinstance(made, Stack):
+            self._progress.finish(f"{show_stack(self._viewer, made, self._place())} targets as layers")
+        elif isinstance(made, Path):
+            self._unfinished = False
+            self._progress.finish(f"data set of {settings.n} images saved: {_breakable(made)}")
+        else:
+            show_target(self._viewer, made, settings, self._number, self._place())
+            self._progress.finish(f"target {self._number}: {_describe(made)}")
+            self._number += 1
+        self._stack = None
+        self._refresh()
+
+    def _on_errored(self, error: BaseException) -> None:
+        self._progress.finish("stopped by an error")
+        self._stack, self._saving, self._unfinished = None, False, False
+        self._refresh()
+        _notify.error(error)
+
+    def _on_cancelled(self) -> None:
+        text = "cancelled"
+        if self._saving and self._path is not None:
+            self._unfinished = True
+            text = f"cancelled; what is finished is kept in {_breakable(self._path)}"
+        elif self._stack is not None and (count := show_stack(self._viewer, self._stack, self._place())):
+            text = f"cancelled: {count} of {self._stack.n} targets as layers"
+        self._progress.finish(text)
+        self._stack, self._saving = None, False
+        self._refresh()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Stop when napari takes the widget out of its dock, which may be long before it is deleted."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.choices.study.stop()
+            self._job.cancel()
+
+    def _ask_path(self, layout: str, start: str) -> str:
+        if layout == "hdf5":
+            name, _ = QFileDialog.getSaveFileName(
+                self,
+                "Data set",
+                start,
+                "HDF5 (*.h5 *.hdf5)",
+                options=QFileDialog.Option.DontConfirmOverwrite,  # an unfinished one goes on, others are refused
+            )
+            return str(name)
+        return str(QFileDialog.getExistingDirectory(self, "Empty or new folder for the data set", start))
+
+
+def _draw(
+    settings: SynthesisSettings, known: dict[str, Learned], missing: Lessons, work: Callable[..., Steps]
+) -> Steps:
+    """The whole work, in the thread: what is not measured yet is measured first."""
+    found = known | (yield from learn_steps(missing))
+    drawer = make_drawer(settings, found)
+    made = yield from work(drawer)
+    return drawer.settings, made
+
+
+def _preview(drawer: Drawer, *, number: int) -> Steps:
+    yield Progress(0, 0, "drawing…")
+    return drawer("train", number)
+
+
+def _generate(drawer: Drawer, *, stack: Stack) -> Steps:
+    check_memory(drawer.settings)
+    yield from stack.draw(drawer)
+    return stack
+
+
+def _save(drawer: Drawer, *, out: Path) -> Steps:
+    with closing(write_steps(drawer, out)) as steps:
+        for event in steps:
+            yield replace(event, message=f"image {event.step} of {event.total}")
+    return out
+
+
+def _describe(target: Target) -> str:
+    words = target.kind
+    if np.isfinite(target.period):
+        words += f", period {target.period:.1f} px"
+    if len(target.positions):
+        words += f", {len(target.positions)} atoms, {len(target.vacancies)} vacancies"
+    if target.mask.any():
+        words += f", {target.mask.mean():.0%} dented"
+    return words
+
+
+def _breakable(path: Path) -> str:
+    """A path that a label can break into lines, at zero-width spaces."""
+    return str(path).replace(os.sep, f"{os.sep}\u200b")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from napari_hush.progress import Progress
     from napari_hush.samples import Sample, sample
     from napari_hush.settings import DenoiseSettings
+    from napari_hush.training.fit import fit, train
+    from napari_hush.training.settings import train_settings
 
 __all__ = [
     "DenoiseSettings",
@@ -35,10 +37,13 @@ __all__ = [
     "Target",
     "denoise",
     "export",
+    "fit",
     "list_models",
     "load_model",
     "sample",
     "synthesize",
+    "train",
+    "train_settings",
 ]
 
 _HOMES = {
@@ -54,10 +59,13 @@ _HOMES = {
     "Target": "datasets.drawing",
     "denoise": "inference",
     "export": "exporters",
+    "fit": "training.fit",
     "list_models": "card",
     "load_model": "importers",
     "sample": "samples",
     "synthesize": "datasets.synthesize",
+    "train": "training.fit",
+    "train_settings": "training.settings",
 }
 
 

@@ -18,6 +18,7 @@ from napari_hush.cli.demo import Demo
 from napari_hush.cli.denoise import Denoise
 from napari_hush.cli.models import Models
 from napari_hush.cli.synthesize import Synthesize
+from napari_hush.cli.train import train
 from napari_hush.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "models": Models,
     "convert": Convert,
     "synthesize": Synthesize,
+    "train": train,
 }
 
 

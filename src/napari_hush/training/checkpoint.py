@@ -1,0 +1,111 @@
+"""Checkpoints: everything that the next step depends on, written so that a kill leaves the old one or the new one."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from napari_hush.errors import InputError, ModelFileError
+from napari_hush.files import atomic_write, explain_wrong_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lightning_fabric import Fabric
+
+    from napari_hush.training.settings import TrainSettings
+
+HEAD = b"napari-hush checkpoint 1\n"  # then the SHA-256 of the rest, in hexadecimal, and a line feed
+FREE = ("validate_every", "picture_every", "patience", "device", "workers", "steps", "epochs")  # may change on resuming
+
+
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint in place of an older one.
+
+    Raises
+    ------
+    InputError
+        If the folder does not exist.
+    OSError
+        If the disk is full or the folder not writable; an older checkpoint is as it was.
+    """
+    buffer = io.BytesIO()
+    buffer.write(HEAD + b"0" * 64 + b"\n")
+    torch.save(state, buffer)
+    content = buffer.getbuffer()
+    digest = hashlib.sha256(content[len(HEAD) + 65 :]).hexdigest()
+    content[len(HEAD) : len(HEAD) + 64] = digest.encode()
+    atomic_write(path, content)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint; nothing in it is run.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, or no checkpoint of this version.
+    """
+    explain_wrong_file(path, ModelFileError, "a checkpoint of napari-hush train")
+    with path.open("rb") as file:
+        if file.read(len(HEAD)) != HEAD:
+            raise ModelFileError(f"{path}: no checkpoint of this version of napari-hush; start anew without it")
+        digest, content = file.read(65), file.read()
+    if hashlib.sha256(content).hexdigest().encode() != digest.strip():
+        raise ModelFileError(f"{path}: a damaged checkpoint, its checksum is wrong; start anew without it")
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ModelFileError(f"{path}: a checkpoint that napari-hush did not write; start anew without it") from error
+    if not isinstance(state, dict) or not {"method", "settings", "fingerprint", "processes"} <= state.keys():
+        raise ModelFileError(f"{path}: a checkpoint that napari-hush did not write; start anew without it")
+    return state
+
+
+def about(method: str, settings: TrainSettings, data: str, fabric: Fabric) -> dict[str, Any]:
+    """What a checkpoint and a model's card say of a run; ``data`` is a text that tells data apart."""
+    return {
+        "method": method,
+        "settings": {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(settings).items()},
+        "fingerprint": hashlib.sha256(data.encode()).hexdigest(),
+        "processes": fabric.world_size,
+        "versions": {name: version(name) for name in ("napari-hush", "torch", "numpy")},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "device": torch.cuda.get_device_name(fabric.device) if fabric.device.type == "cuda" else fabric.device.type,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def check_resumable(path: Path, state: dict[str, Any], now: dict[str, Any]) -> None:
+    """Refuse to go on with another method, other settings or other data.
+
+    Raises
+    ------
+    InputError
+        Naming what differs.
+    """
+    if state["method"] != now["method"]:
+        raise InputError(f"{path}: is a checkpoint of {state['method']}, not of {now['method']}; give the right one")
+    old, new = state["settings"], now["settings"]
+    differ = [
+        f"{name} was {old.get(name)!r}, is {new[name]!r}"
+        for name in new
+        if name not in FREE and old.get(name) != new[name]
+    ]
+    if differ:
+        raise InputError(f"{path}: the settings are others ({'; '.join(differ)}); use the old ones, or start anew")
+    if state["processes"] != now["processes"]:
+        raise InputError(
+            f"{path}: was trained by {state['processes']} processes, not by {now['processes']}: each saw its own "
+            "patches; use as many, or start anew"
+        )
+    if state["fingerprint"] != now["fingerprint"]:
+        raise InputError(f"{path}: the data are others than those that it was trained on; give the same, or start anew")

@@ -1,0 +1,175 @@
+"""CycleGAN on unpaired images, as published, and with what keeps it from inventing.
+
+J.-Y. Zhu, T. Park, P. Isola, A. A. Efros, "Unpaired image-to-image translation using cycle-consistent adversarial
+networks", ICCV 2017, https://doi.org/10.1109/ICCV.2017.244
+
+A. Khan, C.-H. Lee, P. Y. Huang, B. K. Clark, "Leveraging generative adversarial networks to create realistic scanning
+transmission electron microscopy images", npj Comput. Mater. 9, 85 (2023), https://doi.org/10.1038/s41524-023-01042-3
+(a discriminator of the power spectrum, and a cycle from the clean side alone)
+
+A. Shrivastava et al., "Learning from simulated and unsupervised images through adversarial training", CVPR 2017,
+https://doi.org/10.1109/CVPR.2017.241 (the pool of generated images)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from napari_hush.errors import InputError
+from napari_hush.networks import NETWORKS, PatchGAN, UNet
+from napari_hush.training.losses import l1, least_squares, log_spectrum, low_pass
+from napari_hush.training.method import Batch, Method, initialise, plain, trained
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import Tensor, nn
+
+    from napari_hush.training.settings import CycleGANSettings
+
+
+SMALLEST = 24  # px; below it the discriminators have nothing to judge
+
+
+class CycleGAN(Method):
+    """Two generators (``denoiser``: noisy to clean, ``noiser``: clean to noisy) against two or three discriminators."""
+
+    needs = "unpaired"
+    judged = False  # an output near its input says nothing about the noise
+
+    def build(self, denoiser: nn.Module) -> None:
+        """Make the way back and the discriminators."""
+        s: CycleGANSettings = self.settings
+        if s.patch < SMALLEST:
+            raise InputError(f"the discriminators need patches of {SMALLEST} px or more, got patch={s.patch}")
+        channels = int(getattr(denoiser, "in_channels", 1))
+        options = {"in_channels": channels + s.noise_input, "out_channels": channels, **s.options()}
+        self.networks["noiser"] = NETWORKS[s.network](**options)
+        names = ["judge_clean", "judge_noisy", *(["judge_spectrum"] if s.spectrum_discriminator else [])]
+        for name in names:
+            self.networks[name] = PatchGAN(in_channels=channels, width=s.discriminator_width)
+        for name, network in self.networks.items():
+            ready = name == "denoiser" and s.start
+            if not ready and not isinstance(network, UNet):  # which begins as the identity
+                initialise(network, 0.02)
+        self.pools = {name: Pool(s.pool) for name in names}
+
+    def optimizers(self) -> dict[str, Iterable[nn.Parameter]]:
+        """One for both generators, one for all discriminators."""
+        generators = [p for name in ("denoiser", "noiser") for p in self.networks[name].parameters()]
+        judges = [p for name, network in self.networks.items() if "judge" in name for p in network.parameters()]
+        return {"generators": generators, "judges": judges}
+
+    def betas(self) -> tuple[float, float]:
+        """As published."""
+        return 0.5, 0.999
+
+    def step(self, batch: Batch, number: int) -> dict[str, Tensor]:
+        """One update of the generators, then one of the discriminators."""
+        assert batch.clean is not None
+        noisy, clean, net, s = batch.noisy, batch.clean, self.networks, self.settings
+        judges = [plain(net[name]) for name in self.pools]
+
+        for judge in judges:
+            trained(judge, False)
+        white = batch.generators(s.seed)
+        denoised, noised = net["denoiser"](noisy).float(), self.noised(clean, white)
+        fakes = {"judge_clean": denoised, "judge_noisy": noised}
+        if s.spectrum_discriminator:
+            fakes["judge_spectrum"] = log_spectrum(noised)
+        losses = {f"fool_{name[6:]}": least_squares(net[name](fake), True) for name, fake in fakes.items()}
+        # One-sided, the cycle teaches the denoiser alone: it would reward noise that is easily taken away, or none.
+        losses["cycle"] = l1(net["denoiser"](noised.detach() if s.one_sided else noised), clean)
+        if not s.one_sided:
+            losses["cycle"] = losses["cycle"] + l1(self.noised(denoised, white), noisy)
+        loss = sum(losses.values()) + (s.lambda_cycle - 1) * losses["cycle"]
+        if s.lambda_identity:
+            losses["identity"] = l1(net["denoiser"](clean), clean)
+            if not s.one_sided:
+                losses["identity"] = losses["identity"] + l1(self.noised(noisy, white), noisy)
+            loss = loss + s.lambda_cycle * s.lambda_identity * losses["identity"]
+        if s.lambda_lowpass:
+            smooth = [low_pass(image, s.lowpass_sigma) for image in (denoised, noisy, noised, clean)]
+            losses["low_pass"] = l1(smooth[0], smooth[1]) + l1(smooth[2], smooth[3])
+            loss = loss + s.lambda_lowpass * losses["low_pass"]
+        self.update("generators", loss, number)
+
+        for judge in judges:
+            trained(judge, True)
+        reals = {"judge_clean": clean, "judge_noisy": noisy}
+        if s.spectrum_discriminator:
+            reals["judge_spectrum"] = log_spectrum(noisy)
+        j_loss = sum(
+            0.5 * (least_squares(net[name](reals[name]), True) + least_squares(net[name](shown), False))
+            for name, shown in (
+                (name, self.pools[name].exchange(fakes[name].detach(), s.seed, number)) for name in fakes
+            )
+        )
+        assert isinstance(j_loss, torch.Tensor)
+        self.update("judges", j_loss, number)
+        return {"loss": loss, **losses, "judges": j_loss}
+
+    def noised(self, clean: Tensor, generators: list[torch.Generator]) -> Tensor:
+        """What the generator of noise makes of (B, C, Y, X) and of white noise."""
+        with_noise = clean
+        if self.settings.noise_input:
+            white = [torch.randn((1, *clean.shape[2:]), generator=generator) for generator in generators]
+            with_noise = torch.cat([clean, torch.stack(white).to(clean.device)], dim=1)
+        noised: Tensor = self.networks["noiser"](with_noise).float()
+        # A U-Net with as many channels out as in gives its input and a correction; so it does with one more channel.
+        return clean + noised if self.settings.noise_input and self.settings.network == "unet" else noised
+
+    def state(self) -> dict[str, Any]:
+        """With the images of the pools."""
+        return super().state() | {"pools": {name: list(pool.images) for name, pool in self.pools.items()}}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """With the images of the pools."""
+        super().load_state(state)
+        for name, pool in self.pools.items():
+            pool.images = [image.to(self.fabric.device) for image in state["pools"][name]]
+
+    def validation_loss(self, batch: Batch) -> Tensor:
+        """How far the low-passed output is from the low-passed input: of an image without noise, nothing is lost."""
+        sigma = self.settings.lowpass_sigma
+        return l1(low_pass(self.networks["denoiser"](batch.noisy), sigma), low_pass(batch.noisy, sigma))
+
+
+class Pool:
+    """Generated images that a discriminator is shown again, so that the generators cannot go in circles.
+
+    Parameters
+    ----------
+    size : int
+        How many are kept; 0 shows the newest only.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.images: list[Tensor] = []
+
+    def exchange(self, images: Tensor, seed: int, number: int) -> Tensor:
+        """Half of the new images (B, C, Y, X) are shown, the others go into the pool for older ones.
+
+        Parameters
+        ----------
+        images : Tensor, shape (B, C, Y, X)
+            The newest.
+        seed, number : int
+            Of the training and the step; they decide which.
+        """
+        generator = torch.Generator().manual_seed(seed * 1_000_003 % 2**62 + number)
+        shown = []
+        for image in images:
+            if len(self.images) < self.size:
+                self.images.append(image.clone())
+                shown.append(image)
+            elif self.size and torch.rand((), generator=generator) < 0.5:
+                place = int(torch.randint(0, self.size, (), generator=generator))
+                shown.append(self.images[place])
+                self.images[place] = image.clone()
+            else:
+                shown.append(image)
+        return torch.stack(shown)

@@ -1,0 +1,186 @@
+"""Many images of any size as planes with channels, read a patch at a time: files, stacks, arrays of any library."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_hush.errors import FileFormatError, InputError
+from napari_hush.io import expand_inputs, is_image, read_image
+from napari_hush.planes import Planes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+KEPT_BYTES = 512 << 20  # of files that were read whole
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file with a number of planes, opened when it is needed."""
+
+    name: str
+    open: Callable[[], Planes]
+    planes: int
+    shape: tuple[int, int]
+    channels: int
+    fingerprint: str
+
+
+class ImageSet:
+    """Planes (C, Y, X), numbered through all files and stacks.
+
+    Parameters
+    ----------
+    sources : array_like, path, or sequence of these
+        Arrays (..., Y, X) of any library; image files; folders, whose image files are taken in natural order. Each
+        plane of a stack counts as an image.
+    channel_axis : int, optional
+        Which axis of arrays holds colours; files say it themselves.
+
+    Raises
+    ------
+    InputError
+        If there is no image, or images differ in their number of channels.
+    """
+
+    def __init__(self, sources: Any, *, channel_axis: int | None = None) -> None:
+        self._files = [file for source in _listed(sources) for file in _files(source, channel_axis)]
+        if not self._files:
+            raise InputError(f"no image found in {_name(sources)}: expected image files or arrays (..., Y, X)")
+        counts = {file.channels for file in self._files}
+        if len(counts) > 1:
+            odd = next(file.name for file in self._files if file.channels != self._files[0].channels)
+            raise InputError(
+                f"all images must have the same number of channels, got {sorted(counts)}, for example in {odd}: "
+                "convert them, or leave some out"
+            )
+        self.channels = counts.pop()
+        self._first = np.cumsum([0, *(file.planes for file in self._files)])
+        self._open: OrderedDict[int, Planes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return int(self._first[-1])
+
+    def name(self, number: int) -> str:
+        """What to call an image in a message."""
+        file, plane = self._locate(number)
+        name = self._files[file].name
+        return f"{name}[{plane}]" if self._files[file].planes > 1 else name
+
+    def shape(self, number: int) -> tuple[int, int]:
+        """(Y, X) of an image, px."""
+        return self._files[self._locate(number)[0]].shape
+
+    def companions(self, number: int) -> range:
+        """The numbers of all planes of the same file or array."""
+        file = self._locate(number)[0]
+        return range(int(self._first[file]), int(self._first[file + 1]))
+
+    def read(self, number: int, y: slice, x: slice) -> NDArray[Any]:
+        """A part of an image, (C, Y, X) in its own units and type: a small signal on a high pedestal keeps its digits.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read any more.
+        """
+        file, plane = self._locate(number)
+        planes = self._planes(file)
+        index = tuple(int(k) for k in np.unravel_index(plane, planes.lead_shape)) if planes.lead_shape else ()
+        values = planes.read(index, list(range(planes.n_channels)), y, x)
+        return values.astype(np.uint8) if values.dtype == bool else values
+
+    @property
+    def fingerprint(self) -> str:
+        """A checksum of names, sizes and samples of the values, in hexadecimal, which changes when the data do."""
+        text = "\n".join(f"{file.fingerprint} {file.planes} {file.shape} {file.channels}" for file in self._files)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _locate(self, number: int) -> tuple[int, int]:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        file = int(np.searchsorted(self._first, number, side="right")) - 1
+        return file, number - int(self._first[file])
+
+    def _planes(self, file: int) -> Planes:
+        """Open a file, or take it from those that were opened last."""
+        with self._lock:
+            if file in self._open:
+                self._open.move_to_end(file)
+                return self._open[file]
+        planes = self._files[file].open()
+        with self._lock:
+            self._open[file] = planes
+            held = sum(_bytes(p) for p in self._open.values())
+            while len(self._open) > 1 and (held > KEPT_BYTES or len(self._open) > 256):
+                held -= _bytes(self._open.popitem(last=False)[1])
+        return planes
+
+
+def _bytes(planes: Planes) -> int:
+    image = planes.image
+    return int(image.nbytes) if isinstance(image, np.ndarray) and not isinstance(image, np.memmap) else 0
+
+
+def _listed(sources: Any) -> Sequence[Any]:
+    if isinstance(sources, list | tuple) and sources and not isinstance(sources[0], int | float):
+        return sources
+    return [sources]
+
+
+def _name(source: Any) -> str:
+    if isinstance(source, str | Path):
+        return str(source)
+    shape = getattr(source, "shape", None)
+    return f"array {tuple(shape)}" if shape is not None else type(source).__name__
+
+
+def _files(source: Any, channel_axis: int | None) -> list[_File]:
+    if isinstance(source, str | Path):
+        path = Path(source)
+        if path.is_dir() and path.suffix != ".zarr":
+            return [_from_path(p) for p in expand_inputs([path / "*"]) if p.is_file() and is_image(p)]
+        return [_from_path(p) for p in expand_inputs([source])] if "*" in str(source) else [_from_path(source)]
+    planes = Planes(source, channel_axis)
+    name = _name(source)
+    return [_file(name, lambda: planes, planes, _sampled(planes))]
+
+
+def _from_path(path: str | Path) -> _File:
+    def open_() -> Planes:
+        image = read_image(path)
+        return Planes(image.data, image.channel_axis)
+
+    planes = open_()
+    file = Path(str(path).rpartition(":")[0]) if not Path(path).exists() and ":" in str(path) else Path(path)
+    size = file.stat().st_size if file.is_file() else 0
+    return _file(Path(path).name, open_, planes, f"{Path(path).name} {size} {_sampled(planes)}")
+
+
+def _file(name: str, open_: Callable[[], Planes], planes: Planes, fingerprint: str) -> _File:
+    count = int(np.prod(planes.lead_shape, dtype=np.int64))
+    return _File(name, open_, count, planes.plane_shape, planes.n_channels, fingerprint)
+
+
+def _sampled(planes: Planes) -> str:
+    """A checksum of a few rows of the first and the last plane."""
+    digest = hashlib.sha256()
+    height, width = planes.plane_shape
+    for index in {tuple(0 for _ in planes.lead_shape), tuple(n - 1 for n in planes.lead_shape)}:
+        for y in sorted({0, height // 2, height - 1}):
+            try:
+                row = planes.read(index, [0], slice(y, y + 1), slice(0, min(width, 4096)))
+            except InputError as error:
+                raise FileFormatError(str(error)) from error
+            digest.update(np.ascontiguousarray(row).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,20 @@
+"""Noise2Noise: from repeated noisy images of the same fields, without a clean one.
+
+J. Lehtinen et al., "Noise2Noise: learning image restoration without clean data", ICML 2018,
+https://doi.org/10.48550/arXiv.1803.04189
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from napari_hush.training.supervised import Supervised
+
+if TYPE_CHECKING:
+    from napari_hush.training.method import Needs
+
+
+class Noise2Noise(Supervised):
+    """The target is another noisy image of the field: noise cannot be predicted, so its mean, the image, is learned."""
+
+    needs: ClassVar[Needs] = "repeats"

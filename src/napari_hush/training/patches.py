@@ -1,0 +1,107 @@
+"""Patches: where they are taken from, how they are turned, and in which order images are visited."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_hush.training.images import ImageSet
+
+    Array = NDArray[np.float32]
+    Window = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+ROUNDS = 6  # of the permutation
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """A noisy patch and its clean one, in network units.
+
+    Parameters
+    ----------
+    noisy : ndarray, shape (C, Y, X)
+        What the denoiser sees.
+    clean : ndarray, shape (C, Y, X), optional
+        What it should give; None where that is not known.
+    true : bool
+        Whether ``clean`` is the truth, and not another noisy image of the field.
+    """
+
+    noisy: Array
+    clean: Array | None
+    true: bool = True
+
+
+def mirrored(places: NDArray[np.intp], low: int, high: int) -> NDArray[np.intp]:
+    """Places on a line that is mirrored at its first and last pixel, ``low`` and ``high - 1``, as often as needed."""
+    period = max(2 * (high - 1 - low), 1)
+    inside = (places - low) % period
+    return low + np.minimum(inside, period - inside)
+
+
+def read_window(images: ImageSet, number: int, window: Window) -> NDArray[Any]:
+    """Read the pixels of some rows and columns, which lie close together: (C, Y, X) in the image's own units."""
+    y, x = window
+    top, left = int(y.min()), int(x.min())
+    block = images.read(number, slice(top, int(y.max()) + 1), slice(left, int(x.max()) + 1))
+    return np.ascontiguousarray(block[:, y - top][:, :, x - left])
+
+
+def finite(values: NDArray[Any]) -> NDArray[Any]:
+    """Put the median where a value is NaN or infinite."""
+    good = np.isfinite(values)
+    return values if good.all() else np.where(good, values, np.median(values[good]) if good.any() else 0.0)
+
+
+def turned(patch: Patch, augment: str, rng: np.random.Generator) -> Patch:
+    """Turn and flip both images alike."""
+    if augment == "none":
+        return patch
+    up, over = rng.random(2) < 0.5
+    turn = augment == "all" and rng.random() < 0.5
+
+    def move(image: Array) -> Array:
+        image = image[:, ::-1] if up else image
+        image = image[:, :, ::-1] if over else image
+        return np.ascontiguousarray(image.swapaxes(1, 2) if turn else image)
+
+    return Patch(move(patch.noisy), None if patch.clean is None else move(patch.clean), patch.true)
+
+
+def shuffled(place: int, count: int, key: int) -> int:
+    """Look up one entry of a permutation of ``range(count)`` that is never in memory as a whole.
+
+    M. Luby, C. Rackoff, "How to construct pseudorandom permutations from pseudorandom functions", SIAM J. Comput. 17,
+    373 (1988), https://doi.org/10.1137/0217022
+
+    Examples
+    --------
+    >>> sorted(shuffled(place, 10, 7) for place in range(10))
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    """
+    half = max((count - 1).bit_length() + 1, 2) // 2  # bits
+    mask = (1 << half) - 1
+    while True:
+        left, right = place >> half, place & mask
+        for number in range(ROUNDS):
+            left, right = right, left ^ (_mixed(right + (number << 40) + (key << 44)) & mask)
+        place = left << half | right
+        if place < count:  # otherwise an entry of a larger permutation: follow its cycle
+            return place
+
+
+def _mixed(value: int) -> int:
+    """The finaliser of splitmix64 over a number of any size."""
+    mixed = 0
+    while value:
+        mixed = (mixed ^ value) + 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF
+        mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
+        mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF
+        mixed ^= mixed >> 31
+        value >>= 64
+    return mixed

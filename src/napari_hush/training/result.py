@@ -1,0 +1,83 @@
+"""What a person sees of a training: preview pictures, and the card of the model."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from napari_hush.card import ModelCard
+from napari_hush.panels import write_panel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+    from napari_hush.training.data import TrainingData
+    from napari_hush.training.simulated import SimulatedData
+
+
+def write_preview(checkpoint: Path, picture: np.ndarray, figures: dict[str, Any]) -> str:
+    """Write a preview beside the checkpoint; returns what went wrong, in one line, or nothing."""
+    folder = checkpoint.with_name(f"{checkpoint.stem}-previews")
+    title = ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if name != "seconds")
+    try:
+        folder.mkdir(exist_ok=True)
+        write_panel(folder / f"step-{figures['step']:07d}.png", {"noisy, denoised, truth": picture}, title=title)
+    except OSError as error:
+        return f"{folder}: the preview cannot be written ({error.strerror})"
+    return ""
+
+
+def make_card(
+    name: str,
+    about: dict[str, Any],
+    data: TrainingData | SimulatedData,
+    *,
+    parent: str,
+    steps: int,
+    weights_of_step: int,
+    seconds: float,
+    stopped: str,
+    metrics: dict[str, dict[str, float]],
+) -> ModelCard:
+    """Write down what there is to know of a trained model.
+
+    Parameters
+    ----------
+    name : str
+        Of the model.
+    about : dict
+        Of the run, see `checkpoint.about`.
+    data : TrainingData or SimulatedData
+        What it was trained on.
+    parent : str
+        The model that it started from; empty for new weights.
+    steps, weights_of_step : int
+        Steps of the run, and after which of them the weights were taken.
+    seconds : float
+        Of training.
+    stopped : str
+        Why it ended early; empty if it did not.
+    metrics : dict
+        Of the held-out images.
+    """
+    method = about["method"]
+    told = ("method", "settings", "fingerprint", "versions", "python", "machine", "device", "threads", "processes")
+    return ModelCard(
+        name=name[:200],
+        description=f"Trained with {method} on {data.relation} data; {len(data)} patches per epoch.",
+        source=f"napari-hush train {method}",
+        training={
+            **{key: about[key] for key in told},
+            "steps": steps,
+            "weights_of_step": weights_of_step,
+            "seconds": round(seconds),
+            "start": parent or "new weights",
+            **({"stopped": stopped} if stopped else {}),
+        },
+        metrics={
+            part: {key: value for key, value in figures.items() if math.isfinite(value)}
+            for part, figures in metrics.items()
+        },
+    )

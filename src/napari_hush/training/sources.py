@@ -1,0 +1,176 @@
+"""What a person hands to a training, as training data: arrays, files, folders, data sets, settings of a simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import h5py
+
+from napari_hush.datasets.drawing import Drawer
+from napari_hush.datasets.records import read_settings
+from napari_hush.datasets.settings import SynthesisSettings, settings_from
+from napari_hush.errors import InputError
+from napari_hush.synthesis import Compose
+from napari_hush.synthesis.noise import NOISES
+from napari_hush.training.checks import OnBad, usable
+from napari_hush.training.data import TrainingData
+from napari_hush.training.images import ImageSet
+from napari_hush.training.simulated import SimulatedData
+
+if TYPE_CHECKING:
+    from napari_hush.normalize import NormalizationRule
+    from napari_hush.synthesis import Noise
+    from napari_hush.training.method import Needs
+    from napari_hush.training.settings import TrainSettings
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Source:
+    """Data with what there is to say about them, in the place of the data of `train`.
+
+    Parameters
+    ----------
+    data, channel_axis, truth, on_bad
+        As of `open_data`.
+    """
+
+    data: Any
+    channel_axis: int | None = None
+    truth: Any = None
+    on_bad: OnBad = "skip"
+
+
+def open_data(
+    data: Any,
+    needs: Needs,
+    settings: TrainSettings,
+    rule: NormalizationRule,
+    *,
+    channel_axis: int | None = None,
+    truth: Any = None,
+    on_bad: OnBad = "skip",
+) -> TrainingData | SimulatedData:
+    """Make training data of what a method needs.
+
+    Parameters
+    ----------
+    data : TrainingData, Source, SynthesisSettings, mapping, path, array_like, or tuple of two
+        - ``(noisy, clean)``: arrays (..., Y, X), image files, folders or lists of these; pairs or not, as ``needs``
+          says;
+        - ``(clean, noise)``: a noise of `NOISES` or a `Compose`, put onto clean images, anew each time;
+        - a folder of `synthesize` (paired or unpaired), or an HDF5 with train_ns, train_gt, test_ns and test_gt;
+        - `SynthesisSettings`, a mapping or a settings file (.toml) of these: simulated on the fly;
+        - noisy images alone, for methods that need no more; for repeats a stack (R, Y, X) per field.
+    needs : {"pairs", "unpaired", "repeats", "noisy"}
+        What the method trains on.
+    settings : TrainSettings
+        Patch, shares, augmentation and seed.
+    rule : NormalizationRule
+        Of the model.
+    channel_axis : int, optional
+        Which axis of arrays holds colours.
+    truth : array_like, path, or list of these, optional
+        Clean images of the noisy ones, to validate by alone.
+    on_bad : {"skip", "refuse"}
+        What to do with images that would harm the training.
+
+    Raises
+    ------
+    InputError
+        If the data are not what the method needs.
+    """
+    if isinstance(data, TrainingData | SimulatedData):
+        return data
+    if isinstance(data, Source):
+        channel_axis, truth, on_bad, data = data.channel_axis, data.truth, data.on_bad, data.data
+    if isinstance(data, str | Path) and Path(data).suffix.lower() == ".toml":
+        drawer = Drawer(*read_settings(Path(data)))
+        return _simulated(drawer, needs, settings, rule)
+    if isinstance(data, Mapping):
+        data = settings_from(data)
+    if isinstance(data, SynthesisSettings):
+        return _simulated(Drawer(data), needs, settings, rule)
+    test: list[int] = []
+    if isinstance(data, str | Path) and (found := _data_set(Path(data))):
+        data, held, found_truth = found
+        truth = truth if truth is not None else found_truth
+        test = held
+    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], (Compose, *NOISES.values())):
+        if needs != "pairs":
+            raise InputError("clean images with a noise make pairs: choose the method supervised or tomogan")
+        clean = ImageSet(data[0], channel_axis=channel_axis)
+        good = usable([clean], on_bad=on_bad)
+        return TrainingData("noise", settings, rule, clean=clean, noise=cast("Noise", data[1]), good=good)
+    two = isinstance(data, tuple) and len(data) == 2
+    if needs in ("pairs", "unpaired") and not two:
+        raise InputError(
+            f"this method needs {'pairs of noisy and clean images' if needs == 'pairs' else 'noisy and clean images'}: "
+            "give both, as two folders, stacks or files, or a data set that napari-hush synthesize made"
+        )
+    noisy = ImageSet(data[0] if two else data, channel_axis=channel_axis)
+    if needs == "noisy":
+        good = usable([noisy], on_bad=on_bad)
+        known = ImageSet(truth, channel_axis=channel_axis) if truth is not None else None
+        if known is None and two:
+            known = ImageSet(data[1], channel_axis=channel_axis)  # for the validation alone
+        return TrainingData("noisy", settings, rule, noisy=noisy, truth=known, good=good, test=test)
+    if needs == "repeats" and not two:
+        alone = [k for k in range(len(noisy)) if len(noisy.companions(k)) < 2]
+        if alone:
+            raise InputError(
+                f"{noisy.name(alone[0])}: is alone, repeats need a stack (R, Y, X) of two or more images of each field"
+            )
+        good = usable([noisy], on_bad=on_bad)
+        known = ImageSet(truth, channel_axis=channel_axis) if truth is not None else None
+        return TrainingData("repeats", settings, rule, noisy=noisy, truth=known, good=good)
+    clean = ImageSet(data[1], channel_axis=channel_axis)
+    if needs == "unpaired":
+        good, good_clean = usable([noisy], on_bad=on_bad), usable([clean], on_bad=on_bad)
+        known = ImageSet(truth, channel_axis=channel_axis) if truth is not None else None
+        return TrainingData(
+            "unpaired", settings, rule, noisy=noisy, clean=clean, truth=known, good=good, good_clean=good_clean,
+            test=test, match_contrast=getattr(settings, "match_contrast", True),
+        )  # fmt: skip
+    good = usable([noisy, clean], on_bad=on_bad)
+    return TrainingData("pairs", settings, rule, noisy=noisy, clean=clean, good=good, test=test)
+
+
+def _simulated(drawer: Drawer, needs: Needs, settings: TrainSettings, rule: NormalizationRule) -> SimulatedData:
+    if needs in ("repeats", "noisy"):
+        raise InputError(
+            "simulated images have clean ones: choose supervised, tomogan, cyclegan or two-stage, or write a data set "
+            "with napari-hush synthesize and train on its noisy images"
+        )
+    return SimulatedData(drawer, settings, rule, unpaired=needs == "unpaired")
+
+
+def _data_set(path: Path) -> tuple[tuple[Any, Any], list[int], Any] | None:
+    """Noisy and clean sources of a data set on disk, the numbers of its test images, and the truth of unpaired ones."""
+    if path.is_file() and path.suffix.lower() in (".h5", ".hdf5"):
+        with h5py.File(path) as file:
+            if not {"train_ns", "train_gt"} <= file.keys():
+                return None
+            count = [len(file[f"{split}_ns"]) if f"{split}_ns" in file else 0 for split in ("train", "test")]
+        splits = [split for split, n in zip(("train", "test"), count, strict=True) if n]
+        noisy, clean = ([f"{path}:/{split}_{what}" for split in splits] for what in ("ns", "gt"))
+        return (noisy, clean), list(range(count[0], sum(count))), None
+    if (path / "train" / "noisy").is_dir():
+        sides = [[path / split / what for split in ("train", "test")] for what in ("noisy", "clean")]
+        return _with_test(sides[0], sides[1])
+    if (path / "trainA").is_dir() and (path / "trainB").is_dir():
+        sources, test, _ = _with_test([path / "trainA", path / "testA"], [path / "trainB"])
+        truths = [
+            f"{file}:clean" for split in ("trainA", "testA") for file in sorted((path / "truth" / split).glob("*.npz"))
+        ]
+        return sources, test, truths or None
+    return None
+
+
+def _with_test(noisy: list[Path], clean: list[Path]) -> tuple[tuple[Any, Any], list[int], None]:
+    """Leave out empty folders; the images of the last noisy folder are the test's."""
+    noisy, clean = ([folder for folder in side if folder.is_dir() and any(folder.iterdir())] for side in (noisy, clean))
+    train = len(ImageSet(noisy[:1]))
+    return (noisy, clean), list(range(train, len(ImageSet(noisy)))) if len(noisy) > 1 else [], None

@@ -1,0 +1,158 @@
+"""``napari-hush train``: every setting an option, one-line errors, Ctrl-C that says how to go on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import fields
+
+import pytest
+import tifffile
+from training_images import TINY, clean_images, with_noise
+
+import napari_hush as hush
+from napari_hush import cli
+from napari_hush.training.settings import SETTINGS, read_train_settings
+
+OPTIONS = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]
+
+
+@pytest.fixture
+def images(tmp_path):
+    clean = clean_images()
+    tifffile.imwrite(tmp_path / "noisy.tif", with_noise(clean))
+    tifffile.imwrite(tmp_path / "clean.tif", clean)
+    return str(tmp_path / "noisy.tif"), str(tmp_path / "clean.tif")
+
+
+def run(capsys, *arguments):
+    code = cli.main(["train", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def complaint(err):
+    lines = [line for line in err.splitlines() if line.startswith("napari-hush: error")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_a_model_is_trained_from_two_files(images, tmp_path, capsys):
+    out = tmp_path / "model.safetensors"
+    code, text, _ = run(capsys, "supervised", *images, "-o", out, *OPTIONS)
+    assert code == 0
+    assert "on held-out images psnr" in text
+    assert hush.Model.load(out).card.name == "model"
+    assert read_train_settings("supervised", tmp_path / "model.toml").patch == 16
+    again = tmp_path / "again.safetensors"
+    code, *_ = run(capsys, "supervised", *images, "-o", again, "--settings", tmp_path / "model.toml")
+    assert code == 0
+    assert hush.Model.load(again).card.metrics == hush.Model.load(out).card.metrics | {
+        "validation": hush.Model.load(again).card.metrics["validation"]
+    }
+    code, _, err = run(capsys, "supervised", *images, "-o", out, *OPTIONS)
+    assert code == 2
+    assert "go on with --resume" in complaint(err)
+    code, *_ = run(capsys, "supervised", *images, "-o", out, *OPTIONS, "--steps=6", "--resume")
+    assert code == 0
+    assert hush.Model.load(out).card.training["steps"] == 6
+
+
+def test_truth_noises_and_simulation(images, tmp_path, capsys):
+    noisy, clean = images
+    code, text, _ = run(capsys, "noise2void", noisy, "-o", tmp_path / "a.safetensors", "--truth", clean, *OPTIONS)
+    assert code == 0
+    assert "psnr" in text
+    (tmp_path / "noise.toml").write_text('[[noises]]\nname = "poisson"\ndose = 20.0\n')
+    code, _, err = run(
+        capsys, "supervised", clean, "-o", tmp_path / "b.safetensors", "--noises", tmp_path / "noise.toml", *OPTIONS
+    )
+    assert code == 0, err
+    (tmp_path / "set.toml").write_text("n = 3\nshape = [32, 32]\nlattice_share = 1.0\n")
+    code, _, err = run(capsys, "supervised", tmp_path / "set.toml", "-o", tmp_path / "c.safetensors", *OPTIONS)
+    assert code == 0, err
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (["--patch=4"], "patch must be"), (["--network-options=width 4"], "network_options must look like"),
+    (["--preset=none"], "unknown preset 'none' of supervised: expected cnn, autoencoder"),
+    (["--settings=none.toml"], "no such file"), (["--noises=none.toml"], "cannot be read as TOML"),
+    (["--start=none"], "none"),
+])  # fmt: skip
+def test_errors_are_one_line(images, tmp_path, capsys, change, words):
+    code, _, err = run(capsys, "supervised", *images, "-o", tmp_path / "m.safetensors", *OPTIONS, *change)
+    assert code == 2
+    assert words in complaint(err)
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_wrong_places_are_refused_before_anything_is_read(images, tmp_path, capsys):
+    code, _, err = run(capsys, "supervised", *images, "-o", tmp_path / "none" / "m.safetensors")
+    assert code == 2
+    assert "does not exist" in complaint(err)
+    code, _, err = run(capsys, "supervised", *images, "-o", tmp_path / "m.pt")
+    assert code == 2
+    assert "ends in .safetensors" in complaint(err)
+    code, _, err = run(capsys, "supervised", *images, images[0], "-o", tmp_path / "m.safetensors")
+    assert code == 2
+    assert "one or two DATA" in complaint(err)
+
+
+def test_bad_images_are_refused_when_asked(tmp_path, capsys):
+    clean = clean_images()
+    clean[2] = 1
+    tifffile.imwrite(tmp_path / "noisy.tif", with_noise(clean_images()))
+    tifffile.imwrite(tmp_path / "clean.tif", clean)
+    arguments = [
+        "supervised",
+        tmp_path / "noisy.tif",
+        tmp_path / "clean.tif",
+        "-o",
+        tmp_path / "m.safetensors",
+        *OPTIONS,
+    ]
+    code, _, err = run(capsys, *arguments, "--on-bad=refuse")
+    assert code == 2
+    assert "1 of 6 images cannot be trained on" in complaint(err)
+    code, _, err = run(capsys, *arguments)
+    assert code == 0
+    assert "left out 1 of 6 images" in err
+
+
+def test_ctrl_c_says_how_to_go_on(images, tmp_path, capsys, monkeypatch):
+    from napari_hush.training import fit
+
+    steps = iter([False, False, True])
+    monkeypatch.setattr(fit._Interrupt, "asked", lambda self: next(steps))
+    out = tmp_path / "m.safetensors"
+    code, _, err = run(capsys, "supervised", *images, "-o", out, *OPTIONS)
+    assert code == 130
+    assert f"{out.with_suffix('.ckpt')}: go on with --resume" in err
+    assert out.with_suffix(".ckpt").exists()
+    monkeypatch.undo()
+    code, *_ = run(capsys, "supervised", *images, "-o", out, *OPTIONS, "--resume")
+    assert code == 0
+
+
+@pytest.mark.parametrize("method", SETTINGS)
+def test_every_setting_is_an_option(method, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["train", method, "--help"])
+    assert not stop.value.code
+    text = capsys.readouterr().out
+    assert "Side of a training patch, px" in text
+    for field in fields(SETTINGS[method]):
+        assert f"--{field.name.replace('_', '-')}" in text
+
+
+def test_help_imports_neither_torch_nor_numpy():
+    code = """
+import sys
+from napari_hush.cli import main
+try:
+    main(["train", "cyclegan", "--help"])
+except SystemExit:
+    pass
+assert not {"torch", "numpy", "h5py", "lightning_fabric"} & set(sys.modules), "imported"
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def write_preview(checkpoint: Path, picture: np.ndarray, figures: dict[str, Any]) -> str:
     """Write a preview beside the checkpoint; returns what went wrong, in one line, or nothing."""
     folder = checkpoint.with_name(f"{checkpoint.stem}-previews")
-    title = ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if name != "seconds")
+    shown = ("loss", "noisy_psnr", "psnr", "ssim", "validation_loss")  # what the width has room for
+    words = [f"{name} {figures[name]:.4g}" for name in shown if name in figures]
+    title = ", ".join([f"step {figures['step']}", *words])
     try:
         folder.mkdir(exist_ok=True)
         write_panel(folder / f"step-{figures['step']:07d}.png", {"noisy, denoised, truth": picture}, title=title)

@@ -1,0 +1,370 @@
+"""What the dock *Train* learns from: layers, files and folders; what was found in them; and copies for the process."""
+
+from __future__ import annotations
+
+import mmap
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QMenu, QToolButton, QWidget
+
+from napari_hush.datasets.records import read_settings
+from napari_hush.errors import InputError
+from napari_hush.progress import Progress
+from napari_hush.training.images import ImageSet
+from napari_hush.widgets._source import Source
+from napari_hush.widgets._sources import LayerOrNone, Study, small_label
+from napari_hush.widgets._train_child import Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from napari.components import ViewerModel
+
+    Part = Source | Path
+
+NEEDS: dict[str, str] = {  # of `METHODS`, which load torch
+    "supervised": "pairs",
+    "tomogan": "pairs",
+    "cyclegan": "unpaired",
+    "noise2noise": "repeats",
+    "noise2void": "noisy",
+    "two-stage": "unpaired",
+}
+TIPS = {
+    "noisy": "A layer, stack or folder of noisy images; or a data set or settings file (.toml) of Synthesise, which "
+    "has noisy and clean ones",
+    "clean": "Clean images: of the same fields in the same order for pairs, of any fields for cyclegan and two-stage",
+    "truth": "Clean images of the noisy ones, to watch the training by; it does not learn from them",
+}
+CHOSEN_PATHS = 5  # that stay in a list
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What the chosen images are, in words, and their smallest side, px."""
+
+    words: str
+    side: int
+
+
+class SourceCombo(LayerOrNone):
+    """Image layers, and files and folders that were chosen."""
+
+    _paths: tuple[Path, ...] = ()
+
+    @property
+    def source(self) -> Any:
+        """A layer, a path or None."""
+        return self.currentData()
+
+    def add(self, path: Path) -> None:
+        """List a file or folder, and choose it."""
+        self._paths = (path, *(other for other in self._paths if other != path))[:CHOSEN_PATHS]
+        self.refill()
+        self.layer = path
+
+    def clear(self) -> None:
+        """Take all out of the list that is no path."""
+        super().clear()
+        for path in self._paths:
+            self.addItem(path.name, path)
+
+    def _watch(self) -> None:
+        self._unwatch()
+        if isinstance(self.source, Image):
+            super()._watch()
+
+
+class SourcePick(QWidget):
+    """A list of sources, and a button that opens a dialog for files and folders.
+
+    Attributes
+    ----------
+    chosen : Signal()
+        Another source is chosen, or the chosen layer has other data.
+    ask : callable or None
+        Given "folder" or "file", gives a path or ""; None opens a dialog.
+    """
+
+    chosen = Signal()
+
+    def __init__(self, viewer: ViewerModel, word: str, tip: str) -> None:
+        super().__init__()
+        self.ask: Callable[[str], str] | None = None
+        self.combo = SourceCombo(viewer, word)
+        self.combo.setToolTip(tip)
+        button = QToolButton()
+        button.setText("…")
+        button.setToolTip("Choose a folder or a file")
+        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(button)
+        for kind in ("folder", "file"):
+            action = menu.addAction(f"{kind.capitalize()}…")
+            if action is not None:
+                action.setData(kind)
+        menu.triggered.connect(self._on_action)
+        button.setMenu(menu)
+        button.setStyleSheet("QToolButton::menu-indicator { image: none }")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.combo, 1)
+        layout.addWidget(button)
+        self.combo.chosen.connect(self.chosen)
+
+    @property
+    def source(self) -> Any:
+        """A layer, a path or None."""
+        return self.combo.source
+
+    @source.setter
+    def source(self, source: Any) -> None:
+        if isinstance(source, Path):
+            self.combo.add(source)
+        else:
+            self.combo.layer = source
+
+    def _on_action(self, action: Any) -> None:
+        if path := (self.ask or self._ask)(action.data()):
+            self.combo.add(Path(path))
+
+    def _ask(self, kind: str) -> str:
+        if kind == "folder":
+            return str(QFileDialog.getExistingDirectory(self, "Folder of images, or data set"))
+        return str(QFileDialog.getOpenFileName(self, "Image, stack, data set or settings file")[0])
+
+
+class Data(QWidget):
+    """Noisy, clean and true images; they are looked at in a thread as soon as they are chosen.
+
+    Attributes
+    ----------
+    changed : Signal()
+        Something else is chosen, or was looked at.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: ViewerModel, method: str) -> None:
+        super().__init__()
+        self._method = method
+        self.noisy = SourcePick(viewer, "choose…", TIPS["noisy"])
+        self.clean = SourcePick(viewer, "choose…", TIPS["clean"])
+        self.truth = SourcePick(viewer, "none", TIPS["truth"])
+        self.words = small_label()
+        self._rows = QFormLayout(self)
+        self._rows.setContentsMargins(0, 0, 0, 0)
+        self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for name in ("noisy", "clean", "truth"):
+            self._rows.addRow(name.capitalize(), getattr(self, name))
+        self._rows.addRow(self.words)
+        self.study = Study(self, self._lessons)
+        self.study.changed.connect(self._refresh)
+        for name in ("noisy", "clean", "truth"):
+            getattr(self, name).chosen.connect(self._on_chosen)
+        if isinstance(viewer.layers.selection.active, Image):
+            self.noisy.source = viewer.layers.selection.active
+        self._refresh()
+
+    @property
+    def method(self) -> str:
+        """What it is for."""
+        return self._method
+
+    @method.setter
+    def method(self, method: str) -> None:
+        self._method = method
+        self._on_chosen()
+
+    @property
+    def needs(self) -> str:
+        """What the method learns from."""
+        return NEEDS[self._method]
+
+    @property
+    def found(self) -> Found | InputError | None:
+        """What was found, what is wrong with it, or None as long as it is not known."""
+        if missing := self._missing():
+            return InputError(missing)
+        return self.study.known.get("images")  # type: ignore[return-value]
+
+    def parts(self) -> dict[str, Part]:
+        """What was chosen and counts, by name, as it is now."""
+        chosen = {name: getattr(self, name).source for name in self._names()}
+        return {
+            name: one if isinstance(one, Path) else Source.of(one) for name, one in chosen.items() if one is not None
+        }
+
+    def _names(self) -> tuple[str, ...]:
+        noisy = self.noisy.source
+        if isinstance(noisy, Path) and is_data_set(noisy):
+            return ("noisy",)
+        return {"pairs": ("noisy", "clean"), "unpaired": ("noisy", "clean", "truth")}.get(
+            self.needs, ("noisy", "truth")
+        )
+
+    def _missing(self) -> str:
+        if self.noisy.source is None:
+            return "choose noisy images: a layer, or with … a folder or a file"
+        if "clean" in self._names() and self.clean.source is None:
+            return f"{self._method} needs clean images, too: choose a layer, or with … a folder or a file"
+        return ""
+
+    def _lessons(self) -> Any:
+        return {} if self._missing() else {"images": partial(look, self.parts(), self.needs)}
+
+    def _on_chosen(self) -> None:
+        self.study.forget("images")
+        self._refresh()
+
+    def _refresh(self) -> None:
+        names = self._names()
+        for name in ("clean", "truth"):
+            self._rows.setRowVisible(getattr(self, name), name in names)
+        found = self.found
+        text = found.words if isinstance(found, Found) else str(found) if found is not None else "looking…"
+        self.words.setText(text)
+        self.words.setVisible(True)
+        self.changed.emit()
+
+
+def is_data_set(path: Path) -> bool:
+    """Whether a path has noisy and clean images, or says how to simulate them."""
+    if path.is_dir():
+        return (path / "train" / "noisy").is_dir() or (path / "trainA").is_dir()
+    return path.suffix.lower() in (".toml", ".h5", ".hdf5")
+
+
+def look(parts: dict[str, Part], needs: str) -> Found:
+    """Count and measure images; their values are checked when the training begins.
+
+    Raises
+    ------
+    InputError
+        If they do not fit together.
+    """
+    noisy = parts["noisy"]
+    if isinstance(noisy, Path) and is_data_set(noisy):
+        return _look_into_data_set(noisy, needs)
+    if len({part.rgb for part in parts.values() if isinstance(part, Source)}) > 1:
+        raise InputError("one layer has colours and another one has none: convert one of them")
+    sets = {name: _images(part) for name, part in parts.items()}
+    if len({images.channels for images in sets.values()}) > 1:
+        counts = ", ".join(f"{name} images have {images.channels}" for name, images in sets.items())
+        raise InputError(f"the numbers of channels differ: {counts}; convert one side")
+    return _count(sets, needs)
+
+
+def _count(sets: dict[str, ImageSet], needs: str) -> Found:
+    noisy, clean = sets["noisy"], sets.get("clean")
+    shapes = [noisy.shape(k) for k in range(len(noisy))]
+    note = f", {noisy.channels} channels" if noisy.channels > 1 else ""
+    if needs == "pairs" and clean is not None:
+        if len(noisy) != len(clean):
+            raise InputError(f"pairs need as many noisy as clean images, got {len(noisy)} and {len(clean)}")
+        odd = [k for k, shape in enumerate(shapes) if clean.shape(k) != shape]
+        if len(odd) == len(shapes):
+            raise InputError(
+                f"noisy and clean images differ in size: {_size([shapes[0]])} and {_size([clean.shape(0)])}; choose "
+                "images of the same fields"
+            )
+        note += f"; {len(odd)} of them differ in size and are left out" if odd else ""
+        return _found(f"{len(noisy)} pair{'s' * (len(noisy) > 1)}", shapes, note)
+    if needs == "repeats":
+        fields = {noisy.companions(k) for k in range(len(noisy))}
+        if min(len(field) for field in fields) < 2:
+            raise InputError("repeats need a stack (R, Y, X) of two or more noisy images of each field")
+        counts = sorted({len(field) for field in fields})
+        each = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        words = f"{len(fields)} field{'s' * (len(fields) > 1)}, {each} repeats each,"
+    elif needs == "unpaired" and clean is not None:
+        words = f"{len(noisy)} noisy and {len(clean)} clean images"
+        shapes += [clean.shape(k) for k in range(len(clean))]
+    else:
+        words = f"{len(noisy)} noisy image{'s' * (len(noisy) > 1)}"
+    note += f"; truth of {len(sets['truth'])}" if "truth" in sets else ""
+    return _found(words, shapes, note)
+
+
+def _look_into_data_set(path: Path, needs: str) -> Found:
+    suffix = path.suffix.lower()
+    if suffix == ".toml":
+        settings, _ = read_settings(path)
+        if needs not in ("pairs", "unpaired"):
+            raise InputError("simulated images have clean ones: choose supervised, tomogan, cyclegan or two-stage")
+        return _found(f"simulated: {settings.n} pairs ({settings.kind})", [settings.shape], "")
+    if path.is_dir():
+        paired = (path / "train" / "noisy").is_dir()
+        if not paired and needs == "pairs":
+            raise InputError(f"{path.name} is an unpaired data set: choose cyclegan or two-stage")
+        noisy = ImageSet(path / "train" / "noisy" if paired else path / "trainA")
+    else:
+        noisy = ImageSet(f"{path}:/train_ns")
+    shapes = [noisy.shape(k) for k in range(len(noisy))]
+    return _found(f"data set: {len(noisy)} noisy images to train on", shapes, "")
+
+
+def _found(words: str, shapes: list[tuple[int, int]], note: str) -> Found:
+    return Found(words=f"{words} of {_size(shapes)}{note}", side=min(min(shape) for shape in shapes))
+
+
+def _size(shapes: list[tuple[int, int]]) -> str:
+    small, large = min(shapes), max(shapes)
+    words = f"{small[1]} x {small[0]} px"  # as microscopes say it
+    return words if small == large else f"{words} to {large[1]} x {large[0]} px"
+
+
+def _images(part: Part) -> ImageSet:
+    return ImageSet(part) if isinstance(part, Path) else ImageSet(part.data, channel_axis=part.channel_axis)
+
+
+def store(part: Part, folder: Path, name: str) -> Generator[Progress, None, Stored]:
+    """Put images where another process can open them: what is in a file already stays there.
+
+    Raises
+    ------
+    InputError
+        If the disk has no room for them.
+    """
+    if isinstance(part, Path):
+        return Stored(path=part)
+    data = part.data
+    if not (part.rgb and data.shape[-1] == 4) and (stored := _in_file(data)):
+        return stored
+    kept = 3 if part.rgb else data.shape[-1]
+    shape = (*data.shape[:-1], kept) if part.rgb else tuple(data.shape)
+    needed, free = int(np.prod(shape)) * np.dtype(data.dtype).itemsize, shutil.disk_usage(folder).free
+    if needed > 0.9 * free:
+        raise InputError(
+            f"{part.name}: {needed / 2**30:.1f} GB have to be written to {folder} for the training, where "
+            f"{free / 2**30:.1f} GB are free; save the layer as a file and choose that"
+        )
+    path = folder / f"{name}.npy"
+    copy = np.lib.format.open_memmap(path, "w+", np.dtype(data.dtype), shape)
+    lead = data.shape[: -3 if part.rgb else -2]
+    for number, index in enumerate(product(*(range(n) for n in lead))):
+        yield Progress(0, 0, f"taking over {part.name}: plane {number + 1} of {int(np.prod(lead))}")
+        copy[index] = np.asarray(data[index])[..., :kept]
+    copy.flush()
+    return Stored(path=path, kind="npy")
+
+
+def _in_file(data: Any) -> Stored | None:
+    """An array that is a whole file, or a whole array in a zarr store on the disk."""
+    if isinstance(data, np.memmap):
+        whole = isinstance(data.base, mmap.mmap) and data.flags.c_contiguous and data.filename is not None
+        layout = (data.dtype.str, tuple(data.shape), int(data.offset))
+        return Stored(path=Path(str(data.filename)), kind="raw", layout=layout) if whole else None
+    if type(data).__module__.startswith("zarr"):
+        from zarr.storage import LocalStore
+
+        if isinstance(data.store, LocalStore):
+            return Stored(path=Path(data.store.root), kind="zarr", inside=str(data.path))
+    return None

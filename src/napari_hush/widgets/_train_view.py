@@ -1,0 +1,193 @@
+"""How a training is seen: curves of its losses and of its validation, and a preview layer."""
+
+from __future__ import annotations
+
+import math
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils.theme import get_theme
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QPen
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from napari_hush.widgets._targets import beside
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+    from numpy.typing import NDArray
+
+COLOURS = ("#4fc3f7", "#ffb74d", "#81c784", "#e57373", "#ba68c8", "#fff176", "#a1887f", "#90a4ae")
+GREEN = "#81c784"
+HEIGHT = 100  # of a plot, px
+MOST_TICKS = 5
+FIGURES = ("psnr", "noisy_psnr")
+KEY, ROLE = "napari-hush", "preview"
+MISSING = "pip install pyqtgraph shows curves of losses and PSNR here"
+
+
+class Curves(QWidget):
+    """Two plots over the steps: losses, logarithmic; and the PSNR of the validation with that of the noisy images."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._plots: list[Any] = []
+        self._captions: list[QLabel] = []
+        self._lines: dict[str, Any] = {}
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(2)
+        self.hide()
+
+    def begin(self) -> None:
+        """Make room for a new run."""
+        if not self._layout.count():
+            self._make()
+        for line in self._lines.values():
+            line.getViewBox().removeItem(line)
+        self._lines.clear()
+        for part in (*self._captions[1:], *self._plots[1:]):
+            part.hide()
+        self.show()
+
+    def draw(self, curves: dict[str, list[tuple[int, float]]]) -> None:
+        """Draw what there is."""
+        if not self._plots:
+            return
+        for name, points in list(curves.items()):
+            steps, values = np.array(points[:], dtype=float).T
+            if name not in FIGURES:
+                values = np.log10(np.where(values > 0, values, np.nan))
+            if np.isfinite(values).any():
+                self._line(name).setData(steps, values)
+        if "psnr" in self._lines:
+            for part in (self._captions[1], self._plots[1]):
+                part.show()
+        losses = [name for name in self._lines if name not in FIGURES]
+        self._label_decades(losses)
+        self._captions[0].setText("Loss: " + ", ".join(_coloured(name, self._colour(name)) for name in losses))
+        if best := curves.get("psnr"):
+            noisy = (curves.get("noisy_psnr") or [(0, math.nan)])[-1][1]
+            self._captions[1].setText(
+                f"{_coloured('PSNR', GREEN)}: {best[-1][1]:.1f} dB; dashed, noisy: {noisy:.1f} dB"
+            )
+
+    def points(self, name: str) -> int:
+        """How many points a curve shows."""
+        line = self._lines.get(name)
+        return 0 if line is None else len(line.xData)
+
+    def _label_decades(self, losses: list[str]) -> None:
+        """Label the logarithmic axis with as many numbers as have room."""
+        shown = [self._lines[name].yData for name in losses]
+        values = np.concatenate(shown) if shown else np.array([])
+        values = values[np.isfinite(values)]
+        if not values.size:
+            return
+        low, high = values.min(), values.max()
+        for leading in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+            ticks = [
+                (float(np.log10(number * 10.0**power)), f"{number * 10.0**power:.3g}")
+                for power in range(math.floor(low) - 1, math.ceil(high) + 1)
+                for number in leading
+            ]
+            if sum(low - 0.1 <= place <= high + 0.1 for place, _ in ticks) <= MOST_TICKS:
+                break
+        self._plots[0].getPlotItem().getAxis("left").setTicks([ticks])
+
+    def _make(self) -> None:
+        try:
+            pyqtgraph = import_module("pyqtgraph")
+        except ImportError:
+            label = QLabel(MISSING)
+            label.setWordWrap(True)
+            self._layout.addWidget(label)
+            return
+        theme = get_theme(self._viewer.theme)
+        ink = theme.text.as_rgb_tuple()
+        for _ in range(2):
+            plot = pyqtgraph.PlotWidget(background=theme.background.as_rgb_tuple())
+            plot.setFixedHeight(HEIGHT)
+            plot.setMenuEnabled(False)
+            plot.hideButtons()
+            plot.setMouseEnabled(x=False, y=False)  # the wheel scrolls the dock
+            plot.viewport().setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents, True)
+            item = plot.getPlotItem()
+            item.showGrid(x=True, y=True, alpha=0.15)
+            for side in ("left", "bottom"):
+                axis = item.getAxis(side)
+                axis.setPen(ink)
+                axis.setTextPen(ink)
+                axis.enableAutoSIPrefix(False)
+            item.getAxis("left").setWidth(46)
+            caption = QLabel()
+            caption.setWordWrap(True)
+            self._layout.addWidget(caption)
+            self._layout.addWidget(plot)
+            self._captions.append(caption)
+            self._plots.append(plot)
+
+    def _line(self, name: str) -> Any:
+        if name not in self._lines:
+            style = Qt.PenStyle.DashLine if name == "noisy_psnr" else Qt.PenStyle.SolidLine
+            colour = QColor(self._colour(name))
+            colour.setAlpha(255 if name in ("loss", *FIGURES) else 150)
+            pen = QPen(colour, 2 if name in ("loss", "psnr") else 1, style)
+            pen.setCosmetic(True)
+            dots = {"symbol": "o", "symbolSize": 4, "symbolBrush": GREEN, "symbolPen": None} if name == "psnr" else {}
+            self._lines[name] = self._plots[name in FIGURES].plot(pen=pen, connect="finite", **dots)
+        return self._lines[name]
+
+    def _colour(self, name: str) -> str:
+        if name in FIGURES:
+            return GREEN if name == "psnr" else "#9e9e9e"
+        names = [one for one in self._lines if one not in FIGURES]
+        return COLOURS[(names.index(name) if name in names else len(names)) % len(COLOURS)]
+
+
+def _coloured(text: str, colour: str) -> str:
+    return f"<span style='color: {colour}'>{text.replace('_', ' ')}</span>"
+
+
+def show_preview(viewer: ViewerModel, picture: NDArray[np.float32], step: int, reference: Image | None) -> bool:
+    """Show noisy, denoised and truth side by side, in the preview layer or in a new one beside the images.
+
+    Returns whether it is a new one.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Where the layer is.
+    picture : ndarray, shape (Y, X) or (Y, X, 3)
+        In network units.
+    step : int
+        Of the training.
+    reference : Image or None
+        The layer that it lies beside.
+    """
+    low, high = (float(v) for v in np.percentile(picture[picture != 0], (0.5, 99.5))) if picture.any() else (0.0, 1.0)
+    limits = (low, high) if high > low else (low, low + 1)
+    rgb = picture.ndim == 3
+    if rgb:
+        picture = np.clip((picture - limits[0]) / (limits[1] - limits[0]), 0, 1).astype(np.float32)
+    metadata = {KEY: {"train": ROLE, "step": step, "shows": "noisy, denoised, truth"}}
+    for layer in viewer.layers:
+        if _is_preview(layer) and layer.rgb == rgb:
+            layer.data = picture
+            layer.metadata = metadata
+            return False
+    options = {} if rgb else {"contrast_limits": limits}
+    active = viewer.layers.selection.active
+    viewer.add_image(
+        picture, name="train · preview", rgb=rgb, metadata=metadata, **options, **beside(viewer, reference)
+    )
+    viewer.layers.selection.active = active
+    return True
+
+
+def _is_preview(layer: Any) -> bool:
+    record = layer.metadata.get(KEY)
+    return isinstance(record, dict) and record.get("train") == ROLE

@@ -1,0 +1,343 @@
+"""The dock widget *Train*."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import (
+    QApplication,
+    QFrame,
+    QHBoxLayout,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_hush.errors import InputError
+from napari_hush.files import atomic_write
+from napari_hush.training.settings import train_settings_to_toml
+from napari_hush.widgets import _notify
+from napari_hush.widgets._models import ModelCombo
+from napari_hush.widgets._progress import ProgressLine
+from napari_hush.widgets._recent import remember
+from napari_hush.widgets._source import Source
+from napari_hush.widgets._sources import rule
+from napari_hush.widgets._train_child import Order
+from napari_hush.widgets._train_data import Data, Found, store
+from napari_hush.widgets._train_form import SettingsForm
+from napari_hush.widgets._train_place import Place
+from napari_hush.widgets._train_process import Run, train_steps
+from napari_hush.widgets._train_view import Curves, show_preview
+from napari_hush.widgets._worker import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    import napari
+
+    from napari_hush.progress import Progress
+    from napari_hush.training.settings import TrainSettings
+    from napari_hush.widgets._train_child import Outcome, Stored
+    from napari_hush.widgets._train_data import Part
+
+MINIMUM_WIDTH = 300
+
+
+class TrainWidget(QScrollArea):
+    """Train a model on layers, files and folders, in a process of its own.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Where the layers are; napari gives it.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._run = Run()  # the latest one
+        self._shown: Any = None  # its preview
+        self._name = ""  # of the model that is trained
+        self._reference: Image | None = None  # the layer that the preview lies beside
+        self._model: Path | None = None  # the last one that was finished
+        self._build()
+        self._job = Job(self)
+        self._job.progressed.connect(self._on_progress)
+        self._job.returned.connect(self._on_returned)
+        self._job.errored.connect(self._on_errored)
+        self._job.cancelled.connect(self._on_cancelled)
+        self._job.warned.connect(_notify.warning)
+        self.settings.changed.connect(self._on_settings)
+        self.data.changed.connect(self._refresh)
+        self.place.changed.connect(self._refresh)
+        for button, action in (
+            (self._start, self.start),
+            (self._resume, self.resume),
+            (self._pause, self.pause),
+            (self._cancel, self.cancel),
+            (self._denoise, self.denoise),
+        ):
+            button.clicked.connect(action)
+        self._refresh()
+
+    @property
+    def running(self) -> bool:
+        """Whether a training is under way, be it paused."""
+        return self._job.running
+
+    @property
+    def paused(self) -> bool:
+        """Whether the training waits."""
+        return self.running and self._run.paused
+
+    def start(self) -> None:
+        """Train a new model."""
+        if self._job.running or self._refusal():
+            return
+        self.place.name = self.place.free()
+        self._begin(resume=False)
+
+    def resume(self) -> None:
+        """Go on from the checkpoint of this name."""
+        if self._job.running or not self.place.resumable:
+            return
+        try:
+            if self.place.file(".toml").is_file():
+                self.settings.take_up(self.place.file(".toml"))
+        except (InputError, OSError) as error:
+            _notify.error(error)
+            return
+        if self._refusal():
+            _notify.error(InputError(self._refusal()))
+            return
+        self._begin(resume=True)
+
+    def pause(self) -> None:
+        """Wait after the current step, or go on."""
+        if not self._job.running:
+            return
+        self._run.pause(not self._run.paused)
+        if self._run.paused:
+            self._progress.finish(f"paused after step {self._run.step}")
+        else:
+            self._progress.start("going on…")
+        self._refresh()
+
+    def cancel(self) -> None:
+        """Stop after the current step, with a checkpoint; asked a second time, stop at once."""
+        if not self._job.running:
+            return
+        if self._cancel.text() != "Cancel":
+            self._run.at_once.set()
+            self._cancel.setEnabled(False)
+            return
+        self._cancel.setText("Stop at once")
+        self._cancel.setToolTip("Do not wait for the step: what was learned since the last checkpoint is lost")
+        self._pause.setEnabled(False)
+        self._progress.start("Cancelling… the step is finished and the checkpoint written")
+        self._job.cancel()
+
+    def denoise(self) -> None:
+        """Open the dock *Denoise* with the new model."""
+        if self._model is None:
+            return
+        self._viewer.window.add_plugin_dock_widget("napari-hush", "Denoise", tabify=True)
+        _offer(self._model)
+
+    def _build(self) -> None:
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(MINIMUM_WIDTH)
+        self.settings = SettingsForm()
+        self.data = Data(self._viewer, self.settings.method)
+        self.place = Place(self.settings.method)
+        self._method = self.settings.method
+        self._start, self._resume = QPushButton("Start"), QPushButton("Resume")
+        self._pause, self._cancel = QPushButton("Pause"), QPushButton("Cancel")
+        self._denoise = QPushButton("Denoise with it")
+        self._denoise.setToolTip("Open the dock Denoise with the new model")
+        self._denoise.hide()
+        self._progress, self.curves = ProgressLine(), Curves(self._viewer)
+        inner = QWidget()
+        layout = QVBoxLayout(inner)
+        layout.setSpacing(6)
+        for part in (self.settings, rule(), self.data, rule(), self.place):
+            layout.addWidget(part)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(4)
+        for button in (self._start, self._resume, self._pause, self._cancel):
+            button.setStyleSheet("padding: 4px 2px")
+            buttons.addWidget(button)
+        layout.addLayout(buttons)
+        layout.addWidget(self._progress)
+        layout.addWidget(self._denoise)
+        layout.addWidget(self.curves)
+        layout.addStretch(1)
+        self.setWidget(inner)
+
+    def _refusal(self) -> str:
+        """Why there can be no training with these choices; empty where there can."""
+        found = self.data.found
+        if reason := self.settings.refusal:
+            return reason
+        if not isinstance(found, Found):
+            return "The images are being looked at" if found is None else str(found)
+        settings = self.settings.settings
+        if found.side + 2 * settings.shift < settings.patch:
+            return f"an image has a side of {found.side} px, less than a patch of {settings.patch} px: lower patch"
+        return ""
+
+    def _refresh(self) -> None:
+        """Bring the buttons in line with what is chosen and what runs."""
+        running = self._job.running if hasattr(self, "_job") else False
+        reason = "A training is under way" if running else self._refusal()
+        self._start.setEnabled(not reason)
+        self._start.setToolTip(reason or "Train a new model")
+        can_resume = self.place.resumable
+        self._resume.setEnabled(can_resume and not reason)
+        self._resume.setToolTip(
+            reason or ("Go on from the checkpoint" if can_resume else "There is no checkpoint of this name")
+        )
+        self._pause.setEnabled(running)
+        self._pause.setText("Continue" if running and self._run.paused else "Pause")
+        self._pause.setToolTip("Wait after the current step; the processor is free meanwhile")
+        self._cancel.setEnabled(running)
+        self._cancel.setText("Cancel")
+        self._cancel.setToolTip("Stop after the current step; Resume goes on from there")
+        for part in (self.settings, self.data, self.place):
+            part.setEnabled(not running)
+        shown = self._model is not None and not running and hasattr(self._viewer, "window")
+        self._denoise.setVisible(shown)
+
+    def _begin(self, *, resume: bool) -> None:
+        settings, parts = self.settings.settings, self.data.parts()
+        self._name = self.place.name
+        model = self.place.file(".safetensors", self.place.free((".safetensors",)))
+        noisy = self.data.noisy.source
+        self._reference = noisy if isinstance(noisy, Image) else None
+        try:
+            self.place.folder.mkdir(parents=True, exist_ok=True)
+            text = train_settings_to_toml(self.settings.method, settings)
+            atomic_write(self.place.file(".toml"), text.encode())
+        except OSError as error:
+            _notify.error(InputError(f"{error.filename}: {error.strerror}; choose another folder"))
+            return
+        self._run, self._shown, self._model = Run(), None, None
+        self.curves.begin()
+        self._progress.start("starting…")
+        order = partial(_order, self.settings.method, settings, parts, model, self.place.file(".ckpt"), resume)
+        self._job.start(partial(train_steps, order, self._run))
+        self._refresh()
+        self.ensureWidgetVisible(self._progress)
+
+    def _on_settings(self) -> None:
+        method = self.settings.method
+        if method != self._method:
+            self._method = method
+            self.place.suggest(method)
+            self.data.method = method
+        self._refresh()
+
+    def _on_progress(self, event: Progress) -> None:
+        self._draw()
+        if not self._run.paused:
+            self._progress.show_progress(event)
+        elif self._run.step:
+            self._progress.finish(f"paused after step {self._run.step}")
+
+    def _draw(self) -> None:
+        self.curves.draw(self._run.curves)
+        picture = self._run.preview
+        if picture is not None and picture is not self._shown:
+            first, self._shown = self._shown is None, picture
+            reference = self._reference if self._reference in self._viewer.layers else None
+            if show_preview(self._viewer, picture, self._run.step, reference) and first:
+                self._viewer.reset_view()
+
+    def _on_returned(self, outcome: Outcome) -> None:
+        self._draw()
+        self._model = outcome.model
+        remember(outcome.model)
+        _offer(outcome.model)
+        self._progress.finish(_summary(outcome))
+        self._ended()
+
+    def _on_errored(self, error: BaseException) -> None:
+        self._draw()
+        self._progress.finish(f"stopped by an error{self._kept()}")
+        self._ended()
+        _notify.error(error)
+
+    def _on_cancelled(self) -> None:
+        self._draw()
+        self._progress.finish(f"cancelled after step {self._run.step}{self._kept()}")
+        self._ended()
+
+    def _kept(self) -> str:
+        return "; Resume goes on from the checkpoint" if self.place.file(".ckpt", self._name).is_file() else ""
+
+    def _ended(self) -> None:
+        self._run.paused = False
+        if not any(self.place.file(suffix, self._name).exists() for suffix in (".ckpt", ".safetensors")):
+            self.place.file(".toml", self._name).unlink(missing_ok=True)  # the name is free again
+        self.place.refresh()
+        self._refresh()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Stop when napari takes the widget out of its dock, which may be long before it is deleted."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.data.study.stop()
+            self._job.cancel()
+
+
+def _order(
+    method: str,
+    settings: TrainSettings,
+    parts: dict[str, Part],
+    model: Path,
+    checkpoint: Path,
+    resume: bool,
+    folder: Path,
+) -> Generator[Progress, None, Order]:
+    """Write down what to train, and the images where they can be read; in the thread."""
+    stored: dict[str, Stored] = {}
+    for name, part in parts.items():
+        stored[name] = yield from store(part, folder, name)
+    return Order(
+        method=method,
+        settings=settings,
+        noisy=stored["noisy"],
+        clean=stored.get("clean"),
+        truth=stored.get("truth"),
+        rgb=any(part.rgb for part in parts.values() if isinstance(part, Source)),
+        model=model,
+        checkpoint=checkpoint,
+        resume=resume,
+        folder=folder,
+    )
+
+
+def _offer(model: Path) -> None:
+    """Choose a model in the docks *Denoise* that are open."""
+    for widget in QApplication.allWidgets():
+        if isinstance(widget, ModelCombo):
+            widget.add(model)
+
+
+def _summary(outcome: Outcome) -> str:
+    words = f"{outcome.model.stem}: {outcome.steps} steps"
+    figures: dict[str, Any] = outcome.figures
+    if "psnr" in figures:
+        words += f", validation {figures['psnr']:.1f} dB (noisy {figures.get('noisy_psnr', float('nan')):.1f})"
+    elif "validation_loss" in figures:
+        words += f", validation loss {figures['validation_loss']:.4g}"
+    if outcome.stopped:
+        words += f"; {outcome.stopped}"
+    return f"{words}. Chosen in Denoise"

@@ -54,8 +54,10 @@ def wait_until(ready: Callable[[], object], process: subprocess.Popen[str]) -> N
 
 
 COMMAND = """
+import signal
 import sys
 from napari_hush.datasets import hdf5
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background of a shell ignore it
 hdf5.EVERY = 0.0
 if __name__ == "__main__":
     from napari_hush.cli import main
@@ -270,3 +272,15 @@ def test_two_runs_at_once_are_refused(layout: Layout, tmp_path: Path) -> None:
         synthesize(settings, out)
     assert [event.step for event in first][-1] == 6
     synthesize(settings, out)
+
+
+def test_a_script_without_a_guard_is_not_run_again_by_the_workers(tmp_path: Path) -> None:
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "import napari_hush as hush\n"
+        "print('run')\n"
+        "hush.synthesize({'kind': 'cells', 'n': 4, 'shape': (32, 32), 'workers': 2}, 'data')\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "run\n"
+    assert len(list((tmp_path / "data").rglob("*.tif"))) == 8

@@ -17,6 +17,8 @@ from napari_hush.datasets.drawing import Drawer
 from napari_hush.datasets.settings import SynthesisSettings
 from napari_hush.errors import InputError
 from napari_hush.normalize import NormalizationRule
+from napari_hush.synthesis import Lattice, render_lattice, smooth_field
+from napari_hush.synthesis.dent_library import estimate_spacing
 from napari_hush.synthesis.noise import Poisson
 from napari_hush.training import checks, contrast
 from napari_hush.training.checks import _shift
@@ -416,3 +418,31 @@ def test_data_that_a_method_cannot_use_are_refused(clean, tmp_path):
         opened(clean)
     with pytest.raises(InputError):
         opened((tmp_path / "none", clean))
+
+
+def lattices(period, count=4, kind="hexagonal"):
+    return [
+        render_lattice(Lattice(kind=kind, period=period, angle=10.0 * k, background=0.2), (192, 192), k).image
+        for k in range(count)
+    ]
+
+
+def test_clean_images_of_another_scale_are_resampled_to_the_period_of_the_noisy_ones():
+    noisy = [Poisson(dose=20)(image, np.random.default_rng(5)) for image in lattices(8.0)]
+    data = opened((noisy, lattices(16.0)), "cyclegan", patch=64, augment="none")
+    assert data.zoom == pytest.approx(0.5, rel=0.03)
+    clean = np.concatenate([data.draw(k).clean[0] for k in range(4)], axis=1)  # side by side
+    assert estimate_spacing(clean.astype(np.float64)) == pytest.approx(8.0, rel=0.08)
+    plain = opened((noisy, lattices(16.0)), "cyclegan", patch=64, augment="none", match_scale=False)
+    assert plain.zoom == 1
+    with pytest.raises(InputError, match=r"at 0\.5 times its size"):
+        opened((noisy, lattices(16.0)), "cyclegan", patch=128)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [lattices(9.0, 2) + lattices(15.0, 2), [smooth_field((192, 192), 9.0, np.random.default_rng(k)) for k in range(4)]],
+    ids=["many periods", "no lattice"],
+)
+def test_scale_is_left_alone_without_one_period_on_both_sides(others):
+    assert opened((lattices(8.0), others), "cyclegan", patch=64).zoom == 1

@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_hush.datasets.drawing import Drawer
@@ -60,8 +61,7 @@ def in_order(
         yield _results(pool, make, jobs, workers, drawer.settings.shape)
     except BrokenProcessPool as error:
         raise InputError(
-            f"a worker process ended unexpectedly ({error}); choose workers=1, or fewer if memory ran out, and start "
-            "from under 'if __name__ == \"__main__\":' in a script of your own"
+            f"a worker process ended unexpectedly ({error}); choose workers=1, or fewer if memory ran out"
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -80,10 +80,21 @@ def _results(
     while chunks or running:
         while chunks and len(running) < 2 * workers:  # no more results than that wait in memory
             chunk = chunks.popleft()
-            with _no_ctrl_c():  # this starts the workers
+            with _no_ctrl_c(), main_set_aside():  # this starts the workers
                 running.append((chunk, pool.submit(_work, make, chunk)))
         chunk, future = running.popleft()
         yield from zip(chunk, future.result(), strict=True)
+
+
+@contextmanager
+def main_set_aside() -> Iterator[None]:
+    """Keep new processes from running the main script once more: it may have no guard, and it may open a viewer."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextmanager

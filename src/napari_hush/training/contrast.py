@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_hush.errors import InputError
 from napari_hush.normalize import Normalization
+from napari_hush.synthesis.dent_library import estimate_spacing
 from napari_hush.training.patches import finite
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 LARGE = 32 << 20  # px; the percentiles of larger planes are taken from a sample
 LOOKED_AT = 32  # images whose contrast is measured
+MEASURED = 9  # images whose lattice period is measured
 SIDE = 512  # of the part that is measured, px
 
 
@@ -85,6 +87,47 @@ def matched(
     if not scale > 0:
         raise InputError("the clean images are constant: check the folder of clean images")
     return Normalization(other_mean - mean * scale, scale)
+
+
+def scale_between(
+    noisy: ImageSet, noisy_regions: Sequence[Region], clean: ImageSet, clean_regions: Sequence[Region]
+) -> float:
+    """Find how much larger the lattice of noisy images is than that of clean ones.
+
+    Parameters
+    ----------
+    noisy, clean : ImageSet
+        Of other fields.
+    noisy_regions, clean_regions : sequence of Region
+        What may be looked at.
+
+    Returns
+    -------
+    float
+        Ratio of the median periods; 1 where one side has no lattice, or lattices of many periods.
+    """
+    sides = [_period(images, regions) for images, regions in ((noisy, noisy_regions), (clean, clean_regions))]
+    return sides[0] / sides[1] if sides[0] and sides[1] else 1.0
+
+
+def _period(images: ImageSet, regions: Sequence[Region]) -> float:
+    """The lattice period that most images have within a tenth, px; 0 if there is none."""
+    found = []
+    looked = np.linspace(0, len(regions) - 1, min(MEASURED, len(regions))).astype(int)
+    for k in looked:
+        region = regions[k]
+        part = images.read(region.image, middle(region.top, region.bottom), middle(region.left, region.right))
+        try:
+            period = estimate_spacing(finite(part)[0].astype(np.float64))
+        except InputError:  # no lattice
+            continue
+        if period < min(part.shape[1:]) / 6:  # else it may be anything that is there twice
+            found.append(period)
+    if not found:
+        return 0.0
+    middling = float(np.median(found))
+    alike = sum(abs(period - middling) < 0.1 * middling for period in found)
+    return middling if alike > 0.6 * len(looked) else 0.0
 
 
 def _signal(images: ImageSet, map_of: Callable[[int], Normalization], regions: Sequence[Region]) -> tuple[float, float]:

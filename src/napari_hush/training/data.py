@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_hush.errors import InputError
-from napari_hush.training.contrast import blocks, matched, middle, to_unit
-from napari_hush.training.patches import Patch, finite, mirrored, read_window, shuffled, turned
+from napari_hush.training.contrast import blocks, matched, middle, scale_between, to_unit
+from napari_hush.training.patches import Patch, finite, mirrored, read_window, scaled, shuffled, turned
 from napari_hush.training.regions import Region, Split, split_fields, split_images
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ class TrainingData:
         Numbers of the images that are set aside for the test already.
     match_contrast : bool
         For "unpaired": bring clean images to the mean and the contrast of the noisy ones' signal, all by one map.
+    match_scale : bool
+        For "unpaired": resample clean images so that their lattice has the period of the noisy ones', where both have
+        one; ``zoom`` tells by how much.
 
     Raises
     ------
@@ -80,6 +83,7 @@ class TrainingData:
         good_clean: Sequence[int] | None = None,
         test: Sequence[int] = (),
         match_contrast: bool = True,
+        match_scale: bool = True,
     ) -> None:
         first = clean if relation == "noise" else noisy
         if first is None:
@@ -103,12 +107,15 @@ class TrainingData:
         self._until = np.cumsum(patches)  # visits up to and with each region
         self._clean_regions: tuple[Region, ...] = ()
         self._contrast: Normalization | None = None
+        self.zoom = 1.0
         if relation == "unpaired":
             assert clean is not None
             numbers = range(len(clean)) if good_clean is None else good_clean
             self._clean_regions = tuple(_whole(clean, number) for number in numbers)
+            if match_scale:
+                self.zoom = scale_between(first, self.split.train, clean, self._clean_regions)
             for region in self._clean_regions:
-                self._check_size(region, clean)
+                self._check_size(region, clean, self.zoom)
             if match_contrast:
                 of = partial(self._map, "noisy", first)
                 self._contrast = matched(first, self.split.train, of, clean, self._clean_regions)
@@ -198,11 +205,12 @@ class TrainingData:
             self._check_size(region, first)
         return split
 
-    def _check_size(self, region: Region, images: ImageSet) -> None:
-        if min(region.shape) + 2 * self.settings.shift < self.settings.patch:
+    def _check_size(self, region: Region, images: ImageSet, zoom: float = 1.0) -> None:
+        if min(region.shape) + 2 * self.settings.shift < self.settings.patch / zoom:
+            seen = f" at {zoom:.2g} times its size" if zoom != 1 else ""
             raise InputError(
                 f"{images.name(region.image)} has {region.shape[0]} x {region.shape[1]} px to train on, less than a "
-                f"patch of {self.settings.patch} px: take a smaller patch, or leave the image out"
+                f"patch of {self.settings.patch} px{seen}: take a smaller patch, or leave the image out"
             )
 
     def _check_truth(self, truth: ImageSet) -> None:
@@ -231,12 +239,12 @@ class TrainingData:
         if not known:
             warnings.warn(f"left out {self._first.name(number)}: {reason}", UserWarning, stacklevel=4)
 
-    def _window(self, region: Region, rng: np.random.Generator) -> Window:
+    def _window(self, region: Region, rng: np.random.Generator, zoom: float = 1.0) -> Window:
         """Rows and columns of a random patch; what lies beyond the region is mirrored."""
-        found = []
+        found, side = [], round(self.settings.patch / zoom)
         for low, high in ((region.top, region.bottom), (region.left, region.right)):
-            start = int(rng.integers(low - self.settings.shift, high + self.settings.shift - self.settings.patch + 1))
-            found.append(mirrored(np.arange(start, start + self.settings.patch), low, high))
+            start = int(rng.integers(low - self.settings.shift, high + self.settings.shift - side + 1))
+            found.append(mirrored(np.arange(start, start + side), low, high))
         return found[0], found[1]
 
     def _cut(
@@ -270,7 +278,9 @@ class TrainingData:
         """A clean patch that has nothing to do with the noisy one."""
         assert self._clean is not None
         region = self._clean_regions[int(rng.integers(len(self._clean_regions)))]
-        values = _take(self._clean, region.image, self._window(region, rng), fill)
+        values = _take(self._clean, region.image, self._window(region, rng, self.zoom), fill)
+        if self.zoom != 1:
+            values = scaled(values, self.settings.patch)
         return (self._contrast or self._map("clean", self._clean, region.image)).apply(values)
 
     def _known(self, side: str, number: int, make: Callable[[], Normalization]) -> Normalization:

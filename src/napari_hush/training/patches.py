@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from skimage.transform import resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,3 +106,10 @@ def _mixed(value: int) -> int:
         mixed ^= mixed >> 31
         value >>= 64
     return mixed
+
+
+def scaled(patch: NDArray[Any], side: int) -> Array:
+    """Resample a patch (C, Y, X) to another side, px, without aliasing."""
+    order = 3 if patch.shape[1] < side else 1
+    shape = (len(patch), side, side)
+    return np.asarray(resize(patch.astype(np.float32), shape, order=order, mode="reflect", anti_aliasing=True))  # type: ignore[no-untyped-call]

@@ -95,6 +95,7 @@ PRESETS: dict[str, Preset] = {
             lambda_lowpass=0.0,
             spectrum_discriminator=False,
             noise_input=False,
+            match_scale=False,
             match_contrast=False,
         ),
         "CycleGAN as published: nine residual blocks, both cycles, no other remedy, 100 + 100 epochs; but crops of 256 "

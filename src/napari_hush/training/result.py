@@ -76,6 +76,7 @@ def make_card(
             "weights_of_step": weights_of_step,
             "seconds": round(seconds),
             "start": parent or "new weights",
+            **({"clean_images_zoomed_by": round(zoom, 4)} if (zoom := getattr(data, "zoom", 1.0)) != 1 else {}),
             **({"stopped": stopped} if stopped else {}),
         },
         metrics={

@@ -264,6 +264,9 @@ class CycleGANSettings(TrainSettings):
     noise_input : bool
         Whether the clean-to-noisy generator is given white noise as one more channel: without it, it can only make one
         noisy image of each clean one.
+    match_scale : bool
+        Whether the clean images are resampled so that their lattice has the period of the noisy ones, where both sides
+        have one.
     match_contrast : bool
         Whether the clean images are brought to the mean and the contrast of the noisy ones' signal.
     """
@@ -283,6 +286,7 @@ class CycleGANSettings(TrainSettings):
     spectrum_discriminator: bool = True
     discriminator_width: int = 64
     noise_input: bool = True
+    match_scale: bool = True
     match_contrast: bool = True
 
 

@@ -133,6 +133,7 @@ def open_data(
         return TrainingData(
             "unpaired", settings, rule, noisy=noisy, clean=clean, truth=known, good=good, good_clean=good_clean,
             test=test, match_contrast=getattr(settings, "match_contrast", True),
+            match_scale=getattr(settings, "match_scale", True),
         )  # fmt: skip
     good = usable([noisy, clean], on_bad=on_bad)
     return TrainingData("pairs", settings, rule, noisy=noisy, clean=clean, good=good, test=test)

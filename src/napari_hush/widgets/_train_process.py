@@ -6,23 +6,21 @@ import contextlib
 import multiprocessing
 import queue
 import shutil
-import sys
 import tempfile
 import threading
 import time
 import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from napari_hush.datasets.pool import main_set_aside
 from napari_hush.errors import InputError
 from napari_hush.progress import Progress
 from napari_hush.widgets._train_child import GRACE_SECONDS, Order, Outcome, Report, work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator
 
     from numpy.typing import NDArray
 
@@ -113,7 +111,7 @@ def train_steps(
         context = multiprocessing.get_context("spawn")  # a fork of a process with threads of Qt or torch can hang
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(theirs, task), name="napari-hush train")
-        with _main_set_aside():
+        with main_set_aside():
             process.start()
         theirs.close()  # so that its end is noticed here
         run.pid = process.pid or 0
@@ -189,14 +187,3 @@ def _obituary(code: int | None) -> str:
         f"the training process {how}, perhaps because memory ran out: take a smaller batch_size or patch. The last "
         "checkpoint is kept, if there was one: Resume goes on from it"
     )
-
-
-@contextmanager
-def _main_set_aside() -> Iterator[None]:
-    """Keep a new process from running the main script once more: the script may open a viewer."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main

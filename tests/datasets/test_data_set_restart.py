@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # processes are started and killed
+
 SMALL: dict[str, Any] = {"kind": "filaments", "n": 6, "shape": (32, 40), "test_share": 0.34, "seed": 3}
 LAYOUTS: dict[Layout, str] = {"paired": "", "unpaired": "", "hdf5": ".h5"}
 

@@ -22,6 +22,8 @@ from napari_hush.synthesis.noise import (
     noise_to_dict,
 )
 
+pytestmark = pytest.mark.slow  # images of 512 px and more are fitted
+
 LATTICES = {
     "square": Lattice(period=12, angle=11, background=0.15),
     "hexagonal": Lattice(kind="hexagonal", period=16, angle=33, background=0.3),

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+pytestmark = pytest.mark.slow  # large lattices are drawn
+
 CASES = {
     "square": (Lattice(period=12.37, angle=11.0, sigma=0.16), 2.1, 270.0, 1.0),
     "rectangular": (Lattice(kind="rectangular", period=9.71, angle=-33.0, sublattice=0.7, sigma=0.16), 3.0, 27.3, 1.2),

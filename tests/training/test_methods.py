@@ -27,6 +27,8 @@ from napari_hush.training.supervised import Supervised
 from napari_hush.training.tomogan import TomoGAN, feature_matching
 from napari_hush.training.vgg import VGGFeatures, load_vgg19
 
+pytestmark = pytest.mark.slow  # networks are trained
+
 
 def run_of(method, **changes):
     settings = train_settings(method, TINY_OF[method] | changes)

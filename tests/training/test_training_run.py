@@ -25,6 +25,8 @@ from napari_hush.training.checkpoint import HEAD, read_checkpoint, write_checkpo
 from napari_hush.training.prefetch import Batches
 from napari_hush.training.supervised import Supervised
 
+pytestmark = pytest.mark.slow  # networks are trained
+
 
 def drained(steps):
     """All events, and the model."""

@@ -6,9 +6,10 @@ import errno
 import hashlib
 import os
 import tempfile
+import tomllib
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from napari_hush.errors import FileFormatError, InputError
 
@@ -80,6 +81,22 @@ def file_sha256(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a settings file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or not TOML.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected a settings file (.toml)")
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a TOML file ({error})") from error
 
 
 def explain_wrong_file(path: Path, error: type[FileFormatError], expected: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_hush.datasets.materials import Materials, load_materials
 from napari_hush.datasets.settings import SynthesisSettings, settings_from, settings_to_toml
 from napari_hush.errors import InputError
-from napari_hush.files import atomic_write
+from napari_hush.files import atomic_write, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,14 +49,10 @@ def read_settings(path: Path) -> tuple[SynthesisSettings, Materials]:
     InputError
         If a file is missing, not TOML or no image, or holds an unknown name or a value out of its range.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected a settings file (.toml)")
+    table = read_toml(path)
+    materials = table.pop("materials", {})
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
-        materials = table.pop("materials", {})
         return settings_from(table), load_materials(materials, path.parent)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a TOML file ({error})") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

@@ -14,6 +14,7 @@ import torch
 
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.files import atomic_write, explain_wrong_file
+from napari_hush.training.settings import FREE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from napari_hush.training.settings import TrainSettings
 
 HEAD = b"napari-hush checkpoint 1\n"  # then the SHA-256 of the rest, in hexadecimal, and a line feed
-FREE = ("validate_every", "picture_every", "patience", "device", "workers", "steps", "epochs")  # may change on resuming
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:

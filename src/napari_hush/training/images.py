@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io import expand_inputs, is_image, read_image
+from napari_hush.io.inputs import split_selector
 from napari_hush.planes import Planes
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ class ImageSet:
     """
 
     def __init__(self, sources: Any, *, channel_axis: int | None = None) -> None:
-        self._files = [file for source in _listed(sources) for file in _files(source, channel_axis)]
+        parts = [_files(source, channel_axis) for source in _listed(sources)]
+        self._sources = np.cumsum([0, *(sum(file.planes for file in part) for part in parts)])
+        self._files = [file for part in parts for file in part]
         if not self._files:
             raise InputError(f"no image found in {_name(sources)}: expected image files or arrays (..., Y, X)")
         counts = {file.channels for file in self._files}
@@ -85,6 +88,11 @@ class ImageSet:
         """The numbers of all planes of the same file or array."""
         file = self._locate(number)[0]
         return range(int(self._first[file]), int(self._first[file + 1]))
+
+    def of_source(self, place: int) -> range:
+        """The numbers of all images of one of the sources; none of one that there is not."""
+        start, stop = (int(self._sources[min(k, len(self._sources) - 1)]) for k in (place, place + 1))
+        return range(start, stop)
 
     def read(self, number: int, y: slice, x: slice) -> NDArray[Any]:
         """A part of an image, (C, Y, X) in its own units and type: a small signal on a high pedestal keeps its digits.
@@ -162,7 +170,7 @@ def _from_path(path: str | Path) -> _File:
         return Planes(image.data, image.channel_axis)
 
     planes = open_()
-    file = Path(str(path).rpartition(":")[0]) if not Path(path).exists() and ":" in str(path) else Path(path)
+    file, _ = split_selector(path)
     size = file.stat().st_size if file.is_file() else 0
     return _file(Path(path).name, open_, planes, f"{Path(path).name} {size} {_sampled(planes)}")
 

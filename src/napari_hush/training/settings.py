@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from napari_hush.errors import InputError
+from napari_hush.files import read_toml
 from napari_hush.settings import Device
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ Schedule = Literal["cosine", "linear", "constant"]
 PixelLoss = Literal["l1", "mse", "charbonnier"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
+FREE = ("validate_every", "picture_every", "patience", "device", "workers", "steps", "epochs")  # may change on resuming
 _LIMITS: dict[str, tuple[float, float]] = {
     "patch": (8, 8192), "batch_size": (1, 65536), "steps": (1, 10**9), "epochs": (0, 10**7), "shift": (0, 4096),
     "validation_share": (0, 0.9), "test_share": (0, 0.9), "validation_images": (1, 1024), "learning_rate": (0, 10),
@@ -372,12 +374,9 @@ def train_settings(method: str, table: Mapping[str, Any] | None = None) -> Train
 
 def read_train_settings(method: str, path: Path) -> TrainSettings:
     """Read a settings file (TOML) for a method, see `train_settings`."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected a settings file (.toml)")
+    table = read_toml(path)
     try:
-        return train_settings(method, tomllib.loads(path.read_text("utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a TOML file ({error})") from error
+        return train_settings(method, table)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

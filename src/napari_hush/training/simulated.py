@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_hush.datasets.settings import settings_to_toml
+from napari_hush.datasets.settings import IN_COLOUR, settings_to_toml
 from napari_hush.errors import InputError
 from napari_hush.training.data import PICTURE
 from napari_hush.training.patches import Patch, turned
@@ -51,7 +51,7 @@ class SimulatedData:
         self._drawer = drawer
         self._kept: OrderedDict[int, tuple[NDArray[np.float32], Noise]] = OrderedDict()
         self._lock = threading.Lock()
-        self.channels = 1 if drawer.settings.kind not in ("dead-leaves-rgb", "tissue") else 3
+        self.channels = 3 if drawer.settings.kind in IN_COLOUR else 1
 
     def __len__(self) -> int:
         """Number of patches that cover the training images once."""

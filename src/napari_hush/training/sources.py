@@ -93,11 +93,10 @@ def open_data(
         data = settings_from(data)
     if isinstance(data, SynthesisSettings):
         return _simulated(Drawer(data), needs, settings, rule)
-    test: list[int] = []
-    if isinstance(data, str | Path) and (found := _data_set(Path(data))):
-        data, held, found_truth = found
+    found = _data_set(Path(data)) if isinstance(data, str | Path) else None
+    if found:
+        data, found_truth = found
         truth = truth if truth is not None else found_truth
-        test = held
     if isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], (Compose, *NOISES.values())):
         if needs != "pairs":
             raise InputError("clean images with a noise make pairs: choose the method supervised or tomogan")
@@ -110,12 +109,15 @@ def open_data(
             f"this method needs {'pairs of noisy and clean images' if needs == 'pairs' else 'noisy and clean images'}: "
             "give both, as two folders, stacks or files, or a data set that napari-hush synthesize made"
         )
+
+    def opened(images: Any) -> ImageSet | None:
+        return None if images is None else ImageSet(images, channel_axis=channel_axis)
+
     noisy = ImageSet(data[0] if two else data, channel_axis=channel_axis)
+    test = noisy.of_source(1) if found else ()  # the second one of a data set is the test's
     if needs == "noisy":
         good = usable([noisy], on_bad=on_bad)
-        known = ImageSet(truth, channel_axis=channel_axis) if truth is not None else None
-        if known is None and two:
-            known = ImageSet(data[1], channel_axis=channel_axis)  # for the validation alone
+        known = opened(data[1] if truth is None and two else truth)  # for the validation alone
         return TrainingData("noisy", settings, rule, noisy=noisy, truth=known, good=good, test=test)
     if needs == "repeats" and not two:
         alone = [k for k in range(len(noisy)) if len(noisy.companions(k)) < 2]
@@ -124,14 +126,12 @@ def open_data(
                 f"{noisy.name(alone[0])}: is alone, repeats need a stack (R, Y, X) of two or more images of each field"
             )
         good = usable([noisy], on_bad=on_bad)
-        known = ImageSet(truth, channel_axis=channel_axis) if truth is not None else None
-        return TrainingData("repeats", settings, rule, noisy=noisy, truth=known, good=good)
+        return TrainingData("repeats", settings, rule, noisy=noisy, truth=opened(truth), good=good)
     clean = ImageSet(data[1], channel_axis=channel_axis)
     if needs == "unpaired":
         good, good_clean = usable([noisy], on_bad=on_bad), usable([clean], on_bad=on_bad)
-        known = ImageSet(truth, channel_axis=channel_axis) if truth is not None else None
         return TrainingData(
-            "unpaired", settings, rule, noisy=noisy, clean=clean, truth=known, good=good, good_clean=good_clean,
+            "unpaired", settings, rule, noisy=noisy, clean=clean, truth=opened(truth), good=good, good_clean=good_clean,
             test=test, match_contrast=getattr(settings, "match_contrast", True),
             match_scale=getattr(settings, "match_scale", True),
         )  # fmt: skip
@@ -148,30 +148,27 @@ def _simulated(drawer: Drawer, needs: Needs, settings: TrainSettings, rule: Norm
     return SimulatedData(drawer, settings, rule, unpaired=needs == "unpaired")
 
 
-def _data_set(path: Path) -> tuple[tuple[Any, Any], list[int], Any] | None:
-    """Noisy and clean sources of a data set on disk, the numbers of its test images, and the truth of unpaired ones."""
+def _data_set(path: Path) -> tuple[tuple[Any, Any], Any] | None:
+    """Noisy and clean sources of a data set on disk, first those for training, and the truth of unpaired ones."""
     if path.is_file() and path.suffix.lower() in (".h5", ".hdf5"):
         with h5py.File(path) as file:
             if not {"train_ns", "train_gt"} <= file.keys():
                 return None
-            count = [len(file[f"{split}_ns"]) if f"{split}_ns" in file else 0 for split in ("train", "test")]
-        splits = [split for split, n in zip(("train", "test"), count, strict=True) if n]
+            tested = "test_ns" in file and len(file["test_ns"]) > 0
+        splits = ["train", "test"] if tested else ["train"]
         noisy, clean = ([f"{path}:/{split}_{what}" for split in splits] for what in ("ns", "gt"))
-        return (noisy, clean), list(range(count[0], sum(count))), None
+        return (noisy, clean), None
     if (path / "train" / "noisy").is_dir():
-        sides = [[path / split / what for split in ("train", "test")] for what in ("noisy", "clean")]
-        return _with_test(sides[0], sides[1])
+        sides = [_filled([path / split / what for split in ("train", "test")]) for what in ("noisy", "clean")]
+        return (sides[0], sides[1]), None
     if (path / "trainA").is_dir() and (path / "trainB").is_dir():
-        sources, test, _ = _with_test([path / "trainA", path / "testA"], [path / "trainB"])
         truths = [
             f"{file}:clean" for split in ("trainA", "testA") for file in sorted((path / "truth" / split).glob("*.npz"))
         ]
-        return sources, test, truths or None
+        return (_filled([path / "trainA", path / "testA"]), [path / "trainB"]), truths or None
     return None
 
 
-def _with_test(noisy: list[Path], clean: list[Path]) -> tuple[tuple[Any, Any], list[int], None]:
-    """Leave out empty folders; the images of the last noisy folder are the test's."""
-    noisy, clean = ([folder for folder in side if folder.is_dir() and any(folder.iterdir())] for side in (noisy, clean))
-    train = len(ImageSet(noisy[:1]))
-    return (noisy, clean), list(range(train, len(ImageSet(noisy)))) if len(noisy) > 1 else [], None
+def _filled(folders: list[Path]) -> list[Path]:
+    """Leave out missing and empty folders."""
+    return [folder for folder in folders if folder.is_dir() and any(folder.iterdir())]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from napari_hush.engines import available_devices
 from napari_hush.errors import InputError
 from napari_hush.importers import load_model
 from napari_hush.networks import NETWORKS
@@ -58,6 +59,11 @@ class Beginning:
     rule: NormalizationRule
     parent: str = ""
 
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Of its input and of its output."""
+        return int(self.network.in_channels), int(self.network.out_channels)  # type: ignore[arg-type]
+
 
 def rule_of(settings: TrainSettings, architecture: str) -> NormalizationRule:
     """The normalisation of a new network: 0 to 1, or -1 to 1 for the networks of CycleGAN."""
@@ -66,31 +72,25 @@ def rule_of(settings: TrainSettings, architecture: str) -> NormalizationRule:
     return NormalizationRule(method="percentile", low=low, high=high, target=target)
 
 
-def begin(settings: TrainSettings, channels: int | None) -> Beginning:
+def begin(settings: TrainSettings, channels: int = 1) -> Beginning:
     """Make or read the denoiser.
 
     Parameters
     ----------
     settings : TrainSettings
         Network, options, start and seed.
-    channels : int or None
-        Of the images; None is not known yet, and takes 1.
+    channels : int
+        Of a new network; a model file has its own.
 
     Raises
     ------
     InputError
-        If the options do not fit the network, or the model file has another number of channels.
+        If the options do not fit the network.
     ModelFileError
         If the model file cannot be read.
     """
-    channels = channels or 1
     if settings.start:
         model = load_model(settings.start)
-        if (model.in_channels, model.out_channels) != (channels, channels):
-            raise InputError(
-                f"{settings.start}: takes {model.in_channels} channels and gives {model.out_channels}, the images have "
-                f"{channels}; start from a model that fits, or from none"
-            )
         network = copy.deepcopy(model.network).requires_grad_(True).train()
         return Beginning(network, model.architecture, dict(model.hyperparameters), model.normalization, model.card.name)
     architecture: str = settings.network
@@ -112,16 +112,17 @@ def prepare(
     settings: TrainSettings, data: Any, needs: Needs
 ) -> tuple[Beginning, TrainingData | SimulatedData, TrainSettings]:
     """Make network and data, which depend on one another: the patch on the network, its channels on the data."""
+    beginning = begin(settings)
+    settings = fitting(settings, beginning.network)
+    opened = open_data(data, needs, settings, beginning.rule)
+    if beginning.channels == (opened.channels, opened.channels):
+        return beginning, opened, settings
     if settings.start:
-        model = load_model(settings.start)
-        network, rule = model.network, model.normalization
-    else:
-        first = begin(settings, None)
-        network, rule = first.network, first.rule
-    settings = fitting(settings, network)
-    opened = open_data(data, needs, settings, rule)
-    beginning = begin(settings, opened.channels)
-    return beginning, opened, fitting(settings, beginning.network)
+        raise InputError(
+            f"{settings.start}: takes {beginning.channels[0]} channels and gives {beginning.channels[1]}, the images "
+            f"have {opened.channels}; start from a model that fits, or from none"
+        )
+    return begin(settings, opened.channels), opened, settings
 
 
 def fitting(settings: TrainSettings, network: nn.Module) -> TrainSettings:
@@ -162,12 +163,9 @@ def make_fabric(settings: TrainSettings) -> Fabric:
             return module
 
     world, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
-    device = settings.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    elif (device == "cuda" and not torch.cuda.is_available()) or (
-        device == "mps" and not torch.backends.mps.is_available()
-    ):
+    there = available_devices()
+    device = there[0] if settings.device == "auto" else settings.device
+    if device not in there:
         raise InputError(f"there is no {device} device that torch can use: take device auto or cpu")
     fabric = Fabric(
         accelerator=device,

@@ -10,7 +10,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QFormLayout, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_hush.training.presets import PRESETS
-from napari_hush.training.settings import SETTINGS, TrainSettings, read_train_settings
+from napari_hush.training.settings import FREE, SETTINGS, TrainSettings, read_train_settings
 from napari_hush.widgets._form import DecimalBox, Form
 from napari_hush.widgets._sources import NoWheel, small_label, word_combo
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHOWN = ("patch", "batch_size", "steps", "network", "learning_rate")
-FREE = ("validate_every", "picture_every", "patience", "device", "workers", "steps", "epochs")  # may change on resuming
 OWN = "own settings"
 NARROWEST = 80  # field, px
 DIGITS = 7  # after the point: published learning rates go down to 0.00001

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import h5py
 import numpy as np
 import pytest
+from scipy.ndimage import map_coordinates
 
 import napari_hush as hush
 from napari_hush.datasets.drawing import Drawer, Target
@@ -18,6 +19,7 @@ from napari_hush.datasets.records import jobs_of, read_settings
 from napari_hush.datasets.settings import IN_COLOUR, Kind, Layout, SynthesisSettings, settings_to_toml
 from napari_hush.datasets.synthesize import synthesize
 from napari_hush.io import read_image
+from napari_hush.resampling import resample, resampled_size
 from napari_hush.synthesis import (
     PHANTOMS,
     Compose,
@@ -123,8 +125,56 @@ def test_lattices_come_with_their_columns_and_dents() -> None:
     assert not any(target.mask.any() for target in synthesize({**SMALL, "dent_share": 0}))
 
 
+def test_rescaled_targets_got_their_noise_at_their_own_scale() -> None:
+    settings = SynthesisSettings(
+        n=6, shape=(64, 72), test_share=0, period=(5, 40), rescale_to=(9, 12), lattice_share=1, dent_share=1, seed=1
+    )
+    targets = synthesize(settings)
+    assert len({target.factor for target in targets}) == 6
+    for target in targets:
+        truth = target.truth()
+        assert truth.keys() == TRUTH | {"factor"}
+        check_truth(truth, (64, 72))
+        assert 9 <= target.period <= 12
+        assert 5 <= target.period / target.factor <= 40
+        np.testing.assert_array_equal(target.mask, target.transmission < 0.9)
+        assert target.native is not None
+        assert target.native.shape == tuple(resampled_size(side, 1 / target.factor) for side in (64, 72))
+        np.testing.assert_array_equal(target.clean, resample(target.native, target.factor, shape=(64, 72)))
+        assert target.noisy.shape == (64, 72)
+
+
+def test_rescaled_columns_lie_where_the_clean_image_has_them() -> None:
+    settings = {"n": 4, "shape": (96, 96), "test_share": 0, "lattice_share": 1, "dent_share": 0, "seed": 2}
+    for target in synthesize({**settings, "period": (5, 40), "rescale_to": (12, 14)}):
+        inner = target.positions[((target.positions > 8) & (target.positions < 87)).all(axis=1)]
+        bright = inner[map_coordinates(target.clean, inner.T, order=1) > 0.7]  # others sit on their neighbours' slopes
+        assert len(bright) > 5
+        steps = np.array([(1, 0), (-1, 0), (0, 1), (0, -1)])
+        up, down, right, left = (map_coordinates(target.clean, (bright + step).T, order=3) for step in steps)
+        middle = map_coordinates(target.clean, bright.T, order=3)
+        off = np.stack(
+            [(up - down) / (4 * middle - 2 * up - 2 * down), (right - left) / (4 * middle - 2 * right - 2 * left)]
+        )
+        assert np.abs(np.median(off, axis=1)).max() < 0.05
+        assert np.median(np.hypot(*off)) < 0.15
+
+
+def test_rescaling_correlates_the_noise_of_fine_lattices_and_lowers_that_of_coarse_ones() -> None:
+    def grain(period: float) -> tuple[float, float]:
+        settings = {"n": 1, "shape": (96, 96), "test_share": 0, "noises": [{"name": "poisson", "dose": 20}], "seed": 3}
+        (target,) = synthesize({**settings, "period": (period, period), "rescale_to": (12, 12), "dent_share": 0})
+        residual = target.noisy - target.clean
+        return float(residual.std()), float(np.mean(residual[:, 1:] * residual[:, :-1]) / residual.var())
+
+    fine, coarse = grain(6), grain(36)
+    assert fine[1] > 0.4
+    assert abs(coarse[1]) < 0.2
+    assert coarse[0] < 0.6 * fine[0]
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("case", ["lattice", "cells", "published", "fitted"])
+@pytest.mark.parametrize("case", ["lattice", "cells", "published", "fitted", "rescaled"])
 def test_the_settings_file_makes_the_same_bytes_again(
     case: str,
     layout: Layout,
@@ -133,9 +183,9 @@ def test_the_settings_file_makes_the_same_bytes_again(
     fitted: tuple[Any, ...],
     tmp_path: Path,
 ) -> None:
-    changes: dict[str, Any] = {"kind": "lattice" if case == "fitted" else case, "layout": layout, "magnification": 200}
-    if case == "fitted":
-        changes["noises"] = fitted
+    kind = "lattice" if case in ("fitted", "rescaled") else case
+    changes: dict[str, Any] = {"kind": kind, "layout": layout, "magnification": 200}
+    changes |= {"fitted": {"noises": fitted}, "rescaled": {"rescale_to": (7, 9)}}.get(case, {})
     settings = SynthesisSettings(**SMALL | {"n": 3} | changes)
     materials = {"lattice": lattice_materials, "published": published_materials}.get(settings.kind)
     (tmp_path / "a").mkdir()
@@ -263,7 +313,10 @@ def test_settings_survive_the_file(seed: int, tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
     path.write_text(settings_to_toml(settings), "utf-8")
     assert read_settings(path)[0] == settings
-    assert "workers" not in tomllib.loads(path.read_text("utf-8"))
+    assert not {"workers", "rescale_to"} & tomllib.loads(path.read_text("utf-8")).keys()
+    rescaled = SynthesisSettings(rescale_to=(8, 16.5))
+    path.write_text(settings_to_toml(rescaled), "utf-8")
+    assert read_settings(path)[0] == rescaled
 
 
 def test_a_drawer_draws_any_image_on_its_own(pairs: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from skimage.transform import resize
 from napari_hush.datasets.materials import Materials
 from napari_hush.datasets.settings import TOMOGRAPHY, SynthesisSettings
 from napari_hush.errors import InputError
+from napari_hush.resampling import resample, resampled_size
 from napari_hush.synthesis import (
     PHANTOMS,
     Compose,
@@ -24,6 +25,8 @@ from napari_hush.synthesis.noise import Poisson, SparseAngles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from napari_hush.synthesis import Scene
 
 Split = Literal["train", "trainA", "trainB", "test", "testA", "testB"]
 HALF = 64  # of 255: between the published mask's threshold and 0
@@ -54,7 +57,11 @@ class Target:
     kind : str
         What is seen: the lattice's kind, "crop" for the user's own, "flat", "texture", "atoms", or the phantom's name.
     noise : Compose
-        What was done to the clean image.
+        What was done to the clean image, or to ``native``.
+    native : ndarray, shape (Y', X'), optional
+        With ``rescale_to``: the clean image at the scale at which it got its noise.
+    factor : float
+        Pixels of all the rest per pixel of ``native``: native (y, x) lies at ``(y + 0.5) * factor - 0.5``.
     """
 
     clean: NDArray[np.float32]
@@ -67,11 +74,14 @@ class Target:
     period: float
     kind: str
     noise: Compose
+    native: NDArray[np.float32] | None = None
+    factor: float = 1.0
 
     def truth(self) -> dict[str, Any]:
         """Everything but the two images, as arrays, numbers and text (the noise as JSON)."""
         names = ("transmission", "mask", "positions", "species", "vacancies", "period", "kind")
-        return {name: getattr(self, name) for name in names} | {"noise": json.dumps(noise_to_dict(self.noise))}
+        truth = {name: getattr(self, name) for name in names} | {"noise": json.dumps(noise_to_dict(self.noise))}
+        return truth if self.native is None else truth | {"factor": self.factor}
 
 
 class Drawer:
@@ -131,10 +141,15 @@ class Drawer:
 
     def _lattice(self, rng: np.random.Generator) -> Target:
         s = self.settings
-        scene = random_scene(
+        shape, period, factor = s.shape, s.period, 1.0
+        if s.rescale_to:
+            size, wanted = (float(np.exp(rng.uniform(*np.log(ends)))) for ends in (s.period, s.rescale_to))
+            factor, period = wanted / size, (size, size)
+            shape = (resampled_size(s.shape[0], 1 / factor), resampled_size(s.shape[1], 1 / factor))
+        native = random_scene(
             rng,
-            shape=s.shape,
-            period=s.period,
+            shape=shape,
+            period=period,
             lattice_share=s.lattice_share,
             dent_share=s.dent_share,
             cell=self._cell,
@@ -142,10 +157,13 @@ class Drawer:
             mask_periods=self.materials.mask_periods,
             mask_share=s.mask_share,
         )
-        noise = self._noise(rng, scene.period)
+        noise = self._noise(rng, native.period)
+        noisy, scene = noise(native.clean, rng), native
+        if s.rescale_to:
+            noisy, scene = resample(noisy, factor, shape=s.shape), _rescaled(native, factor, s.shape)
         return Target(
             clean=scene.clean,
-            noisy=noise(scene.clean, rng),
+            noisy=noisy,
             transmission=scene.transmission,
             mask=scene.mask,
             positions=scene.positions,
@@ -154,6 +172,8 @@ class Drawer:
             period=scene.period,
             kind=scene.kind,
             noise=noise,
+            native=native.clean if s.rescale_to else None,
+            factor=factor,
         )
 
     def _published(self, rng: np.random.Generator, number: int) -> Target:
@@ -206,6 +226,23 @@ class Drawer:
             # The dose is spread over the projections: what a pixel of the slice gets, its rays got together.
             return Compose(noises=(SparseAngles(n_angles=n_angles, counts=dose * s.shape[1] / n_angles),))
         return Compose(noises=(Poisson(dose=dose),))
+
+
+def _rescaled(scene: Scene, factor: float, shape: tuple[int, int]) -> Scene:
+    """A scene with its truth at another scale."""
+    last = np.array(shape) - 1
+    positions, vacancies = ((points + 0.5) * factor - 0.5 for points in (scene.positions, scene.vacancies))
+    here, gone = (((points >= 0) & (points <= last)).all(axis=1) for points in (positions, vacancies))
+    return replace(
+        scene,
+        clean=resample(scene.clean, factor, shape=shape),
+        transmission=np.clip(resample(scene.transmission, factor, shape=shape), 0, 1),
+        positions=positions[here],
+        species=scene.species[here],
+        vacancies=vacancies[gone],
+        period=scene.period * factor,
+        lattice=None,
+    )
 
 
 def _resized(mask: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:

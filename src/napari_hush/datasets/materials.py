@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hush.atoms.spacing import require_spacing
 from napari_hush.errors import InputError
 from napari_hush.io import read_image, write_image
 from napari_hush.synthesis import MaskRecipe, average_cell, dent_from_image, mask_steps
-from napari_hush.synthesis.dent_library import estimate_spacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,7 +165,7 @@ def make_materials(
                 periods.append(spacing or 1.0)  # not used: the mask covers its field at any size
                 continue
             if spacing is None:
-                spacing = estimate_spacing(np.asarray(image, dtype=np.float64))
+                spacing = require_spacing(np.asarray(image, dtype=np.float64))
             masks.append(dent_from_image(image, spacing, dark=dark))
             periods.append(spacing)
         except InputError as error:

@@ -40,6 +40,10 @@ class SynthesisSettings:
         Lowest and highest dose, counts per pixel at image value 1, drawn log-uniformly.
     period : (float, float)
         Lowest and highest lattice period, px, drawn log-uniformly. Kind "lattice" only.
+    rescale_to : (float, float), optional
+        Lowest and highest period, px, to which noisy image and truth are resampled after the noise, drawn
+        log-uniformly: each ``period`` is simulated with its noise at its own scale, and the network learns what
+        interpolation makes of noise. Kind "lattice" only.
     dent_share : float
         Probability that an image has dents, 0 to 1. Kind "lattice" only.
     mask_share : float
@@ -73,6 +77,7 @@ class SynthesisSettings:
     test_share: float = 0.1
     dose: tuple[float, float] = (2.0, 500.0)
     period: tuple[float, float] = (5.5, 42.0)
+    rescale_to: tuple[float, float] | None = None
     dent_share: float = 0.7
     mask_share: float = 0.5
     lattice_share: float = 0.9
@@ -95,6 +100,8 @@ class SynthesisSettings:
         self._set("magnification", _number("magnification", self.magnification, 0.1, 1000))
         for name, least, most in (("dose", 1e-3, 1e6), ("period", 3.0, 4096.0)):
             self._set(name, _rising(name, [_number(name, v, least, most) for v in _pair(name, getattr(self, name))]))
+        if self.rescale_to is not None:
+            self._set_rescale_to()
         self._set("angles", _rising("angles", [_whole("angles", v, 1, 100_000) for v in _pair("angles", self.angles)]))
         self._set("noises", _checked_noises(self.noises))
         if self.n_test == self.n:
@@ -106,6 +113,19 @@ class SynthesisSettings:
     def n_test(self) -> int:
         """How many of the images are set aside for testing."""
         return round(self.n * self.test_share)
+
+    def _set_rescale_to(self) -> None:
+        ends = _pair("rescale_to", self.rescale_to)
+        low, high = _rising("rescale_to", [_number("rescale_to", value, 3.0, 4096.0) for value in ends])
+        if self.kind != "lattice":
+            raise InputError(f"rescale_to goes with the kind lattice, not with {self.kind}: leave it out")
+        smallest, largest = min(self.shape) * self.period[0] / high, max(self.shape) * self.period[1] / low
+        if smallest < 16 or largest > 16_384:
+            raise InputError(
+                f"periods of {self.period} px, resampled to {(low, high)}, need fields of {smallest:.0f} to "
+                f"{largest:.0f} px, which must be from 16 to 16384: choose another shape, period or rescale_to"
+            )
+        self._set("rescale_to", (low, high))
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -188,7 +208,7 @@ def settings_to_toml(settings: SynthesisSettings, materials: Mapping[str, Any] |
             from napari_hush.synthesis import noise_to_dict
 
             value = [noise_to_dict(noise) for noise in value]
-        if field.name != "workers":
+        if field.name != "workers" and value is not None:
             lines.append(f"{field.name} = {_toml(value)}")
     if materials:
         lines += ["", "[materials]", *(f"{name} = {_toml(value)}" for name, value in materials.items())]

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_hush.card import Scale
 from napari_hush.datasets.settings import IN_COLOUR, settings_to_toml
 from napari_hush.errors import InputError
+from napari_hush.resampling import resample
 from napari_hush.training.data import PICTURE
 from napari_hush.training.patches import Patch, turned
 
@@ -26,6 +28,8 @@ KEPT_BYTES = 512 << 20  # of drawn fields
 
 class SimulatedData:
     """Patches of simulated targets; the clean field may be turned in any way, the noise comes afterwards.
+
+    Fields that are rescaled get their noise before that, at their own scale, and are normalised after it.
 
     Parameters
     ----------
@@ -49,7 +53,8 @@ class SimulatedData:
         self.relation = "unpaired" if unpaired else "pairs"
         self.settings, self.rule = settings, rule
         self._drawer = drawer
-        self._kept: OrderedDict[int, tuple[NDArray[np.float32], Noise]] = OrderedDict()
+        self._kept: OrderedDict[int, tuple[NDArray[np.floating], Noise, float]] = OrderedDict()
+        self._kept_bytes = 0
         self._lock = threading.Lock()
         self.channels = 3 if drawer.settings.kind in IN_COLOUR else 1
 
@@ -62,7 +67,17 @@ class SimulatedData:
     @property
     def fingerprint(self) -> str:
         """A text that changes when the data do."""
-        return f"simulated {self.relation} {settings_to_toml(self._drawer.settings)} {self._drawer.materials.sha256}"
+        _, settings = settings_to_toml(self._drawer.settings).split("\n", 1)  # the first line names the version
+        return f"simulated {self.relation} {settings} {self._drawer.materials.sha256}"
+
+    @property
+    def scale(self) -> Scale | None:
+        """The lattice periods that a model trained on these data is for; None for data without lattices."""
+        made = self._drawer.settings
+        if made.kind != "lattice":
+            return None
+        period = None if made.rescale_to is None else float(np.sqrt(made.rescale_to[0] * made.rescale_to[1]))
+        return Scale(lowest=made.period[0], highest=made.period[1], period=period)
 
     def draw(self, number: int) -> Patch:
         """Make one training patch, from its number and the seed alone."""
@@ -94,25 +109,32 @@ class SimulatedData:
             patches.append(Patch(noisy[:, :height, :width].copy(), clean[:, :height, :width].copy()))
         return patches
 
-    def _target(self, number: int) -> tuple[NDArray[np.float32], Noise]:
-        """A clean field (C, Y, X) of the training and its noise, drawn or as they were kept."""
+    def _target(self, number: int) -> tuple[NDArray[np.floating], Noise, float]:
+        """A clean field (C, Y, X) of the training at its own scale, its noise, and by how much both are rescaled."""
         with self._lock:
             if number in self._kept:
                 self._kept.move_to_end(number)
                 return self._kept[number]
         target = self._drawer("train", number)
-        made = _planes(target.clean), target.noise
+        made: tuple[NDArray[np.floating], Noise, float] = _planes(target.clean), target.noise, target.factor
+        if target.native is not None:  # coarse ones are large
+            made = target.native[None].astype(np.float16), target.noise, target.factor
         with self._lock:
+            self._kept_bytes += made[0].nbytes - (self._kept[number][0].nbytes if number in self._kept else 0)
             self._kept[number] = made
-            while len(self._kept) > max(KEPT_BYTES // made[0].nbytes, 1):
-                self._kept.popitem(last=False)
+            while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
+                _, (oldest, _, _) = self._kept.popitem(last=False)
+                self._kept_bytes -= oldest.nbytes
         return made
 
     def _field(self, number: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The whole field, turned, with fresh noise, normalised: noisy and clean, (C, Y, X)."""
-        clean, noise = self._target(number)
-        clean = turned(Patch(clean, None), self.settings.augment, rng).noisy
-        return self._normalised(np.stack([noise(plane, rng) for plane in clean]), clean)
+        kept, noise, factor = self._target(number)
+        clean = turned(Patch(kept.astype(np.float32, copy=False), None), self.settings.augment, rng).noisy
+        noisy = np.stack([noise(plane, rng) for plane in clean])
+        if factor != 1:
+            noisy, clean = resample(noisy, factor), resample(clean, factor)
+        return self._normalised(noisy, clean)
 
     def _normalised(self, noisy: Any, clean: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         found = self.rule.fit(lambda: [noisy])

@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 
 import napari_hush as hush
+from napari_hush.atoms.spacing import require_spacing
 from napari_hush.datasets.materials import make_materials, read_plane
 from napari_hush.synthesis import fit_noise
-from napari_hush.synthesis.dent_library import estimate_spacing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,7 +75,7 @@ def main() -> None:
     targets = hush.synthesize({"n": count - own, "test_share": 0, "seed": args.seed, "workers": 1})
     if args.like:
         image = read_plane(args.like)
-        period = estimate_spacing(image.astype(float))
+        period = require_spacing(image.astype(float))
         settings = {"n": own, "test_share": 0, "seed": args.seed, "noises": fit_noise(image).noise().noises}
         ranges = {"period": (0.8 * period, 1.25 * period), "dent_share": 1.0, "mask_share": 1.0}
         materials = make_materials("lattice", images=[image])

@@ -13,12 +13,12 @@ import zarr
 from training_images import clean_images, with_noise
 
 import napari_hush as hush
+from napari_hush.atoms.spacing import estimate_spacing
 from napari_hush.datasets.drawing import Drawer
 from napari_hush.datasets.settings import SynthesisSettings
 from napari_hush.errors import InputError
 from napari_hush.normalize import NormalizationRule
 from napari_hush.synthesis import Lattice, render_lattice, smooth_field
-from napari_hush.synthesis.dent_library import estimate_spacing
 from napari_hush.synthesis.noise import Poisson
 from napari_hush.training import checks, contrast
 from napari_hush.training.checks import _shift
@@ -320,6 +320,29 @@ def test_simulated_fields_that_do_not_fit_into_memory_are_drawn_again(monkeypatc
     assert len(data._kept) <= 2
     monkeypatch.setattr("napari_hush.training.simulated.KEPT_BYTES", 1)
     assert same(opened(settings).draw(3), wanted[3])
+
+
+def test_rescaled_fields_get_new_noise_at_their_own_scale(monkeypatch):
+    settings = SynthesisSettings(
+        n=4, shape=(48, 48), lattice_share=1, dent_share=0, period=(6, 40), rescale_to=(9, 11), dose=(20, 20)
+    )
+    data = opened(settings, patch=32)
+    patches = [data.draw(k) for k in range(8)]
+    assert all(patch.noisy.shape == patch.clean.shape == (1, 32, 32) for patch in patches)
+    assert all(np.corrcoef(patch.noisy.ravel(), patch.clean.ravel())[0, 1] > 0.4 for patch in patches)
+    assert not any(same(a, b) for a, b in pairwise(patches))
+    for (native, _, factor), target in ((data._kept[k], data._drawer("train", k)) for k in data._kept):
+        assert factor == target.factor
+        np.testing.assert_allclose(native[0], target.native, rtol=1e-3, atol=1e-6)
+    monkeypatch.setattr("napari_hush.training.simulated.KEPT_BYTES", 1)
+    again = opened(settings, patch=32)
+    assert all(same(again.draw(k), patch) for k, patch in enumerate(patches))
+    assert len(again._kept) == 1
+    assert again._kept_bytes == next(iter(again._kept.values()))[0].nbytes
+    held = data.held_out("validation")
+    assert {patch.noisy.shape for patch in held} == {(1, 32, 32)}
+    assert (data.scale.lowest, data.scale.highest) == (6, 40)
+    assert data.scale.period == pytest.approx(99**0.5)
 
 
 def test_a_settings_file_is_simulated_and_unpaired_fields_differ(tmp_path):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import fft, ndimage
+from scipy import ndimage
 
+from napari_hush.atoms.spacing import require_spacing
 from napari_hush.errors import InputError
 from napari_hush.synthesis.fields import smooth_field
 
@@ -84,7 +85,7 @@ def dent_from_image(
     """
     plane = _checked(image, spacing, sigma, degree, highest)
     if sigma is None:
-        sigma = estimate_spacing(plane) if spacing is None else spacing
+        sigma = require_spacing(plane) if spacing is None else spacing
     # Spikes would come out as bright spots of the low-pass's size.
     plane = np.clip(plane, *np.percentile(plane, (0.05, 99.95)))
     smooth = _low_pass(plane, sigma)
@@ -119,35 +120,6 @@ def _checked(
 
 def _low_pass(plane: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     return np.asarray(ndimage.gaussian_filter(plane, sigma, mode="nearest", truncate=3.5))
-
-
-def estimate_spacing(plane: NDArray[np.float64]) -> float:
-    """Return the shortest strong period of the autocorrelation of a noisy image (Y, X), px.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    fine = plane - _low_pass(plane, min(plane.shape) / 16)
-    fine -= fine.mean(axis=1, keepdims=True)  # row offsets would correlate along X at any distance
-    window = np.hanning(plane.shape[0])[:, None] * np.hanning(plane.shape[1])
-    power = np.abs(fft.rfft2(_low_pass(fine, 1.0) * window)) ** 2
-    correlation = fft.fftshift(fft.irfft2(power, s=plane.shape))
-    middle = np.array(plane.shape) // 2
-    reach = min(middle) // 2
-    near = correlation[middle[0] - reach : middle[0] + reach + 1, middle[1] - reach : middle[1] + reach + 1]
-    near = near / near[reach, reach]
-    peaks = np.argwhere((near == ndimage.maximum_filter(near, 5)) & (near > 0))
-    peaks = peaks[np.all((peaks > 0) & (peaks < 2 * reach), axis=1)]
-    radii = np.hypot(*(peaks - reach).T)
-    heights = near[tuple(peaks.T)]
-    far = radii > 2.5
-    # White noise of the window's area correlates by about its inverse square root.
-    strong = far & (heights > max(0.5 * heights[far].max(initial=0), 20 / plane.size**0.5))
-    if not strong.any():
-        raise InputError("no lattice found in the image: give its period as spacing=, or sigma=, in px")
-    return float(radii[strong].min())
 
 
 def _dark_level(plane: NDArray[np.float64], smooth: NDArray[np.float64], sigma: float) -> float:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hush.atoms.spacing import require_spacing
 from napari_hush.errors import InputError
 from napari_hush.normalize import Normalization
-from napari_hush.synthesis.dent_library import estimate_spacing
 from napari_hush.training.patches import finite
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _period(images: ImageSet, regions: Sequence[Region]) -> float:
         region = regions[k]
         part = images.read(region.image, middle(region.top, region.bottom), middle(region.left, region.right))
         try:
-            period = estimate_spacing(finite(part)[0].astype(np.float64))
+            period = require_spacing(finite(part)[0].astype(np.float64))
         except InputError:  # no lattice
             continue
         if period < min(part.shape[1:]) / 6:  # else it may be anything that is there twice

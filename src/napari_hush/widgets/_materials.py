@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hush.atoms.spacing import require_spacing
 from napari_hush.datasets.drawing import Drawer
 from napari_hush.datasets.materials import Materials
 from napari_hush.errors import InputError
@@ -21,7 +22,6 @@ from napari_hush.synthesis import (
     mask_steps,
     measure_lattice,
 )
-from napari_hush.synthesis.dent_library import estimate_spacing
 from napari_hush.synthesis.recipe import checked_image
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def learn_transmission(plane: Plane, settings: DentSettings) -> Dents:
     if min(image.shape) < 16:
         raise InputError(f"expected an image of at least 16 x 16 px; got {image.shape[1]} x {image.shape[0]} px")
     # measure_lattice is for clean crops: on a whole noisy image it takes many seconds and may find nothing
-    spacing = estimate_spacing(image) if settings.spacing is None else settings.spacing
+    spacing = require_spacing(image) if settings.spacing is None else settings.spacing
     mask = dent_from_image(image, spacing, dark=settings.dark)
     words = f"period {spacing:.1f} px; {np.mean(mask < 0.9):.0%} of the area is dented, down to {mask.min():.0%}"
     return Dents(steps={"transmission": mask}, period=spacing, words=words)

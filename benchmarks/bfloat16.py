@@ -31,7 +31,7 @@ def main() -> None:
     print("| image | PSNR of bfloat16 against float32, dB |\n|---|---|")
     for name, image in images.items():
         results = {
-            precision: hush.denoise(image, args.model, device="cpu", engine=engine, precision=precision)
+            precision: hush.denoise(image, args.model, device="cpu", engine=engine, precision=precision, guard=False)
             for precision in ("float32", "bfloat16")
         }
         print(f"| {name} | {psnr(results['float32'], results['bfloat16']):.1f} |", flush=True)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError, safe_open
 
 from napari_hush.errors import ModelFileError
@@ -49,6 +49,31 @@ class ModelCard(BaseModel):
     limits: list[str] = Field(default_factory=list)
 
 
+class Scale(BaseModel):
+    """At which scale a model of lattices works.
+
+    Parameters
+    ----------
+    lowest, highest : float
+        Lattice periods of the images that it was trained for, px.
+    period : float, optional
+        The period to which an image is brought before the network sees it, px; None for a network that takes images
+        as they are.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lowest: float = Field(gt=0, le=1e4)
+    highest: float = Field(gt=0, le=1e4)
+    period: float | None = Field(default=None, ge=4, le=1e3)
+
+    @model_validator(mode="after")
+    def _rising(self) -> Scale:
+        if not self.lowest <= self.highest:
+            raise ValueError(f"the lowest period must not be above the highest, got {self.lowest} and {self.highest}")
+        return self
+
+
 class Header(BaseModel):
     """The JSON in a model file's header."""
 
@@ -60,6 +85,7 @@ class Header(BaseModel):
     hyperparameters: dict[str, Any]
     normalization: dict[str, Any]
     card: ModelCard
+    scale: Scale | None = None
     sha256: dict[str, str]
 
 

@@ -14,28 +14,32 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import zarr
 
+from napari_hush.channels import Group, channel_groups, read_group
 from napari_hush.engines import Engine, choose_engine, free_memory, kept_arena
 from napari_hush.errors import InputError
+from napari_hush.fidelity.guard import guard_margin
 from napari_hush.importers import load_model
 from napari_hush.io import zarr_writer
+from napari_hush.measured import is_guarded, measure_guards, measure_scale
 from napari_hush.passes import TileRunner
 from napari_hush.planes import Planes
 from napari_hush.progress import Progress
 from napari_hush.settings import DenoiseSettings, Device, EngineName, Precision
+from napari_hush.sizes import LAZY_TILE_BYTES, batch_size, tile_sides
 from napari_hush.staged import StagedRunner
-from napari_hush.tiling import Tile, aligned, balanced_tile
+from napari_hush.tiling import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
+    from napari_hush.fidelity.guard import Guard
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
+    from napari_hush.passes import Read
+    from napari_hush.scaling import ScaledPlane
+    from napari_hush.tiling import Tile
 
-CPU_TILE_BYTES = 1400 << 20  # larger tiles spare hardly more halo
-LAZY_TILE_BYTES = 450 << 20  # an image that is not in memory is kept out of it for a reason
-GPU_TILE_BYTES = 4 << 30
 CPU_SCRATCH_BYTES = 4 << 30  # between the pieces of a network with statistics of the whole image; more goes to a file
-STAGED_TILE_PIXELS = 256 * 256
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,7 @@ def denoise_steps(
     settings = settings or DenoiseSettings()
     source = Planes(image, channel_axis)
     model = load_model(model)
-    groups = _channel_groups(source, model)
+    groups = channel_groups(source, model)
     indices = _plane_indices(source, plane)
     if out is not None and (plane is not None or region is not None):
         raise InputError("out= takes whole images: leave plane= and region= out, or out=")
@@ -202,27 +206,39 @@ def denoise_steps(
         if engine.name == "torch" and engine.device == "cpu":
             stack.enter_context(kept_arena())
         yield Progress(0, 1, "measuring the image")
+        spacing, scaled = measure_scale(source, sorted(set(groups[0].inputs)), model, settings)
         norms: list[Normalization] = []
         for group in groups:
-            norms.append((yield from _fit_steps(source, group, model)))
-        side = _tile_sides(source, model, settings, engine.device, region)
-        target = stack.enter_context(_open_target(source, out, side, model.stride, plane, region))
-        grid = target.chunk_shape if region is None else (1, 1)
-        runner = _make_runner(source, model, engine, side, region, grid, out)
+            norms.append((yield from _fit_steps(source, group, model, scaled)))
+        period = spacing and spacing * scaled.factor
+        guarded = is_guarded(model, settings)
+        guards: list[Guard] = []
+        margin = scaled.keep + (guard_margin(period) if guarded else 0)
+        shape = scaled.seen_shape
+        seen = scaled.seen_region(region) if region else None
+        lazy = not _in_memory(source.image)
+        side = tile_sides(model, settings, engine.device, shape, lazy=lazy, region=seen, margin=margin)
+        target = stack.enter_context(_open_target(source, out, scaled.native(side), model.stride, plane, region))
+        grid = target.chunk_shape if region is None and scaled.factor == 1 else (1, 1)
+        runner = _make_runner(
+            source, model, engine, side, out, shape=shape, region=seen, grid=grid, margin=margin, keep=scaled.keep
+        )
         stack.callback(runner.close)
-        runner.batch = settings.batch_size or _batch_size(model, runner.plan()[0], engine.device)
-        origin = (region[0], region[2]) if region else (0, 0)
+        runner.batch = settings.batch_size or batch_size(model, runner.plan()[0], engine.device)
         passes = list(product(indices, zip(groups, norms, strict=True)))
         done = total = 0
         for number, (index, (group, norm)) in enumerate(passes):
             total = max(total, done + runner.count() * (len(passes) - number))
-            read = partial(_read_group, source, model, index, group)
+            native = partial(read_group, source, model, index, group)
+            read = partial(scaled.read, native, norm.fill)
+            if guarded:
+                runner.guards = guards = measure_guards(read, shape, model, group, period)
             for finished, count, left in runner.run(read, norm):
                 for tile, values in finished:
-                    y, x = tile.core_slices(origin)
                     if len(values) > len(group.outputs):  # one grey image through a model of colours
                         values = values.mean(axis=0, keepdims=True)
-                    target.write(index if plane is None else (0,) * len(index), group.outputs, y, x, values)
+                    place = index if plane is None else (0,) * len(index)
+                    _write(target, place, group, scaled, tile, values, region, native)
                 done += count
                 total = max(total, done + left)
                 yield Progress(done, total, f"tile {done} of {total}")
@@ -242,53 +258,13 @@ def denoise_steps(
         "tile": list(runner.side) if runner.side else False,
         "halo": model.halo,
         "normalization": [{"offset": n.offset, "scale": n.scale} for n in norms],
-        "guard": False,
-        "rescale": False,
+        "spacing": spacing,
+        "guard": guards[0].as_dict() if guards else False,
+        "rescale": {"factor": scaled.factor, "period": period} if scaled.factor != 1 else False,
         "shape": [int(n) for n in source.image.shape] if plane is None and region is None else list(result.shape),
         "seconds": round(time.perf_counter() - start, 3),
     }
     return Denoised(result, provenance)
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Channels of the image that go through the network together, and those that come out of it."""
-
-    inputs: list[int]
-    outputs: list[int]
-
-
-def _channel_groups(source: Planes, model: Model) -> list[_Group]:
-    """Which channels go through the network together; a grey image is given to each colour of a model of colours."""
-    channels = list(range(source.n_channels))
-    if model.depth > 1:
-        if not source.lead_shape:
-            raise InputError(
-                f"the model {model.card.name!r} takes {model.depth} neighbouring slices of a stack, got a single image "
-                f"of shape {tuple(source.image.shape)}: give the whole stack (Z, Y, X), or choose another model"
-            )
-        return [_Group([channel], [channel]) for channel in channels]
-    if model.in_channels == model.out_channels == len(channels) > 1:
-        return [_Group(channels, channels)]
-    if {model.in_channels, model.out_channels} <= {1, 3}:
-        return [_Group([channel] * model.in_channels, [channel]) for channel in channels]
-    came = (
-        f"{len(channels)} in axis {source.channel_axis}" if source.channel_axis is not None else "1 (no channel_axis)"
-    )
-    raise InputError(
-        f"the model {model.card.name!r} takes {model.in_channels} channels and gives {model.out_channels}, the image "
-        f"has {came}: choose another model, or name the image's channels with channel_axis"
-    )
-
-
-def _read_group(source: Planes, model: Model, index: tuple[int, ...], group: _Group, y: slice, x: slice) -> np.ndarray:
-    """A part of what the network takes for one plane, (C, Y, X): channels, or neighbouring slices."""
-    if model.depth == 1:
-        return source.read(index, group.inputs, y, x)
-    *before, z = index
-    last = source.lead_shape[-1] - 1
-    slices = (min(max(z + k - model.depth // 2, 0), last) for k in range(model.depth))  # the ends are repeated
-    return np.concatenate([source.read((*before, k), group.inputs, y, x) for k in slices])
 
 
 def _make_runner(
@@ -296,25 +272,48 @@ def _make_runner(
     model: Model,
     engine: Engine,
     side: tuple[int, int] | None,
-    region: tuple[int, int, int, int] | None,
-    grid: tuple[int, int],
     out: Any,
+    shape: tuple[int, int],
+    **options: Any,
 ) -> TileRunner:
     """What runs a plane: piece by piece where statistics belong to the whole image and it does not go in one pass."""
-    one_pass = engine.device != "cpu" and side is None and min(source.plane_shape) >= model.smallest
+    one_pass = engine.device != "cpu" and side is None and min(shape) >= model.smallest
     if not model.staged or one_pass:
-        return TileRunner(engine, model, source.plane_shape, side, region=region, grid=grid)
+        return TileRunner(engine, model, shape, side, **options)
     limit = CPU_SCRATCH_BYTES if _in_memory(source.image) else LAZY_TILE_BYTES
     return StagedRunner(
         engine,
         model,
-        source.plane_shape,
+        shape,
         side,
-        region=region,
-        grid=grid,
         memory=min(free_memory("cpu") // 4, limit),
         folder=Path(out).absolute().parent if isinstance(out, str | Path) else None,
+        **options,
     )
+
+
+def _write(
+    target: Planes,
+    index: tuple[int, ...],
+    group: Group,
+    scaled: ScaledPlane,
+    tile: Tile,
+    values: np.ndarray,
+    region: tuple[int, int, int, int] | None,
+    native: Read,
+) -> None:
+    """Bring a finished tile to the image's pixels and store what is wanted of it."""
+    top, bottom, left, right = region or (0, scaled.shape[0], 0, scaled.shape[1])
+    y0, y1, x0, x1 = scaled.place(tile.core)
+    y, x = slice(max(y0, top), min(y1, bottom)), slice(max(x0, left), min(x1, right))
+    if y.start >= y.stop or x.start >= x.stop:
+        return
+    if scaled.factor != 1:
+        kept = tile.around(scaled.keep, scaled.seen_shape).core
+        first = len(group.inputs) // 2 if len(group.inputs) > len(group.outputs) else 0
+        holes = native(y, x)[first:][: len(values)]
+        values = scaled.back(values, (kept[0], kept[2]), y, x, holes)
+    target.write(index, group.outputs, slice(y.start - top, y.stop - top), slice(x.start - left, x.stop - left), values)
 
 
 def _plane_indices(source: Planes, plane: tuple[int, ...] | None) -> list[tuple[int, ...]]:
@@ -326,12 +325,18 @@ def _plane_indices(source: Planes, plane: tuple[int, ...] | None) -> list[tuple[
     return [plane]
 
 
-def _fit_steps(source: Planes, group: _Group, model: Model) -> Generator[Progress, None, Normalization]:
+def _fit_steps(
+    source: Planes, group: Group, model: Model, scaled: ScaledPlane
+) -> Generator[Progress, None, Normalization]:
     """The normalisation of one group of channels over all planes, reporting so that it can be left."""
 
     def blocks() -> Iterator[np.ndarray]:
         for channel in sorted(set(group.inputs)):
-            yield from source.blocks(channel)
+            if scaled.factor == 1:
+                yield from source.blocks(channel)
+                continue
+            for index in source.indices():  # the network's own scale: a resampling changes the noise
+                yield from scaled.blocks(partial(source.read, index, [channel]))
 
     steps = model.normalization.fit_steps(blocks)
     while True:
@@ -340,48 +345,6 @@ def _fit_steps(source: Planes, group: _Group, model: Model) -> Generator[Progres
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
         yield Progress(0, 1, "measuring the image")
-
-
-def _tile_sides(
-    source: Planes,
-    model: Model,
-    settings: DenoiseSettings,
-    device: str,
-    region: tuple[int, int, int, int] | None,
-) -> tuple[int, int] | None:
-    """Sides of a tile, px; None for one pass over the plane."""
-    if settings.tile is False:
-        return None
-    if settings.tile is not None:
-        return int(settings.tile), int(settings.tile)
-    limit = GPU_TILE_BYTES if device == "cuda" else CPU_TILE_BYTES if _in_memory(source.image) else LAZY_TILE_BYTES
-    area = min(free_memory(device) / 4, limit) / _bytes_per_pixel(model)
-    height, width = source.plane_shape
-    if model.staged:
-        if device != "cpu" and aligned(height, model.stride) * aligned(width, model.stride) <= area:
-            return None
-        # a piece looks a few pixels far: small tiles cost little and stay in the processor's cache
-        side = max(int(min(area, STAGED_TILE_PIXELS) ** 0.5) // model.stride, 1) * model.stride
-        return side, side
-    if region is not None:  # a preview computes what it shows and the halo around it, wherever it begins
-        height, width = (end - begin + model.stride for begin, end in (region[:2], region[2:]))
-        window = [aligned(side, model.stride) + 2 * aligned(model.halo, model.stride) for side in (height, width)]
-        if window[0] * window[1] <= area:
-            return height, width
-    elif aligned(height, model.stride) * aligned(width, model.stride) <= area:
-        return None
-    return balanced_tile((height, width), halo=model.halo, stride=model.stride, max_window_area=area)
-
-
-def _batch_size(model: Model, tile: Tile, device: str) -> int:
-    if device == "cpu":
-        return 1  # a tile of a useful size keeps all cores busy
-    area = (tile.window[1] - tile.window[0]) * (tile.window[3] - tile.window[2])
-    return int(np.clip(free_memory(device) / 2 / (area * _bytes_per_pixel(model)), 1, 16))
-
-
-def _bytes_per_pixel(model: Model) -> int:
-    return 4 * int(model.network.live_channels)  # type: ignore[arg-type]
 
 
 def _in_memory(image: Any) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
-from napari_hush.card import HEADER_KEY, Header, ModelCard, first_line, read_header
+from napari_hush.card import HEADER_KEY, Header, ModelCard, Scale, first_line, read_header
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.files import atomic_write
 from napari_hush.networks import NETWORKS
@@ -43,6 +43,9 @@ class Model:
         How its input is normalised.
     card : ModelCard
         What a person should know of it.
+    scale : Scale, optional
+        Lattice periods that it was trained for, and the one to which images are brought; None where it has nothing to
+        do with lattices, or where that is unknown.
     """
 
     network: nn.Module
@@ -50,6 +53,7 @@ class Model:
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     normalization: NormalizationRule = field(default_factory=NormalizationRule)
     card: ModelCard = field(default_factory=lambda: ModelCard(name="unnamed"))
+    scale: Scale | None = None
 
     def __post_init__(self) -> None:
         if self.architecture not in NETWORKS:
@@ -124,6 +128,7 @@ class Model:
             hyperparameters=self.hyperparameters,
             normalization=asdict(self.normalization),
             card=self.card,
+            scale=self.scale,
             sha256={k: _sha256(v) for k, v in state.items()},
         )
         atomic_write(path, to_safetensors(state, metadata={HEADER_KEY: header.model_dump_json()}))
@@ -141,7 +146,8 @@ class Model:
         header, state = _read(path)
         try:
             rule = TypeAdapter(NormalizationRule).validate_python(header.normalization)
-            return cls.from_state(header.architecture, header.hyperparameters, state, rule, header.card)
+            model = cls.from_state(header.architecture, header.hyperparameters, state, rule, header.card)
+            return replace(model, scale=header.scale)
         except (ValueError, TypeError) as error:
             raise ModelFileError(f"{path}: damaged model file: {first_line(error)}; get the file again") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.ndimage import correlate
@@ -12,7 +12,10 @@ from scipy.ndimage import correlate
 from napari_hush.tiling import Tile, plan_tiles
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_hush.engines import Engine
+    from napari_hush.fidelity.guard import Guard
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
 
@@ -36,11 +39,16 @@ class TileRunner:
         Y and X of the kept part of a tile; None for the whole plane.
     region, grid
         As in `plan_tiles`.
+    margin : int
+        Px around each core that must be right too: what the guards and a resampling look at.
+    keep : int
+        Px of the margin that are handed out with each core, where the plane goes on.
 
     Notes
     -----
-    ``batch``, the tiles at once, is 1 until it is set. It and ``side`` shrink for good when the memory does not
-    suffice: what did not fit once will not fit on the next plane.
+    ``guards``, one for each channel of the output, are set for each plane. ``batch``, the tiles at once, is 1 until it
+    is set. It and ``side`` shrink for good when the memory does not suffice: what did not fit once will not fit on the
+    next plane.
     """
 
     def __init__(
@@ -52,9 +60,13 @@ class TileRunner:
         *,
         region: tuple[int, int, int, int] | None = None,
         grid: tuple[int, int] = (1, 1),
+        margin: int = 0,
+        keep: int = 0,
     ) -> None:
         self.engine, self.model, self.shape, self.side = engine, model, shape, side
         self.region, self.grid = region, grid
+        self.margin, self.keep = margin, keep
+        self.guards: Sequence[Guard] = ()
         self.batch = 1
 
     def plan(self) -> list[Tile]:
@@ -100,27 +112,42 @@ class TileRunner:
                 continue
             yield finished, len(some), len(left)
 
-    def finish(self, tile: Tile, core: np.ndarray, holes: np.ndarray | None, norm: Normalization) -> np.ndarray:
-        """Bring the output (C, Y, X) for a tile's core to the image's units, with NaN where the image has it."""
-        core = norm.invert(core)
-        if holes is None:
-            return core
-        holes = holes[(..., *tile.inner)][self.model.depth // 2 :][: len(core)]  # of the slice or channels it gives
-        return np.where(np.isfinite(holes), core, holes)
+    def finish(self, tile: Tile, output: np.ndarray, seen: Window, norm: Normalization) -> np.ndarray:
+        """Turn the output (C, Y, X) for a window into a tile's core in the image's units, with its NaN.
+
+        As much of the margin as ``keep`` says comes with it.
+        """
+        known = tile.around(self.margin, self.shape)
+        values = norm.invert(output[(..., *known.inner)])
+        if self.guards:
+            first = self.model.depth // 2  # of the slices that are seen, the one that is given
+            noisy = seen.image[(..., *known.inner)][first:]
+            values = np.stack(
+                [
+                    guard(noisy[min(channel, len(noisy) - 1)], values[channel], (known.core[0], known.core[2]))
+                    for channel, guard in enumerate(self.guards)
+                ]
+            ).astype(np.float32)
+        kept = tile.around(self.keep, self.shape)
+        values = values[(..., *kept.core_slices((known.core[0], known.core[2])))]
+        if seen.holes is None:
+            return values
+        holes = seen.holes[(..., *kept.inner)][self.model.depth // 2 :][: len(values)]
+        return np.where(np.isfinite(holes), values, holes)
 
     def close(self) -> None:
         """Give back what the runner alone holds."""
 
     def _plan(self, region: tuple[int, int, int, int] | None, grid: tuple[int, int]) -> list[Tile]:
-        halo, stride = self.model.halo, self.model.stride
+        halo, stride = self.model.halo + self.margin, self.model.stride
         return plan_tiles(self.shape, tile=self.side, halo=halo, stride=stride, region=region, grid=grid)
 
     def _run_batch(self, tiles: list[Tile], read: Read, norm: Normalization) -> list[tuple[Tile, np.ndarray]]:
         windows = [read_window(tile, self.shape, read, norm) for tile in tiles]
-        outputs = self.engine(np.stack([values for values, _ in windows]))  # (B, C, Y, X)
+        outputs = self.engine(np.stack([window.values for window in windows]))  # (B, C, Y, X)
         return [
-            (tile, self.finish(tile, output[(..., *tile.inner)], holes, norm))
-            for tile, output, (_, holes) in zip(tiles, outputs, windows, strict=True)
+            (tile, self.finish(tile, output, window, norm))
+            for tile, output, window in zip(tiles, outputs, windows, strict=True)
         ]
 
     def _shrink(self, left: deque[Tile]) -> deque[Tile]:
@@ -142,26 +169,40 @@ class TileRunner:
         self.side = (max(side[0] // 2, 1), max(side[1] // 2, 1))
 
 
-def read_window(
-    tile: Tile, shape: tuple[int, int], read: Read, norm: Normalization
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """A tile's normalised window (C, Y, X), and its values as they were where some are not finite.
+class Window(NamedTuple):
+    """What a tile sees, (C, Y, X) each."""
+
+    values: np.ndarray
+    """Normalised, float32."""
+    image: np.ndarray
+    """In the image's units, finite."""
+    holes: np.ndarray | None
+    """As they were, float32, where some values are not finite."""
+
+
+def read_window(tile: Tile, shape: tuple[int, int], read: Read, norm: Normalization) -> Window:
+    """Read a tile's window.
 
     Beyond the plane the image is reflected at its border, at each pixel alike in every window that contains it.
     """
     rows, columns = _reflected(*tile.window[:2], shape[0]), _reflected(*tile.window[2:], shape[1])
     # filling looks at neighbours: with some margin a pixel is filled alike in every tile that contains it
     y, x = _with_margin(rows, shape[0]), _with_margin(columns, shape[1])
-    block = read(y, x)
-    inner = np.ix_(range(len(block)), rows - y.start, columns - x.start)
+    filled, holes = filled_block(read(y, x), norm.fill)
+    inner = np.ix_(range(len(filled)), rows - y.start, columns - x.start)
+    image = filled[inner]
+    return Window(norm.apply(image), image, None if holes is None else holes[inner])
+
+
+def filled_block(block: np.ndarray, default: float) -> tuple[np.ndarray, np.ndarray | None]:
+    """A part (C, Y, X) of a plane without holes, and as it was in float32 if it has some."""
     if block.dtype.kind == "f" and block.dtype.itemsize > 4:
         with np.errstate(over="ignore"):  # what float32 cannot hold is infinite in the result, and so a hole
             single = block.astype(np.float32)
         block = np.where(np.isfinite(single), block, single)
     if block.dtype.kind != "f" or np.isfinite(block).all():
-        return norm.apply(block[inner]), None
-    filled = np.stack([_fill(channel, norm.fill) for channel in block])
-    return norm.apply(filled[inner]), block[inner].astype(np.float32)
+        return block, None
+    return np.stack([_fill(channel, default) for channel in block]), block.astype(np.float32)
 
 
 def _reflected(start: int, stop: int, size: int) -> np.ndarray:

@@ -15,7 +15,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 @dataclass(frozen=True, kw_only=True)
 class DenoiseSettings:
-    """How a model is run; what it computes does not depend on these, but for the precision.
+    """How a model is run; ``guard`` and ``rescale`` change the result, ``precision`` a little, the others nothing.
 
     Parameters
     ----------
@@ -29,10 +29,12 @@ class DenoiseSettings:
         What runs the network; ``auto`` takes OpenVINO on a CPU where it is installed and the image is not small.
     precision : {"auto", "float32", "bfloat16"}
         Arithmetic; ``auto`` takes bfloat16 with OpenVINO on processors that have it natively, float32 elsewhere.
-    guard : {"auto", False}
-        Reserved for the guard that keeps dents and voids; this version has none, and ``True`` is refused.
-    rescale : {"auto", False}
-        Reserved for the scale normalisation; this version has none, and ``True`` is refused.
+    guard : {"auto", True, False}
+        Take slow contrast, and how much lattice there is at each place, from the noisy image, so that no dent is
+        filled. ``auto`` guards every model with as many channels out as in; ``True`` refuses the others.
+    rescale : {"auto", True, False}
+        Bring the image to the lattice period that the model works at, and the result back. ``auto`` does so where the
+        image has a lattice and the model such a period; ``True`` refuses others.
     """
 
     device: Device = "auto"
@@ -55,7 +57,5 @@ class DenoiseSettings:
                 raise InputError(f"{name} must be a positive whole number or None, got {value!r}")
         for name in ("guard", "rescale"):
             value = getattr(self, name)
-            if value is True:
-                raise InputError(f"{name}=True is not available in this version; use {name}='auto' or False")
-            if value is not False and value != "auto":
+            if not isinstance(value, bool) and value != "auto":
                 raise InputError(f"{name} must be 'auto', True or False, got {value!r}")

@@ -43,7 +43,7 @@ class StagedRunner(TileRunner):
 
     Parameters
     ----------
-    engine, model, shape, side, region, grid
+    engine, model, shape, side, region, grid, margin, keep
         As of `TileRunner`.
     memory : int
         Bytes that the values between the pieces may take in memory; more go to a temporary file.
@@ -60,10 +60,12 @@ class StagedRunner(TileRunner):
         *,
         region: tuple[int, int, int, int] | None = None,
         grid: tuple[int, int] = (1, 1),
+        margin: int = 0,
+        keep: int = 0,
         memory: int = 1 << 30,
         folder: Path | None = None,
     ) -> None:
-        super().__init__(engine, model, shape, side, region=region, grid=grid)
+        super().__init__(engine, model, shape, side, region=region, grid=grid, margin=margin, keep=keep)
         height, width = (max(aligned(side, model.stride), model.smallest) for side in shape)
         self.padded = (height, width)
         self._pieces = _make_pieces(cast("Iterator[Stage]", model.network.stages()), engine)  # type: ignore[operator]
@@ -119,7 +121,7 @@ class StagedRunner(TileRunner):
         return plan_tiles(
             self.padded,
             tile=self.side and (max(self.side[0], SMALLEST * unit), max(self.side[1], SMALLEST * unit)),
-            halo=piece.stage.halo * unit,
+            halo=piece.stage.halo * unit + (self.margin if last else 0),
             stride=unit,
             region=region,
             grid=self.grid if last else (unit, unit),
@@ -137,14 +139,16 @@ class StagedRunner(TileRunner):
     ) -> list[tuple[Tile, np.ndarray]]:
         stage = piece.stage
         inputs = [
-            (read_window(tile, self.shape, read, norm)[0] if name == "image" else store.read(name, tile.window))[None]
+            (read_window(tile, self.shape, read, norm).values if name == "image" else store.read(name, tile.window))[
+                None
+            ]
             for name in stage.inputs
         ]
         known = [array for key in piece.norms for array in statistics[key]]
         output = piece.engine(*inputs, *known)[0]  # (C, Y, X) of the window
-        core = output[(..., *(slice(s.start >> stage.level, s.stop >> stage.level) for s in tile.inner))]
         if piece is self._pieces[-1]:
-            return [(tile, self.finish(tile, core, read_window(tile, self.shape, read, norm)[1], norm))]
+            return [(tile, self.finish(tile, output, read_window(tile, self.shape, read, norm), norm))]
+        core = output[(..., *(slice(s.start >> stage.level, s.stop >> stage.level) for s in tile.inner))]
         if stage.measures is not None:
             moments.add(core)
         if stage.output is not None:

@@ -39,6 +39,13 @@ class Tile:
         """Where the core lies inside the window."""
         return self.core_slices((self.window[0], self.window[2]))
 
+    def around(self, margin: int, shape: tuple[int, int]) -> Tile:
+        """The same tile with a core that is larger by ``margin`` px wherever the plane of ``shape`` goes on."""
+        y0, y1, x0, x1 = self.core
+        height, width = shape
+        core = (max(y0 - margin, 0), min(y1 + margin, height), max(x0 - margin, 0), min(x1 + margin, width))
+        return Tile(core, self.window)
+
 
 def aligned(size: int, stride: int) -> int:
     """The next multiple of ``stride`` that holds ``size``."""

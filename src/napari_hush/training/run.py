@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import time
 import warnings
@@ -310,7 +311,8 @@ class Run:
             metrics={"test": test, "validation": validation},
         )
         b = self.beginning
-        return Model.from_state(b.architecture, b.hyperparameters, state, b.rule, card)
+        model = Model.from_state(b.architecture, b.hyperparameters, state, b.rule, card)
+        return dataclasses.replace(model, scale=getattr(self.data, "scale", None))
 
 
 def _duration(seconds: float) -> str:

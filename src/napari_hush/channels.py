@@ -1,0 +1,55 @@
+"""Which channels of an image go through a network together, and how they are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hush.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_hush.model import Model
+    from napari_hush.planes import Planes
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels of the image that go through the network together, and those that come out of it."""
+
+    inputs: list[int]
+    outputs: list[int]
+
+
+def channel_groups(source: Planes, model: Model) -> list[Group]:
+    """Which channels go through the network together; a grey image is given to each colour of a model of colours."""
+    channels = list(range(source.n_channels))
+    if model.depth > 1:
+        if not source.lead_shape:
+            raise InputError(
+                f"the model {model.card.name!r} takes {model.depth} neighbouring slices of a stack, got a single image "
+                f"of shape {tuple(source.image.shape)}: give the whole stack (Z, Y, X), or choose another model"
+            )
+        return [Group([channel], [channel]) for channel in channels]
+    if model.in_channels == model.out_channels == len(channels) > 1:
+        return [Group(channels, channels)]
+    if {model.in_channels, model.out_channels} <= {1, 3}:
+        return [Group([channel] * model.in_channels, [channel]) for channel in channels]
+    came = (
+        f"{len(channels)} in axis {source.channel_axis}" if source.channel_axis is not None else "1 (no channel_axis)"
+    )
+    raise InputError(
+        f"the model {model.card.name!r} takes {model.in_channels} channels and gives {model.out_channels}, the image "
+        f"has {came}: choose another model, or name the image's channels with channel_axis"
+    )
+
+
+def read_group(source: Planes, model: Model, index: tuple[int, ...], group: Group, y: slice, x: slice) -> np.ndarray:
+    """A part of what the network takes for one plane, (C, Y, X): channels, or neighbouring slices."""
+    if model.depth == 1:
+        return source.read(index, group.inputs, y, x)
+    *before, z = index
+    last = source.lead_shape[-1] - 1
+    slices = (min(max(z + k - model.depth // 2, 0), last) for k in range(model.depth))  # the ends are repeated
+    return np.concatenate([source.read((*before, k), group.inputs, y, x) for k in slices])

@@ -1,0 +1,210 @@
+"""The guard: what a network says about slow contrast and about where a lattice is, the noisy image decides.
+
+``out = r (G - L*G) + L*noisy``, where G is the network's output, L a Gaussian of 0.55 periods and r the share of the
+lattice that the noisy image has at that place. A network's atoms can be dimmed or removed by it, not made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage, sparse
+
+from napari_hush.atoms.lockin import REACH, lock_in, noise_power
+from napari_hush.atoms.spectrum import bragg_spots
+from napari_hush.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+LOW_PASS = 0.55  # periods: the Gaussian's width; it lets 0.3 % of the lattice through
+WINDOW = 1.0  # periods: the lock-in's width
+MOST = 1.2  # by which a lattice may be strengthened
+TOLERANCE = 1.04  # jitter and lag of the scan dim the noisy lattice by a few per cent: that is not made up
+SPOTS = 6  # Bragg spots: several grains, or several orders
+WITHOUT_LATTICE = 6.6  # px: the Gaussian's width where there is no period
+SPIKE = 8.0  # standard deviations of the noise by which a spike sticks out of all its neighbours
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """What was measured on the noisy image, and how it is used on each part of it.
+
+    Parameters
+    ----------
+    low_pass : float
+        Standard deviation of the Gaussian whose share of the result is taken from the noisy image, px.
+    noise : float
+        Standard deviation of the noise between neighbouring pixels, in the image's unit; for spikes.
+    spots : tuple of (float, float)
+        Bragg spots (y, x), cycles per px; empty where there is no lattice, and only the slow contrast is guarded.
+    window : float
+        Standard deviation of the lock-in's Gaussian window, px.
+    floor : float
+        Mean square of the lock-in's noise, all spots together, in the image's squared unit.
+    """
+
+    low_pass: float
+    noise: float
+    spots: tuple[tuple[float, float], ...] = ()
+    window: float = 0.0
+    floor: float = 0.0
+
+    @property
+    def step(self) -> int:
+        """Px between the places at which the lattice's strength is measured."""
+        return max(int(self.window / 4), 1)
+
+    @property
+    def margin(self) -> int:
+        """How far around a part the images must be known, px."""
+        reach = int(REACH * self.low_pass + 0.5) + 1  # and the neighbours that a spike is told by
+        return max(reach, int(REACH * self.window) + self.step + 1) if self.spots else reach
+
+    def __call__(
+        self, noisy: NDArray[np.floating], generated: NDArray[np.floating], origin: tuple[int, int] = (0, 0)
+    ) -> NDArray[np.float64]:
+        """Guard one part of a plane.
+
+        Parameters
+        ----------
+        noisy, generated : ndarray, shape (Y, X)
+            The same part of the noisy image and of the network's output, in one unit, finite.
+        origin : (int, int)
+            Where the part begins in the plane, px. A part gives the same values as the whole plane everywhere but
+            within `margin` of those of its sides that are not sides of the plane.
+
+        Returns
+        -------
+        ndarray, shape (Y, X)
+        """
+        made, seen = np.asarray(generated, np.float64), self._without_spikes(np.asarray(noisy, np.float64))
+        detail = made - self._slow(made)
+        if self.spots:
+            detail *= self.lattice_share(seen, made, origin)
+        return np.asarray(detail + self._slow(seen))
+
+    def lattice_share(
+        self, noisy: NDArray[np.float64], generated: NDArray[np.float64], origin: tuple[int, int] = (0, 0)
+    ) -> NDArray[np.float64]:
+        """How much of the generated lattice the noisy image has, 0 to 1.2, (Y, X)."""
+        rows, columns = (
+            np.arange(-(-start // self.step) * self.step, start + size, self.step)
+            for start, size in zip(origin, noisy.shape, strict=True)
+        )
+        squares = []
+        for image in (noisy, generated):
+            total = np.zeros((len(rows), len(columns)))
+            for spot in self.spots:
+                found = lock_in(image, spot, self.window, rows=rows, columns=columns, origin=origin)
+                total += np.abs(found) ** 2
+            squares.append(total)
+        there = np.maximum(squares[0] - self.floor, 0)
+        share = np.sqrt(there / np.maximum(squares[1], 1e-300))
+        share = np.clip(
+            np.where(share < 1, np.minimum(share * TOLERANCE, 1), np.maximum(share / TOLERANCE, 1)), 0, MOST
+        )
+        vertical = _interpolator(rows, origin[0], noisy.shape[0])
+        horizontal = _interpolator(columns, origin[1], noisy.shape[1])
+        return np.asarray((horizontal @ (vertical @ share).T).T)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able, for the record of a run."""
+        return asdict(self)
+
+    def _slow(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(ndimage.gaussian_filter(image, self.low_pass, mode="reflect", truncate=REACH))
+
+    def _without_spikes(self, noisy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A hot pixel would leave a blot of the windows' size: bring it to the brightest or darkest neighbour."""
+        ring = np.ones((3, 3), dtype=bool)
+        ring[1, 1] = False
+        highest = ndimage.maximum_filter(noisy, footprint=ring, mode="mirror")
+        spikes = noisy > highest + SPIKE * self.noise
+        lowest = ndimage.minimum_filter(noisy, footprint=ring, mode="mirror")
+        holes = noisy < lowest - SPIKE * self.noise
+        return np.where(spikes, highest, np.where(holes, lowest, noisy))
+
+
+def guard_margin(spacing: float | None) -> int:
+    """The `Guard.margin` of any guard for a lattice period, px; None where there is no lattice."""
+    if spacing is None:
+        return Guard(low_pass=WITHOUT_LATTICE, noise=0).margin
+    return Guard(low_pass=LOW_PASS * spacing, noise=0, spots=((0.0, 0.0),), window=WINDOW * spacing).margin
+
+
+def measure_guard(planes: Sequence[NDArray[np.floating]], spacing: float | None) -> Guard:
+    """Measure what the guard needs on one or a few planes or parts of a noisy image.
+
+    Parameters
+    ----------
+    planes : sequence of ndarray, shape (Y, X) each
+        Finite.
+    spacing : float or None
+        Lattice period, px; None where there is no lattice.
+
+    Returns
+    -------
+    Guard
+        Without spots where no spacing is given or no Bragg spot stands out.
+
+    Raises
+    ------
+    InputError
+        If there is no plane, or the spacing is not above 2 px.
+
+    Examples
+    --------
+    >>> import napari_hush as hush
+    >>> truth = hush.sample("dented-lattice")
+    >>> guard = measure_guard([truth.noisy], truth.period)
+    >>> eraser = truth.clean / truth.transmission.clip(0.2)  # an output in which the dent is gone
+    >>> dent = truth.transmission < 0.3
+    >>> bool(abs(guard(truth.noisy, eraser)[dent].mean() / truth.clean[dent].mean() - 1) < 0.05)
+    True
+    """
+    if not planes:
+        raise InputError("expected at least one plane to measure the guard on, got none")
+    noise = max(_noise(np.asarray(plane, np.float64)) for plane in planes)
+    if spacing is None:
+        return Guard(low_pass=WITHOUT_LATTICE, noise=noise)
+    plain = Guard(low_pass=LOW_PASS * spacing, noise=noise)
+    strongest: tuple[float, NDArray[np.float64], NDArray[np.floating]] | None = None
+    for plane in planes:
+        spots = bragg_spots(plane, spacing, count=SPOTS)
+        strength = float(np.mean(np.abs(lock_in(plane, spots[0], WINDOW * spacing)))) if len(spots) else 0.0
+        if len(spots) and (strongest is None or strength > strongest[0]):
+            strongest = strength, spots, plane
+    if strongest is None:
+        return plain
+    _, spots, plane = strongest
+    return Guard(
+        low_pass=plain.low_pass,
+        noise=noise,
+        spots=tuple((float(y), float(x)) for y, x in spots),
+        window=WINDOW * spacing,
+        floor=len(spots) * noise_power(plane, spots, spacing, window=WINDOW),
+    )
+
+
+def _noise(plane: NDArray[np.float64]) -> float:
+    """Standard deviation of the noise, from second differences along X, outliers cut off."""
+    difference = np.abs(plane[:, 2:] - 2 * plane[:, 1:-1] + plane[:, :-2]) / 6**0.5 if plane.shape[1] > 2 else plane * 0
+    return float(np.sqrt(np.mean(np.minimum(difference, np.percentile(difference, 99.5)) ** 2)))
+
+
+def _interpolator(places: NDArray[np.integer], start: int, size: int) -> sparse.csr_array:
+    """Linear interpolation from ``places`` to every px of an axis, constant beyond the ends: (size, places)."""
+    at = np.arange(start, start + size)
+    right = np.clip(np.searchsorted(places, at, side="right"), 1, max(len(places) - 1, 1))
+    left = right - 1
+    if len(places) == 1:
+        return sparse.csr_array((np.ones(size), np.zeros(size, int), np.arange(size + 1)), shape=(size, 1))
+    share = np.clip((at - places[left]) / (places[right] - places[left]), 0, 1)
+    values = np.stack([1 - share, share], axis=1).ravel()
+    index = np.stack([left, right], axis=1).ravel()
+    return sparse.csr_array((values, index, np.arange(0, 2 * size + 1, 2)), shape=(size, len(places)))

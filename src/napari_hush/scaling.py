@@ -1,0 +1,141 @@
+"""Bring planes to the scale at which a model works, and its results back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hush.passes import filled_block
+from napari_hush.resampling import reach, resample_part, resampled_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_hush.passes import Read
+
+NEAR_ENOUGH = 0.02  # of a period: a resampling would cost more than it brings
+BLOCK_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class ScaledPlane:
+    """A plane as it is, and as the network sees it.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Y, X of the plane, px.
+    factor : float
+        Pixels that the network sees per pixel of the plane; 1 changes nothing.
+    """
+
+    shape: tuple[int, int]
+    factor: float = 1.0
+
+    @property
+    def seen_shape(self) -> tuple[int, int]:
+        """Y, X of what the network sees, px."""
+        return resampled_size(self.shape[0], self.factor), resampled_size(self.shape[1], self.factor)
+
+    @property
+    def keep(self) -> int:
+        """Px around a part of the network's result that bringing it back looks at."""
+        return 0 if self.factor == 1 else reach(1 / self.factor, antialias=False) + 1
+
+    def read(self, read: Read, fill: float, y: slice, x: slice) -> np.ndarray:
+        """A part of what the network sees, (C, Y, X).
+
+        Parameters
+        ----------
+        read : callable
+            Gives (C, Y, X) of the plane for two slices.
+        fill : float
+            What takes the place of pixels that are NaN and have no finite neighbour.
+        y, x : slice
+            Of what the network sees, px.
+        """
+        if self.factor == 1:
+            return read(y, x)
+        return resample_part(partial(self._filled, read, fill), y, x, self.shape, self.factor)
+
+    def blocks(self, read: Read) -> Iterator[np.ndarray]:
+        """All that the network sees, once, in bands."""
+        height, width = self.seen_shape
+        rows = max(BLOCK_BYTES // (4 * max(width, self.shape[1])), 1)
+        for y in range(0, height, rows):
+            yield self.read(read, np.nan, slice(y, min(y + rows, height)), slice(0, width))
+
+    def seen_region(self, region: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+        """The part that the network must give for a part of the plane, each y0, y1, x0, x1."""
+        y0, y1, x0, x1 = region
+        (top, bottom), (left, right) = (self._seen(y0, y1, 0), self._seen(x0, x1, 1))
+        return top, bottom, left, right
+
+    def place(self, core: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+        """The part of the plane whose pixels have their centres in a part of the result; parts side by side meet."""
+        if self.factor == 1:
+            return core
+        ends = [int(np.ceil(end / self.factor - 0.5 - 1e-9)) for end in core]
+        height, width = self.shape
+        return min(ends[0], height), min(ends[1], height), min(ends[2], width), min(ends[3], width)
+
+    def native(self, side: tuple[int, int] | None) -> tuple[int, int] | None:
+        """The size of a tile in px of the plane."""
+        return side and (max(round(side[0] / self.factor), 1), max(round(side[1] / self.factor), 1))
+
+    def back(
+        self, values: np.ndarray, origin: tuple[int, int], y: slice, x: slice, holes: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Bring a part of the result to the plane's pixels.
+
+        Parameters
+        ----------
+        values : ndarray, shape (C, Y', X')
+            Of the network, with `keep` px around what is wanted.
+        origin : (int, int)
+            Where ``values`` begins in what the network sees, px.
+        y, x : slice
+            Of the plane: what is wanted.
+        holes : ndarray, shape (C, Y, X), optional
+            The image there: what is not finite in it, is not finite in the result.
+
+        Returns
+        -------
+        ndarray, shape (C, Y, X), float32
+        """
+
+        def read(rows: slice, columns: slice) -> np.ndarray:
+            top, left = origin
+            return values[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+
+        made = resample_part(read, y, x, self.seen_shape, 1 / self.factor, antialias=False)
+        if holes is None or holes.dtype.kind != "f":
+            return made
+        with np.errstate(over="ignore"):
+            holes = holes.astype(np.float32)
+        return np.where(np.isfinite(holes), made, holes)
+
+    def _filled(self, read: Read, fill: float, y: slice, x: slice) -> np.ndarray:
+        margin = 2  # a pixel is filled from its neighbours, alike in every part that contains it
+        rows = slice(max(y.start - margin, 0), min(y.stop + margin, self.shape[0]))
+        columns = slice(max(x.start - margin, 0), min(x.stop + margin, self.shape[1]))
+        block, _ = filled_block(read(rows, columns), fill)
+        top, left = y.start - rows.start, x.start - columns.start
+        return block[:, top : top + y.stop - y.start, left : left + x.stop - x.start]
+
+    def _seen(self, start: int, stop: int, axis: int) -> tuple[int, int]:
+        if self.factor == 1:
+            return start, stop
+        # the first and last pixel's centres, and one more against rounding
+        low, high = (int(np.floor((pixel + 0.5) * self.factor)) for pixel in (start, stop - 1))
+        return max(low - 1, 0), min(high + 2, self.seen_shape[axis])
+
+
+def scale_factor(spacing: float | None, period: float | None) -> float:
+    """By how much an image is resampled for a model, see `ScaledPlane`; 1 where there is no lattice or no need."""
+    if spacing is None or period is None or abs(spacing / period - 1) < NEAR_ENOUGH:
+        return 1.0
+    return period / spacing

@@ -61,7 +61,9 @@ def naive(model: Model, image: np.ndarray, tile: int) -> np.ndarray:
 
 
 def exact(model: Model, image: np.ndarray, tile: int) -> np.ndarray:
-    return hush.denoise(image, without_mapping(model), tile=tile, engine="torch", device="cpu", precision="float32", guard=False)
+    return hush.denoise(
+        image, without_mapping(model), tile=tile, engine="torch", device="cpu", precision="float32", guard=False
+    )
 
 
 def exact_automatic(model: Model, image: np.ndarray, tile: int) -> np.ndarray:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from screen import why_no_qt
+
+hypothesis.settings.register_profile("napari-hush", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("napari-hush")
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:

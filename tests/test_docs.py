@@ -56,9 +56,12 @@ def commands() -> list[Any]:
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the documentation speaks of, small ones."""
     monkeypatch.chdir(tmp_path)
-    image = napari_hush.sample("dented-lattice").noisy[:96, :80]
+    field = napari_hush.sample("dented-lattice")
+    image, clean = field.noisy[:96, :80], field.clean[:96, :80]
     frames = np.stack([image, image[::-1]])
     write_image("scan.tif", image, pixel_size=0.02)
+    for name in ("denoised.tif", "truth.tif"):
+        write_image(name, clean, pixel_size=0.02)
     write_image("movie.zarr", frames, axes="TYX")
     Path("series").mkdir()
     for number in (1, 2, 10):

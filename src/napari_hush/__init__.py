@@ -9,12 +9,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_hush.atoms.columns import find_atoms
+    from napari_hush.atoms.spacing import estimate_spacing
     from napari_hush.card import ModelCard, list_models
     from napari_hush.datasets.drawing import Target
     from napari_hush.datasets.settings import SynthesisSettings
     from napari_hush.datasets.synthesize import synthesize
     from napari_hush.errors import FileFormatError, InputError, ModelFileError
     from napari_hush.exporters import export
+    from napari_hush.fidelity.evaluate import evaluate
     from napari_hush.importers import load_model
     from napari_hush.inference import denoise
     from napari_hush.model import Model
@@ -36,7 +39,10 @@ __all__ = [
     "SynthesisSettings",
     "Target",
     "denoise",
+    "estimate_spacing",
+    "evaluate",
     "export",
+    "find_atoms",
     "fit",
     "list_models",
     "load_model",
@@ -58,7 +64,10 @@ _HOMES = {
     "SynthesisSettings": "datasets.settings",
     "Target": "datasets.drawing",
     "denoise": "inference",
+    "estimate_spacing": "atoms.spacing",
+    "evaluate": "fidelity.evaluate",
     "export": "exporters",
+    "find_atoms": "atoms.columns",
     "fit": "training.fit",
     "list_models": "card",
     "load_model": "importers",

@@ -36,11 +36,11 @@ def write_panel(
         A line above.
     """
     reference = np.asarray(list(images.values())[-1], np.float64)
-    low, high = _limits(reference)
-    pictures = [(_grey(image, low, high), f"{name}\n{_range_text(image)}") for name, image in images.items()]
+    low, high = contrast(reference)
+    pictures = [(grey(image, low, high), f"{name}\n{range_text(image)}") for name, image in images.items()]
     if residual is not None:
         width = float(np.nanpercentile(np.abs(_finite(residual)), 99.5)) or 1.0
-        pictures.append((_grey(residual, -width, width), f"noisy - denoised\nblack -{width:.4g}, white +{width:.4g}"))
+        pictures.append((grey(residual, -width, width), f"noisy - denoised\nblack -{width:.4g}, white +{width:.4g}"))
     height = max(picture.shape[0] for picture, _ in pictures)
     width_px = sum(max(picture.shape[1], 180) + GAP for picture, _ in pictures) + GAP
     head = CAPTION + (FONT_SIZE + GAP if title else 0)
@@ -54,9 +54,14 @@ def write_panel(
         draw.multiline_text((x, head - CAPTION + 2), caption, fill=(220, 220, 220), font=font, spacing=3)
         canvas.paste(Image.fromarray(picture), (x, head))
         x += max(picture.shape[1], 180) + GAP
+    atomic_write(path, png_bytes(canvas))
+
+
+def png_bytes(picture: Image.Image) -> bytes:
+    """A picture as the content of a PNG file."""
     buffer = io.BytesIO()
-    canvas.save(buffer, format="PNG")
-    atomic_write(path, buffer.getvalue())
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def _finite(image: np.ndarray) -> np.ndarray:
@@ -64,7 +69,8 @@ def _finite(image: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _limits(image: np.ndarray) -> tuple[float, float]:
+def contrast(image: np.ndarray) -> tuple[float, float]:
+    """Black and white for an image: its 0.5 and 99.5 percentiles."""
     values = _finite(image)
     if np.isnan(values).all():
         return 0.0, 1.0
@@ -72,14 +78,16 @@ def _limits(image: np.ndarray) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1.0)
 
 
-def _range_text(image: np.ndarray) -> str:
+def range_text(image: np.ndarray) -> str:
+    """The range and the mean of an image in words."""
     values = _finite(image)
     if np.isnan(values).all():
         return "no finite value"
     return f"{np.nanmin(values):.4g} to {np.nanmax(values):.4g}, mean {np.nanmean(values):.4g}"
 
 
-def _grey(image: np.ndarray, low: float, high: float) -> np.ndarray:
+def grey(image: np.ndarray, low: float, high: float) -> np.ndarray:
+    """An image as uint8 colours (Y, X, 3), black at ``low`` and below, white at ``high``; NaN is black."""
     values = np.nan_to_num((_finite(image) - low) / (high - low), nan=0.0)
-    grey = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
-    return grey if grey.ndim == 3 else np.repeat(grey[..., None], 3, axis=-1)
+    shades = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return shades if shades.ndim == 3 else np.repeat(shades[..., None], 3, axis=-1)

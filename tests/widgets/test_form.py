@@ -154,3 +154,11 @@ def test_time_left():
     assert clock.left(Progress(12, 40), 111) == "0:28"
     assert clock.left(Progress(3, 4000), 110) == "5:33:05"
     assert clock.left(Progress(40, 40), 120) == ""
+
+
+def test_automatic_on_and_off_are_a_choice(qtbot):
+    form = Form(DenoiseSettings(), shown=["guard", "rescale"])
+    qtbot.addWidget(form)
+    assert form.value.guard == "auto"
+    form.value = DenoiseSettings(guard=False, rescale=True)
+    assert (form.value.guard, form.value.rescale) == (False, True)

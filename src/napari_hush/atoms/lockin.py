@@ -124,7 +124,7 @@ def noise_power(image: ArrayLike, spots: NDArray[np.float64], spacing: float, *,
     ring = length * np.stack([np.sin(angles), np.cos(angles)], axis=1)
     taken = np.concatenate([spots, -spots])
     distance = np.hypot(*(ring[:, None] - taken).transpose(2, 0, 1)).min(axis=1)
-    quiet = ring[distance > 0.35 / spacing]
+    quiet = ring[distance > 0.35 / spacing] if (distance > 0.35 / spacing).any() else ring[distance.argmax()][None]
     step = max(int(spacing * window), 1)
     plane = np.asarray(image, np.float64)
     rows, columns = (np.arange(0, size, step) for size in plane.shape)

@@ -329,9 +329,27 @@ def _fitted(correlation: NDArray[np.float64], pair: NDArray[np.float64]) -> NDAr
         good = (heights > 0) & (np.hypot(*(found - near @ pair).T) < slack)
         if np.linalg.matrix_rank(near[good]) < 2:
             break
-        weight = np.sqrt(heights[good])[:, None]
-        pair = np.linalg.lstsq(near[good] * weight, found[good] * weight, rcond=None)[0]
+        pair = _least_squares(near[good], found[good], np.sqrt(heights[good]))
     return pair
+
+
+def _least_squares(
+    steps: NDArray[np.intp], found: NDArray[np.float64], weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The two vectors (2, 2) whose multiples lie nearest to what was found.
+
+    Where the lattice is seen only here and there the correlation falls with the shift, and all peaks lie nearer by the
+    same length: that is fitted as well, if there are peaks at several distances.
+    """
+    distance = np.hypot(*found.T)
+    inward = (found / distance[:, None]).ravel()[:, None]
+    design = np.concatenate([np.kron(steps, np.eye(2)), inward], axis=1)
+    if len(steps) < 6 or distance.max() < 1.5 * distance.min():
+        design = design[:, :4]
+    weight = np.repeat(weight, 2)
+    return np.asarray(
+        np.linalg.lstsq(design * weight[:, None], found.ravel() * weight, rcond=None)[0][:4].reshape(2, 2)
+    )
 
 
 def _steps(furthest: int) -> NDArray[np.intp]:

@@ -63,7 +63,7 @@ def bragg_spots(image: ArrayLike, spacing: float, *, count: int = 2) -> NDArray[
     order = np.argsort(shell, axis=None)
     for values in np.split(order, np.searchsorted(shell.ravel()[order], np.arange(1, len(background)))):
         background[shell.ravel()[values[0]]] = np.median(power.ravel()[values])
-    # noise has an exponential distribution of power; of the pixels, padded and in opposite halves, a twelfth are its own
+    # noise has an exponential distribution of power; a twelfth of the padded pixels is independent
     clear = np.log2(max(ring.sum() / 12, 1) / CHANCE)  # times the median
     places = np.argwhere(peaks & (power > clear * ndimage.median_filter(background, 5)[shell]))
     if not len(places):

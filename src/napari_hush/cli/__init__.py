@@ -16,6 +16,7 @@ from napari_hush.cli.console import complain, one_line
 from napari_hush.cli.convert import Convert
 from napari_hush.cli.demo import Demo
 from napari_hush.cli.denoise import Denoise
+from napari_hush.cli.evaluate import Evaluate
 from napari_hush.cli.models import Models
 from napari_hush.cli.synthesize import Synthesize
 from napari_hush.cli.train import train
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": Demo,
     "denoise": Denoise,
+    "evaluate": Evaluate,
     "models": Models,
     "convert": Convert,
     "synthesize": Synthesize,
@@ -40,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 where everything was done, 1 where nobody reads the output to its end, 2 for input that cannot be used, 130
-        after Ctrl-C.
+        0 where everything was done, 1 where a check of an image failed or nobody reads the output to its end, 2 for
+        input that cannot be used, 130 after Ctrl-C.
     """
     warnings.showwarning = lambda message, *_, **__: complain("warning", one_line(message))
     warnings.filterwarnings("always", category=UserWarning, module="napari_hush")

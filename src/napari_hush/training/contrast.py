@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hush.atoms.spacing import require_spacing
+from napari_hush.atoms.spacing import estimate_spacing
 from napari_hush.errors import InputError
 from napari_hush.normalize import Normalization
 from napari_hush.training.patches import finite
@@ -117,11 +117,8 @@ def _period(images: ImageSet, regions: Sequence[Region]) -> float:
     for k in looked:
         region = regions[k]
         part = images.read(region.image, middle(region.top, region.bottom), middle(region.left, region.right))
-        try:
-            period = require_spacing(finite(part)[0].astype(np.float64))
-        except InputError:  # no lattice
-            continue
-        if period < min(part.shape[1:]) / 6:  # else it may be anything that is there twice
+        period = estimate_spacing(finite(part)[0])
+        if period is not None and period < min(part.shape[1:]) / 6:  # else it may be anything that is there twice
             found.append(period)
     if not found:
         return 0.0

@@ -334,6 +334,9 @@ def _make_field(hint: Any, value: Any, word: str, span: tuple[float, float] | No
         if any(get_origin(part) is Literal and False in get_args(part) for part in parts):
             words[word] = False
         return NumberOrWord(value, words, start=512 if len(words) > 1 else 1)
+    if bool in parts and any(get_origin(part) is Literal for part in parts):
+        choices = [("automatic", "auto"), ("on", True), ("off", False)]
+        return create_widget(value=value, widget_type="ComboBox", options={"choices": choices})
     return create_widget(value=value, annotation=hint)
 
 

@@ -50,7 +50,7 @@ def result_layer(
         y0, y1, x0, x1 = region
         part = (*(slice(i, i + 1) for i in plane), slice(y0, y1), slice(x0, x1))
         image = image[(None,) * len(plane)]
-        style["translate"] = _translate(style, (*plane, y0, x0))
+        style["translate"] = translated(style, (*plane, y0, x0))
         name = f"{source.name} preview"
         record |= {"plane": list(plane), "region": list(region)}
     if source.rgb and source.data.shape[-1] == 4:
@@ -71,7 +71,7 @@ def result_layer(
     }
 
 
-def _translate(style: dict[str, Any], origin: tuple[int, ...]) -> np.ndarray:
+def translated(style: dict[str, Any], origin: tuple[int, ...]) -> np.ndarray:
     """Where a part has to lie whose first pixel is the pixel ``origin`` of the source."""
     pose = Affine(
         scale=style["scale"],

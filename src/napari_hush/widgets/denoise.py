@@ -31,6 +31,7 @@ from napari_hush.widgets._models import ModelCombo, is_model_name
 from napari_hush.widgets._progress import ProgressLine
 from napari_hush.widgets._result import OutputType, result_layer
 from napari_hush.widgets._source import Source, describe, visible_part
+from napari_hush.widgets._verdict import Verdict
 from napari_hush.widgets._worker import Job
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class DenoiseWidget(QScrollArea):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
         self._viewer = napari_viewer
+        self._pair: list[Any] = []  # the last run's image and result, by their unique names: they may be removed
+        self._source: Source | None = None  # of the run under way
         self._build()
         self._job = Job(self)
         self._job.progressed.connect(self._on_progress)
@@ -69,6 +72,7 @@ class DenoiseWidget(QScrollArea):
         self._preview.clicked.connect(self.preview)
         self._run.clicked.connect(self.run)
         self._cancel.clicked.connect(self.cancel)
+        self._verdict.details.connect(self.show_details)
         self.setAcceptDrops(True)
         self._refresh()
 
@@ -93,6 +97,17 @@ class DenoiseWidget(QScrollArea):
             self._cancel.setText("Cancelling…")
             self._job.cancel()
 
+    def show_details(self) -> None:
+        """Open the dock *Evaluate* with the image and the result of the last run."""
+        known = {layer.unique_id: layer for layer in self._viewer.layers}
+        layers = [known[one] for one in self._pair if one in known]
+        if len(layers) < 2:
+            _notify.warning("the image or its result has been removed: choose both in the dock Evaluate")
+            return
+        _, evaluate = self._viewer.window.add_plugin_dock_widget("napari-hush", "Evaluate", tabify=True)
+        evaluate.choose(*layers)
+        evaluate.run()
+
     def _build(self) -> None:
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -103,7 +118,7 @@ class DenoiseWidget(QScrollArea):
         self._form = Form(
             DenoiseSettings(),
             shown=("device", "tile"),
-            advanced=("batch_size", "engine", "precision"),
+            advanced=("guard", "rescale", "batch_size", "engine", "precision"),
             words={"tile": "whole plane"},
         )
         self._output = QComboBox()
@@ -116,7 +131,7 @@ class DenoiseWidget(QScrollArea):
         self._form.rows.addRow("Result", self._output)
         self._preview, self._run, self._cancel = QPushButton("Preview"), QPushButton("Run"), QPushButton("Cancel")
         self._cancel.setToolTip("Stop after the current tile; no layer is added")
-        self._progress = ProgressLine()
+        self._progress, self._verdict = ProgressLine(), Verdict()
         buttons = QHBoxLayout()
         for button in (self._preview, self._run, self._cancel):
             buttons.addWidget(button)
@@ -126,6 +141,7 @@ class DenoiseWidget(QScrollArea):
         layout.addWidget(self._form)
         layout.addLayout(buttons)
         layout.addWidget(self._progress)
+        layout.addWidget(self._verdict)
         layout.addStretch(1)
         self.setWidget(inner)
         for line in inner.findChildren(QLineEdit):  # those of numbers would take a dropped file as text
@@ -162,6 +178,9 @@ class DenoiseWidget(QScrollArea):
         except ValueError as error:
             _notify.error(error)
             return
+        if part is None:
+            self._source, self._pair = source, [layer.unique_id]
+            self._verdict.clear()
         output: OutputType = "float32" if self._output.currentIndex() == 0 else "same as input"
         self._progress.start("starting…" if "torch" in sys.modules else "loading PyTorch…")
         self._job.start(partial(_denoise, source, model, settings, output, part))
@@ -177,14 +196,20 @@ class DenoiseWidget(QScrollArea):
         self._refresh()
         if "region" in record and self._update_preview(data, options):
             return
-        self._viewer.add_image(data, **options)
+        layer = self._viewer.add_image(data, **options)
+        if (source := self._source) is not None and "region" not in record:
+            self._source = None  # it holds the image
+            self._pair.append(layer.unique_id)
+            self._verdict.begin(source, data, visible_part(layer, self._viewer.dims)[0])
 
     def _on_errored(self, error: BaseException) -> None:
+        self._source = None
         self._progress.finish("stopped by an error")
         self._refresh()
         _notify.error(error)
 
     def _on_cancelled(self) -> None:
+        self._source = None
         self._progress.finish("cancelled")
         self._refresh()
 
@@ -208,6 +233,7 @@ class DenoiseWidget(QScrollArea):
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self._job.cancel()
+            self._verdict.clear()
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """Accept a model file."""

@@ -1,0 +1,350 @@
+"""Judge a denoised image: with its truth, with its noisy input, or with both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from napari_hush.atoms.columns import fit_atoms
+from napari_hush.atoms.spacing import find_lattice
+from napari_hush.errors import InputError
+from napari_hush.fidelity.column_scores import score_columns
+from napari_hush.fidelity.evidence import compare_slow, vector_spread, whiteness
+from napari_hush.fidelity.findings import COUNTS, LIMITS, Finding, finding
+from napari_hush.fidelity.lattice import compare_lattice
+from napari_hush.fidelity.recorded import record
+from napari_hush.fidelity.truth import compare_columns, compare_dents, compare_pixels, dent_mask
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float64]
+
+HEADLINE = ("lattice_displacement", "phantom_lattice", "lowpass_slope", "psnr")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """What was found out about one denoised plane; positions are (y, x), px.
+
+    Parameters
+    ----------
+    findings : tuple of Finding
+        In the order of `LIMITS`.
+    spacing : float or None
+        Lattice period, px; None without a lattice.
+    kept : ndarray, shape (N, 2)
+        Atom columns of the output that the input or the truth confirms.
+    lost : ndarray, shape (M, 2)
+        Columns that the output does not show.
+    new : ndarray, shape (K, 2)
+        Columns that only the output shows.
+    moved : ndarray, shape (J, 2)
+        Those of ``kept`` that lie at a wrong place.
+    displacement : ndarray, shape (2, Y, X), or None
+        Of the lattice from input to output, px; NaN where it is weak.
+    phantom : ndarray, shape (Y, X), or None
+        Amplitude of the output's lattice where the input has none, as a share of the bulk's; NaN elsewhere.
+    residual : ndarray, shape (Y, X)
+        Input minus output; truth minus output where there is no noisy input.
+    """
+
+    findings: tuple[Finding, ...]
+    spacing: float | None
+    kept: Floats
+    lost: Floats
+    new: Floats
+    moved: Floats
+    displacement: Floats | None
+    phantom: Floats | None
+    residual: Floats
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check failed."""
+        return all(f.verdict != "fail" for f in self.findings)
+
+    @property
+    def verdict(self) -> str:
+        """All in one line."""
+        judged = [f for f in self.findings if f.verdict in ("pass", "fail")]
+        failed = [f for f in judged if f.verdict == "fail"]
+        start = "" if self.spacing is not None else "No lattice found: "
+        if failed:
+            words = [
+                f"{_lower(f.label)} ({f.text})" if f.name in COUNTS else f"{_lower(f.label)} {f.text} ({f.limit_text})"
+                for f in failed
+            ]
+            verb = "check" if len(judged) == 1 else "checks"
+            return f"{start}{len(failed)} of {len(judged)} {verb} failed: {', '.join(words)}"
+        if not judged:
+            return f"{start}nothing could be judged"
+        figures = [f"{_lower(f.label)} {f.text}" for f in self.findings if f.name in HEADLINE and f.text != "-"]
+        if self.spacing is None:
+            return f"{start}{len(judged)} of {len(judged)} checks passed: {', '.join(figures)}"
+        told = any(f.name == "recall" and f.verdict == "pass" for f in self.findings)  # by the truth
+        start = "Nothing lost or invented" if told else "No loss or invention found"  # noise may hide one
+        return f"{start}: {', '.join([f'{len(self.kept):,} columns kept', *figures])}"
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the values by name, with the spacing (px, NaN without a lattice)."""
+        spacing = float("nan") if self.spacing is None else self.spacing
+        return {"spacing": spacing, **{f.name: f.value for f in self.findings}}
+
+
+def judge(
+    image_test: ArrayLike,
+    image_true: ArrayLike | None = None,
+    *,
+    noisy: ArrayLike | None = None,
+    spacing: float | None = None,
+    positions: ArrayLike | None = None,
+    vacancies: ArrayLike | None = None,
+    transmission: ArrayLike | None = None,
+    dark: bool = False,
+) -> Evidence:
+    """Judge one denoised plane, with the truth or without.
+
+    Parameters
+    ----------
+    image_test : array_like, shape (Y, X)
+        The denoised image.
+    image_true : array_like, shape (Y, X), optional
+        The clean image, in the same intensity units.
+    noisy : array_like, shape (Y, X), optional
+        What was denoised, in the same intensity units.
+    spacing : float, optional
+        Lattice period, px; by default that of the truth, else of the noisy image, else of the denoised one.
+    positions, vacancies : array_like, shape (N, 2), optional
+        True and missing columns (y, x), px. They need ``image_true``; without positions the columns that the detector
+        finds in it are the true ones.
+    transmission : array_like, shape (Y, X), optional
+        Share of the material that is there in truth, 0 to 1.
+    dark : bool
+        Whether atom columns are darker than what is around them.
+
+    Returns
+    -------
+    Evidence
+        With a truth all comparisons are with it, but for the residual's. Pixels that are not finite in one of the
+        images are left out.
+
+    Raises
+    ------
+    InputError
+        If there is neither truth nor noisy image, shapes differ, or most pixels are not finite.
+
+    Examples
+    --------
+    >>> import napari_hush as hush
+    >>> sample = hush.sample("dented-lattice")
+    >>> judge(sample.clean[:160, :160], noisy=sample.noisy[:160, :160]).passed
+    True
+    """
+    test, true, scan, usable = _planes(image_test, image_true, noisy)
+    through = None if transmission is None else _plane(transmission, "transmission", test.shape)
+    reference = true if true is not None else scan
+    assert reference is not None
+    lattice = None if min(test.shape) < 16 else find_lattice(reference)
+    if lattice is None and min(test.shape) >= 16:
+        lattice = find_lattice(test)
+    if spacing is None:
+        spacing = None if lattice is None else lattice.spacing
+    elif not 2 < spacing < np.inf:
+        raise InputError(f"spacing must be the lattice period in px, over 2; got {spacing}")
+    recorded = None if scan is None else record(test, scan, usable, spacing)
+    compared = recorded if true is None else None
+    values: dict[str, float] = {}
+    kept = lost = new = moved = np.empty((0, 2))
+    evidence = None
+    sign = -1.0 if dark else 1.0
+    if spacing is not None:
+        evidence = compare_lattice(reference, test, spacing, compared, scan)
+        atoms = fit_atoms(test, spacing, dark=dark)
+        if true is not None:
+            known, missing = (None if p is None else _places(p) for p in (positions, vacancies))
+            columns = compare_columns(
+                sign * test, sign * true, spacing, found=atoms.positions, positions=known, vacancies=missing,
+                transmission=through,
+            )  # fmt: skip
+            values |= columns.figures
+            kept, lost, new, moved = columns.kept, columns.lost, columns.new, columns.moved
+        elif recorded is not None:
+            scores = score_columns(atoms, recorded, spacing, dark=dark)
+            kept, lost, new, moved = scores.kept, scores.lost, scores.new, scores.moved
+            values |= {
+                f"columns_{k}": len(v) for k, v in (("kept", kept), ("lost", lost), ("new", new), ("moved", moved))
+            }
+        if lattice is not None:
+            values["vector_spread"] = vector_spread(atoms.positions, lattice.vectors)
+            if true is not None:
+                values["vector_spread_true"] = vector_spread(
+                    fit_atoms(true, spacing, dark=dark).positions, lattice.vectors
+                )
+    if evidence is not None:
+        values |= evidence.figures
+    values |= compare_slow(reference, test, spacing, compared)
+    if true is not None:
+        if spacing is not None and not dark:
+            values |= compare_dents(test, true, spacing, through)
+        values |= compare_pixels(test, true, usable, dent_mask(true, None if dark else spacing, through))
+    if scan is not None:
+        values |= whiteness(np.where(usable, scan - test, 0))
+    names = [name for name in LIMITS if name in values or (true is not None or name in WITHOUT_TRUTH)]
+    return Evidence(
+        findings=tuple(finding(name, values.get(name, float("nan"))) for name in names),
+        spacing=spacing,
+        kept=kept,
+        lost=lost,
+        new=new,
+        moved=moved,
+        displacement=None if evidence is None else evidence.displacement,
+        phantom=None if evidence is None else evidence.phantom,
+        residual=np.where(usable, (reference if scan is None else scan) - test, np.nan),
+    )
+
+
+def evaluate(
+    image_test: ArrayLike,
+    image_true: ArrayLike | None = None,
+    *,
+    noisy: ArrayLike | None = None,
+    spacing: float | None = None,
+) -> dict[str, float]:
+    """Measure how faithful a denoised image is, with the truth, the noisy image, or both.
+
+    Parameters
+    ----------
+    image_test : array_like, shape (..., Y, X)
+        The denoised image or stack.
+    image_true : array_like, shape (..., Y, X), optional
+        The clean image, in the same intensity units.
+    noisy : array_like, shape (..., Y, X), optional
+        What was denoised.
+    spacing : float, optional
+        Lattice period, px; estimated for each plane by default.
+
+    Returns
+    -------
+    dict
+        Value by name, NaN where it could not be measured. Of a stack counts are summed over the planes, other values
+        are means over the planes where they could be measured.
+
+    Raises
+    ------
+    InputError
+        If there is neither truth nor noisy image, or shapes differ.
+
+    See Also
+    --------
+    judge : The same with verdicts, positions and maps.
+
+    Examples
+    --------
+    >>> import napari_hush as hush
+    >>> sample = hush.sample("dented-lattice")
+    >>> evaluate(sample.clean[:160, :160], noisy=sample.noisy[:160, :160])["columns_lost"]
+    0.0
+    """
+    test = np.asarray(image_test)
+    others = {k: None if v is None else np.asarray(v) for k, v in (("image_true", image_true), ("noisy", noisy))}
+    if test.ndim < 2 or 0 in test.shape:
+        raise InputError(f"expected an image of the shape (..., Y, X); got {test.shape}")
+    for name, other in others.items():
+        if other is not None and other.shape != test.shape:
+            raise InputError(f"image_test and {name} must have one shape, got {test.shape} and {other.shape}: crop one")
+    planes = []
+    for index in np.ndindex(test.shape[:-2]):
+        true, scan = (None if other is None else other[index] for other in others.values())
+        planes.append(judge(test[index], true, noisy=scan, spacing=spacing).as_dict())
+    result: dict[str, float] = {}
+    for name in planes[0]:
+        values = np.array([plane[name] for plane in planes])
+        values = values[~np.isnan(values)]
+        combine = np.sum if name in COUNTS else np.mean
+        result[name] = float(combine(values)) if len(values) else float("nan")
+    return result
+
+
+def table(evidence: Evidence) -> str:
+    """Write the findings as plain text, one per line, with limits and verdicts.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        From `judge`.
+
+    Returns
+    -------
+    str
+        Columns for the figure, its value, its limits and its verdict; the verdict on the whole in the last line.
+
+    Examples
+    --------
+    >>> import napari_hush as hush
+    >>> sample = hush.sample("dented-lattice")
+    >>> evidence = judge(sample.clean[:160, :160], noisy=sample.noisy[:160, :160])
+    >>> table(evidence).splitlines()[2].split("  ")[0]
+    'Columns lost'
+    """
+    rows = [(f.label, f.text, f.limit_text, f.verdict) for f in evidence.findings]
+    widths = [max(len(row[k]) for row in rows) for k in range(4)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    spacing = "no lattice found" if evidence.spacing is None else f"lattice spacing a = {evidence.spacing:.4g} px"
+    return "\n".join([spacing, *lines, evidence.verdict])
+
+
+WITHOUT_TRUTH = (
+    "columns_kept", "columns_lost", "columns_new", "columns_moved", "lattice_displacement", "area_shifted",
+    "phantom_lattice", "lattice_gain", "lowpass_slope", "lowpass_r", "residual_leakage", "residual_correlation_x",
+    "residual_correlation_y", "vector_spread",
+)  # fmt: skip
+
+
+def _lower(label: str) -> str:
+    return label if label[:2].isupper() else label[0].lower() + label[1:]
+
+
+def _plane(image: ArrayLike, name: str, shape: tuple[int, ...] | None) -> Floats:
+    values = np.asarray(image)
+    if values.ndim != 2 or 0 in values.shape:
+        raise InputError(f"{name} must be one plane (Y, X); got the shape {values.shape}")
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"{name} must hold real numbers; got {values.dtype}")
+    if shape is not None and values.shape != shape:
+        raise InputError(f"image_test and {name} must have one shape, got {shape} and {values.shape}: crop one")
+    return values.astype(np.float64)
+
+
+def _planes(
+    image_test: ArrayLike, image_true: ArrayLike | None, noisy: ArrayLike | None
+) -> tuple[Floats, Floats | None, Floats | None, NDArray[np.bool_]]:
+    """All images as float64 without gaps, and which pixels were finite in all."""
+    if image_true is None and noisy is None:
+        raise InputError("expected the truth (image_true) or the noisy image (noisy) to compare with; got neither")
+    test = _plane(image_test, "image_test", None)
+    true = None if image_true is None else _plane(image_true, "image_true", test.shape)
+    scan = None if noisy is None else _plane(noisy, "noisy", test.shape)
+    usable = np.all([np.isfinite(image) for image in (test, true, scan) if image is not None], axis=0)
+    if 2 * np.count_nonzero(usable) < usable.size:
+        raise InputError("more than half of the pixels are NaN or infinite; crop the images to what was recorded")
+    return _filled(test), None if true is None else _filled(true), None if scan is None else _filled(scan), usable
+
+
+def _filled(image: Floats) -> Floats:
+    bad = ~np.isfinite(image)
+    if not bad.any():
+        return image
+    nearest = ndimage.distance_transform_edt(bad, return_distances=False, return_indices=True)
+    return np.asarray(image[tuple(nearest)])
+
+
+def _places(positions: ArrayLike) -> Floats:
+    values = np.asarray(positions, np.float64)
+    values = values.reshape(-1, 2) if values.size == 0 else values
+    if values.ndim != 2 or values.shape[1] != 2 or not np.isfinite(values).all():
+        raise InputError(f"positions and vacancies must be finite and of the shape (N, 2); got {values.shape}")
+    return values

@@ -1,0 +1,238 @@
+"""What an instrument would have recorded of a denoised image: its scan and its blur are fitted, so that noise remains.
+
+A noisy scan differs from a perfect denoised image by more than noise: rows start at wrong places or have their own
+zero level, a detector drags the image along X. None of that is an error of the denoiser.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import fft, ndimage, optimize, signal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+TAPS = [(0, x) for x in range(-4, 5)] + [(y, x) for y in (-1, 1) for x in (-1, 0, 1)]
+JITTER = 0.05  # expected rms of the rows' shifts, spacings
+FURTHEST = 0.3  # a row is never taken to be further off, spacings
+BLOCKS = 16  # a row's level is the median of so many means: a dent does not count
+CUT = 4.5  # standard deviations at which one pixel's residual is cut: spikes are single pixels
+PADDING = 32
+STRIP = 128
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Recorded:
+    """A denoised image as the instrument would have recorded it, and the noise on top.
+
+    Parameters
+    ----------
+    image : ndarray, shape (Y, X)
+        The expected recording: rows shifted, blurred, on their own level.
+    shifted : ndarray, shape (Y, X)
+        The denoised image with its rows shifted, nothing else.
+    levels : ndarray, shape (Y, 1)
+        What each row of the input lies above the output.
+    variance : ndarray, shape (Y, X)
+        Of the noise at each pixel, from its brightness.
+    difference : ndarray, shape (Y, X)
+        Input minus ``image``, 0 where not usable.
+    residual : ndarray, shape (Y, X)
+        The same, cut at 4.5 standard deviations.
+    usable : ndarray of bool, shape (Y, X)
+        Finite in both images, and no repeated scan line.
+    shifts : ndarray, shape (Y,)
+        Of the rows along X, px.
+    lag : float
+        Share of the pixel before that the detector keeps, from the noise's correlation along X, 0 to 0.9.
+    count : float
+        Brightness that one count adds, as far as the noise grows with the brightness; 0 where it does not.
+    """
+
+    image: Floats
+    shifted: Floats
+    levels: Floats
+    variance: Floats
+    difference: Floats
+    residual: Floats
+    usable: NDArray[np.bool_]
+    shifts: Floats
+    lag: float
+    count: float
+
+
+def record(output: Floats, noisy: Floats, usable: NDArray[np.bool_], spacing: float | None) -> Recorded:
+    """Fit what the instrument did to a denoised image.
+
+    Parameters
+    ----------
+    output, noisy : ndarray, shape (Y, X)
+        Denoised and as measured; finite.
+    usable : ndarray of bool, shape (Y, X)
+        Pixels that count.
+    spacing : float or None
+        Lattice period, px. Without a lattice rows are not shifted.
+
+    Returns
+    -------
+    Recorded
+        The fit.
+
+    Notes
+    -----
+    Three things are fitted in turn, weighted by the noise: a shift along X of each row (Gauss-Newton, with a prior of
+    0.05 periods rms), one small kernel for all (nine pixels along X, three along Y: lag, blur, gain), and a level for
+    each row. So an error that is the same at all columns, or in a whole row, is not seen in the residual.
+    """
+    usable = usable & ~_repeated(noisy)[:, None]
+    variance = np.full(noisy.shape, max(float(np.var(noisy - output)), 1e-30))
+    shifts, kernel, levels = (
+        np.zeros(len(noisy)),
+        np.array([float(t == (0, 0)) for t in TAPS]),
+        _levels(noisy - output, output),
+    )
+    padded = np.pad(output, ((0, 0), (PADDING, PADDING)), mode="symmetric")
+    length = fft.next_fast_len(padded.shape[1], real=True)
+    spectrum = fft.rfft(padded, length, axis=1)
+    frequency = fft.rfftfreq(length)
+
+    def moved() -> Floats:
+        turned = spectrum * np.exp(-2j * np.pi * shifts[:, None] * frequency)
+        return np.asarray(fft.irfft(turned, length, axis=1)[:, PADDING : PADDING + noisy.shape[1]])
+
+    shifted = moved()
+    for _ in range(2):
+        for _ in range(3 if spacing is not None else 0):
+            assert spacing is not None
+            expected = _blurred(shifted, kernel) + levels
+            slope = -np.gradient(expected, axis=1)  # with the shift
+            weight = usable / variance
+            normal = (weight * slope**2).sum(axis=1) + 1 / (JITTER * spacing) ** 2
+            right = (weight * slope * (noisy - expected)).sum(axis=1) - shifts / (JITTER * spacing) ** 2
+            shifts = np.clip(shifts + right / normal, -FURTHEST * spacing, FURTHEST * spacing)
+            shifted = moved()
+        kernel = _kernel(shifted, noisy - levels, usable / variance)
+        image = _blurred(shifted, kernel)
+        levels = _levels(noisy - image, output)
+        image += levels
+        variance, count = _variance(noisy - image, image, usable)
+    deviation = np.sqrt(variance)
+    difference = np.where(usable, noisy - image, 0)
+    residual = np.clip(difference, -CUT * deviation, CUT * deviation)
+    lag = _lag(residual / deviation)
+    return Recorded(
+        image=image,
+        shifted=shifted,
+        levels=levels,
+        variance=variance,
+        difference=difference,
+        residual=residual,
+        usable=usable,
+        shifts=shifts,
+        lag=lag,
+        count=count * (1 + lag) / (1 - lag),
+    )
+
+
+def dragged(image: Floats, lag: float) -> Floats:
+    """An image (Y, X) after a detector that keeps a part ``lag`` of the pixel before."""
+    start = lag * image[:, :1]
+    return np.asarray(signal.lfilter([1 - lag], [1.0, -lag], image, axis=1, zi=start)[0])
+
+
+def neighbour_correlation(residual: Floats, axis: int) -> float:
+    """Correlation of neighbouring pixels along an axis; NaN for a constant."""
+    values = np.moveaxis(residual - residual.mean(), axis, 0)
+    power = float((values**2).mean())
+    return float((values[1:] * values[:-1]).mean()) / power if power > 0 else float("nan")
+
+
+def _lag(noise: Floats) -> float:
+    """An afterglow's share: of white noise on top the correlations c s and c² s of neighbours along X remain."""
+    first = neighbour_correlation(noise, 1) - max(neighbour_correlation(noise, 0), 0)
+    if not first > 0.05:
+        return max(first, 0.0)
+    second = float((noise[:, 2:] * noise[:, :-2]).mean() / max(float((noise**2).mean()), 1e-30))
+    surely = second - 3 / np.sqrt(noise.size)
+    return float(np.clip(surely / first, first, min(2.5 * first, 0.9)))
+
+
+def _repeated(noisy: Floats) -> NDArray[np.bool_]:
+    """Scan lines that were lost and show the line before."""
+    same = np.zeros(len(noisy), dtype=bool)
+    same[1:] = (noisy[1:] == noisy[:-1]).all(axis=1)
+    return same if same.mean() < 0.2 else np.zeros_like(same)
+
+
+def _levels(difference: Floats, output: Floats) -> Floats:
+    """Medians of each row, (Y, 1), without what follows the output's own rows: that would be an error of its slope."""
+    blocks = np.array_split(difference, min(BLOCKS, max(difference.shape[1] // 8, 1)), axis=1)
+    levels = np.median([block.mean(axis=1) for block in blocks], axis=0)
+    rows = output.mean(axis=1) - output.mean()
+    levels = levels - (levels @ rows) / max(float(rows @ rows), 1e-30) * rows
+    return np.asarray(levels[:, None])
+
+
+def _neighbours(image: Floats, rows: slice) -> Floats:
+    """The image moved by each tap, (taps, rows, X)."""
+    padded = np.pad(image, ((1, 1), (4, 4)), mode="edge")
+    first, last = rows.start, min(rows.stop, len(image))
+    width = image.shape[1]
+    return np.stack([padded[1 + first - y : 1 + last - y, 4 - x : 4 - x + width] for y, x in TAPS])
+
+
+def _blurred(image: Floats, kernel: Floats) -> Floats:
+    if np.count_nonzero(kernel) == 1 and kernel[TAPS.index((0, 0))] == 1:
+        return image.copy()
+    square = np.zeros((3, 9))
+    for value, (y, x) in zip(kernel, TAPS, strict=True):
+        square[1 + y, 4 + x] = value
+    return np.asarray(ndimage.convolve(image, square, mode="nearest"))
+
+
+def _kernel(image: Floats, target: Floats, weight: Floats) -> Floats:
+    """Weighted least squares for the taps and a constant, which is left to the levels."""
+    size = len(TAPS) + 1
+    normal, right = np.zeros((size, size)), np.zeros(size)
+    middle = float(image.mean())
+    for first in range(0, len(image), STRIP):
+        rows = slice(first, first + STRIP)
+        parts = _neighbours(image - middle, rows).reshape(len(TAPS), -1)
+        parts = np.concatenate([parts, np.ones((1, parts.shape[1]))])
+        w = weight[rows].ravel()
+        normal += (parts * w) @ parts.T
+        right += (parts * w) @ target[rows].ravel()
+    # a flat image says nothing about its blur: what is not known stays 0
+    ridge = 1e-9 * np.trace(normal[:-1, :-1]) / len(TAPS) + 1e-12 * normal[-1, -1]
+    identity = np.array([float(t == (0, 0)) for t in TAPS])
+    right[:-1] += ridge * identity
+    normal[np.arange(size - 1), np.arange(size - 1)] += ridge
+    return np.asarray(np.linalg.solve(normal, right)[:-1])
+
+
+def _variance(difference: Floats, image: Floats, usable: NDArray[np.bool_]) -> tuple[Floats, float]:
+    """The noise's variance, a rising or falling linear function of the brightness, and its slope."""
+    low, high = np.percentile(image[usable], [0.5, 99.5])
+    span = max(float(high - low), 1e-12)
+    bright = np.clip((image - low) / span, 0, 1)
+    edges = np.quantile(bright[usable], np.linspace(0, 1, 21)[1:-1])
+    bins = np.searchsorted(edges, bright)
+    levels, powers = [], []
+    for k in np.unique(bins[usable]):
+        here = usable & (bins == k)
+        square = difference[here] ** 2
+        levels.append(float(bright[here].mean()))
+        powers.append(float(np.minimum(square, 16 * square.mean()).mean()))
+    design = np.stack([np.array(levels), 1 - np.array(levels)], axis=1)
+    model = np.full(len(powers), max(float(np.mean(powers)), 1e-30))
+    for _ in range(3):  # weights from the fit: the measured powers themselves would favour low ones
+        found = optimize.nnls(design / model[:, None], np.array(powers) / model)[0]
+        model = np.maximum(design @ found, 0.02 * model.max() + 1e-30)
+    bright = np.maximum(bright, 0.03)  # where hardly anything was counted the variance is a guess
+    variance = np.maximum(found[0] * bright + found[1] * (1 - bright), (1e-4 * span) ** 2 + 1e-30)
+    return variance, max(float(found[0] - found[1]) / span, 0.0)

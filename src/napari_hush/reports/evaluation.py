@@ -1,0 +1,226 @@
+"""A noisy and a denoised image compared plane by plane; the command and the dock both go through here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_hush.errors import InputError
+from napari_hush.fidelity.evaluate import Evidence, judge
+from napari_hush.metrics import METRICS
+from napari_hush.planes import Planes
+from napari_hush.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from napari_hush.fidelity.findings import Finding
+
+Index = tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """What the checks have to be told.
+
+    Parameters
+    ----------
+    spacing : float or None
+        Distance of neighbouring atom columns, px; None measures it in each plane.
+    dark : bool
+        Whether the atom columns are darker than what is between them.
+    """
+
+    spacing: float | None = None
+    dark: bool = False
+
+    def __post_init__(self) -> None:
+        if self.spacing is not None and not (math.isfinite(self.spacing) and self.spacing > 0):
+            raise InputError(f"spacing must be a positive number of pixels, got {self.spacing}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaneResult:
+    """What was found in one plane.
+
+    Parameters
+    ----------
+    index : tuple of int
+        Its place along the leading axes; empty for a single image.
+    findings : tuple of Finding
+        The checks.
+    scores : dict of str to float
+        `METRICS` against the truth; empty without one, NaN where one cannot be computed.
+    verdict : str
+        One line.
+    """
+
+    index: Index
+    findings: tuple[Finding, ...]
+    scores: dict[str, float]
+    verdict: str
+
+    @property
+    def failed(self) -> int:
+        """How many checks failed."""
+        return sum(finding.verdict == "fail" for finding in self.findings)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluation:
+    """What was found in all planes, and the full evidence of one: the worst, the first among equals.
+
+    Parameters
+    ----------
+    planes : tuple of PlaneResult
+        One per plane.
+    worst : PlaneResult
+        The one with the most failed checks.
+    evidence : Evidence
+        Of the worst plane.
+    images : dict of str to ndarray, shape (Y, X)
+        That plane of the noisy and the denoised image, and of the truth where there is one; colours are averaged.
+    settings : EvaluationSettings
+        As given.
+    uncertainty : ndarray, shape (Y, X), optional
+        What the model was unsure of in that plane, image units, where somebody asked it.
+    """
+
+    planes: tuple[PlaneResult, ...]
+    worst: PlaneResult
+    evidence: Evidence
+    images: dict[str, np.ndarray]
+    settings: EvaluationSettings = field(default_factory=EvaluationSettings)
+    uncertainty: np.ndarray | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check failed in any plane."""
+        return not self.worst.failed
+
+    @property
+    def verdict(self) -> str:
+        """One line for a person."""
+        if len(self.planes) == 1:
+            return self.worst.verdict
+        failed = sum(bool(plane.failed) for plane in self.planes)
+        count = f"{failed} of {len(self.planes)} planes failed" if failed else f"all {len(self.planes)} planes passed"
+        return f"{count}; {'the worst' if failed else 'for example'}, plane {name(self.worst.index)}: " + (
+            self.worst.verdict
+        )
+
+
+def name(index: Index) -> str:
+    """The name of a plane: its place along the leading axes, counted from 0 as napari does.
+
+    Examples
+    --------
+    >>> name((3,)), name((0, 7)), name(())
+    ('3', '0/7', '0')
+    """
+    return "/".join(str(place) for place in index) or "0"
+
+
+def evaluate_steps(
+    noisy: Any,
+    denoised: Any,
+    truth: Any = None,
+    settings: EvaluationSettings | None = None,
+    *,
+    channel_axis: int | None = None,
+    planes: Sequence[Index] | None = None,
+) -> Generator[Progress, None, Evaluation]:
+    """Compare plane by plane, one `Progress` event for each.
+
+    Parameters
+    ----------
+    noisy, denoised : array_like, shape (..., Y, X)
+        The input and the output of a denoiser: anything with shape, dtype and slicing.
+    truth : array_like, shape (..., Y, X), optional
+        The clean image, where it is known.
+    settings : EvaluationSettings, optional
+        What the checks have to be told.
+    channel_axis : int, optional
+        The axis of colours, which are averaged.
+    planes : sequence of tuple of int, optional
+        Which planes; default all.
+
+    Yields
+    ------
+    Progress
+        After each plane.
+
+    Returns
+    -------
+    Evaluation
+        What was found.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ, or a plane cannot be judged.
+
+    Examples
+    --------
+    >>> from napari_hush.samples import sample
+    >>> field = sample("dented-lattice")
+    >>> steps = evaluate_steps(field.noisy[:128, :128], field.clean[:128, :128])
+    >>> next(steps).message
+    'plane 1 of 1'
+    """
+    settings = settings or EvaluationSettings()
+    views = {"noisy": Planes(noisy, channel_axis), "denoised": Planes(denoised, channel_axis)}
+    if truth is not None:
+        views["truth"] = Planes(truth, channel_axis)
+    shape = tuple(int(n) for n in noisy.shape)
+    for what, view in views.items():
+        if tuple(view.image.shape) != shape:
+            raise InputError(
+                f"the images must have one shape, got {shape} (noisy) and {tuple(view.image.shape)} ({what}): choose "
+                "images of one field, or crop them alike"
+            )
+    chosen = list(views["noisy"].indices()) if planes is None else list(planes)
+    results: list[PlaneResult] = []
+    kept: tuple[PlaneResult, Evidence, dict[str, np.ndarray]] | None = None
+    for number, index in enumerate(chosen, start=1):
+        images = {what: read_plane(view, index) for what, view in views.items()}
+        result, evidence = _judge(images, index, settings, several=len(chosen) > 1)
+        results.append(result)
+        if kept is None or result.failed > kept[0].failed:
+            kept = result, evidence, images
+        yield Progress(number, len(chosen), f"plane {number} of {len(chosen)}")
+    if kept is None:
+        raise InputError("there is no plane to evaluate: name at least one")
+    worst, evidence, images = kept
+    return Evaluation(planes=tuple(results), worst=worst, evidence=evidence, images=images, settings=settings)
+
+
+def read_plane(view: Planes, index: Index) -> np.ndarray:
+    """One plane of an image, float64, shape (Y, X); colours are averaged, an alpha channel of four is left out."""
+    channels = list(range(3 if view.n_channels == 4 else view.n_channels))
+    values = view.read(index, channels, slice(None), slice(None)).astype(np.float64)  # (C, Y, X)
+    return values[0] if len(values) == 1 else np.asarray(values.mean(axis=0))
+
+
+def _judge(
+    images: dict[str, np.ndarray], index: Index, settings: EvaluationSettings, *, several: bool
+) -> tuple[PlaneResult, Evidence]:
+    truth = images.get("truth")
+    try:
+        evidence = judge(images["denoised"], truth, noisy=images["noisy"], spacing=settings.spacing, dark=settings.dark)
+    except InputError as error:
+        raise InputError(f"plane {name(index)}: {error}" if several else str(error)) from error
+    scores = {} if truth is None else {key: _score(key, truth, images["denoised"]) for key in METRICS}
+    result = PlaneResult(index=index, findings=evidence.findings, scores=scores, verdict=evidence.verdict)
+    return result, evidence
+
+
+def _score(key: str, truth: np.ndarray, test: np.ndarray) -> float:
+    """A metric, NaN where it has none: a constant truth, a plane too small for SSIM."""
+    try:
+        return METRICS[key](truth, test)
+    except InputError:
+        return math.nan

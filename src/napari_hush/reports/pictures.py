@@ -1,0 +1,283 @@
+"""The evidence as pictures: atom columns, displacements, maps and spectrum, drawn without a plotting library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw
+from skimage.transform import downscale_local_mean
+
+from napari_hush.panels import contrast, grey, png_bytes, range_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_hush.fidelity.evaluate import Evidence
+    from napari_hush.reports.evaluation import Evaluation
+
+MOST = 800  # px, side of a picture
+LEAST = 480  # px; smaller images are enlarged by a whole number, so that marks have room
+DETAIL = 160  # px of the image that are shown enlarged
+SHADES = 48  # of noise: more would only cost space
+# colours that all kinds of colour vision tell apart (Okabe and Ito); each fate has its own shape as well
+FATES = {"kept": "#56b4e9", "lost": "#ff5f1f", "new": "#f0e442", "moved": "#e377c2"}
+SHAPES = {"kept": "circles", "lost": "crosses", "new": "diamonds", "moved": "triangles"}
+ARROW = "#f0e442"
+DIVERGING = np.array([[33, 102, 172], [146, 197, 222], [247, 247, 247], [253, 184, 99], [179, 88, 6]], float)
+SEQUENTIAL = np.array([[0, 0, 4], [81, 18, 124], [183, 55, 121], [252, 137, 97], [252, 253, 191]], float)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One picture of a report.
+
+    Parameters
+    ----------
+    title : str
+        What it shows, in two or three words.
+    caption : str
+        Its scale in words, and how to read it.
+    png : bytes
+        The content of a PNG file.
+    """
+
+    title: str
+    caption: str
+    png: bytes
+
+
+def pictures(evaluation: Evaluation) -> Iterator[Picture]:
+    """Draw the evidence of the worst plane.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        What was found.
+
+    Yields
+    ------
+    Picture
+        Noisy, denoised and truth at one contrast; a detail of them; atom columns; displacements; phantom lattice;
+        residual and its power spectrum; uncertainty. What there is no evidence of is left out.
+    """
+    evidence, images = evaluation.evidence, evaluation.images
+    low, high = contrast(images["denoised"])
+    scale = f"black {low:.4g}, white {high:.4g}"
+    for name, image in images.items():
+        shades = SHADES if name == "noisy" else 256
+        yield Picture(
+            title=name.capitalize(), caption=f"{range_text(image)}; {scale}", png=_png(image, low, high, shades)
+        )
+    part, reason = _detail(evaluation)
+    gap = np.full((part[0].stop - part[0].start, 3), high)
+    row = np.concatenate([piece for image in images.values() for piece in (image[part], gap)][:-1], axis=1)
+    where = f"y {part[0].start} to {part[0].stop}, x {part[1].start} to {part[1].stop} px"
+    yield Picture(
+        title="Detail: " + ", ".join(images), caption=f"{where}, {reason}; {scale}", png=_png(row, low, high, 256)
+    )
+    if evidence.spacing is not None and any(len(at) for at in _fates(evidence).values()):
+        counts = ", ".join(f"{len(at):,} {fate} ({SHAPES[fate]})" for fate, at in _fates(evidence).items())
+        yield Picture(title="Atom columns", caption=f"{counts}; on the denoised image", png=_columns(evaluation))
+    if evidence.displacement is not None and np.isfinite(evidence.displacement).any():
+        yield _displacement(evaluation)
+    if evidence.phantom is not None and np.isfinite(evidence.phantom).any():
+        yield _phantom(evidence.phantom)
+    residual = np.asarray(evidence.residual, np.float64)
+    width = contrast_of_residual(residual)
+    yield Picture(
+        title="Noisy - denoised",
+        caption=f"blue {-width:.4g}, white 0, orange {width:.4g}; atoms or edges in it were taken away or added",
+        png=_colour(residual, -width, width, DIVERGING),
+    )
+    yield Picture(
+        title="Spectrum of noisy - denoised",
+        caption="logarithm of the power, zero frequency in the middle; sharp spots are lattice in the residual",
+        png=_spectrum(residual),
+    )
+    if evaluation.uncertainty is not None and np.isfinite(evaluation.uncertainty).any():
+        yield _uncertainty(evaluation.uncertainty)
+
+
+def contrast_of_residual(residual: np.ndarray) -> float:
+    """The value at the ends of a scale around zero: the 99.5 percentile of the magnitude, or 1."""
+    values = np.abs(residual[np.isfinite(residual)])
+    return (float(np.percentile(values, 99.5)) if values.size else 0.0) or 1.0
+
+
+def _png(image: np.ndarray, low: float, high: float, shades: int) -> bytes:
+    picture = grey(_fit(image), low, high)[..., 0]
+    step = 255 / (shades - 1)
+    return png_bytes(Image.fromarray(np.rint(np.rint(picture / step) * step).astype(np.uint8)))
+
+
+def _factor(shape: tuple[int, ...]) -> float:
+    """Pixels of the picture per pixel of the image: 1/n for large images, n for small ones."""
+    side = max(shape)
+    return 1 / -(-side // MOST) if side > MOST else float(max(-(-LEAST // side), 1))
+
+
+def _fit(image: np.ndarray) -> np.ndarray:
+    """An image (Y, X) at the size of its picture; averaged, not sampled, where it becomes smaller."""
+    factor = _factor(image.shape)
+    values = np.where(np.isfinite(image), image, np.nan)
+    if factor < 1:
+        n = round(1 / factor)
+        whole = values[: values.shape[0] // n * n, : values.shape[1] // n * n]
+        return np.asarray(downscale_local_mean(whole, (n, n)))  # type: ignore[no-untyped-call]
+    return np.repeat(np.repeat(values, int(factor), axis=0), int(factor), axis=1)
+
+
+def _colour(image: np.ndarray, low: float, high: float, colours: np.ndarray) -> bytes:
+    """Values (Y, X) as a picture with a palette, which takes a third of the space; NaN is grey."""
+    share = np.clip((_fit(image) - low) / (high - low), 0, 1)
+    shades = np.where(np.isfinite(share), np.rint(np.nan_to_num(share) * (SHADES - 1)), SHADES).astype(np.uint8)
+    at, places = np.linspace(0, 1, SHADES), np.linspace(0, 1, len(colours))
+    palette = np.stack([np.interp(at, places, channel) for channel in colours.T], axis=-1)  # (SHADES, 3)
+    picture = Image.fromarray(shades)
+    picture.putpalette(np.rint(np.concatenate([palette, [[90, 90, 90]]])).astype(np.uint8).tobytes())
+    return png_bytes(picture)
+
+
+def _fates(evidence: Evidence) -> dict[str, np.ndarray]:
+    return {fate: np.asarray(getattr(evidence, fate)).reshape(-1, 2) for fate in FATES}
+
+
+def _detail(evaluation: Evaluation) -> tuple[tuple[slice, slice], str]:
+    """Where the enlarged part lies: at the first failure, else the darkest place, else the middle."""
+    fates, image = _fates(evaluation.evidence), evaluation.images["denoised"]
+    height, width = image.shape
+    for fate in ("lost", "new", "moved"):
+        if len(fates[fate]):
+            centre, reason = fates[fate][0], f"around a {fate} column"
+            break
+    else:
+        centre, reason = np.array([height / 2, width / 2]), "the middle"
+        phantom = evaluation.evidence.phantom
+        if phantom is not None and np.isfinite(phantom).any():
+            centre = np.argwhere(np.isfinite(phantom)).mean(axis=0) * (height / phantom.shape[0])
+            reason = "where the input has no lattice"
+    size = min(DETAIL, height), min(DETAIL, width)
+    y, x = (int(np.clip(c - n / 2, 0, full - n)) for c, n, full in zip(centre, size, image.shape, strict=True))
+    return (slice(y, y + size[0]), slice(x, x + size[1])), reason
+
+
+def _columns(evaluation: Evaluation) -> bytes:
+    """The denoised image, dimmed, with a mark at every column."""
+    image, evidence = evaluation.images["denoised"], evaluation.evidence
+    canvas, factor = _canvas(image)
+    draw = ImageDraw.Draw(canvas)
+    radius = max(0.3 * (evidence.spacing or 10.0) * factor, 2.0)
+    for fate, at in _fates(evidence).items():
+        size = radius * (1.0 if fate == "kept" else 1.5)
+        for y, x in (at + 0.5) * factor:
+            _mark(draw, fate, float(y), float(x), size)
+    return png_bytes(canvas)
+
+
+def _mark(draw: ImageDraw.ImageDraw, fate: str, y: float, x: float, size: float) -> None:
+    colour = FATES[fate]
+    if fate == "kept":
+        draw.ellipse((x - size, y - size, x + size, y + size), outline=colour)
+    elif fate == "lost":
+        draw.line((x - size, y - size, x + size, y + size), fill=colour, width=3)
+        draw.line((x - size, y + size, x + size, y - size), fill=colour, width=3)
+    elif fate == "new":
+        draw.line([(x, y - size), (x + size, y), (x, y + size), (x - size, y), (x, y - size)], fill=colour, width=3)
+    else:
+        corners = [(x, y - size), (x + size, y + size), (x - size, y + size), (x, y - size)]
+        draw.line(corners, fill=colour, width=3)
+
+
+def _canvas(image: np.ndarray) -> tuple[Image.Image, float]:
+    """The image at two thirds of its brightness, and pixels of the picture per pixel of the image."""
+    picture = grey(_fit(image), *contrast(image)) // 6 * 4  # fewer shades take less space
+    return Image.fromarray(picture), _factor(image.shape)
+
+
+def _displacement(evaluation: Evaluation) -> Picture:
+    """Arrows from the input's lattice to the output's."""
+    image, evidence = evaluation.images["denoised"], evaluation.evidence
+    start, arrow = arrows(evidence, image.shape)
+    longest = float(np.percentile(np.hypot(*arrow.T), 99)) or 1.0
+    canvas, factor = _canvas(image)
+    draw = ImageDraw.Draw(canvas)
+    room = 0.9 * spread(evidence, image.shape) * factor  # the longest arrow just reaches the next one
+    for (y, x), (dy, dx) in zip((start + 0.5) * factor, arrow * room / longest, strict=True):
+        draw.line((x, y, x + dx, y + dy), fill=ARROW, width=1)
+        draw.ellipse((x + dx - 1.5, y + dy - 1.5, x + dx + 1.5, y + dy + 1.5), fill=ARROW)
+    unit = f" ({longest / evidence.spacing:.3f} a)" if evidence.spacing else ""
+    return Picture(
+        title="Lattice displacement",
+        caption=f"from input to output; arrows {room / factor / longest:.3g} times enlarged, with a dot at their end; "
+        f"the longest stand for {longest:.3g} px{unit}",
+        png=png_bytes(canvas),
+    )
+
+
+def spread(evidence: Evidence, shape: tuple[int, ...]) -> float:
+    """Distance of the arrows, px: two lattice spacings, and no more than 48 arrows across."""
+    return max(2 * (evidence.spacing or 8.0), max(shape) / 48)
+
+
+def arrows(evidence: Evidence, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Displacements on a coarse grid.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        With a displacement map.
+    shape : tuple of int
+        (Y, X) of the image.
+
+    Returns
+    -------
+    start : ndarray, shape (N, 2)
+        Where, (y, x), px.
+    arrow : ndarray, shape (N, 2)
+        From input to output, px.
+    """
+    field = evidence.displacement
+    if field is None:
+        return np.zeros((0, 2)), np.zeros((0, 2))
+    step = spread(evidence, shape)
+    axes = (np.arange(step / 2, n, step) for n in shape)
+    start = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
+    shrink = np.array(field.shape[-2:]) / np.array(shape)  # the map may be coarser than the image
+    y, x = np.minimum((start * shrink).astype(int), np.array(field.shape[-2:]) - 1).T
+    arrow = np.asarray(field[:, y, x].T, np.float64)  # (N, 2)
+    there = np.isfinite(arrow).all(axis=1)
+    return start[there], arrow[there]
+
+
+def _phantom(phantom: np.ndarray) -> Picture:
+    high = max(float(np.nanmax(phantom)), 0.05)
+    return Picture(
+        title="Phantom lattice",
+        caption=f"lattice of the output where the input has none; black 0, white {high:.0%} of the bulk's; "
+        "grey where the input has a lattice",
+        png=_colour(phantom, 0.0, high, SEQUENTIAL),
+    )
+
+
+def _uncertainty(deviation: np.ndarray) -> Picture:
+    values = deviation[np.isfinite(deviation)]
+    high = float(np.percentile(values, 99.5)) or 1.0
+    return Picture(
+        title="Uncertainty",
+        caption=f"standard deviation over 8 poses of the image, in its units; black 0, white {high:.4g}, median "
+        f"{float(np.median(values)):.4g}; what the model is unsure of, not its error",
+        png=_colour(deviation, 0.0, high, SEQUENTIAL),
+    )
+
+
+def _spectrum(residual: np.ndarray) -> bytes:
+    """Log power of the middle of the residual, at most 512 px wide."""
+    (top, left) = (max((n - 512) // 2, 0) for n in residual.shape)
+    part = np.nan_to_num(residual[top : top + 512, left : left + 512])
+    window = np.hanning(part.shape[0])[:, None] * np.hanning(part.shape[1])
+    power = np.abs(np.fft.fftshift(np.fft.fft2((part - part.mean()) * window))) ** 2
+    values = np.log10(power + 1e-12 * (power.max() or 1.0))
+    low, high = (float(v) for v in np.percentile(values, (2, 99.98)))
+    return _png(values, low, high if high > low else low + 1, SHADES)

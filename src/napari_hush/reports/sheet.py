@@ -1,0 +1,78 @@
+"""The findings as a CSV sheet: one row per slice, then their mean; one column per quantity."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hush.fidelity.findings import COUNTS
+from napari_hush.metrics import METRICS
+from napari_hush.reports.evaluation import name
+
+if TYPE_CHECKING:
+    from napari_hush.reports.evaluation import Evaluation, PlaneResult
+
+UNITS = {"psnr": "dB", "mse": "squared image units", "mae": "image units"}
+
+
+def sheet(evaluation: Evaluation) -> bytes:
+    """Write the findings as CSV.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        What was found.
+
+    Returns
+    -------
+    bytes
+        UTF-8. Columns: slice, verdict, names of failed checks, the metrics against the truth where there is one, then
+        the findings with unit and allowed range in the header; what was measured in no slice is left out. The last
+        row, ``all``, holds means over the slices, and sums of counts. What could not be measured is empty.
+    """
+    rows = [_row(plane) for plane in evaluation.planes]
+    names = [key for key in rows[0] if any(not math.isnan(row[key]) for row in rows)]
+    heads = _heads(evaluation.planes[0])
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["slice", "verdict", "failed checks", *(heads[key] for key in names)])
+    for plane, row in zip(evaluation.planes, rows, strict=True):
+        failed = "; ".join(finding.label for finding in plane.findings if finding.verdict == "fail")
+        numbers = [_number(row[key]) for key in names]
+        writer.writerow([name(plane.index), "fail" if failed else "pass", failed, *numbers])
+    bad = sum(bool(plane.failed) for plane in evaluation.planes)
+    words = f"in {bad} of {len(rows)} slices" if bad else ""
+    total = [_number(_total([row[key] for row in rows], key in COUNTS)) for key in names]
+    writer.writerow(["all", "fail" if bad else "pass", words, *total])
+    return text.getvalue().encode()
+
+
+def _row(plane: PlaneResult) -> dict[str, float]:
+    return dict(plane.scores) | {
+        finding.name: finding.value for finding in plane.findings if finding.name not in plane.scores
+    }
+
+
+def _heads(plane: PlaneResult) -> dict[str, str]:
+    heads = {finding.name: _head(finding.label, finding.unit, finding.limit_text) for finding in plane.findings}
+    return heads | {key: _head(key.upper(), UNITS.get(key, ""), "") for key in METRICS}
+
+
+def _head(label: str, unit: str, limit: str) -> str:
+    note = "; ".join(part for part in (unit, limit) if part)
+    return f"{label} ({note})" if note else label
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.7g}"
+
+
+def _total(values: list[float], count: bool) -> float:
+    there = np.array([value for value in values if not math.isnan(value)])
+    if not there.size:
+        return math.nan
+    return float(there.sum() if count else there.mean())

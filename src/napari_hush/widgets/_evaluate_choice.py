@@ -1,0 +1,222 @@
+"""Which layers are compared, and how: a part of the dock *Evaluate*."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
+
+from napari_hush.errors import InputError
+from napari_hush.reports.evaluation import EvaluationSettings
+from napari_hush.widgets._form import Form
+from napari_hush.widgets._layers import LayerCombo
+from napari_hush.widgets._source import Source, describe, image_data, visible_part
+from napari_hush.widgets._sources import LayerOrNone, NoWheel, small_label, word_combo
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+KEY = "napari-hush"
+SHOWN, ALL = "shown in the viewer", "all of them"
+PLACE = "scale translate rotate shear units axis_labels affine".split()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inputs:
+    """What is compared, taken from the layers when a run starts.
+
+    Parameters
+    ----------
+    noisy, denoised : Source
+        Input and output of a denoiser.
+    truth : array_like or None
+        The clean image.
+    planes : list of tuple of int or None
+        Which planes; None means all.
+    settings : EvaluationSettings
+        What the checks have to be told.
+    files : dict of str to dict
+        What is known of each image, for the report.
+    """
+
+    noisy: Source
+    denoised: Source
+    truth: Any
+    planes: list[tuple[int, ...]] | None
+    settings: EvaluationSettings
+    files: dict[str, dict[str, Any]]
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Where the denoised image lies, as arguments of a layer."""
+        return {name: self.denoised.style[name] for name in PLACE}
+
+
+class Choice(QWidget):
+    """Lists of layers, and the settings.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Where the layers are.
+
+    Attributes
+    ----------
+    changed : Signal()
+        Something else is chosen.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self.noisy, self.denoised = LayerCombo(viewer), LayerCombo(viewer)
+        self.truth = LayerOrNone(viewer, "none")
+        self.own = QCheckBox("Compare with the sample's truth")
+        self.own.setToolTip("The noisy layer is a simulated sample that brings its clean image")
+        self.planes = word_combo([SHOWN, ALL])
+        self.planes.setToolTip("Which planes of a stack are checked")
+        self.form = Form(EvaluationSettings(), shown=("spacing", "dark"))
+        self.words = small_label()
+        self._rows = QFormLayout()
+        self._rows.setContentsMargins(0, 0, 0, 0)
+        self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for label, widget in (("Noisy", self.noisy), ("Denoised", self.denoised), ("Truth", self.truth)):
+            self._rows.addRow(label, widget)
+        self._rows.addRow(self.own)
+        self._rows.addRow(self.words)
+        self._rows.addRow("Planes", self.planes)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(self._rows)
+        layout.addWidget(self.form)
+        guard = NoWheel(self)
+        for combo in (self.noisy, self.denoised, self.truth, self.planes):
+            guard.guard(combo)
+        self._followed: Any = None  # the denoised layer that was looked at last
+        self._choose_first()
+        self.denoised.changed.connect(self._on_denoised)
+        for combo in (self.noisy, self.truth):
+            combo.changed.connect(self.refresh)
+        self.own.toggled.connect(self.refresh)
+        self.refresh()
+
+    @property
+    def refusal(self) -> str:
+        """Why nothing can be compared; empty where it can."""
+        noisy, denoised, truth = self.noisy.layer, self.denoised.layer, self._truth()
+        if noisy is None or denoised is None:
+            return "Open an image and denoise it first"
+        if noisy == denoised:
+            return "Choose two different layers: the noisy image and the denoised one"
+        shape = tuple(image_data(noisy).shape)
+        for other, what in ((image_data(denoised), "denoised"), (truth, "truth")):
+            if other is not None and tuple(other.shape) != shape:
+                return f"The shapes differ: {shape} (noisy) and {tuple(other.shape)} ({what})"
+        return ""
+
+    def inputs(self) -> Inputs:
+        """Take what a run needs.
+
+        Raises
+        ------
+        InputError
+            If something is missing or refused.
+        """
+        if self.refusal:
+            raise InputError(self.refusal)
+        noisy, denoised, truth = self.noisy.layer, self.denoised.layer, self._truth()
+        planes = None if self._many and self.planes.currentText() == ALL else [self.plane]
+        files = {role: _record(layer) for role, layer in (("noisy", noisy), ("denoised", denoised))}
+        if truth is not None:
+            layer = self.truth.layer
+            files["truth"] = _record(layer) if layer is not None else {"layer": f"the clean image of {noisy.name}"}
+        return Inputs(
+            noisy=Source.of(noisy),
+            denoised=Source.of(denoised),
+            truth=truth,
+            planes=planes,
+            settings=self.form.value,
+            files=files,
+        )
+
+    @property
+    def plane(self) -> tuple[int, ...]:
+        """The plane of the denoised layer that is in sight."""
+        return visible_part(self.denoised.layer, self._viewer.dims)[0]
+
+    def choose(self, noisy: Image, denoised: Image) -> None:
+        """Choose two layers."""
+        self.denoised.layer = denoised
+        self.noisy.layer = noisy
+
+    def refresh(self, _: object = None) -> None:
+        """Bring rows and texts in line with what is chosen."""
+        layer = self.denoised.layer
+        self._rows.setRowVisible(self.own, self.truth.layer is None and self._own() is not None)
+        self._rows.setRowVisible(self.planes, self._many)
+        words = self.refusal or ("" if layer is None else describe(layer))
+        self.words.setText(words)
+        self.words.setVisible(bool(words))
+        self.changed.emit()
+
+    @property
+    def _many(self) -> bool:
+        layer = self.denoised.layer
+        return layer is not None and layer.ndim > 2
+
+    def _own(self) -> np.ndarray | None:
+        """The truth that a simulated sample brings along."""
+        clean = None if self.noisy.layer is None else self.noisy.layer.metadata.get("clean")
+        return clean if isinstance(clean, np.ndarray) else None
+
+    def _truth(self) -> Any:
+        """The array of the chosen layer, or that of a sample, or None."""
+        if self.truth.layer is not None:
+            return image_data(self.truth.layer)
+        return self._own() if self.own.isChecked() else None
+
+    def _choose_first(self) -> None:
+        """The active layer or the topmost one that was denoised here, and what it was made of."""
+        active = self._viewer.layers.selection.active
+        candidates = [active, *reversed(self._viewer.layers)]
+        self.denoised.layer = next((one for one in candidates if one is not None and _origin(one)), None)
+        self._on_denoised()
+        images = [self.noisy.itemData(i) for i in range(self.noisy.count())]
+        if self.noisy.layer == self.denoised.layer:
+            self.noisy.layer = next((one for one in images if one != self.denoised.layer), None)
+        if self.noisy.currentText() == "target · noisy":
+            self.truth.layer = next((one for one in images if one.name == "target · clean"), None)
+
+    def _on_denoised(self) -> None:
+        """The noisy layer follows: the one that the denoised layer was made of."""
+        layer = self.denoised.layer
+        if layer is not None and layer != self._followed:
+            self._followed = layer
+            source = _origin(layer)
+            self.noisy.layer = next((one for one in self._viewer.layers if source and one.name == source), None)
+        self.refresh()
+
+
+def _origin(layer: Any) -> str:
+    """The name of the layer that this one was denoised from; empty for others, and for previews."""
+    record = layer.metadata.get(KEY)
+    if not isinstance(record, dict) or "region" in record:
+        return ""
+    return str(record.get("source_layer", ""))
+
+
+def _record(layer: Image) -> dict[str, Any]:
+    """What is known of a layer, for a report."""
+    record = layer.metadata.get(KEY)
+    facts: dict[str, Any] = {"layer": layer.name}
+    if layer.source.path:
+        facts["file"] = layer.source.path
+    facts |= {"shape": tuple(image_data(layer).shape), "type": image_data(layer).dtype}
+    facts["pixel size"] = ", ".join(f"{s:g} {u}" for s, u in zip(layer.scale, layer.units, strict=True))
+    return facts | (record if isinstance(record, dict) else {})

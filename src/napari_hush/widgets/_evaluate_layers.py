@@ -1,0 +1,245 @@
+"""Evidence as layers over the denoised image: columns, displacements, phantom lattice, residual.
+
+`EVIDENCE` lists what there is; another kind is one function and one line in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod
+
+import numpy as np
+from napari.utils import Colormap
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QWidget
+
+from napari_hush.reports.pictures import ARROW, FATES, arrows, contrast_of_residual, spread
+from napari_hush.widgets._deleted import when_deleted
+from napari_hush.widgets._result import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_hush.reports.evaluation import Evaluation
+
+LayerData = tuple[Any, dict[str, Any], str]
+KEY = "napari-hush"
+MEANINGS = {
+    "columns": "Kept: blue circles; lost: red crosses; new: yellow diamonds; moved: pink triangles",
+    "displacement": "Arrows from the lattice of the noisy image to that of the denoised one",
+    "phantom lattice": "Lattice of the denoised image where the noisy one has none",
+    "residual": "Noisy minus denoised: should be noise, without atoms or edges",
+}
+SYMBOLS = {"kept": "disc", "lost": "x", "new": "diamond", "moved": "triangle_up"}
+SIZES = {"kept": 0.55, "lost": 0.9, "new": 0.9, "moved": 0.9}  # in lattice spacings
+ENLARGED = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+BLUE_WHITE_ORANGE = Colormap(
+    ["#2166ac", "#92c5de", "#f7f7f7", "#fdb863", "#b35806"], name="blue_white_orange", display_name="blue white orange"
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pose:
+    """Where the denoised image lies.
+
+    Parameters
+    ----------
+    style : dict
+        scale, translate, rotate, shear, affine, units and axis_labels of its layer.
+    index : tuple of int
+        The plane that the evidence is of.
+    """
+
+    style: dict[str, Any]
+    index: tuple[int, ...]
+
+    def image(self, data: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+        """A map (Y, X) as data and place of an image layer."""
+        place = dict(self.style)
+        place["translate"] = translated(self.style, (*self.index, 0, 0))
+        return data[(None,) * len(self.index)], place
+
+    def points(self, at: np.ndarray) -> np.ndarray:
+        """Positions (N, 2) in the plane as positions (N, D)."""
+        return np.concatenate([np.tile(np.array(self.index, float), (len(at), 1)), at], axis=1)
+
+
+def columns(evaluation: Evaluation, pose: Pose) -> LayerData | None:
+    """Atom columns, each fate with a symbol and a colour of its own."""
+    evidence = evaluation.evidence
+    found = {fate: np.asarray(getattr(evidence, fate), float).reshape(-1, 2) for fate in FATES}
+    if evidence.spacing is None or not sum(map(len, found.values())):
+        return None
+    fates = np.concatenate([np.repeat(fate, len(at)) for fate, at in found.items()])
+    options = {
+        "name": "columns: " + ", ".join(f"{len(found[fate]):,} {fate}" for fate in (*list(FATES)[1:], "kept")),
+        "features": {"fate": fates},
+        "symbol": [SYMBOLS[fate] for fate in fates],
+        "size": [SIZES[fate] * evidence.spacing for fate in fates],
+        "face_color": ["transparent" if fate == "kept" else FATES[fate] for fate in fates],
+        "border_color": [FATES[fate] for fate in fates],
+        "border_width": [0.12 if fate == "kept" else 0.0 for fate in fates],
+        **pose.style,
+    }
+    return pose.points(np.concatenate(list(found.values()))), options, "points"
+
+
+def displacement(evaluation: Evaluation, pose: Pose) -> LayerData | None:
+    """Arrows from the input's lattice to the output's, enlarged by a round number that the name tells."""
+    shape = evaluation.images["denoised"].shape
+    start, arrow = arrows(evaluation.evidence, shape)
+    if not len(start):
+        return None
+    longest = float(np.percentile(np.hypot(*arrow.T), 99))
+    room = spread(evaluation.evidence, shape)
+    factor = max((n for n in ENLARGED if n * longest <= room), default=1)
+    lead = np.zeros((len(arrow), len(pose.index)))
+    vectors = np.stack([pose.points(start), np.concatenate([lead, arrow * factor], axis=1)], axis=1)  # (N, 2, D)
+    options = {
+        "name": f"displacement ×{factor}",  # noqa: RUF001 - times
+        "edge_color": ARROW,
+        "edge_width": max(room / 20, 0.3),
+        "vector_style": "arrow",
+        **pose.style,
+    }
+    return vectors, options, "vectors"
+
+
+def phantom(evaluation: Evaluation, pose: Pose) -> LayerData | None:
+    """Lattice of the output where the input has none, as a share of the bulk's."""
+    found = evaluation.evidence.phantom
+    if found is None or not np.isfinite(found).any():
+        return None
+    data, place = pose.image(np.nan_to_num(np.asarray(found, np.float32)))
+    options = {"contrast_limits": (0.0, max(0.1, float(data.max()))), "colormap": "magma", "blending": "additive"}
+    return data, {"name": "phantom lattice, share of the bulk", **options, **place}, "image"
+
+
+def residual(evaluation: Evaluation, pose: Pose) -> LayerData | None:
+    """What the denoiser took away, white where that is nothing."""
+    data, place = pose.image(np.asarray(evaluation.evidence.residual, np.float32))
+    width = contrast_of_residual(data)
+    options = {"contrast_limits": (-width, width), "colormap": BLUE_WHITE_ORANGE}
+    return data, {"name": "noisy - denoised", **options, **place}, "image"
+
+
+EVIDENCE: dict[str, Callable[[Evaluation, Pose], LayerData | None]] = {
+    "columns": columns,
+    "displacement": displacement,
+    "phantom lattice": phantom,
+    "residual": residual,
+}
+
+
+def shown(viewer: ViewerModel, what: str) -> Layer | None:
+    """The layer of one kind of evidence, if there is one."""
+    for layer in viewer.layers:
+        record = layer.metadata.get(KEY)
+        if isinstance(record, dict) and record.get("evaluate") == what:
+            return layer
+    return None
+
+
+def show(viewer: ViewerModel, what: str, evaluation: Evaluation, pose: Pose) -> Layer | None:
+    """Show one kind of evidence in place of an older one; None where there is none of it."""
+    made = EVIDENCE[what](evaluation, pose)
+    if made is None:
+        hide(viewer, what)
+        return None
+    return put(viewer, what, made)
+
+
+def put(viewer: ViewerModel, what: str, made: LayerData) -> Layer:
+    """Add a layer of one kind in place of an older one."""
+    hide(viewer, what)
+    data, options, kind = made
+    active = viewer.layers.selection.active
+    layer: Layer = getattr(viewer, f"add_{kind}")(data, metadata={KEY: {"evaluate": what}}, **options)
+    viewer.layers.selection.active = active  # the image stays the one that is worked with
+    return layer
+
+
+def hide(viewer: ViewerModel, what: str) -> None:
+    """Remove one kind of evidence."""
+    if (layer := shown(viewer, what)) is not None:
+        viewer.layers.remove(layer)
+
+
+class Evidences(QWidget):
+    """One box per kind of evidence: checked while its layer is in the viewer.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Where the layers are.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._evaluation: Evaluation | None = None
+        self._pose: Pose | None = None
+        self._boxes = {what: QCheckBox(what.capitalize()) for what in EVIDENCE}
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        for number, (what, box) in enumerate(self._boxes.items()):
+            box.toggled.connect(partial(self._on_box, what))
+            grid.addWidget(box, number // 2, number % 2)
+        removed, on_removed = viewer.layers.events.removed, WeakMethod(self._on_removed)
+        removed.connect(self._on_removed)
+
+        def forget() -> None:  # napari would go on to call a deleted widget
+            if (connected := on_removed()) is not None:
+                removed.disconnect(connected)
+
+        when_deleted(self, forget)
+        self.hide()
+
+    def show_evaluation(self, evaluation: Evaluation, place: dict[str, Any]) -> None:
+        """Offer the evidence of a run, and show what is checked; at first the columns."""
+        first = self._evaluation is None
+        self._evaluation, self._pose = evaluation, Pose(style=place, index=evaluation.worst.index)
+        self.show()
+        for what, box in self._boxes.items():
+            there = EVIDENCE[what](evaluation, self._pose) is not None
+            box.setEnabled(there)
+            box.setToolTip(MEANINGS[what] if there else "there is none in this image")
+            wanted = there and (box.isChecked() or (first and what == "columns"))
+            hide(self._viewer, what)
+            with QSignalBlocker(box):
+                box.setChecked(wanted)
+            if wanted:
+                self._on_box(what, True)
+
+    def reveal(self, what: str) -> Layer | None:
+        """Show one kind of evidence and give its layer; None where there is none."""
+        box = self._boxes[what]
+        if self._evaluation is not None and box.isEnabled():
+            box.setChecked(True)
+        return shown(self._viewer, what)
+
+    def _on_box(self, what: str, checked: bool) -> None:
+        if not checked:
+            hide(self._viewer, what)
+        elif self._evaluation is not None and self._pose is not None:
+            show(self._viewer, what, self._evaluation, self._pose)
+            for axis, place in enumerate(self._world()):
+                self._viewer.dims.set_point(axis, place)  # to the plane that the evidence is of
+
+    def _world(self) -> list[float]:
+        """Where the plane lies along the leading axes."""
+        assert self._pose is not None
+        at = translated(self._pose.style, (*self._pose.index, 0, 0))
+        return [float(value) for value in at[: len(self._pose.index)]]
+
+    def _on_removed(self, _: object = None) -> None:
+        """Somebody removed a layer of evidence."""
+        for what, box in self._boxes.items():
+            if box.isChecked() and shown(self._viewer, what) is None:
+                with QSignalBlocker(box):
+                    box.setChecked(False)

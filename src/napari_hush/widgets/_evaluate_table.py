@@ -1,0 +1,127 @@
+"""Findings as a table, and a verdict as one line: in words and symbols, with colour only on top."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QSizePolicy, QTableWidget, QTableWidgetItem, QWidget
+
+from napari_hush.fidelity.findings import COUNTS
+from napari_hush.reports import SYMBOLS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_hush.fidelity.findings import Finding
+
+COLOURS = {"pass": "#3fbf95", "fail": "#ff8a50"}  # readable on napari's dark theme and its light one
+FAINT = "#9a9fa6"
+ROW = 24  # px
+
+
+class VerdictLabel(QLabel):
+    """One line that says whether all checks passed; hidden while there is nothing to say."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setWordWrap(True)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.hide()
+
+    def show_verdict(self, passed: bool, text: str) -> None:
+        """Say how it went.
+
+        Parameters
+        ----------
+        passed : bool
+            Whether no check failed.
+        text : str
+            In one line.
+        """
+        word = "pass" if passed else "fail"
+        self._show(f"{SYMBOLS[word]} {text}", COLOURS[word], text)
+
+    def show_words(self, text: str) -> None:
+        """Say something that is no verdict; nothing hides the line."""
+        self._show(text, FAINT, text)
+
+    def _show(self, text: str, colour: str, hint: str) -> None:
+        self.setText(text)
+        self.setToolTip(hint)
+        self.setStyleSheet(f"color: {colour}")
+        self.setVisible(bool(text))
+
+
+class FindingsTable(QTableWidget):
+    """Checks, their values and what is allowed; a tooltip on each row says what it means."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(0, 3, parent)
+        self.setHorizontalHeaderLabels(["Check", "Value", "Allowed"])
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        if (rows := self.verticalHeader()) is not None:
+            rows.hide()
+            rows.setDefaultSectionSize(ROW)
+        if (columns := self.horizontalHeader()) is not None:
+            columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+            for column in (1, 2):
+                columns.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+            columns.setMinimumSectionSize(40)
+        self.hide()
+
+    def show_findings(self, findings: Sequence[Finding]) -> None:
+        """Fill the table, failures first; what was not measured is named in the last row."""
+        order = {"fail": 0, "pass": 1, "not judged": 2}
+        rows = sorted((one for one in findings if one.verdict in order), key=lambda one: order[one.verdict])
+        missing = [one.label for one in findings if one.verdict not in order]
+        self.setRowCount(len(rows) + bool(missing))
+        for row, finding in enumerate(rows):
+            self._fill(row, finding)
+        if missing:
+            hint = "For lack of a truth, or of what it is about:\n" + "\n".join(missing)
+            words = (f"{SYMBOLS['not measured']} {len(missing)} not measured", "", "")
+            self._put(len(rows), words, hint, FAINT)
+        self.setFixedHeight(ROW * (self.rowCount() + 1) + 8)  # all rows: the dock itself scrolls
+        self.setVisible(bool(findings))
+
+    def _fill(self, row: int, finding: Finding) -> None:
+        verdict = finding.verdict
+        allowed = finding.limit_text
+        hint = f"{finding.label}: {finding.text}" + (f" ({allowed})" if allowed else "")
+        hint = f"{hint}, {verdict}\n{finding.meaning}"
+        words = (f"{SYMBOLS[verdict]} {finding.label}", _value(finding), _range(finding))
+        self._put(row, words, hint, COLOURS.get(verdict, ""))
+
+    def _put(self, row: int, words: Sequence[str], hint: str, colour: str) -> None:
+        for column, text in enumerate(words):
+            item = QTableWidgetItem(text)
+            item.setToolTip(hint)
+            if colour:
+                item.setForeground(QColor(colour))
+            self.setItem(row, column, item)
+
+
+def _value(finding: Finding) -> str:
+    """The value in three digits: the dock is narrow, and the tooltip has it all."""
+    if finding.name in COUNTS:
+        return f"{finding.value:,.0f}"
+    return f"{finding.value:.3g} {finding.unit}".strip()
+
+
+def _range(finding: Finding) -> str:
+    """The limits in signs."""
+    low, high = finding.limits
+    if low is not None and high is not None:
+        return f"{low:g} … {high:g}"
+    if low is None and high is None:
+        return ""
+    return f"≥ {low:g}" if high is None else f"≤ {high:g}"

@@ -1,0 +1,179 @@
+"""Every planted error is found, with the truth and without; a faultless image passes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from planted_field import HOLE, PERIOD, SIDE, VACANCY, make_field, scan
+
+from napari_hush.errors import InputError
+from napari_hush.fidelity.evaluate import evaluate, judge, table
+from napari_hush.fidelity.findings import COUNTS, LIMITS, finding
+
+FIELD = make_field()
+CLEAN = FIELD.draw()
+NOISY = scan(CLEAN)
+EXACT = {"image_true": CLEAN, "positions": FIELD.positions, "vacancies": [VACANCY], "transmission": FIELD.transmission}
+
+
+def moved():
+    positions = FIELD.positions.copy()
+    positions[FIELD.nearest((42.0, 54.0))] += (0.1 * PERIOD, 0)
+    return FIELD.draw(positions)
+
+
+def shifted_tile():
+    image = CLEAN.copy()
+    image[20:84, 70:134] = FIELD.draw(FIELD.positions + np.array([0.5, 0]))[20:84, 70:134]
+    return image
+
+
+def shallower():
+    return make_field(1 - 0.95 * (1 - FIELD.transmission)).draw()
+
+
+PLANTS = {
+    "moved": (moved, "columns_moved"),
+    "filled": (lambda: FIELD.draw(added=VACANCY), "columns_new"),
+    "phantom": (lambda: FIELD.draw(added=HOLE), "columns_new"),
+    "lost": (lambda: FIELD.draw(np.delete(FIELD.positions, FIELD.nearest((42.0, 54.0)), axis=0)), "columns_lost"),
+    "shallower": (shallower, "lowpass_slope"),
+    "tile": (shifted_tile, "area_shifted"),
+}
+
+
+def failed(evidence):
+    return {f.name for f in evidence.findings if f.verdict == "fail"}
+
+
+def value(evidence, name):
+    return evidence.as_dict()[name]
+
+
+def test_the_truth_itself_passes_with_and_without_truth():
+    for known in (EXACT, {"image_true": CLEAN}, {"noisy": NOISY}, {"image_true": CLEAN, "noisy": NOISY}):
+        evidence = judge(CLEAN, **known)
+        assert evidence.passed, table(evidence)
+        told = "Nothing lost or invented" if "image_true" in known else "No loss or invention found"
+        assert evidence.verdict.startswith(told)
+        assert len(evidence.kept) > 80 and not len(evidence.lost) + len(evidence.new) + len(evidence.moved)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_low_dose_lag_and_jitter_are_no_error_of_the_output(seed):
+    evidence = judge(CLEAN, noisy=scan(CLEAN, dose=6, seed=seed, jitter=0.4, lag=0.35), spacing=PERIOD)
+    assert evidence.passed, table(evidence)
+
+
+@pytest.mark.parametrize("name", PLANTS)
+def test_a_planted_error_is_found_with_the_truth(name):
+    draw, check = PLANTS[name]
+    evidence = judge(draw(), **EXACT)
+    assert (check if name != "shallower" else "dent_depth_error") in failed(evidence), table(evidence)
+
+
+@pytest.mark.parametrize("name", [name for name in PLANTS if name != "shallower"])
+def test_a_planted_error_is_found_without_the_truth(name):
+    draw, check = PLANTS[name]
+    evidence = judge(draw(), noisy=scan(CLEAN, dose=100), spacing=PERIOD)
+    assert check in failed(evidence), table(evidence)
+
+
+def test_the_columns_are_named_by_their_place():
+    for known in (EXACT, {"noisy": NOISY}):
+        new = judge(FIELD.draw(added=VACANCY), **known).new
+        assert new == pytest.approx(VACANCY[None], abs=1)
+        without = FIELD.draw(np.delete(FIELD.positions, FIELD.nearest((42.0, 54.0)), axis=0))
+        assert judge(without, **known).lost == pytest.approx(np.array([[42.0, 54.0]]), abs=1.5)
+
+
+def test_a_filled_vacancy_and_an_atom_in_the_void_are_counted():
+    filled, phantom = (judge(FIELD.draw(added=place), **EXACT) for place in (VACANCY, HOLE))
+    assert value(filled, "vacancies_filled") == 100 and value(filled, "vacancies_filled_count") == 1
+    assert value(phantom, "atoms_in_voids") == 1
+
+
+def test_a_lattice_drawn_into_the_hole_is_a_phantom():
+    whole = make_field(np.ones((SIDE, SIDE))).draw()
+    for known in (EXACT, {"noisy": NOISY}):
+        evidence = judge(whole, **known)
+        assert {"phantom_lattice", "lowpass_slope"} & failed(evidence)
+        assert value(evidence, "phantom_lattice") > 30
+        assert evidence.phantom.shape == CLEAN.shape and np.nanmax(evidence.phantom) > 0.5
+
+
+def test_the_displacement_map_shows_a_shift_from_input_to_output():
+    image = FIELD.draw(FIELD.positions + np.array([0.6, 0]))
+    u = judge(image, noisy=scan(CLEAN, dose=100), spacing=PERIOD).displacement
+    assert np.nanmedian(u, axis=(1, 2)) == pytest.approx([0.6, 0], abs=0.1)
+    assert u.shape == (2, SIDE, SIDE)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.4])
+def test_a_constant_output_fails_without_a_crash(level):
+    for known in ({"image_true": CLEAN}, {"noisy": NOISY}):
+        evidence = judge(np.full_like(CLEAN, level), **known)
+        assert {"lattice_gain", "lowpass_slope"} <= failed(evidence)
+    assert {"recall", "columns_lost"} <= failed(judge(np.full_like(CLEAN, level), CLEAN))
+
+
+def test_without_a_lattice_the_rest_is_judged():
+    rng = np.random.default_rng(0)
+    clean = np.add.outer(np.linspace(1, 3, 96), np.linspace(0, 1, 96) ** 2)
+    noisy = clean + rng.normal(0, 0.15, clean.shape)
+    evidence = judge(clean, noisy=noisy)
+    assert evidence.spacing is None and evidence.passed and evidence.displacement is None
+    assert evidence.verdict.startswith("No lattice found")
+    assert value(evidence, "lowpass_slope") == pytest.approx(1, abs=0.02)
+    assert "lowpass_slope" in failed(judge(0.8 * clean, noisy=noisy))
+    verdicts = {f.name: f.verdict for f in evidence.findings}
+    assert verdicts["columns_lost"] == verdicts["lattice_displacement"] == "not measured"
+    assert judge(np.ones((40, 40)), noisy=np.ones((40, 40))).passed
+
+
+def test_gaps_integers_and_dark_columns_are_no_obstacle():
+    noisy, output = NOISY.copy(), CLEAN.copy()
+    noisy[30:34, 30:40], output[60, 60] = np.nan, np.inf
+    evidence = judge(output, noisy=noisy)
+    assert evidence.passed and np.isnan(evidence.residual[31, 31]) and np.isnan(evidence.residual[60, 60])
+    whole = [np.round(200 * image).astype(np.uint16) for image in (CLEAN, NOISY)]
+    assert judge(whole[0], noisy=whole[1]).passed
+    dark = judge(2 - FIELD.draw(added=VACANCY), noisy=2 - NOISY, dark=True)
+    assert dark.new == pytest.approx(VACANCY[None], abs=1)
+
+
+def test_stacks_sum_counts_and_average_the_rest():
+    two = evaluate(np.stack([CLEAN, FIELD.draw(added=VACANCY)]), noisy=np.stack([NOISY, NOISY]), spacing=PERIOD)
+    one = evaluate(CLEAN, noisy=NOISY, spacing=PERIOD)
+    assert two["columns_new"] == 1 and two["columns_kept"] == 2 * one["columns_kept"]
+    assert two["lattice_gain"] == pytest.approx(one["lattice_gain"], abs=0.02)
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(InputError, match="got neither"):
+        judge(CLEAN)
+    with pytest.raises(InputError, match="one shape"):
+        judge(CLEAN, CLEAN[:-1])
+    with pytest.raises(InputError, match="one shape"):
+        evaluate(CLEAN, noisy=NOISY[None])
+    with pytest.raises(InputError, match="more than half"):
+        judge(np.full_like(CLEAN, np.nan), CLEAN)
+    with pytest.raises(InputError, match="spacing"):
+        judge(CLEAN, CLEAN, spacing=1.0)
+    with pytest.raises(InputError, match="real numbers"):
+        judge(CLEAN * 1j, CLEAN)
+
+
+def test_every_finding_has_words_and_judges_by_its_limits():
+    assert set(COUNTS) <= set(LIMITS)
+    for name, limit in LIMITS.items():
+        assert limit.label and limit.meaning.endswith(".")
+        assert finding(name, np.nan).verdict == "not measured"
+    gain = [finding("lattice_gain", v).verdict for v in (0.89, 0.9, 1.3, 1.31)]
+    assert gain == ["fail", "pass", "pass", "fail"] and finding("lattice_gain", 1).limit_text == "0.9 to 1.3"
+    assert finding("columns_kept", 1523).text == "1,523" and finding("psnr", 30).verdict == "not judged"
+
+
+def test_the_verdict_names_what_failed():
+    text = judge(FIELD.draw(added=VACANCY), **EXACT).verdict
+    assert "checks failed" in text and "columns new (1)" in text and "vacancies filled" in text

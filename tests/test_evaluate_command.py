@@ -1,0 +1,117 @@
+"""``napari-hush evaluate``: verdicts as exit codes, a report and a sheet, no input overwritten."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from napari_hush import sample
+from napari_hush.card import ModelCard
+from napari_hush.cli import main
+from napari_hush.io import read_image, write_image
+from napari_hush.model import Model
+from napari_hush.stability import uncertainty
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A noisy image, a perfect result, one that lost an area, and stacks of them."""
+    monkeypatch.chdir(tmp_path)
+    field = sample("dented-lattice")
+    noisy, clean = field.noisy[:96, :96], field.clean[:96, :96]
+    lossy = clean.copy()
+    lossy[30:60, 30:60] = clean.mean()
+    write_image("noisy.tif", noisy, pixel_size=0.03)
+    write_image("good.tif", clean)
+    write_image("bad.tif", lossy)
+    write_image("short.tif", clean[:50])
+    write_image("noisy_stack.tif", np.stack([noisy, noisy]), axes="TYX")
+    write_image("stack.tif", np.stack([clean, lossy]), axes="TYX")
+    return tmp_path
+
+
+def test_a_good_result_ends_with_zero_and_writes_both(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("evaluate noisy.tif good.tif --report r.html --csv m.csv".split()) == 0
+    out = capsys.readouterr().out
+    assert "Columns lost" in out and "at most 0" in out and out.rstrip().endswith("m.csv: the sheet")
+    text = (desk / "r.html").read_text("utf-8")
+    assert "✓ PASS" in text and "napari-hush evaluate noisy.tif good.tif --report r.html" in text
+    assert "0.03 nm" in text and "Software: napari-hush" in text and "sha256" in text
+    assert [row[0] for row in csv.reader((desk / "m.csv").read_text().splitlines())] == ["slice", "0", "all"]
+
+
+def test_a_bad_result_ends_with_one(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("evaluate noisy.tif bad.tif".split()) == 1
+    assert "failed" in capsys.readouterr().out
+
+
+def test_stacks_go_plane_by_plane(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("evaluate noisy_stack.tif stack.tif --csv m.csv --spacing 12".split()) == 1
+    out = capsys.readouterr().out
+    assert "plane 0: pass" in out and "plane 1: FAIL" in out
+    rows = list(csv.reader((desk / "m.csv").read_text().splitlines()))
+    assert [row[:2] for row in rows[1:]] == [["0", "pass"], ["1", "fail"], ["all", "fail"]]
+
+
+def test_the_model_says_what_it_is_unsure_of(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = Model.create("cnn", {"widths": (2,)}, card=ModelCard(name="tiny"))
+    model.save("tiny.safetensors")
+    words = "evaluate noisy.tif good.tif --model tiny.safetensors --uncertainty map.tif --report r.html"
+    assert main(words.split()) == 0
+    assert "map.tif: the uncertainty" in capsys.readouterr().out
+    noisy, found = read_image("noisy.tif"), read_image("map.tif")
+    np.testing.assert_array_equal(found.data, uncertainty(noisy.data, model).deviation)
+    assert found.scales == noisy.scales
+    text = (desk / "r.html").read_text("utf-8")
+    assert "<b>Uncertainty</b>" in text and "--uncertainty map.tif" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("noisy.tif short.tif", "one shape"),
+        ("noisy.tif good.tif --truth short.tif", "one shape"),
+        ("noisy.tif missing.tif", "missing.tif"),
+        ("noisy.tif good.tif --spacing -3", "positive"),
+        ("noisy.tif good.tif --report r.pdf", ".html"),
+        ("noisy.tif good.tif --csv nowhere/m.csv", "nowhere"),
+        ("noisy.tif good.tif --csv folder.csv", "is a folder"),
+        ("noisy.tif good.tif --uncertainty map.tif", "--model"),
+        ("noisy.tif good.tif --uncertainty map.png --model stem", ".tif"),
+        ("noisy.tif good.tif --model nothing", "nothing"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line_and_two(
+    desk: Path, capsys: pytest.CaptureFixture[str], words: str, reason: str
+) -> None:
+    (desk / "folder.csv").mkdir()
+    before = set(desk.iterdir())
+    assert main(["evaluate", *words.split()]) == 2
+    complaint = capsys.readouterr().err
+    assert reason in complaint and complaint.count("\n") == 1
+    assert set(desk.iterdir()) == before
+
+
+def test_an_input_is_never_replaced(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (desk / "link.csv").hardlink_to(desk / "noisy.tif")
+    before = (desk / "noisy.tif").read_bytes()
+    assert main("evaluate noisy.tif good.tif --csv link.csv".split()) == 2
+    assert "replace an input" in capsys.readouterr().err
+    assert (desk / "noisy.tif").read_bytes() == before
+
+
+def test_it_needs_no_torch(desk: Path) -> None:
+    code = (
+        "import sys\nfrom napari_hush.cli import main\n"
+        "assert main(['evaluate', 'noisy.tif', 'good.tif', '--report', 'r.html']) == 0\n"
+        "assert not {'torch', 'qtpy', 'napari'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=120)

@@ -1,0 +1,259 @@
+"""The dock widget Evaluate, as a user drives it, and the verdict in the dock Denoise."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Points, Vectors
+
+from napari_hush import sample
+from napari_hush.widgets._recent import remember
+from napari_hush.widgets.evaluate import EvaluateWidget
+
+FIELD = sample("dented-lattice")
+NOISY, CLEAN = (image[:96, :96] for image in (FIELD.noisy, FIELD.clean))
+LOSSY = CLEAN.copy()
+LOSSY[30:60, 30:60] = CLEAN.mean()
+TIMEOUT = 60_000
+
+
+@pytest.fixture
+def make(qtbot):
+    """Give a viewer with a noisy and a denoised layer, and the widget."""
+    widgets = []
+
+    def build(noisy=NOISY, denoised=CLEAN, **options):
+        viewer = ViewerModel()
+        viewer.add_image(noisy, name="scan", **options)
+        if denoised is not None:
+            record = {"source_layer": "scan", "model": "tiny"}
+            viewer.add_image(denoised, name="scan · tiny", metadata={"napari-hush": record}, **options)
+        widget = EvaluateWidget(viewer)
+        qtbot.addWidget(widget)
+        widgets.append(widget)
+        return viewer, widget
+
+    yield build
+    for widget in widgets:
+        widget.cancel()
+        qtbot.waitUntil(lambda widget=widget: not widget.running, timeout=TIMEOUT)
+
+
+def box(widget, what):
+    return widget._evidence._boxes[what]
+
+
+def test_it_finds_the_pair_and_judges_it(make, finish):
+    viewer, widget = make(scale=(0.03, 0.03), translate=(2, 3), units=("nm", "nm"), axis_labels=("y", "x"))
+    assert (widget._choice.noisy.currentText(), widget._choice.denoised.currentText()) == ("scan", "scan · tiny")
+    widget.run()
+    finish(widget)
+    assert widget.evaluation.passed
+    assert widget._verdict.text().startswith(("✓ Nothing lost or invented", "✓ No loss or invention found"))
+    rows = [widget._table.item(row, 0).text() for row in range(widget._table.rowCount())]
+    assert "✓ Columns lost" in rows
+    assert "at most 0" in widget._table.item(rows.index("✓ Columns lost"), 0).toolTip()
+    (points,) = (layer for layer in viewer.layers if isinstance(layer, Points))
+    assert len(points.data) == len(widget.evaluation.evidence.kept)
+    for name in ("scale", "translate"):
+        np.testing.assert_allclose(getattr(points, name), getattr(viewer.layers["scan"], name))
+    for name in ("units", "axis_labels"):
+        assert getattr(points, name) == getattr(viewer.layers["scan"], name)
+    assert viewer.layers.selection.active == viewer.layers["scan · tiny"]
+
+
+def test_a_failure_comes_first_and_is_marked(make, finish):
+    viewer, widget = make(denoised=LOSSY)
+    widget.run()
+    finish(widget)
+    assert widget._verdict.text().startswith("✗")
+    assert widget._table.item(0, 0).text().startswith("✗")
+    (points,) = (layer for layer in viewer.layers if isinstance(layer, Points))
+    lost = np.asarray(points.data)[np.asarray(points.features["fate"]) == "lost"]
+    assert len(lost) and ((lost > 25) & (lost < 65)).all()
+
+
+def test_evidence_comes_and_goes_with_its_box(make, finish):
+    viewer, widget = make(scale=(0.5, 0.5))
+    widget.run()
+    finish(widget)
+    for what in ("displacement", "residual"):
+        box(widget, what).setChecked(True)
+    (vectors,) = (layer for layer in viewer.layers if isinstance(layer, Vectors))
+    assert "×" in vectors.name  # noqa: RUF001 - times
+    residual = viewer.layers["noisy - denoised"]
+    np.testing.assert_allclose(residual.data, NOISY - CLEAN, atol=1e-3)
+    assert residual.contrast_limits[0] == -residual.contrast_limits[1]
+    np.testing.assert_array_equal(residual.scale, (0.5, 0.5))
+    box(widget, "displacement").setChecked(False)
+    viewer.layers.remove(residual)  # by hand
+    assert not box(widget, "residual").isChecked()
+    assert not any(isinstance(layer, Vectors) for layer in viewer.layers)
+    count = len(viewer.layers)
+    widget.run()
+    finish(widget)
+    assert len(viewer.layers) == count  # replaced, not added
+
+
+def test_planes_of_a_stack(make, finish, tmp_path):
+    viewer, widget = make(np.stack([NOISY] * 3), np.stack([CLEAN, LOSSY, CLEAN]), scale=(2, 1, 1))
+    viewer.dims.set_point(0, 4)
+    widget.run()
+    finish(widget)
+    assert [plane.index for plane in widget.evaluation.planes] == [(2,)]
+    widget._choice.planes.setCurrentText("all of them")
+    widget.run()
+    finish(widget)
+    assert len(widget.evaluation.planes) == 3
+    assert widget.evaluation.worst.index == (1,)
+    assert "plane 1" in widget._of.text()
+    (points,) = (layer for layer in viewer.layers if isinstance(layer, Points))
+    assert set(points.data[:, 0]) == {1.0}
+    assert viewer.dims.point[0] == 2.0  # it goes to the plane that the evidence is of
+    box(widget, "residual").setChecked(True)
+    np.testing.assert_array_equal(viewer.layers["noisy - denoised"].translate, (2, 0, 0))
+    widget.ask_path = lambda ending: str(tmp_path / "m")
+    widget.save_csv()
+    finish(widget)
+    rows = list(csv.reader((tmp_path / "m.csv").read_text().splitlines()))
+    assert [row[:2] for row in rows[1:]] == [["0", "pass"], ["1", "fail"], ["2", "pass"], ["all", "fail"]]
+
+
+def test_truth_of_a_layer_or_of_the_sample(make, finish):
+    viewer, widget = make(metadata={"clean": CLEAN}, denoised=None)
+    viewer.add_image(LOSSY, name="result")
+    widget._choice.choose(viewer.layers["scan"], viewer.layers["result"])
+    assert not widget._choice.own.isHidden()
+    widget._choice.own.setChecked(True)
+    widget.run()
+    finish(widget)
+    assert "truth" in widget.evaluation.images
+    viewer.add_image(CLEAN + 1, name="known")
+    widget._choice.truth.layer = viewer.layers["known"]
+    assert widget._choice.own.isHidden()
+    widget.run()
+    finish(widget)
+    np.testing.assert_allclose(widget.evaluation.images["truth"], CLEAN + 1)
+
+
+def test_what_cannot_be_compared_disables_the_button(make):
+    viewer, widget = make(denoised=None)
+    assert not widget._evaluate.isEnabled()
+    viewer.add_image(CLEAN[:50], name="short")
+    widget._choice.choose(viewer.layers["scan"], viewer.layers["short"])
+    assert "shapes differ" in widget._evaluate.toolTip()
+    viewer.layers["short"].data = CLEAN
+    assert widget._evaluate.isEnabled()
+
+
+def test_layers_may_go_while_it_runs(make, finish):
+    viewer, widget = make()
+    widget.run()
+    viewer.layers.clear()
+    finish(widget)
+    assert widget.evaluation.passed
+    assert not widget._evaluate.isEnabled()
+
+
+def test_cancel_between_planes(make, finish):
+    _, widget = make(np.stack([NOISY] * 40), np.stack([CLEAN] * 40))
+    widget._choice.planes.setCurrentText("all of them")
+    widget.run()
+    widget.cancel()
+    assert widget._cancel.text() == "Cancelling…"
+    finish(widget)
+    assert widget.evaluation is None
+    assert widget._progress.text == "cancelled"
+
+
+def test_side_by_side_and_back(make, finish):
+    viewer, widget = make()
+    widget.run()
+    finish(widget)
+    scan, result = viewer.layers["scan"], viewer.layers["scan · tiny"]
+    scan.contrast_limits, result.contrast_limits = (0, 30), (0, 12)
+    widget._sides.setChecked(True)
+    assert viewer.canvas.grid.enabled
+    assert [layer.name for layer in viewer.layers if layer.visible] == ["scan", "scan · tiny", "noisy - denoised"]
+    assert scan.contrast_limits == [0, 12]
+    result.contrast_limits = (0, 9)
+    assert scan.contrast_limits == [0, 9]
+    viewer.layers.remove("noisy - denoised")
+    widget._sides.setChecked(False)
+    assert not viewer.canvas.grid.enabled
+    assert all(layer.visible for layer in viewer.layers)
+    assert scan.contrast_limits == [0, 30]
+    result.contrast_limits = (0, 8)
+    assert scan.contrast_limits == [0, 30]
+
+
+def test_report(make, finish, tmp_path):
+    _, widget = make()
+    widget.run()
+    finish(widget)
+    widget.ask_path = lambda ending: str(tmp_path / "report")
+    widget.save_report()
+    finish(widget)
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert "✓ PASS" in text and "scan · tiny against scan" in text and "model: tiny" in text
+
+
+def test_denoise_says_what_was_kept_and_opens_the_details(make_widget, finish, qtbot, messages):
+    viewer, widget = make_widget(NOISY, window=True)
+    widget.run()
+    finish(widget)
+    assert len(viewer.layers) == 2  # the result does not wait for its verdict
+    qtbot.waitUntil(lambda: not widget._verdict.running, timeout=TIMEOUT)
+    assert widget._verdict.text[0] in "✓✗"
+    widget.show_details()
+    _, evaluate = viewer.window.add_plugin_dock_widget("napari-hush", "Evaluate")
+    finish(evaluate)
+    assert evaluate.evaluation.verdict == widget._verdict.text[2:]
+    viewer.layers.remove("noisy")
+    widget.show_details()
+    assert any("removed" in text for _, text in messages())
+
+
+def test_a_check_that_fails_loses_nothing(make_widget, finish, qtbot):
+    image = NOISY.copy()
+    image[:60] = np.nan
+    viewer, widget = make_widget(image)
+    widget.run()
+    finish(widget)
+    qtbot.waitUntil(lambda: not widget._verdict.running, timeout=TIMEOUT)
+    assert [layer.name for layer in viewer.layers] == ["noisy", "noisy · tiny"]
+    assert widget._verdict.text.startswith("not checked: more than half")
+
+
+def test_uncertainty_of_the_plane_in_sight(make, finish, model_file):
+    remember(model_file)
+    viewer, widget = make(np.stack([NOISY] * 3), np.stack([CLEAN] * 3), scale=(2, 0.5, 0.5), units=("s", "nm", "nm"))
+    viewer.dims.set_point(0, 4)
+    for _ in range(2):  # the second one takes the place of the first
+        widget.map_uncertainty()
+        finish(widget)
+    (layer,) = (one for one in viewer.layers if "uncertainty" in one.name)
+    assert layer.name == "scan · tiny uncertainty" and layer.data.shape == (1, 96, 96)
+    for name, expected in (("translate", (4, 0, 0)), ("scale", (2, 0.5, 0.5)), ("units", viewer.layers["scan"].units)):
+        assert tuple(getattr(layer, name)) == tuple(expected)
+    assert layer.contrast_limits[0] == 0 and layer.contrast_limits[1] == pytest.approx(np.percentile(layer.data, 99.5))
+    assert (layer.data > 0).any()
+    widget.map_uncertainty()
+    viewer.layers.remove(layer)
+    widget.cancel()
+    finish(widget)
+    assert len(viewer.layers) == 2
+    assert widget._progress.text == "cancelled"
+
+
+def test_uncertainty_needs_the_model(make):
+    viewer, widget = make()
+    assert not widget._map.isEnabled()
+    assert "'tiny' is neither bundled" in widget._map.toolTip()
+    viewer.add_image(CLEAN, name="foreign")
+    widget.choose(viewer.layers["scan"], viewer.layers["foreign"])
+    assert widget._evaluate.isEnabled() and not widget._map.isEnabled()
+    assert "does not say which model" in widget._map.toolTip()

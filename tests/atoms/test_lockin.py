@@ -40,8 +40,13 @@ def test_chosen_rows_and_columns_are_those_of_the_whole():
     np.testing.assert_allclose(lock_in(wave(), SPOT, 5.0, rows=rows, columns=columns), whole[np.ix_(rows, columns)])
 
 
-def test_a_constant_has_no_amplitude():
-    assert np.abs(lock_in(np.ones((100, 100)), (1 / 12, 0), 12.0))[50, 50] < 2e-4
+def test_a_constant_has_no_amplitude_anywhere():
+    assert np.abs(lock_in(np.ones((100, 100)), (1 / 12, 0), 12.0)).max() < 1e-12
+
+
+def test_a_high_pedestal_is_not_taken_for_a_lattice_at_the_border():
+    low, high = (np.abs(lock_in(wave() + pedestal, SPOT, 14.0)) for pedestal in (0, 1e5))
+    np.testing.assert_allclose(high, low, rtol=1e-6)
 
 
 def test_bragg_spots_are_those_of_the_lattice():

@@ -67,6 +67,13 @@ def test_slow_contrast_comes_from_the_noisy_image():
     np.testing.assert_allclose(slow[30:-30], ramp[30:-30], atol=0.7)
 
 
+def test_a_high_pedestal_changes_nothing():
+    high = TRUTH.noisy + 1e4
+    guard = measure_guard([high], PERIOD)
+    assert guard.bulk == pytest.approx(GUARD.bulk, rel=0.01)
+    np.testing.assert_allclose(guard(high, ERASED + 1e4) - 1e4, GUARD(TRUTH.noisy, ERASED), atol=0.05 * GUARD.bulk)
+
+
 def test_offset_and_gain_of_the_network_do_not_matter_for_the_slow_contrast():
     guarded = low_pass(GUARD(TRUTH.noisy, 3 * TRUTH.clean + 100))
     np.testing.assert_allclose(guarded, low_pass(TRUTH.noisy), atol=0.05 * np.ptp(low_pass(TRUTH.clean)))

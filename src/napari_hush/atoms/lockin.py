@@ -44,7 +44,8 @@ def lock_in(
 
     Notes
     -----
-    At a border the window is cut off and its rest weighs more: nothing is taken to be beyond.
+    At a border the window is cut off and its rest weighs more: nothing is taken to be beyond. The mean under each
+    window is taken off first, or half a window would take a high pedestal for a lattice.
 
     References
     ----------
@@ -60,12 +61,16 @@ def lock_in(
     """
     plane = np.asarray(image, np.float64)
     fy, fx = (float(f) for f in np.asarray(spot, np.float64))
-    along = []
+    carriers, windows = [], []
     for size, start, places, frequency in zip(plane.shape, origin, (rows, columns), (fy, fx), strict=True):
         at = np.arange(size) if places is None else np.asarray(places) - start
-        along.append(_demodulator(at, size, start, frequency, sigma))
-    vertical, horizontal = along
-    return np.asarray((horizontal @ (vertical @ plane).T).T)
+        window = _window(at, size, sigma)
+        carrier = sparse.diags_array(np.exp(-2j * np.pi * frequency * (np.arange(size) + start)))
+        windows.append(window)
+        carriers.append((window @ carrier).tocsr())
+    found, mean = ((across @ (down @ plane).T).T for down, across in (carriers, windows))
+    leak = np.multiply.outer(*(np.asarray(carrier.sum(axis=1)) for carrier in carriers))
+    return np.asarray(found - mean * leak)
 
 
 def lattice_amplitude(
@@ -148,8 +153,9 @@ def displacement(
     ----------
     before, after : array_like, shape (Y, X)
         Finite values.
-    spots : ndarray, shape (2, 2)
-        Two independent Bragg spots, from `independent_pair`.
+    spots : ndarray, shape (K, 2)
+        Two or more Bragg spots, not all in one direction. With more than two, the displacement that fits all phases
+        best: a change of the columns' shape or of their relative heights also turns the phase of a spot.
     spacing : float
         Lattice period, px.
     step : int
@@ -173,11 +179,11 @@ def displacement(
         first, second = (lock_in(plane, spot, window * spacing, rows=rows, columns=columns) for plane in planes)
         phases.append(np.angle(second * np.conj(first)))
     # a pattern moved by u has the phase 2 pi g.(r - u)
-    return np.asarray(np.einsum("ij,jyx->iyx", np.linalg.inv(spots), np.stack(phases)) / (-2 * np.pi))
+    return np.asarray(np.einsum("ij,jyx->iyx", np.linalg.pinv(spots), np.stack(phases)) / (-2 * np.pi))
 
 
-def _demodulator(at: NDArray[np.integer], size: int, start: int, frequency: float, sigma: float) -> sparse.csr_array:
-    """Rows that weigh an axis by a Gaussian around each place, times the carrier: (places, size), complex."""
+def _window(at: NDArray[np.integer], size: int, sigma: float) -> sparse.csr_array:
+    """Rows that weigh an axis by a Gaussian around each place: (places, size)."""
     reach = int(REACH * sigma)
     offsets = np.arange(-reach, reach + 1)
     bell = np.exp(-0.5 * (offsets / sigma) ** 2) - np.exp(-0.5 * REACH**2)
@@ -185,6 +191,5 @@ def _demodulator(at: NDArray[np.integer], size: int, start: int, frequency: floa
     inside = (index >= 0) & (index < size)
     weights = np.where(inside, bell, 0.0)
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
-    values = weights * np.exp(-2j * np.pi * frequency * (index + start))
     starts = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
-    return sparse.csr_array((values[inside], index[inside], starts), shape=(len(at), size))
+    return sparse.csr_array((weights[inside], index[inside], starts), shape=(len(at), size))

@@ -76,8 +76,8 @@ def compare_lattice(
     From the mean square of the lock-in at K Bragg spots of a noisy input K times that of its noise is subtracted, which
     is measured in the residual beside the spots; from the squared displacement the expected
     ``|inv(g)|² P / (2 |z|²) / (2 pi)²`` of phases whose noise power is P. Local displacements are measured against the
-    expected recording, so that shifted rows do not count; the mean one against the input itself. The gain is taken
-    after the output was given the input's row shifts and detector lag.
+    expected recording, so that shifted rows do not count; the mean one against the input itself. Row shifts and lag of
+    the scan dim its lattice: they may explain a gain above 1, not one below.
     """
     if recorded is not None:
         noisy, reference = reference, recorded.image + recorded.residual  # without spikes and repeated lines
@@ -99,10 +99,13 @@ def compare_lattice(
     shown = output if recorded is None else dragged(recorded.shifted, recorded.lag)
     if strong.any():
         power_shown = _squares(shown, spots, spacing, step).sum(axis=0)
-        figures["lattice_gain"] = float(np.sqrt(power_shown[strong].sum() / power_in[strong].sum()))
+        whole, dimmed = (
+            float(np.sqrt(power[strong].sum() / power_in[strong].sum())) for power in (power_out, power_shown)
+        )
+        figures["lattice_gain"] = max(min(whole, 1.0), dimmed)
     moves = np.full((2, *power_in.shape), np.nan)
-    pair = independent_pair(spots)
-    if pair is not None and strong.sum() > 4:
+    if independent_pair(spots) is not None and strong.sum() > 4:
+        pair = _well_seen(spots, before)
         moves, figures["lattice_displacement"], figures["area_shifted"] = _displacements(
             reference, output, pair, spacing, step, strong, recorded
         )
@@ -142,6 +145,16 @@ def _floors(residual: Floats, spots: Floats, spacing: float, window: float = WIN
     return np.array(floors)
 
 
+def _well_seen(spots: Floats, power: Floats) -> Floats:
+    """The spots (K, 2) with at least a quarter of the strongest one's power, and what makes two directions of them."""
+    strength = np.percentile(power, 75, axis=(1, 2))
+    for least in (0.25, 0.1, 0.0):
+        some = spots[strength >= least * strength.max()]
+        if independent_pair(some) is not None:
+            return np.asarray(some)
+    return spots
+
+
 def _displacements(
     reference: Floats,
     output: Floats,
@@ -152,8 +165,8 @@ def _displacements(
     recorded: Recorded | None,
 ) -> tuple[Floats, float, float]:
     """The displacement (2, y, x), px, its rms in spacings beyond noise, and the area that is shifted, a²."""
-    power = _squares(reference, pair, spacing, step, 1.0)  # (2, y, x)
-    floors = np.zeros(2) if recorded is None else _floors(recorded.residual, pair, spacing, 1.0)
+    power = _squares(reference, pair, spacing, step, 1.0)  # (K, y, x)
+    floors = np.zeros(len(pair)) if recorded is None else _floors(recorded.residual, pair, spacing, 1.0)
     border = [np.arange(0, n, step) for n in reference.shape]
     far = [np.minimum(at, n - 1 - at) >= min(spacing, n / 4) for at, n in zip(border, reference.shape, strict=True)]
     strong = strong & far[0][:, None] & far[1]  # at a border half the window is missing
@@ -161,7 +174,7 @@ def _displacements(
         strong &= part > max((STRONG**2) * float(np.percentile(part, 75)), CLEAR * floor)
     if strong.sum() * (step / spacing) ** 2 < LEAST:
         return np.full((2, *strong.shape), np.nan), float("nan"), float("nan")
-    inverse = np.linalg.inv(pair)
+    inverse = np.linalg.pinv(pair)
     variance = (inverse**2).sum(axis=0)[:, None, None] * floors[:, None, None] / (2 * np.maximum(power, 1e-300))
     variance = variance.sum(axis=0) / (2 * np.pi) ** 2  # of |u|², px²
     total = displacement(reference, output, pair, spacing, step=step)
@@ -174,12 +187,14 @@ def _displacements(
         # a lag delays fine detail less than the whole image, which was put back to its place
         lag = displacement(recorded.shifted, dragged(recorded.shifted, recorded.lag), pair, spacing, step=step)
         late = np.median(lag[:, strong], axis=1) - [0, recorded.lag / (1 - recorded.lag)]
-        middle += late
+        # what is put down to the lag may explain a shift, not make one
+        explained = float(np.clip(-(middle @ late) / max(float(late @ late), 1e-30), 0, 1))
+        middle += explained * late
         # the mean of the rows' shifts is the scan's, not the output's
         rows = recorded.shifts - recorded.shifts.mean()
         pairs = float(np.clip((rows[1:] * rows[:-1]).mean() / max(float((rows**2).mean()), 1e-30), 0, 0.95))
         of_middle = float((rows**2).mean()) * (1 + pairs) / (1 - pairs) / len(rows)
-        of_middle += (0.4 * float(np.hypot(*late))) ** 2 + float(variance[strong].mean()) / max(
+        of_middle += (0.4 * explained * float(np.hypot(*late))) ** 2 + float(variance[strong].mean()) / max(
             strong.sum() * (step / spacing) ** 2 / (2 * np.pi), 1
         )
     square = np.sum(local[:, strong] ** 2, axis=0)

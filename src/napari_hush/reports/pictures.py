@@ -200,7 +200,7 @@ def _displacement(evaluation: Evaluation) -> Picture:
     """Arrows from the input's lattice to the output's."""
     image, evidence = evaluation.images["denoised"], evaluation.evidence
     start, arrow = arrows(evidence, image.shape)
-    longest = float(np.percentile(np.hypot(*arrow.T), 99)) or 1.0
+    longest = float(np.percentile(np.hypot(*arrow.T), 99)) or 1.0 if len(arrow) else 1.0
     canvas, factor = _canvas(image)
     draw = ImageDraw.Draw(canvas)
     room = 0.9 * spread(evidence, image.shape) * factor  # the longest arrow just reaches the next one

@@ -19,7 +19,7 @@ import pytest
 import torch
 import yaml
 
-from napari_hush.card import HEADER_KEY, Header, ModelCard
+from napari_hush.card import HEADER_KEY, Header, ModelCard, Scale
 from napari_hush.errors import InputError
 from napari_hush.exporters import EXPORTERS, bioimageio, export
 from napari_hush.exporters import onnx as onnx_exporter
@@ -244,8 +244,9 @@ def test_missing_extra_is_told_with_its_command(
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("method", RULES)
 def test_package_comes_back_without_loss(tmp_path: Path, small: Model, method: str) -> None:
-    model = replace(small, normalization=RULES[method])
+    model = replace(small, normalization=RULES[method], scale=Scale(lowest=5, highest=40, period=12))
     loaded = load_model(export(model, tmp_path / "small.zip"))
+    assert loaded.scale == model.scale
     assert (loaded.architecture, loaded.hyperparameters) == (model.architecture, model.hyperparameters)
     assert (loaded.normalization, loaded.card) == (model.normalization, model.card)
     state = loaded.network.state_dict()

@@ -34,6 +34,7 @@ class Demo:
 
     def run(self) -> int:
         """Run it; the exit code."""
+        from napari_hush.fidelity.evaluate import judge
         from napari_hush.importers import load_model
         from napari_hush.inference import denoise_steps
         from napari_hush.io import write_image
@@ -52,6 +53,8 @@ class Demo:
             unit = {"psnr": "dB", "mse": "counts^2", "mae": "counts"}.get(name, "")
             before, after = metric(truth.clean, truth.noisy), metric(truth.clean, done.image)
             print(f"{name.upper():18}{before:12.4g}{after:12.4g}  {unit}")
+        plane = len(truth.noisy) // 2 if truth.noisy.ndim > 2 else ...
+        print(f"\nby the noisy image alone\n{judge(done.image[plane], noisy=truth.noisy[plane]).verdict}")
         self.output.mkdir(parents=True, exist_ok=True)
         axes = "TYX"[-truth.noisy.ndim :]
         pixel_size = (1.0, truth.pixel_size, truth.pixel_size)[-truth.noisy.ndim :]

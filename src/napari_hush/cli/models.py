@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from napari_hush.card import Scale
     from napari_hush.model import Model
     from napari_hush.normalize import NormalizationRule
 
@@ -72,6 +73,7 @@ def describe(model: Model, source: str) -> dict[str, Any]:
         "halo": model.halo,
         "whole_image_statistics": stages is not None and any(stage.measures is not None for stage in stages()),
         "normalization": asdict(model.normalization) | {"words": normalization_text(model.normalization)},
+        "scale": model.scale and model.scale.model_dump() | {"words": scale_text(model.scale)},
         "file": str(path),
         "file_size": path.stat().st_size,
         "file_sha256": file_sha256(path),
@@ -93,6 +95,12 @@ def normalization_text(rule: NormalizationRule) -> str:
     if rule.method == "match":
         return f"none for values that suit {low} to {high}; for others {mapped}, with a warning"
     return f"{mapped}; the result is mapped back"
+
+
+def scale_text(scale: Scale) -> str:
+    """For which lattices a model is, in words."""
+    brought = "seen as they are" if scale.period is None else f"brought to {scale.period:g} px and back"
+    return f"lattices of {scale.lowest:g} to {scale.highest:g} px per period, {brought}"
 
 
 def _read_card(path: Path) -> dict[str, Any]:
@@ -135,6 +143,7 @@ def _page(found: dict[str, Any]) -> list[str]:
         "stride": f"{found['stride']} px",
         "receptive radius": f"{found['halo']} px{statistics}",
         "normalisation": found["normalization"]["words"],
+        **({"scale": found["scale"]["words"]} if found["scale"] else {}),
         "licence": found["licence"],
         "source": found["source"],
         "file": found["file"],

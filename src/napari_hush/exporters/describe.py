@@ -25,6 +25,7 @@ def make_header(model: Model) -> Header:
         hyperparameters=json.loads(json.dumps(model.hyperparameters)),  # no tuples
         normalization=json.loads(json.dumps(asdict(model.normalization))),
         card=model.card,
+        scale=model.scale,
         sha256={},
     )
 
@@ -82,6 +83,9 @@ def write_documentation(model: Model, licence: str) -> str:
         "Intensities come back normalised, in the network's units: the package cannot express the way back.",
         f"Normalisation: {explain_rule(model.normalization)}",
         f"{size} {tiles}",
+        f"Lattices must be brought to {model.scale.period:g} px per period first."
+        if model.scale is not None and model.scale.period is not None
+        else "",
         "With napari-hush, which normalises, tiles and brings the result back to the image's own units:",
         '```python\nimport napari_hush as hush\n\nresult = hush.denoise(image, "package.zip")\n```',
         "## Training",

@@ -10,6 +10,7 @@ import hashlib
 import io
 import zipfile
 import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import torch
@@ -84,7 +85,8 @@ def load_bioimageio(path: Path) -> Model:
             _compare(header, architecture, hyperparameters)
             rule = TypeAdapter(NormalizationRule).validate_python(header.normalization)
             card = header.card
-        return Model.from_state(architecture, hyperparameters, state, rule, card)
+        model = Model.from_state(architecture, hyperparameters, state, rule, card)
+        return replace(model, scale=header.scale if header is not None else None)
     except InputError as error:
         raise ModelFileError(f"{path}: {error}") from error
     except (ValueError, TypeError) as error:  # what pydantic does not accept

@@ -449,9 +449,10 @@ def test_other_methods(make, looked, trained, pair, settings, names, words, tmp_
         clean = np.repeat(noisy.mean(axis=0, keepdims=True), 8, axis=0)
     _, widget = make(settings, **{name: noisy if name == "noisy" else clean for name in names})
     assert words in looked(widget)
-    trained(widget)
-    (path,) = (tmp_path / "models").glob("*.safetensors")
-    assert path.stem == widget.settings.method
+    if isinstance(settings, CycleGANSettings):  # that each method trains is tested without the dock
+        trained(widget)
+        (path,) = (tmp_path / "models").glob("*.safetensors")
+        assert path.stem == widget.settings.method
 
 
 def test_simulated_from_a_settings_file(make, looked, trained, tmp_path):

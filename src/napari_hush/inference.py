@@ -32,7 +32,6 @@ from napari_hush.tiling import aligned
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from napari_hush.fidelity.guard import Guard
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
     from napari_hush.passes import Read
@@ -212,7 +211,6 @@ def denoise_steps(
             norms.append((yield from _fit_steps(source, group, model, scaled)))
         period = spacing and spacing * scaled.factor
         guarded = is_guarded(model, settings)
-        guards: list[Guard] = []
         margin = scaled.keep + (guard_margin(period) if guarded else 0)
         shape = scaled.seen_shape
         seen = scaled.seen_region(region) if region else None
@@ -232,7 +230,7 @@ def denoise_steps(
             native = partial(read_group, source, model, index, group)
             read = partial(scaled.read, native, norm.fill)
             if guarded:
-                runner.guards = guards = measure_guards(read, shape, model, group, period)
+                runner.guards = measure_guards(read, shape, model, group, period)
             for finished, count, left in runner.run(read, norm):
                 for tile, values in finished:
                     if len(values) > len(group.outputs):  # one grey image through a model of colours
@@ -259,7 +257,7 @@ def denoise_steps(
         "halo": model.halo,
         "normalization": [{"offset": n.offset, "scale": n.scale} for n in norms],
         "spacing": spacing,
-        "guard": guards[0].as_dict() if guards else False,
+        "guard": runner.guards[0].as_dict() if runner.guards else False,
         "rescale": {"factor": scaled.factor, "period": period} if scaled.factor != 1 else False,
         "shape": [int(n) for n in source.image.shape] if plane is None and region is None else list(result.shape),
         "seconds": round(time.perf_counter() - start, 3),

@@ -22,14 +22,14 @@ def lock_in(
     columns: NDArray[np.integer] | None = None,
     origin: tuple[int, int] = (0, 0),
 ) -> NDArray[np.complex128]:
-    """The complex amplitude of one spatial frequency at each place.
+    """The complex amplitude of one spatial frequency, or of several, at each place.
 
     Parameters
     ----------
     image : array_like, shape (Y, X)
         Finite values.
-    spot : (float, float)
-        Frequency (y, x), cycles per px.
+    spot : array_like, shape (2,) or (K, 2)
+        Frequency (y, x), cycles per px; several share the work that does not depend on them.
     sigma : float
         Standard deviation of the Gaussian window, px; it ends at 3.5 of them.
     rows, columns : ndarray of int, optional
@@ -39,7 +39,7 @@ def lock_in(
 
     Returns
     -------
-    ndarray of complex, shape (rows, columns)
+    ndarray of complex, shape (rows, columns) or (K, rows, columns)
         A pattern ``m + A cos(2 pi g.r + p)`` has the modulus A / 2 and the phase p at the spot g.
 
     Notes
@@ -60,17 +60,21 @@ def lock_in(
     1.0
     """
     plane = np.asarray(image, np.float64)
-    fy, fx = (float(f) for f in np.asarray(spot, np.float64))
-    carriers, windows = [], []
-    for size, start, places, frequency in zip(plane.shape, origin, (rows, columns), (fy, fx), strict=True):
-        at = np.arange(size) if places is None else np.asarray(places) - start
-        window = _window(at, size, sigma)
-        carrier = sparse.diags_array(np.exp(-2j * np.pi * frequency * (np.arange(size) + start)))
-        windows.append(window)
-        carriers.append((window @ carrier).tocsr())
-    found, mean = ((across @ (down @ plane).T).T for down, across in (carriers, windows))
-    leak = np.multiply.outer(*(np.asarray(carrier.sum(axis=1)) for carrier in carriers))
-    return np.asarray(found - mean * leak)
+    frequencies = np.asarray(spot, np.float64)
+    windows = [
+        _window(np.arange(size) if places is None else np.asarray(places) - start, size, sigma)
+        for size, start, places in zip(plane.shape, origin, (rows, columns), strict=True)
+    ]
+    mean = _sandwich(windows, plane)
+    found = np.empty((len(frequencies.reshape(-1, 2)), *mean.shape), np.complex128)
+    for number, pair in enumerate(frequencies.reshape(-1, 2)):
+        carriers = [
+            (window @ sparse.diags_array(np.exp(-2j * np.pi * frequency * (np.arange(size) + start)))).tocsr()
+            for window, frequency, size, start in zip(windows, pair, plane.shape, origin, strict=True)
+        ]
+        leak = np.multiply.outer(*(np.asarray(carrier.sum(axis=1)) for carrier in carriers))
+        found[number] = _sandwich(carriers, plane) - mean * leak
+    return found[0] if frequencies.ndim == 1 else found
 
 
 def lattice_amplitude(
@@ -98,10 +102,8 @@ def lattice_amplitude(
     """
     plane = np.asarray(image, np.float64)
     rows, columns = (np.arange(0, size, step) for size in plane.shape)
-    squares = np.zeros((len(rows), len(columns)))
-    for spot in spots:
-        squares += np.abs(lock_in(plane, spot, window * spacing, rows=rows, columns=columns)) ** 2
-    return np.sqrt(squares)
+    found = lock_in(plane, spots, window * spacing, rows=rows, columns=columns)
+    return np.asarray(np.sqrt((np.abs(found) ** 2).sum(axis=0)))
 
 
 def noise_power(image: ArrayLike, spots: NDArray[np.float64], spacing: float, *, window: float = 1.0) -> float:
@@ -133,7 +135,8 @@ def noise_power(image: ArrayLike, spots: NDArray[np.float64], spacing: float, *,
     step = max(int(spacing * window), 1)
     plane = np.asarray(image, np.float64)
     rows, columns = (np.arange(0, size, step) for size in plane.shape)
-    power = [np.median(np.abs(lock_in(plane, f, window * spacing, rows=rows, columns=columns)) ** 2) for f in quiet]
+    found = lock_in(plane, quiet, window * spacing, rows=rows, columns=columns)
+    power = np.median(np.abs(found) ** 2, axis=(1, 2))
     # weaker spots lie between the strong ones; of an exponential distribution the median is ln 2 times the mean
     return float(np.quantile(power, 0.25) / np.log(2))
 
@@ -174,12 +177,16 @@ def displacement(
     """
     planes = [np.asarray(image, np.float64) for image in (before, after)]
     rows, columns = (np.arange(0, size, step) for size in planes[0].shape)
-    phases = []
-    for spot in spots:
-        first, second = (lock_in(plane, spot, window * spacing, rows=rows, columns=columns) for plane in planes)
-        phases.append(np.angle(second * np.conj(first)))
+    first, second = (lock_in(plane, spots, window * spacing, rows=rows, columns=columns) for plane in planes)
+    phases = np.angle(second * np.conj(first))
     # a pattern moved by u has the phase 2 pi g.(r - u)
-    return np.asarray(np.einsum("ij,jyx->iyx", np.linalg.pinv(spots), np.stack(phases)) / (-2 * np.pi))
+    return np.asarray(np.einsum("ij,jyx->iyx", np.linalg.pinv(spots), phases) / (-2 * np.pi))
+
+
+def _sandwich(pair: list[sparse.csr_array], plane: NDArray[np.float64]) -> NDArray[np.complex128]:
+    """Weigh the columns of a plane by the first of two matrices and its rows by the second."""
+    down, across = pair
+    return np.asarray((across @ (down @ plane).T).T)
 
 
 def _window(at: NDArray[np.integer], size: int, sigma: float) -> sparse.csr_array:

@@ -146,9 +146,8 @@ def find_lattice(image: ArrayLike) -> LatticeFit | None:
         return None
     widths = min(min(plane.shape), WINDOW) / 16 / 3.0 ** np.arange(4)
     found: LatticeFit | None = None
-    for width in [w for w in widths if w >= NARROWEST] or [
-        NARROWEST
-    ]:  # slow contrast hides the peaks, a narrow filter the long periods
+    # slow contrast hides the peaks, a narrow filter the long periods
+    for width in [width for width in widths if width >= NARROWEST] or [NARROWEST]:
         fit = _best(_autocorrelation(spectrum, width))
         if fit is not None and (found is None or fit.lasting > found.lasting):
             found = fit

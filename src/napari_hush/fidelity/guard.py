@@ -100,18 +100,17 @@ class Guard:
             np.arange(-(-start // self.step) * self.step, start + size, self.step)
             for start, size in zip(origin, noisy.shape, strict=True)
         )
-        squares = []
-        for image in (noisy, generated):
-            total = np.zeros((len(rows), len(columns)))
-            for spot in self.spots:
-                found = lock_in(image, spot, self.window, rows=rows, columns=columns, origin=origin)
-                total += np.abs(found) ** 2
-            squares.append(total)
-        made = np.sqrt(squares[1])
-        share = np.sqrt(np.maximum(squares[0] - self.floor, 0)) / np.maximum(made, 1e-300)
+        there, made = (
+            (np.abs(lock_in(image, self.spots, self.window, rows=rows, columns=columns, origin=origin)) ** 2).sum(
+                axis=0
+            )
+            for image in (noisy, generated)
+        )
+        made = np.sqrt(made)
+        share = np.sqrt(np.maximum(there - self.floor, 0)) / np.maximum(made, 1e-300)
         share = np.where(share < 1, np.minimum(share * TOLERANCE, 1), np.maximum(share / TOLERANCE, 1))
-        there = np.clip(made / max(FAINT * self.bulk, 1e-300) - 1, 0, 1)  # grains of unseen directions are left alone
-        share = 1 + there * (np.clip(share, 0, MOST) - 1)
+        gated = np.clip(made / max(FAINT * self.bulk, 1e-300) - 1, 0, 1)  # grains of unseen directions are left alone
+        share = 1 + gated * (np.clip(share, 0, MOST) - 1)
         vertical = _interpolator(rows, origin[0], noisy.shape[0])
         horizontal = _interpolator(columns, origin[1], noisy.shape[1])
         return np.asarray((horizontal @ (vertical @ share).T).T)
@@ -177,20 +176,22 @@ def measure_guard(planes: Sequence[NDArray[np.floating]], spacing: float | None)
     noise = max(_noise(np.asarray(plane, np.float64)) for plane in planes)
     if spacing is None:
         return Guard(low_pass=WITHOUT_LATTICE, noise=noise)
-    plain = Guard(low_pass=LOW_PASS * spacing, noise=noise)
+    step = max(int(spacing / 2), 1)
     strongest: tuple[float, NDArray[np.float64], NDArray[np.floating]] | None = None
     for plane in planes:
         spots = bragg_spots(plane, spacing, count=SPOTS)
-        strength = float(np.mean(np.abs(lock_in(plane, spots[0], WINDOW * spacing)))) if len(spots) else 0.0
-        if len(spots) and (strongest is None or strength > strongest[0]):
+        if not len(spots):
+            continue
+        strength = float(lattice_amplitude(plane, spots[:1], spacing, step=step, window=WINDOW).mean())
+        if strongest is None or strength > strongest[0]:
             strongest = strength, spots, plane
     if strongest is None:
-        return plain
+        return Guard(low_pass=LOW_PASS * spacing, noise=noise)
     _, spots, plane = strongest
     floor = len(spots) * noise_power(plane, spots, spacing, window=WINDOW)
-    power = lattice_amplitude(plane, spots, spacing, step=max(int(spacing / 2), 1), window=WINDOW) ** 2
+    power = lattice_amplitude(plane, spots, spacing, step=step, window=WINDOW) ** 2
     return Guard(
-        low_pass=plain.low_pass,
+        low_pass=LOW_PASS * spacing,
         noise=noise,
         spots=tuple((float(y), float(x)) for y, x in spots),
         window=WINDOW * spacing,

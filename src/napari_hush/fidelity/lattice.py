@@ -127,22 +127,17 @@ def compare_lattice(
 
 def _squares(image: Floats, spots: Floats, spacing: float, step: int, window: float = WINDOW) -> Floats:
     rows, columns = (np.arange(0, size, step) for size in image.shape)
-    return np.stack([np.abs(lock_in(image, g, window * spacing, rows=rows, columns=columns)) ** 2 for g in spots])
+    return np.asarray(np.abs(lock_in(image, spots, window * spacing, rows=rows, columns=columns)) ** 2)
 
 
 def _floors(residual: Floats, spots: Floats, spacing: float, window: float = WINDOW) -> Floats:
     """The mean square of the lock-in of noise at each spot: medians over the image, turned off the spot."""
-    rows, columns = (np.arange(0, size, max(int(spacing), 1)) for size in residual.shape)
-    floors = []
-    for spot in spots:
-        powers = []
-        for turn in np.deg2rad([-35, -25, -15, 15, 25, 35]):
-            y, x = spot[0] * np.cos(turn) + spot[1] * np.sin(turn), spot[1] * np.cos(turn) - spot[0] * np.sin(turn)
-            powers.append(
-                np.median(np.abs(lock_in(residual, (y, x), window * spacing, rows=rows, columns=columns)) ** 2)
-            )
-        floors.append(np.median(powers) / np.log(2))  # of an exponential distribution the median is ln 2 of the mean
-    return np.array(floors)
+    turns = np.deg2rad([-35, -25, -15, 15, 25, 35])
+    y, x = spots.T[:, :, None]
+    turned = np.stack([y * np.cos(turns) + x * np.sin(turns), x * np.cos(turns) - y * np.sin(turns)], axis=-1)
+    squares = _squares(residual, turned.reshape(-1, 2), spacing, max(int(spacing), 1), window)
+    powers = np.median(squares, axis=(1, 2)).reshape(len(spots), -1)
+    return np.asarray(np.median(powers, axis=1) / np.log(2))  # of an exponential distribution the median is ln 2
 
 
 def _well_seen(spots: Floats, power: Floats) -> Floats:
@@ -238,13 +233,12 @@ def _phantom(
     """Root mean square amplitude of the output's lattice that the input does not have in phase with it."""
     rows, columns = (np.arange(0, size, step) for size in output.shape)
     expected = output if recorded is None else recorded.image
-    own, common = 0.0, 0.0
-    for spot in spots:
-        first, second = (
-            lock_in(v, spot, WINDOW * spacing, rows=rows, columns=columns)[absent] for v in (reference, expected)
-        )
-        own += float((np.abs(second) ** 2).mean())
-        common += float((first * np.conj(second)).real.mean())
+    first, second = (
+        lock_in(image, spots, WINDOW * spacing, rows=rows, columns=columns)[:, absent]
+        for image in (reference, expected)
+    )
+    own = float((np.abs(second) ** 2).mean(axis=1).sum())
+    common = float((first * np.conj(second)).real.mean(axis=1).sum())
     independent = max(absent.sum() * (step / spacing / WINDOW) ** 2 / (4 * np.pi), 1.0)
     return float(np.sqrt(max(own - common - 3 * np.sqrt(own * floor / (2 * independent)), 0)))
 

@@ -198,6 +198,25 @@ def test_other_precisions_are_loaded_as_float32(tmp_path: Path, small: Model, dt
     assert torch.equal(Model.load(tmp_path / "precise.safetensors").network.convs[0].weight, expected)
 
 
+def test_half_precision_halves_the_file_and_computes_in_single(tmp_path: Path) -> None:
+    model = Model.create("unet", {"width": 8, "levels": 2})
+    expected = {name: weight.half().float() for name, weight in model.network.state_dict().items()}
+    model.save(tmp_path / "single.safetensors")
+    model.save(tmp_path / "half.safetensors", half=True)
+    single, half = ((tmp_path / f"{name}.safetensors").stat().st_size for name in ("single", "half"))
+    assert half < single - 1.9 * model.n_parameters
+    loaded = Model.load(tmp_path / "half.safetensors").network.state_dict()
+    assert all(torch.equal(loaded[name], expected[name]) for name in expected)
+
+
+def test_weights_beyond_half_precision_are_refused_in_half_only(tmp_path: Path, small: Model) -> None:
+    small.network.convs[0].bias[0] = 1e5
+    with pytest.raises(InputError, match=r"convs\.0\.bias.*save with half=False"):
+        small.save(tmp_path / "large.safetensors", half=True)
+    assert list(tmp_path.iterdir()) == []
+    small.save(tmp_path / "large.safetensors")
+
+
 def test_wrong_suffix_and_missing_folder_are_refused(tmp_path: Path, small: Model) -> None:
     with pytest.raises(InputError, match=r"ends in \.safetensors, got 'small\.pth'"):
         small.save(tmp_path / "small.pth")

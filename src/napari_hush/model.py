@@ -109,13 +109,21 @@ class Model:
         """Number of trained numbers."""
         return sum(p.numel() for p in self.network.parameters())
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, half: bool = False) -> None:
         """Write one ``.safetensors`` file, atomically: a failure leaves an older file as it was.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file; its name ends in ``.safetensors``.
+        half : bool
+            Round the weights to half precision, which makes the file half as large. Whoever loads it computes in
+            single precision all the same.
 
         Raises
         ------
         InputError
-            If the folder is missing, or the name does not end in ``.safetensors``.
+            If the folder is missing, the name does not end in ``.safetensors``, or a weight is beyond half precision.
         OSError
             If the disk is full or the folder not writable.
         """
@@ -123,6 +131,13 @@ class Model:
         if path.suffix != ".safetensors":
             raise InputError(f"a model file ends in .safetensors, got {path.name!r}")
         state = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
+        if half:
+            state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+            for name, tensor in state.items():
+                if not bool(torch.isfinite(tensor).all()):
+                    raise InputError(
+                        f"{name!r} holds values above 65504, the largest of half precision: save with half=False"
+                    )
         header = Header(
             architecture=self.architecture,
             hyperparameters=self.hyperparameters,

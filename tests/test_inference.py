@@ -406,12 +406,24 @@ def test_provenance_tells_what_was_done(cnn):
         (IMAGE, {"guard": 1.5}, "guard must be"),
         (IMAGE, {"rescale": True}, "works at one lattice period"),
         (IMAGE, {"rescale": 2}, "rescale must be"),
+        (IMAGE, {"dark": "auto"}, "dark must be True or False"),
         (IMAGE, {"out": np.zeros((3, 3))}, "out must be"),
     ],
 )
 def test_bad_input_says_what_to_do(cnn, image, options, message):
     with pytest.raises(InputError, match=message):
         hush.denoise(image, cnn, **options)
+
+
+@pytest.mark.parametrize("guard", [False, "auto"])
+def test_dark_columns_are_denoised_as_bright_ones_of_the_negative(guard):
+    network = model_of("tomogan", upsampling="nearest")
+    model = Model(network.network, "tomogan", network.hyperparameters, NormalizationRule(low=0, high=100))
+    image = IMAGE.astype(np.float32)
+    expected = -hush.denoise(-image, model, guard=guard)
+    found = hush.denoise(image, model, guard=guard, dark=True)
+    assert np.abs(found - expected).max() < 1e-5 * np.ptp(expected)
+    assert np.abs(hush.denoise(image, model, guard=guard) - expected).max() > 0.01 * np.ptp(expected)
 
 
 def test_a_missing_device_is_named_with_those_that_are_there(cnn):

@@ -67,6 +67,7 @@ def denoise(
     device: Device = "auto",
     guard: Literal["auto"] | bool = "auto",
     rescale: Literal["auto"] | bool = "auto",
+    dark: bool = False,
     out: Any = None,
     progress: Callable[[Progress], object] | bool | None = None,
     engine: EngineName = "auto",
@@ -84,7 +85,7 @@ def denoise(
         A bundled name (see `list_models`), a file for `load_model`, or a loaded model.
     channel_axis : int, optional
         The axis of colours or dyes. A one-channel model takes each channel by itself.
-    tile, batch_size, device, engine, precision, guard, rescale
+    tile, batch_size, device, engine, precision, guard, rescale, dark
         See `DenoiseSettings`.
     out : zarr array, array or path, optional
         Filled tile by tile instead of a new array, for images larger than memory. A path makes a ``.zarr`` there,
@@ -121,6 +122,7 @@ def denoise(
         precision=precision,
         guard=guard,
         rescale=rescale,
+        dark=dark,
     )
     steps = denoise_steps(image, model, settings, channel_axis=channel_axis, out=out)
     return run_steps(steps, progress).image
@@ -208,7 +210,8 @@ def denoise_steps(
         spacing, scaled = measure_scale(source, sorted(set(groups[0].inputs)), model, settings)
         norms: list[Normalization] = []
         for group in groups:
-            norms.append((yield from _fit_steps(source, group, model, scaled)))
+            norm = yield from _fit_steps(source, group, model, scaled)
+            norms.append(norm.turned(model.normalization.target) if settings.dark else norm)
         period = spacing and spacing * scaled.factor
         guarded = is_guarded(model, settings)
         margin = scaled.keep + (guard_margin(period) if guarded else 0)
@@ -259,6 +262,7 @@ def denoise_steps(
         "spacing": spacing,
         "guard": runner.guards[0].as_dict() if runner.guards else False,
         "rescale": {"factor": scaled.factor, "period": period} if scaled.factor != 1 else False,
+        "dark": settings.dark,
         "shape": [int(n) for n in source.image.shape] if plane is None and region is None else list(result.shape),
         "seconds": round(time.perf_counter() - start, 3),
     }

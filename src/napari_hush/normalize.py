@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar, get_args
 
 import numpy as np
@@ -31,7 +31,7 @@ class Normalization:
     Parameters
     ----------
     offset, scale : float
-        In the image's own intensity units; ``scale`` is positive.
+        In the image's own intensity units; ``scale`` is negative where the contrast is turned, never 0.
     fill : float
         The image's median: what a network sees where the image is NaN or infinite and has no finite neighbour.
     limits : tuple of float
@@ -47,8 +47,12 @@ class Normalization:
         low, high = self.limits
         if not -OUTLIER <= low < high <= OUTLIER:
             raise ValueError(f"limits must be an increasing pair within {OUTLIER:g}, got {self.limits}")
-        if not (math.isfinite(self.offset) and math.isfinite(self.scale) and self.scale > 0):
-            raise ValueError(f"a normalisation needs a finite offset and a positive scale, got {self}")
+        if not (math.isfinite(self.offset) and math.isfinite(self.scale) and self.scale):
+            raise ValueError(f"a normalisation needs a finite offset and a finite scale other than 0, got {self}")
+
+    def turned(self, target: tuple[float, float]) -> Normalization:
+        """The same map with its contrast turned: what became the lower end of ``target`` becomes the upper one."""
+        return replace(self, offset=self.offset + sum(target) * self.scale, scale=-self.scale)
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         """Image units to network units, float32."""

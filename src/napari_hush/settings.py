@@ -15,7 +15,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 @dataclass(frozen=True, kw_only=True)
 class DenoiseSettings:
-    """How a model is run; ``guard`` and ``rescale`` change the result, ``precision`` a little, the others nothing.
+    """How a model is run; ``guard``, ``rescale`` and ``dark`` change the result, ``precision`` a little, the others nothing.
 
     Parameters
     ----------
@@ -35,6 +35,9 @@ class DenoiseSettings:
     rescale : {"auto", True, False}
         Bring the image to the lattice period that the model works at, and the result back. ``auto`` does so where the
         image has a lattice and the model such a period; ``True`` refuses others.
+    dark : bool
+        Atom columns are darker than what is around them (bright field, ABF): the network, which knows bright ones,
+        sees the image with its contrast turned.
     """
 
     device: Device = "auto"
@@ -44,6 +47,7 @@ class DenoiseSettings:
     precision: Precision = "auto"
     guard: Literal["auto"] | bool = "auto"
     rescale: Literal["auto"] | bool = "auto"
+    dark: bool = False
 
     def __post_init__(self) -> None:
         for name, choices in (("device", Device), ("engine", EngineName), ("precision", Precision)):
@@ -59,3 +63,5 @@ class DenoiseSettings:
             value = getattr(self, name)
             if not isinstance(value, bool) and value != "auto":
                 raise InputError(f"{name} must be 'auto', True or False, got {value!r}")
+        if not isinstance(self.dark, bool):
+            raise InputError(f"dark must be True or False, got {self.dark!r}")

@@ -144,6 +144,7 @@ def _settings(record: dict[str, Any]) -> DenoiseSettings:
         precision=record.get("precision", "auto"),
         guard=False if record.get("guard") is False else "auto",
         rescale=False if record.get("rescale") is False else "auto",
+        dark=record.get("dark", False),
     )
 
 

@@ -63,7 +63,7 @@ class Verdict(QWidget):
         """The line."""
         return str(self._label.text())
 
-    def begin(self, source: Source, image: Any, plane: tuple[int, ...]) -> None:
+    def begin(self, source: Source, image: Any, plane: tuple[int, ...], *, dark: bool = False) -> None:
         """Check one plane of a result.
 
         Parameters
@@ -74,8 +74,10 @@ class Verdict(QWidget):
             The result, of the same shape.
         plane : tuple of int
             Which plane, along the leading axes.
+        dark : bool
+            Whether atom columns are dark.
         """
-        make = partial(_check, source, image, plane)
+        make = partial(_check, source, image, plane, dark)
         self._label.show_words("checking what was kept…")
         self.show()
         if self._job.running:
@@ -108,7 +110,7 @@ class Verdict(QWidget):
             self._job.start(make)
 
 
-def _check(source: Source, image: Any, plane: tuple[int, ...]) -> Generator[Progress, None, Outcome]:
+def _check(source: Source, image: Any, plane: tuple[int, ...], dark: bool) -> Generator[Progress, None, Outcome]:
     """The work, in the thread."""
     yield Progress(0, 0, "checking what was kept…")
     from napari_hush.fidelity.evaluate import judge
@@ -122,5 +124,5 @@ def _check(source: Source, image: Any, plane: tuple[int, ...]) -> Generator[Prog
         about.append(f"middle {noisy.shape[1]} x {noisy.shape[0]} px")
     if source.rgb:
         about.append("mean of the colours")
-    evidence = judge(denoised, noisy=noisy)
+    evidence = judge(denoised, noisy=noisy, dark=dark)
     return evidence.passed, evidence.verdict + (f" ({', '.join(about)})" if about else "")

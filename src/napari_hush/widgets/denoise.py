@@ -117,7 +117,7 @@ class DenoiseWidget(QScrollArea):
         self._words, self._about = _small_label(), _small_label()
         self._form = Form(
             DenoiseSettings(),
-            shown=("device", "tile"),
+            shown=("dark", "device", "tile"),
             advanced=("guard", "rescale", "batch_size", "engine", "precision"),
             words={"tile": "whole plane"},
         )
@@ -200,7 +200,7 @@ class DenoiseWidget(QScrollArea):
         if (source := self._source) is not None and "region" not in record:
             self._source = None  # it holds the image
             self._pair.append(layer.unique_id)
-            self._verdict.begin(source, data, visible_part(layer, self._viewer.dims)[0])
+            self._verdict.begin(source, data, visible_part(layer, self._viewer.dims)[0], dark=record["dark"])
 
     def _on_errored(self, error: BaseException) -> None:
         self._source = None

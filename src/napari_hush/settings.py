@@ -15,7 +15,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 @dataclass(frozen=True, kw_only=True)
 class DenoiseSettings:
-    """How a model is run; ``guard``, ``rescale`` and ``dark`` change the result, ``precision`` a little, the others nothing.
+    """How a model is run; guard, rescaling and ``dark`` change the result, ``precision`` a little, the others nothing.
 
     Parameters
     ----------

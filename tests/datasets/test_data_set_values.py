@@ -76,7 +76,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_kinds_are_the_phantoms_and_the_lattices() -> None:
-    assert set(get_args(Kind)) == {"lattice", "published", *PHANTOMS}
+    assert set(get_args(Kind)) == {"lattice", "published", "general", *PHANTOMS}
 
 
 def check_truth(truth: dict[str, Any], shape: tuple[int, int]) -> None:
@@ -109,10 +109,18 @@ def test_every_kind_is_written_with_all_its_truth(kind: Kind, published_material
     check_truth(truth, (48, 40))
     for name, value in target.truth().items():
         np.testing.assert_array_equal(truth[name], value)
-    assert bool(np.isnan(truth["period"])) == (kind in PHANTOMS)
-    assert len(truth["positions"]) == 0 or kind not in PHANTOMS
-    if kind != "lattice":  # of those, the truth tells which lattice it is, or what else
+    assert bool(np.isnan(truth["period"])) == (kind not in ("lattice", "published"))
+    assert len(truth["positions"]) == 0 or kind in ("lattice", "published")
+    if kind not in ("lattice", "general"):  # of those, the truth tells which lattice it is, or what else
         assert str(truth["kind"]) == kind
+
+
+def test_general_images_are_of_many_sorts_and_have_many_noises() -> None:
+    settings = SynthesisSettings(kind="general", n=24, shape=(16, 16), test_share=0, seed=1)
+    targets = list(synthesize(settings))
+    assert len({target.kind for target in targets}) >= 3
+    assert len({tuple(type(noise) for noise in target.noise.noises) for target in targets}) >= 3
+    assert all(0 <= target.clean.min() <= target.clean.max() <= 1 for target in targets)
 
 
 def test_lattices_come_with_their_columns_and_dents() -> None:

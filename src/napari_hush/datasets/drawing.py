@@ -21,7 +21,9 @@ from napari_hush.synthesis import (
     random_scan_noise,
     random_scene,
 )
+from napari_hush.synthesis.general import random_camera_noise, random_picture
 from napari_hush.synthesis.noise import Poisson, SparseAngles
+from napari_hush.synthesis.streaks import random_tomograph
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +57,8 @@ class Target:
     period : float
         Lattice period, px; NaN in phantoms.
     kind : str
-        What is seen: the lattice's kind, "crop" for the user's own, "flat", "texture", "atoms", or the phantom's name.
+        What is seen: the lattice's kind, "crop" for the user's own, "flat", "texture", "atoms", the phantom's name, or
+        one of `SORTS`.
     noise : Compose
         What was done to the clean image, or to ``native``.
     native : ndarray, shape (Y', X'), optional
@@ -198,7 +201,10 @@ class Drawer:
 
     def _phantom(self, rng: np.random.Generator) -> Target:
         s = self.settings
-        clean = PHANTOMS[s.kind](s.shape, rng=rng)
+        if s.kind == "general":
+            clean, seen = random_picture(s.shape, rng=rng)
+        else:
+            clean, seen = PHANTOMS[s.kind](s.shape, rng=rng), str(s.kind)
         noise = self._noise(rng, np.nan)
         planes = [noise(plane, rng) for plane in clean.reshape(-1, *s.shape)]
         return Target(
@@ -210,7 +216,7 @@ class Drawer:
             species=np.empty(0, dtype=np.intp),
             vacancies=np.empty((0, 2)),
             period=np.nan,
-            kind=s.kind,
+            kind=seen,
             noise=noise,
         )
 
@@ -220,11 +226,14 @@ class Drawer:
             return Compose(noises=s.noises)
         if s.kind in ("lattice", "published"):
             return random_scan_noise(rng, dose=s.dose, period=period)
+        if s.kind == "general":
+            return random_camera_noise(rng)
         dose = float(np.exp(rng.uniform(*np.log(s.dose))))
         if s.kind in TOMOGRAPHY:
             n_angles = round(float(np.exp(rng.uniform(*np.log(s.angles)))))
             # The dose is spread over the projections: what a pixel of the slice gets, its rays got together.
-            return Compose(noises=(SparseAngles(n_angles=n_angles, counts=dose * s.shape[1] / n_angles),))
+            slices = SparseAngles(n_angles=n_angles, counts=dose * s.shape[1] / n_angles)
+            return Compose(noises=(random_tomograph(slices, rng) if s.kind == "tomography" else slices,))
         return Compose(noises=(Poisson(dose=dose),))
 
 

@@ -14,11 +14,21 @@ from napari_hush.errors import InputError
 # synthesis is imported where it is used: the help of the command line does not wait for it.
 
 Kind = Literal[
-    "lattice", "published", "foam", "ellipses", "filaments", "cells", "dead-leaves", "dead-leaves-rgb", "tissue"
+    "lattice",
+    "published",
+    "foam",
+    "ellipses",
+    "tomography",
+    "filaments",
+    "cells",
+    "dead-leaves",
+    "dead-leaves-rgb",
+    "tissue",
+    "general",
 ]
 Layout = Literal["paired", "unpaired", "hdf5"]
 IN_COLOUR = ("dead-leaves-rgb", "tissue")
-TOMOGRAPHY = ("foam", "ellipses")
+TOMOGRAPHY = ("foam", "ellipses", "tomography")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +39,8 @@ class SynthesisSettings:
     ----------
     kind : str
         "lattice"; "published", lattices with a mask added, to compare with; or a phantom: "foam", "ellipses",
-        "filaments", "cells", "dead-leaves", "dead-leaves-rgb" or "tissue".
+        "tomography" (a mix of such slices), "filaments", "cells", "dead-leaves", "dead-leaves-rgb" or "tissue"; or
+        "general", grey images of all sorts with the noise of cameras.
     n : int
         Number of images, train and test together; of pairs, or for layout "unpaired" of each side.
     shape : (int, int)
@@ -37,7 +48,7 @@ class SynthesisSettings:
     test_share : float
         Share of the images that are set aside for testing, from 0 to under 1.
     dose : (float, float)
-        Lowest and highest dose, counts per pixel at image value 1, drawn log-uniformly.
+        Lowest and highest dose, counts per pixel at image value 1, drawn log-uniformly. Not for kind "general".
     period : (float, float)
         Lowest and highest lattice period, px, drawn log-uniformly. Kind "lattice" only.
     rescale_to : (float, float), optional
@@ -53,7 +64,7 @@ class SynthesisSettings:
     magnification : float
         In millions (MX): 36 x 38 atoms in a field at 20 MX. Kind "published" only.
     angles : (int, int)
-        Fewest and most projections, drawn log-uniformly. Kinds "foam" and "ellipses" only.
+        Fewest and most projections, drawn log-uniformly. Kinds "foam", "ellipses" and "tomography" only.
     seed : int
         Each image depends on this, on its split (train or test) and on its number only.
     layout : {"paired", "unpaired", "hdf5"}
@@ -62,8 +73,8 @@ class SynthesisSettings:
         Processes that draw at once.
     noises : tuple of Noise
         The noise of all images, in order, instead of a random one; for example ``fit_noise(image).noise().noises``.
-        Left empty, lattices get a `random_scan_noise` each, foam and ellipses few projections with the noise of
-        counting, other phantoms that noise alone.
+        Left empty, lattices get a `random_scan_noise` each, foam, ellipses and tomography few projections with the
+        noise of counting, kind "general" a `random_camera_noise`, other phantoms counting alone.
 
     Raises
     ------

@@ -70,7 +70,7 @@ def dead_leaves(
         raise InputError(f"shading must lie between 0 and 1; got {shading}")
     rng = np.random.default_rng(rng)
     fine = (2 * shape[0], 2 * shape[1])
-    labels, slope = _leaves(fine, 2 * low, min(2 * high, max(fine)), leaf, rng)
+    labels, slope = lay_leaves(fine, 2 * low, min(2 * high, max(fine)), leaf, rng)
     # Neighbouring things share colours: a leaf is one of a few hues, more or less bright.
     hues = rng.uniform(0, 1, (8, channels))
     count = int(labels.max()) + 1
@@ -81,10 +81,35 @@ def dead_leaves(
     return np.asarray(np.clip(image if channels == 3 else image[0], 0, 1), dtype=np.float32)
 
 
-def _leaves(
+def lay_leaves(
     shape: tuple[int, int], low: float, high: float, leaf: str, rng: np.random.Generator
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Lay leaves from the front to the back until all is covered: label and slope of the light, each (Y, X)."""
+    """Lay leaves from the front to the back until all is covered.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Y, X in px.
+    low, high : float
+        Smallest and largest radius, px, from a density that falls as r^-3.
+    leaf : {"disc", "ellipse", "polygon", "mixed"}
+        Shape of the leaves.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    labels : ndarray of int, shape (Y, X)
+        Which leaf is seen; numbers from 1, with gaps.
+    slope : ndarray, shape (Y, X)
+        From -2 to 2 along each leaf, of random strength and direction.
+
+    Examples
+    --------
+    >>> labels, slope = lay_leaves((16, 24), 2, 12, "disc", np.random.default_rng(0))
+    >>> labels.shape, bool((labels > 0).all())
+    ((16, 24), True)
+    """
     labels = np.full(shape, -1, dtype=np.intp)
     slope = np.zeros(shape, dtype=np.float32)
     kinds = {"disc": [0], "ellipse": [1], "polygon": [2], "mixed": [0, 1, 2]}[leaf]

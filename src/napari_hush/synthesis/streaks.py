@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import ndimage
 from skimage.transform import iradon, radon
 
+from napari_hush.errors import InputError
 from napari_hush.synthesis.ranges import check_ranges
 
 if TYPE_CHECKING:
@@ -29,6 +31,12 @@ class SparseAngles:
         projections without noise.
     opacity : float
         Optical depth of the densest ray, with ``counts`` only: the projections are ``-log`` of what comes through.
+    rings : float
+        Relative standard deviation of the detector pixels' sensitivities, the same in all projections: rings.
+    smoothing : float
+        Standard deviation of the Gaussian that takes the edge off the ramp filter, px; 0 leaves the plain ramp.
+    circle : bool
+        Whether only the circle that fits into the image is reconstructed; beyond it everything is empty space.
 
     Notes
     -----
@@ -44,10 +52,15 @@ class SparseAngles:
     n_angles: int = 30
     counts: float = 0.0
     opacity: float = 2.0
+    rings: float = 0.0
+    smoothing: float = 0.0
+    circle: bool = False
 
     def __post_init__(self) -> None:
         check_ranges(self, whole=True, n_angles=(1, 100_000))
-        check_ranges(self, counts=(0, 1e12), opacity=(1e-6, 20))
+        check_ranges(self, counts=(0, 1e12), opacity=(1e-6, 20), rings=(0, 1), smoothing=(0, 100))
+        if not isinstance(self.circle, bool):
+            raise InputError(f"SparseAngles: circle must be true or false; got {self.circle!r}")
 
     def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
         """Project and reconstruct (Y, X), in the image's units."""
@@ -67,5 +80,35 @@ class SparseAngles:
             depth = rays * (self.opacity / densest)
             passed = np.maximum(rng.poisson(self.counts * np.exp(-depth)), 1)
             rays = -np.log(passed / self.counts) * (densest / self.opacity)
+        if self.rings:
+            rays = rays + rng.normal(0, self.rings, (len(rays), 1)) * (densest / self.opacity)
+        if self.smoothing:
+            rays = ndimage.gaussian_filter1d(rays, self.smoothing, axis=0)
         slices = iradon(rays, theta=theta, circle=True, filter_name="ramp")  # type: ignore[no-untyped-call]  # (side, side)
-        return np.asarray(slices[top : top + height, left : left + width] + outside, dtype=np.float32)
+        made = slices[top : top + height, left : left + width]
+        if self.circle:
+            y, x = (np.arange(n) - (n - 1) / 2 for n in image.shape)
+            made = np.where(np.hypot(y[:, None], x) <= min(image.shape) / 2, made, 0)
+        return np.asarray(made + outside, dtype=np.float32)
+
+
+def random_tomograph(slices: SparseAngles, rng: np.random.Generator | int) -> SparseAngles:
+    """Draw what differs between instruments: opacity, rings, the filter's smoothing and the field of view.
+
+    Parameters
+    ----------
+    slices : SparseAngles
+        Its angles and counts are kept.
+    rng : numpy.random.Generator or int
+        Source of randomness.
+
+    Examples
+    --------
+    >>> random_tomograph(SparseAngles(n_angles=12), rng=0).n_angles
+    12
+    """
+    rng = np.random.default_rng(rng)
+    opacity = float(np.exp(rng.uniform(np.log(0.5), np.log(4))))
+    rings = float(np.exp(rng.uniform(np.log(5e-4), np.log(1e-2)))) if rng.random() < 0.4 else 0.0
+    smoothing = float(rng.uniform(0.2, 0.8)) if rng.random() < 0.5 else 0.0
+    return replace(slices, opacity=opacity, rings=rings, smoothing=smoothing, circle=bool(rng.random() < 0.4))

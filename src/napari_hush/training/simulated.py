@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_hush.card import Scale
-from napari_hush.datasets.settings import IN_COLOUR, settings_to_toml
+from napari_hush.datasets.settings import IN_COLOUR, TOMOGRAPHY, settings_to_toml
 from napari_hush.errors import InputError
 from napari_hush.resampling import resample
 from napari_hush.training.data import PICTURE
@@ -29,7 +29,8 @@ KEPT_BYTES = 512 << 20  # of drawn fields
 class SimulatedData:
     """Patches of simulated targets; the clean field may be turned in any way, the noise comes afterwards.
 
-    Fields that are rescaled get their noise before that, at their own scale, and are normalised after it.
+    Fields that are rescaled get their noise before that, at their own scale, and are normalised after it. To project
+    and to reconstruct takes long: noisy slices of tomography are kept with the clean ones, and turned with them.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ class SimulatedData:
         self.relation = "unpaired" if unpaired else "pairs"
         self.settings, self.rule = settings, rule
         self._drawer = drawer
-        self._kept: OrderedDict[int, tuple[NDArray[np.floating], Noise, float]] = OrderedDict()
+        self._kept: OrderedDict[int, tuple[NDArray[np.floating], Noise | None, float]] = OrderedDict()
         self._kept_bytes = 0
         self._lock = threading.Lock()
         self.channels = 3 if drawer.settings.kind in IN_COLOUR else 1
@@ -109,16 +110,21 @@ class SimulatedData:
             patches.append(Patch(noisy[:, :height, :width].copy(), clean[:, :height, :width].copy()))
         return patches
 
-    def _target(self, number: int) -> tuple[NDArray[np.floating], Noise, float]:
-        """A clean field (C, Y, X) of the training at its own scale, its noise, and by how much both are rescaled."""
+    def _target(self, number: int) -> tuple[NDArray[np.floating], Noise | None, float]:
+        """A field of the training: clean (C, Y, X) at its own scale, its noise, and by how much both are rescaled.
+
+        Without a noise: noisy and clean (2 C, Y, X).
+        """
         with self._lock:
             if number in self._kept:
                 self._kept.move_to_end(number)
                 return self._kept[number]
         target = self._drawer("train", number)
-        made: tuple[NDArray[np.floating], Noise, float] = _planes(target.clean), target.noise, target.factor
+        made: tuple[NDArray[np.floating], Noise | None, float] = _planes(target.clean), target.noise, target.factor
         if target.native is not None:  # coarse ones are large
             made = target.native[None].astype(np.float16), target.noise, target.factor
+        elif self._drawer.settings.kind in TOMOGRAPHY and not self._drawer.settings.noises:
+            made = np.concatenate([_planes(target.noisy), _planes(target.clean)]).astype(np.float16), None, 1.0
         with self._lock:
             self._kept_bytes += made[0].nbytes - (self._kept[number][0].nbytes if number in self._kept else 0)
             self._kept[number] = made
@@ -128,10 +134,12 @@ class SimulatedData:
         return made
 
     def _field(self, number: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The whole field, turned, with fresh noise, normalised: noisy and clean, (C, Y, X)."""
+        """The whole field, turned, with its noise, which is fresh where it is not kept; normalised, (C, Y, X)."""
         kept, noise, factor = self._target(number)
-        clean = turned(Patch(kept.astype(np.float32, copy=False), None), self.settings.augment, rng).noisy
-        noisy = np.stack([noise(plane, rng) for plane in clean])
+        drawn = turned(Patch(kept.astype(np.float32, copy=False), None), self.settings.augment, rng).noisy
+        if noise is None:
+            return self._normalised(drawn[: self.channels], drawn[self.channels :])
+        noisy, clean = np.stack([noise(plane, rng) for plane in drawn]), drawn
         if factor != 1:
             noisy, clean = resample(noisy, factor), resample(clean, factor)
         return self._normalised(noisy, clean)

@@ -1,0 +1,229 @@
+"""The recipes of the bundled models: data, network, training and what their cards say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from napari_hush.datasets.settings import SynthesisSettings
+from napari_hush.training.settings import SupervisedSettings, TomoGANSettings, TrainSettings, TwoStageSettings
+
+PERIOD = 12.0  # px; the middle of what the recipes rescale to
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How one bundled model is made.
+
+    Parameters
+    ----------
+    method : str
+        A key of `METHODS`.
+    data : SynthesisSettings
+        What it is trained on.
+    settings : TrainSettings
+        How.
+    description : str
+        One or two sentences for its card.
+    limits : tuple of str
+        What it was not trained for.
+    noisy : tuple of str
+        Real noisy images, to be found in the folder ``--noisy``, for which the simulated ones are the clean side. All
+        three that there are come under the MIT licence: lukmuk/r_em_workflows and xinhuolin/AtomSegNet, both on GitHub.
+    """
+
+    method: str
+    data: SynthesisSettings
+    settings: TrainSettings
+    description: str
+    limits: tuple[str, ...]
+    noisy: tuple[str, ...] = ()
+
+
+RECIPES = {
+    "stem": Recipe(
+        method="supervised",
+        data=SynthesisSettings(
+            kind="lattice",
+            n=2400,
+            shape=(192, 192),
+            test_share=0.02,
+            dose=(2.0, 500.0),
+            period=(5.0, 40.0),
+            rescale_to=(8.4, 16.8),
+            seed=20270,
+        ),
+        settings=SupervisedSettings(
+            network="tomogan",
+            network_options='upsampling = "nearest"',
+            patch=96,
+            batch_size=8,
+            steps=9000,
+            learning_rate=1e-3,
+            warmup=300,
+            ema=0.999,
+            validation_images=32,
+            validate_every=250,
+            picture_every=4,
+            seed=20270,
+        ),
+        description="Removes scan and counting noise from atomic-resolution STEM images with bright atom columns; "
+        "keeps dents, vacancies and slow contrast. For lattices brought to 12 px per period. Trained on simulated "
+        "images only.",
+        limits=(
+            "Bright columns on a darker ground: images with dark columns must be inverted first.",
+            "About 12 px per lattice period, 8.4 to 16.8, brought there from 5 to 40 px by resampling; normalised "
+            "after that.",
+            "From 2 to 500 counts per pixel at the peaks, before resampling. Fine lattices at low dose fade.",
+            "Row jitter is smoothed, not measured: slow drift and scan distortion stay in the result.",
+            "A single vacancy or weak column at low dose can be filled or lost; compare with the noisy image.",
+            "Not for tomography, electron diffraction, light microscopy or images of grains and particles: small "
+            "shapes come out rounded, like atom columns.",
+        ),
+    ),
+}
+SLICES = SynthesisSettings(
+    kind="tomography",
+    n=2000,
+    shape=(256, 256),
+    test_share=0.02,
+    dose=(40.0, 20000.0),
+    angles=(12, 90),
+    seed=20271,
+)
+RECIPES["tomo"] = Recipe(
+    method="supervised",
+    data=SLICES,
+    settings=SupervisedSettings(
+        network="tomogan",
+        network_options='upsampling = "nearest"',
+        patch=112,
+        batch_size=8,
+        steps=3200,
+        learning_rate=1e-3,
+        warmup=300,
+        ema=0.999,
+        validation_images=20,
+        validate_every=200,
+        picture_every=4,
+        seed=20271,
+    ),
+    description="Removes streaks and noise from slices of parallel-beam tomography that were reconstructed by filtered "
+    "back-projection from few angles or at low dose. Trained on simulated slices only.",
+    limits=(
+        "Solid bodies in air that lie in the field of view as a whole, or most of it: foams, grains, ellipses, "
+        "irregular bodies with parts, pores and cracks.",
+        "From 12 to 90 angles in slices of 256 px, that is 1/34 to 1/5 of the angles that leave no streaks.",
+        "A plain or slightly smoothed ramp filter; no reconstructions by iteration, no cone beam, no missing wedge.",
+        "Thin cracks and weak contrasts that streaks cover are lost; smooth areas are favoured over fine texture.",
+        "Rings of the detector are weakened only.",
+    ),
+)
+RECIPES["tomo-adversarial"] = replace(  # the second stage of TomoGAN; with --start, or from the bundled one
+    RECIPES["tomo"],
+    method="tomogan",
+    settings=TomoGANSettings(
+        start="tomo",
+        patch=112,
+        batch_size=8,
+        steps=300,
+        learning_rate=5e-5,
+        schedule="cosine",
+        clip=1.0,
+        lambda_adversarial=10.0,
+        lambda_perceptual=0.0,
+        discriminator_steps=1,
+        ema=0.99,
+        validation_images=20,
+        validate_every=300,  # at the end only: the best PSNR before it would be that of the fewest steps
+        seed=20272,
+    ),
+)
+RECIPES["tomo-longer"] = replace(  # what as many more steps give without the discriminator
+    RECIPES["tomo"],
+    settings=replace(
+        RECIPES["tomo"].settings,
+        start="tomo",
+        steps=300,
+        learning_rate=5e-5,
+        warmup=0,
+        ema=0.99,
+        validate_every=300,
+        seed=20272,
+    ),
+)
+RECIPES["stem-cyclegan"] = Recipe(  # with --noisy
+    method="two-stage",
+    data=SynthesisSettings(
+        kind="lattice",
+        n=500,
+        shape=(192, 192),
+        test_share=0.0,
+        period=(5.5, 42.0),
+        rescale_to=(8.4, 16.8),
+        lattice_share=1.0,
+        seed=20275,
+    ),
+    settings=TwoStageSettings(
+        network="unet",
+        network_options="width = 16",
+        discriminator_width=32,
+        patch=80,
+        batch_size=4,
+        augment="flips",
+        learning_rate=5e-4,
+        unpaired_steps=1800,
+        steps=4600,
+        final_network="tomogan",
+        final_options='upsampling = "nearest"',
+        final_learning_rate=1e-3,
+        final_batch_size=8,
+        match_scale=False,
+        validation_share=0.0,
+        test_share=0.0,
+        validate_every=200,
+        picture_every=0,
+        seed=20275,
+    ),
+    description="Removes the noise of scanned atomic-resolution images with bright atom columns. Made without any pair "
+    "and without a noise model: the noise was learnt from three real images, the lattices are simulated. For lattices "
+    "brought to 12 px per period.",
+    limits=(
+        "Made to show what unpaired training can do; `stem` is the better model.",
+        "The noise of three images by two microscopes, of SrTiO3, DyScO3 and a dumbbell lattice; other doses and "
+        "detectors were not seen.",
+        "Bright columns on a darker ground: images with dark columns must be inverted first.",
+        "A single vacancy or weak column can be filled or lost; compare with the noisy image.",
+    ),
+    noisy=("Tecnai_Osiris_SrTiO3.tif", "10_dso_8nm_none_none.png", "03_afterimage_8nm_crp.png"),
+)
+RECIPES["general"] = Recipe(
+    method="supervised",
+    data=SynthesisSettings(kind="general", n=3600, shape=(192, 192), test_share=0.02, seed=20273),
+    settings=SupervisedSettings(
+        network="unet",
+        network_options="width = 24",
+        patch=80,
+        batch_size=6,
+        steps=40000,
+        learning_rate=1e-3,
+        warmup=300,
+        ema=0.999,
+        lambda_gradient=0.0,
+        lambda_spectrum=0.0,
+        validation_images=32,
+        validate_every=500,
+        picture_every=4,
+        seed=20273,
+    ),
+    description="Removes Gaussian, Poisson-Gaussian and salt-and-pepper noise of unknown strength from grey images of "
+    "all sorts: light and electron microscopy, X-ray, photographs; colours one by one. Trained on simulated images "
+    "only.",
+    limits=(
+        "Noise that differs from pixel to pixel; grain, streaks and scan lines count as structure and stay.",
+        "Gaussian noise up to a quarter of the range of values, or 5 counts per pixel at the brightest; more is "
+        "smoothed too little.",
+        "Fine texture that is weaker than the noise is lost.",
+        "Colours are denoised one by one, without what they have in common.",
+        "Atomic lattices and tomography slices have models of their own.",
+    ),
+)

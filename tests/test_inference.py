@@ -159,6 +159,11 @@ def test_channels_go_one_by_one_with_their_own_normalisation(cnn, axis):
         np.testing.assert_allclose(np.take(done, c, axis=axis), alone, rtol=1e-4)
 
 
+def test_colours_without_a_channel_axis_are_warned_of(cnn):
+    with pytest.warns(UserWarning, match=r"taken for 40 planes of 30 x 3 px.*channel_axis=-1"):
+        hush.denoise(np.stack([IMAGE[:40, :30]] * 3, axis=-1), cnn, guard=False)
+
+
 def test_channels_go_together_through_a_model_of_as_many():
     model = model_of("cnn", in_channels=2, out_channels=2)
     image = RNG.normal(100, 10, (40, 50, 2))

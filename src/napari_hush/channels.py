@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,14 @@ class Group:
 def channel_groups(source: Planes, model: Model) -> list[Group]:
     """Which channels go through the network together; a grey image is given to each colour of a model of colours."""
     channels = list(range(source.n_channels))
+    shape = source.image.shape
+    if source.channel_axis is None and len(shape) == 3 and shape[-1] in (3, 4) and min(shape[:2]) > 4 * shape[-1]:
+        warnings.warn(
+            f"an image of shape {tuple(shape)} is taken for {shape[0]} planes of {shape[1]} x {shape[2]} px: if its "
+            "last axis holds colours, give channel_axis=-1",
+            UserWarning,
+            stacklevel=2,
+        )
     if model.depth > 1:
         if not source.lead_shape:
             raise InputError(

@@ -43,6 +43,7 @@ PICTURES = (
 )  # fmt: skip
 NOISES = ("Gaussian 15", "Gaussian 25", "Gaussian 50", "Poisson-Gaussian", "salt and pepper")
 LEAST_PORE = 12  # px
+FLAT = 0.05  # of the mean: a field whose slow contrast is weaker has no low-pass slope
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,6 +66,8 @@ def lattice_field(dose: float, number: int, size: int) -> Field:
     clean = scene.clean.astype(np.float64)
     assert scene.lattice is not None
     nearest = scene.lattice.nearest  # the detector's unit; all figures are in periods
+    slow = ndimage.gaussian_filter(clean, scene.period)
+    flat = float(slow.std()) < FLAT * float(slow.mean())  # the slope would be that of noise
     truth = {"positions": scene.positions, "vacancies": scene.vacancies, "transmission": scene.transmission}
 
     def figures(output: np.ndarray) -> dict[str, float]:
@@ -73,6 +76,8 @@ def lattice_field(dose: float, number: int, size: int) -> Field:
             found |= compare_columns(output, clean, nearest, found=find_atoms(output, nearest), **truth).figures
             found["position_error"] *= nearest / scene.period
         chosen = {name: found[name] for name in LATTICE if name in found}
+        if flat:
+            chosen.pop("lowpass_slope", None)
         return {"psnr": psnr(clean, output), "ssim": ssim(clean, output), **chosen}
 
     about = {"period": scene.period, "kind": scene.kind, "limit": position_limit(scene, dose)}

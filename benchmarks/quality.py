@@ -157,6 +157,7 @@ GOALS: dict[str, list[tuple[tuple[str, ...], dict[str, float]]]] = {  # PSNR ove
 }
 NOTES = {
     "stem": "Dose in counts per pixel at image value 1. The detector's unit is the distance of nearest columns. "
+    "Fields without slow contrast (5 % of the mean) have no low-pass slope. "
     "Position errors are rms distances in periods of the columns found; their limit is the Cramer-Rao bound of lone "
     "columns for the dose alone: the scan's jitter, lag and readout noise come on top.",
     "tomo": "Dose in photons that a pixel of the slice gets from all its rays together. The tooth's reference is a "

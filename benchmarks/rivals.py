@@ -243,7 +243,6 @@ def make_methods(
     Noise2Void, ``keras`` is the published TomoGAN's file.
     """
     import napari_hush as hush
-    from napari_hush.card import ZOO
     from napari_hush.measured import is_guarded
     from napari_hush.settings import DenoiseSettings
 
@@ -254,10 +253,9 @@ def make_methods(
         if name not in chosen if chosen else name in SPECIAL and domain not in SPECIAL[name]:
             continue
         if name in ("model", "unguarded"):
-            bundled = ZOO / f"{source}.safetensors"
-            path = bundled if bundled.exists() else Path(source)
-            model = hush.load_model(bundled if bundled.exists() else source)
-            variant = f"{path.stem} {sha256(path.read_bytes()).hexdigest()[:8]}"
+            model = hush.load_model(source)
+            weights = b"".join(tensor.numpy().tobytes() for tensor in model.network.state_dict().values())
+            variant = f"{Path(source).stem} {sha256(weights).hexdigest()[:8]}"
             if name == "model":
                 methods[name, variant] = model_method(model, "auto")
             elif is_guarded(model, DenoiseSettings()):

@@ -33,8 +33,8 @@ FIGURES = {  # on the card: title and format; everything else is in docs/results
     "recall": ("recall", ".3f"),
     "precision": ("precision", ".3f"),
     "position_error": ("position error, a", ".3f"),
-    "dent_depth_error": ("dent depth error", ".3f"),
-    "pores_found": ("pores found", ".3f"),
+    "dent_depth_error": ("dent depth error, %", ".1f"),
+    "pores_found": ("pores found, %", ".0f"),
     "edges_r": ("gradients' correlation", ".3f"),
     "lowpass_slope": ("low-pass slope", ".3f"),
 }

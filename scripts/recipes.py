@@ -70,9 +70,9 @@ RECIPES = {
         "keeps dents, vacancies and slow contrast. For lattices brought to 12 px per period. Trained on simulated "
         "images only.",
         limits=(
-            "Bright columns on a darker ground: images with dark columns must be inverted first.",
-            "About 12 px per lattice period, 8.4 to 16.8, brought there from 5 to 40 px by resampling; normalised "
-            "after that.",
+            "Bright columns on a darker ground; where columns are dark (bright field, ABF), say so: dark=True.",
+            "Lattice periods from 5 to 57 px, brought to 12 px by resampling; trained on 5 to 40 px brought to 8.4 to "
+            "16.8 px.",
             "From 2 to 500 counts per pixel at the peaks, before resampling. Fine lattices at low dose fade.",
             "Row jitter is smoothed, not measured: slow drift and scan distortion stay in the result.",
             "A single vacancy or weak column at low dose can be filled or lost; compare with the noisy image.",
@@ -191,7 +191,7 @@ RECIPES["stem-cyclegan"] = Recipe(  # with --noisy
         "Made to show what unpaired training can do; `stem` is the better model.",
         "The noise of three images by two microscopes, of SrTiO3, DyScO3 and a dumbbell lattice; other doses and "
         "detectors were not seen.",
-        "Bright columns on a darker ground: images with dark columns must be inverted first.",
+        "Bright columns on a darker ground; where columns are dark (bright field, ABF), say so: dark=True.",
         "A single vacancy or weak column can be filled or lost; compare with the noisy image.",
     ),
     noisy=("Tecnai_Osiris_SrTiO3.tif", "10_dso_8nm_none_none.png", "03_afterimage_8nm_crp.png"),

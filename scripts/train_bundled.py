@@ -101,8 +101,10 @@ def main() -> None:
         "training": {**model.card.training, "data": data},
     }
     card = ModelCard.model_validate(json.loads(json.dumps(model.card.model_dump() | about)))
-    scale = scale or model.scale
-    scale = scale and scale.model_copy(update={"period": PERIOD})
+    if (scale := scale or model.scale) and recipe.data.rescale_to:
+        # coarser images are brought to PERIOD by the same factors that brought the coarsest trained ones to the range
+        highest = round(scale.highest * PERIOD / recipe.data.rescale_to[0])
+        scale = scale.model_copy(update={"period": PERIOD, "highest": highest})
     replace(model, card=card, scale=scale).save(args.out / f"{args.name}.safetensors")
     (args.out / f"{args.name}.md").write_text(page(card), encoding="utf-8")
 

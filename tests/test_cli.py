@@ -336,11 +336,13 @@ def test_all_that_is_known_of_a_model(command):
         "40 px",
         "1 and 99 percentiles",
         "BSD-3-Clause",
-        "scripts/train_stem.py",
-        "2.8 MB",
-        "optimiser: Adam",
+        "lattices of 5 to 57 px per period, brought to 12 px and back",
+        "scripts/train_bundled.py stem",
+        "1.4 MB",
+        "method: supervised",
         "| dose | PSNR noisy",
-        "Trained and measured on simulated images only",
+        "python benchmarks/quality.py stem --model stem",
+        "Lattice periods from 5 to 57 px",
     ):
         assert words in out
     assert "statistics" not in out.partition("training")[0]

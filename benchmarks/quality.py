@@ -183,7 +183,7 @@ class Results:
         self.titles = {}
         for method, variant in self.methods:
             first = (variant.split() or [""])[0]
-            ours = method in ("model", "unguarded")
+            ours = method in ("model", "unguarded", "guarded")
             self.titles[method, variant] = (titles or {}).get(method, METHODS[method]).format(first if ours else "")
             if names.count((method, first)) > 1:
                 self.titles[method, variant] += f" ({variant})"

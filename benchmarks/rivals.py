@@ -169,6 +169,7 @@ METHODS = {  # in the order of the tables
     "r_em": "r_em, as published",
     "full": "all projections, no noise",
     "unguarded": "{}, no guard",
+    "guarded": "{}, guarded",
     "model": "**{}**",
 }
 RIVALS: dict[str, Rival] = {
@@ -252,14 +253,14 @@ def make_methods(
     for name in METHODS:
         if name not in chosen if chosen else name in SPECIAL and domain not in SPECIAL[name]:
             continue
-        if name in ("model", "unguarded"):
+        if name in ("model", "unguarded", "guarded"):
             model = hush.load_model(source)
             weights = b"".join(tensor.numpy().tobytes() for tensor in model.network.state_dict().values())
             variant = f"{Path(source).stem} {sha256(weights).hexdigest()[:8]}"
             if name == "model":
                 methods[name, variant] = model_method(model, "auto")
-            elif is_guarded(model, DenoiseSettings()):
-                methods[name, variant] = model_method(model, False)
+            elif is_guarded(model, DenoiseSettings()) == (name == "unguarded"):
+                methods[name, variant] = model_method(model, name == "guarded")
         elif name in ("full", "r_em"):
             methods[name, ""] = partial(given_result, name)
         elif name in rivals:

@@ -26,6 +26,8 @@ class Recipe:
         One or two sentences for its card.
     limits : tuple of str
         What it was not trained for.
+    guard : bool
+        Whether the model is guarded by default.
     noisy : tuple of str
         Real noisy images, to be found in the folder ``--noisy``, for which the simulated ones are the clean side. All
         three that there are come under the MIT licence: lukmuk/r_em_workflows and xinhuolin/AtomSegNet, both on GitHub.
@@ -37,6 +39,7 @@ class Recipe:
     description: str
     limits: tuple[str, ...]
     noisy: tuple[str, ...] = ()
+    guard: bool = True
 
 
 RECIPES = {
@@ -117,6 +120,7 @@ RECIPES["tomo"] = Recipe(
         "Thin cracks and weak contrasts that streaks cover are lost; smooth areas are favoured over fine texture.",
         "Rings of the detector are weakened only.",
     ),
+    guard=False,
 )
 RECIPES["tomo-adversarial"] = replace(  # the second stage of TomoGAN; with --start, or from the bundled one
     RECIPES["tomo"],

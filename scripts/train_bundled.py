@@ -105,7 +105,7 @@ def main() -> None:
         # coarser images are brought to PERIOD by the same factors that brought the coarsest trained ones to the range
         highest = round(scale.highest * PERIOD / recipe.data.rescale_to[0])
         scale = scale.model_copy(update={"period": PERIOD, "highest": highest})
-    replace(model, card=card, scale=scale).save(args.out / f"{args.name}.safetensors")
+    replace(model, card=card, scale=scale, guard=recipe.guard).save(args.out / f"{args.name}.safetensors")
     (args.out / f"{args.name}.md").write_text(page(card), encoding="utf-8")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,9 +15,11 @@ from safetensors.torch import save_file
 from napari_hush import card as card_module
 from napari_hush.card import FORMAT_VERSION, HEADER_KEY, ModelCard, list_models
 from napari_hush.errors import InputError, ModelFileError
+from napari_hush.measured import is_guarded
 from napari_hush.model import Model
 from napari_hush.networks import NETWORKS
 from napari_hush.normalize import NormalizationRule
+from napari_hush.settings import DenoiseSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,6 +210,14 @@ def test_half_precision_halves_the_file_and_computes_in_single(tmp_path: Path) -
     assert half < single - 1.9 * model.n_parameters
     loaded = Model.load(tmp_path / "half.safetensors").network.state_dict()
     assert all(torch.equal(loaded[name], expected[name]) for name in expected)
+
+
+def test_a_file_says_whether_its_model_is_guarded(tmp_path: Path, small: Model) -> None:
+    replace(small, guard=False).save(tmp_path / "small.safetensors")
+    model = Model.load(tmp_path / "small.safetensors")
+    assert (small.guard, model.guard) == (True, False)
+    found = [is_guarded(m, DenoiseSettings(guard=g)) for m in (small, model) for g in ("auto", True, False)]
+    assert found == [True, True, False, False, True, False]
 
 
 def test_weights_beyond_half_precision_are_refused_in_half_only(tmp_path: Path, small: Model) -> None:

@@ -75,7 +75,13 @@ class Scale(BaseModel):
 
 
 class Header(BaseModel):
-    """The JSON in a model file's header."""
+    """The JSON in a model file's header.
+
+    Parameters
+    ----------
+    guard : bool
+        Whether ``guard="auto"`` guards this model; all other fields are those of `Model`.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -86,6 +92,7 @@ class Header(BaseModel):
     normalization: dict[str, Any]
     card: ModelCard
     scale: Scale | None = None
+    guard: bool = True
     sha256: dict[str, str]
 
 

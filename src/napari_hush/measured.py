@@ -82,7 +82,7 @@ def measure_scale(
 
 
 def is_guarded(model: Model, settings: DenoiseSettings) -> bool:
-    """Whether a run is guarded: wherever the model gives what it takes.
+    """Whether a run is guarded: wherever the model gives what it takes and does not say that it must not be.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def is_guarded(model: Model, settings: DenoiseSettings) -> bool:
             f"guard=True needs a model that gives the channels that it takes; {model.card.name!r} takes "
             f"{model.in_channels} and gives {model.out_channels}: use guard='auto'"
         )
-    return same and settings.guard is not False
+    return same and (settings.guard is True or (settings.guard == "auto" and model.guard))
 
 
 def measure_guards(read: Read, shape: tuple[int, int], model: Model, group: Group, period: float | None) -> list[Guard]:

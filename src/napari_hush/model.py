@@ -46,6 +46,9 @@ class Model:
     scale : Scale, optional
         Lattice periods that it was trained for, and the one to which images are brought; None where it has nothing to
         do with lattices, or where that is unknown.
+    guard : bool
+        Whether ``guard="auto"`` guards it: not where the noise has slow contrast of its own, as the streaks of
+        tomography have, which the guard would bring back.
     """
 
     network: nn.Module
@@ -54,6 +57,7 @@ class Model:
     normalization: NormalizationRule = field(default_factory=NormalizationRule)
     card: ModelCard = field(default_factory=lambda: ModelCard(name="unnamed"))
     scale: Scale | None = None
+    guard: bool = True
 
     def __post_init__(self) -> None:
         if self.architecture not in NETWORKS:
@@ -144,6 +148,7 @@ class Model:
             normalization=asdict(self.normalization),
             card=self.card,
             scale=self.scale,
+            guard=self.guard,
             sha256={k: _sha256(v) for k, v in state.items()},
         )
         atomic_write(path, to_safetensors(state, metadata={HEADER_KEY: header.model_dump_json()}))
@@ -162,7 +167,7 @@ class Model:
         try:
             rule = TypeAdapter(NormalizationRule).validate_python(header.normalization)
             model = cls.from_state(header.architecture, header.hyperparameters, state, rule, header.card)
-            return replace(model, scale=header.scale)
+            return replace(model, scale=header.scale, guard=header.guard)
         except (ValueError, TypeError) as error:
             raise ModelFileError(f"{path}: damaged model file: {first_line(error)}; get the file again") from error
 

@@ -128,7 +128,9 @@ def test_without_a_lattice_the_rest_is_judged():
     assert "lowpass_slope" in failed(judge(0.8 * clean, noisy=noisy))
     verdicts = {f.name: f.verdict for f in evidence.findings}
     assert verdicts["columns_lost"] == verdicts["lattice_displacement"] == "not measured"
-    assert judge(np.ones((40, 40)), noisy=np.ones((40, 40))).passed
+    flat = judge(np.ones((40, 40)), noisy=np.ones((40, 40)))
+    assert flat.passed and not flat.judged
+    assert evidence.judged
 
 
 def test_gaps_integers_and_dark_columns_are_no_obstacle():

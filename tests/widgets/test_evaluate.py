@@ -217,6 +217,15 @@ def test_denoise_says_what_was_kept_and_opens_the_details(make_widget, finish, q
     assert any("removed" in text for _, text in messages())
 
 
+def test_what_cannot_be_judged_is_no_pass(make_widget, finish, qtbot):
+    rng = np.random.default_rng(0)
+    _, widget = make_widget(rng.poisson(20, (96, 96)).astype(np.float32))
+    widget.run()
+    finish(widget)
+    qtbot.waitUntil(lambda: not widget._verdict.running, timeout=TIMEOUT)
+    assert widget._verdict.text == "No lattice found: nothing could be judged"
+
+
 def test_a_check_that_fails_loses_nothing(make_widget, finish, qtbot):
     image = NOISY.copy()
     image[:60] = np.nan

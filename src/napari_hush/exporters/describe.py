@@ -26,6 +26,7 @@ def make_header(model: Model) -> Header:
         normalization=json.loads(json.dumps(asdict(model.normalization))),
         card=model.card,
         scale=model.scale,
+        guard=model.guard,
         sha256={},
     )
 

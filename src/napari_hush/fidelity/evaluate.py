@@ -68,6 +68,11 @@ class Evidence:
         return all(f.verdict != "fail" for f in self.findings)
 
     @property
+    def judged(self) -> bool:
+        """Whether there was anything to judge: `passed` says nothing where there was not."""
+        return any(f.verdict in ("pass", "fail") for f in self.findings)
+
+    @property
     def verdict(self) -> str:
         """All in one line."""
         judged = [f for f in self.findings if f.verdict in ("pass", "fail")]

@@ -86,7 +86,7 @@ def load_bioimageio(path: Path) -> Model:
             rule = TypeAdapter(NormalizationRule).validate_python(header.normalization)
             card = header.card
         model = Model.from_state(architecture, hyperparameters, state, rule, card)
-        return replace(model, scale=header.scale if header is not None else None)
+        return model if header is None else replace(model, scale=header.scale, guard=header.guard)
     except InputError as error:
         raise ModelFileError(f"{path}: {error}") from error
     except (ValueError, TypeError) as error:  # what pydantic does not accept

@@ -32,16 +32,19 @@ class VerdictLabel(QLabel):
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.hide()
 
-    def show_verdict(self, passed: bool, text: str) -> None:
+    def show_verdict(self, passed: bool | None, text: str) -> None:
         """Say how it went.
 
         Parameters
         ----------
-        passed : bool
-            Whether no check failed.
+        passed : bool or None
+            Whether no check failed; None where nothing could be judged.
         text : str
             In one line.
         """
+        if passed is None:
+            self.show_words(text)
+            return
         word = "pass" if passed else "fail"
         self._show(f"{SYMBOLS[word]} {text}", COLOURS[word], text)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_hush.widgets._source import Source
 
-Outcome = tuple[bool, str]
+Outcome = tuple[bool | None, str]  # None: nothing could be judged
 LARGE = 640  # px; of larger planes only the middle is looked at, so that it takes a few seconds
 MIDDLE = 512
 
@@ -125,4 +125,5 @@ def _check(source: Source, image: Any, plane: tuple[int, ...], dark: bool) -> Ge
     if source.rgb:
         about.append("mean of the colours")
     evidence = judge(denoised, noisy=noisy, dark=dark)
-    return evidence.passed, evidence.verdict + (f" ({', '.join(about)})" if about else "")
+    passed = evidence.passed if evidence.judged else None
+    return passed, evidence.verdict + (f" ({', '.join(about)})" if about else "")

@@ -200,7 +200,7 @@ class DenoiseWidget(QScrollArea):
         if (source := self._source) is not None and "region" not in record:
             self._source = None  # it holds the image
             self._pair.append(layer.unique_id)
-            self._verdict.begin(source, data, visible_part(layer, self._viewer.dims)[0], dark=record["dark"])
+            self._verdict.begin(source, data, visible_part(layer, self._viewer.dims)[0], dark=record.get("dark", False))
 
     def _on_errored(self, error: BaseException) -> None:
         self._source = None

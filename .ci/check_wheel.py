@@ -12,7 +12,15 @@ def main(wheel: str) -> int:
         names = archive.namelist()
     wrong = [
         f"missing: napari_hush/{name}"
-        for name in ("__init__.py", "cli/__init__.py", "napari.yaml", "py.typed", "zoo/stem.safetensors", "zoo/stem.md")
+        for name in (
+            "__init__.py",
+            "cli/__init__.py",
+            "napari.yaml",
+            "py.typed",
+            "zoo/stem.safetensors",
+            "zoo/stem.md",
+            "zoo/tomo.md",
+        )
         if f"napari_hush/{name}" not in names
     ]
     for name in names:

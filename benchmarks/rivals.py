@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -247,6 +247,12 @@ def make_methods(
     from napari_hush.measured import is_guarded
     from napari_hush.settings import DenoiseSettings
 
+    @cache
+    def loaded() -> tuple[hush.Model, str]:
+        model = hush.load_model(source)
+        weights = b"".join(tensor.numpy().tobytes() for tensor in model.network.state_dict().values())
+        return model, f"{Path(source).stem} {sha256(weights).hexdigest()[:8]}"
+
     rivals = available(python, epochs, keras)
     methods: dict[tuple[str, str], Method] = {}
     missing = []
@@ -254,9 +260,7 @@ def make_methods(
         if name not in chosen if chosen else name in SPECIAL and domain not in SPECIAL[name]:
             continue
         if name in ("model", "unguarded", "guarded"):
-            model = hush.load_model(source)
-            weights = b"".join(tensor.numpy().tobytes() for tensor in model.network.state_dict().values())
-            variant = f"{Path(source).stem} {sha256(weights).hexdigest()[:8]}"
+            model, variant = loaded()
             if name == "model":
                 methods[name, variant] = model_method(model, "auto")
             elif is_guarded(model, DenoiseSettings()) == (name == "unguarded"):

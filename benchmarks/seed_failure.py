@@ -35,23 +35,23 @@ import argparse
 import json
 import time
 import warnings
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from scipy import ndimage
 
 import napari_hush as hush
+from fields import slope
 from napari_hush.card import Scale
 from napari_hush.fidelity.evaluate import judge
 from napari_hush.model import Model
 from napari_hush.panels import write_panel
 from napari_hush.resampling import resample
 from napari_hush.synthesis import Lattice, random_dent, random_scan_noise, render_lattice
-from napari_hush.training.fit import fit
+from napari_hush.training.fit import train as train_model
+from quality import print_table, spread
 
 SIDE, CROP, KEPT = 384, 64, 160  # px: of a field, of a training crop, of a training image at the common scale
 PERIODS, OWN = (5.5, 41.0), 27.5  # px; 4 to 30 MX, and 20 MX
@@ -145,7 +145,7 @@ def scan(seed: list[int], period: float, *, depth: float | None = None) -> Field
     )  # fmt: skip
 
 
-def spread(count: int, low: float, high: float) -> np.ndarray:
+def log_spaced(count: int, low: float, high: float) -> np.ndarray:
     """Periods spread evenly over their logarithm."""
     return np.exp(np.interp((np.arange(count) + 0.5) / count, [0, 1], np.log([low, high])))
 
@@ -153,7 +153,7 @@ def spread(count: int, low: float, high: float) -> np.ndarray:
 def training_images(arm: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Noisy and clean images, as an arm is given them."""
     noisy, clean = [], []
-    for number, period in enumerate(spread(IMAGES, *PERIODS)):
+    for number, period in enumerate(log_spaced(IMAGES, *PERIODS)):
         image = scan([SEED, 1, number], period).noisy
         rng = np.random.default_rng([SEED, 2, number])
         drawn = crystal(rng, OWN).image
@@ -178,17 +178,14 @@ def train(arm: str, out: Path, steps: int) -> None:
     settings = ARMS[arm] | {"steps": steps} | ({"unpaired_steps": steps // 2} if arm == "two-stage" else {})
     method = "two-stage" if arm == "two-stage" else "cyclegan"
     began = time.process_time()
-    run = fit(method, training_images(arm), settings, checkpoint=out / f"{arm}.ckpt", resume=True)
-    with closing(run):
-        while True:
-            try:
-                event = next(run)
-            except StopIteration as stop:
-                model: Model = stop.value
-                break
-            if event.step % 50 == 0:
-                losses = ", ".join(f"{name} {value:.3g}" for name, value in event.losses.items())
-                print(f"{arm} {event.step}/{steps}: {losses}; {time.process_time() - began:.0f} s of CPU", flush=True)
+
+    def report(event: Any) -> None:
+        if event.step % 50 == 0:
+            losses = ", ".join(f"{name} {value:.3g}" for name, value in event.losses.items())
+            print(f"{arm} {event.step}/{steps}: {losses}; {time.process_time() - began:.0f} s of CPU", flush=True)
+
+    checkpoint = out / f"{arm}.ckpt"
+    model = train_model(method, training_images(arm), settings, checkpoint=checkpoint, resume=True, progress=report)
     scale = None if arm == "plain" else Scale(lowest=PERIODS[0], highest=PERIODS[1], period=COMMON)
     replace(model, scale=scale).save(out / f"{arm}.safetensors")
 
@@ -218,14 +215,13 @@ def score(name: str, image: np.ndarray, field: Field) -> dict[str, float]:
         "transmission": field.transmission, "spacing": field.period,
     }  # fmt: skip
     found = judge(levelled(name, image, field), **known).as_dict()
-    slow = [ndimage.gaussian_filter(np.asarray(one, np.float64), field.period) for one in (image, field.clean)]
-    found["lowpass_slope"] = float(np.polyfit(slow[1].ravel(), slow[0].ravel(), 1)[0])
+    found["lowpass_slope"] = slope(field.clean.astype(np.float64), np.asarray(image), field.period)
     return {figure: found.get(figure, float("nan")) for figure in FIGURES}
 
 
 def test_fields(which: str, count: int) -> list[Field]:
     """Make the held-out fields: of all periods, or of that of the clean images."""
-    periods = spread(count, *PERIODS) if which == "all" else np.full(count, OWN)
+    periods = log_spaced(count, *PERIODS) if which == "all" else np.full(count, OWN)
     depths = np.where(np.arange(count) % 2, 1.0, np.linspace(0.5, 0.9, count))
     places = enumerate(zip(periods, depths, strict=True))
     return [scan([SEED, 3, which == "own", k], float(period), depth=float(depth)) for k, (period, depth) in places]
@@ -249,20 +245,19 @@ def measure(arm: str, out: Path, count: int) -> None:
     (out / f"{arm}.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
-def cell(values: list[float]) -> str:
-    known = np.array([value for value in values if np.isfinite(value)])
-    return f"{known.mean():.3g} ± {known.std():.2g}" if len(known) else "-"
-
-
 def table(out: Path) -> None:
     """Print what has been measured."""
     done = {arm: json.loads((out / f"{arm}.json").read_text()) for arm in ARMS if (out / f"{arm}.json").exists()}
     for which, title in (("all", "5.5 to 41 px per period (4 to 30 MX)"), ("own", "27.5 px per period (20 MX)")):
         rows = {name: scores for arm in done.values() for name, scores in arm["scores"][which].items()}
         count = max((len(scores) for scores in rows.values()), default=0)
-        print(f"\n{count} fields, {title}:\n\n| | {' | '.join(FIGURES.values())} |\n|---{'|---' * len(FIGURES)}|")
-        for name in [name for name in ("noisy", *LINES) if name in rows]:
-            print(f"| {name} | {' | '.join(cell([one[figure] for one in rows[name]]) for figure in FIGURES)} |")
+        print(f"\n{count} fields, {title}:\n")
+        found = [
+            [name, *(spread((one[f] for one in rows[name] if np.isfinite(one[f])), ".3g") for f in FIGURES)]
+            for name in ("noisy", *LINES)
+            if name in rows
+        ]
+        print_table(["", *FIGURES.values()], found)
     spent = [f"{arm} {about['steps']} steps in {about['seconds'] / 60:.0f} min" for arm, about in done.items()]
     print("\n" + ", ".join(spent))
 

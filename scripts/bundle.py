@@ -9,7 +9,6 @@ test fields of the model's own recipe, and stands on the card, too. Writes NAME.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections import Counter
@@ -20,10 +19,11 @@ from typing import Any
 import numpy as np
 
 import napari_hush as hush
-from napari_hush.card import ZOO, ModelCard
+from napari_hush.card import ZOO
 from napari_hush.datasets.drawing import Drawer
 from napari_hush.metrics import psnr
-from train_bundled import RECIPES, page
+from recipes import RECIPES
+from train_bundled import page
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 from quality import Results, read_lines, spread
@@ -113,9 +113,7 @@ def main() -> None:
         "half_precision": f"the weights are kept in half precision, which costs {cost:.4f} dB",
     }
     training = readable(model.card.training | ({"note": args.note} if args.note else {}))
-    card = ModelCard.model_validate(
-        json.loads(json.dumps(model.card.model_dump() | {"training": training, "metrics": metrics}))
-    )
+    card = model.card.model_copy(update={"training": training, "metrics": metrics})
     replace(model, card=card).save(args.out / f"{card.name}.safetensors", half=True)
     (args.out / f"{card.name}.md").write_text(page(card), encoding="utf-8")
 

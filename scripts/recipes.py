@@ -84,18 +84,17 @@ RECIPES = {
         ),
     ),
 }
-SLICES = SynthesisSettings(
-    kind="tomography",
-    n=2000,
-    shape=(256, 256),
-    test_share=0.02,
-    dose=(40.0, 20000.0),
-    angles=(12, 90),
-    seed=20271,
-)
 RECIPES["tomo"] = Recipe(
     method="supervised",
-    data=SLICES,
+    data=SynthesisSettings(
+        kind="tomography",
+        n=2000,
+        shape=(256, 256),
+        test_share=0.02,
+        dose=(40.0, 20000.0),
+        angles=(12, 90),
+        seed=20271,
+    ),
     settings=SupervisedSettings(
         network="tomogan",
         network_options='upsampling = "nearest"',

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,26 +19,23 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_hush.card import ModelCard
-from napari_hush.training.fit import fit
+from napari_hush.training.fit import train
 from napari_hush.training.settings import TwoStageSettings
 from recipes import PERIOD, RECIPES, Recipe
 from unpaired_sides import write_sides
 
 if TYPE_CHECKING:
     from napari_hush.model import Model
+    from napari_hush.progress import Progress
 
 
 def run(name: str, recipe: Recipe, out: Path, *, resume: bool, sides: Path | None = None) -> Model:
     """Train to the end, with a log; on the two folders of ``sides``, or on what is simulated."""
     data = recipe.data if sides is None else (sides / "noisy", sides / "clean")
-    steps = fit(recipe.method, data, recipe.settings, checkpoint=out / f"{name}.ckpt", resume=resume or None)
     began = time.monotonic()
-    with closing(steps), (out / f"{name}.jsonl").open("a" if resume else "w", encoding="utf-8") as log:
-        while True:
-            try:
-                event = next(steps)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
+    with (out / f"{name}.jsonl").open("a" if resume else "w", encoding="utf-8") as log:
+
+        def report(event: Progress) -> None:
             if "psnr" in event.losses or event.step % 50 == 0:
                 losses = {key: round(value, 5) for key, value in event.losses.items()}
                 line = {"step": event.step, "seconds": round(time.monotonic() - began, 1), **losses}
@@ -47,6 +43,11 @@ def run(name: str, recipe: Recipe, out: Path, *, resume: bool, sides: Path | Non
                     log.write(json.dumps(line) + "\n")
                     log.flush()
                 print(f"{event.step}/{event.total}: {event.message}; {json.dumps(losses)}", flush=True)
+
+        checkpoint = out / f"{name}.ckpt"
+        return train(
+            recipe.method, data, recipe.settings, checkpoint=checkpoint, resume=resume or None, progress=report
+        )
 
 
 def page(card: ModelCard) -> str:

@@ -49,6 +49,11 @@ def smooth_field(shape: tuple[int, int], length: float, rng: np.random.Generator
     spectrum = fft.fft(spectrum, axis=0, overwrite_x=True) * gain
     rows = fft.ifft(spectrum, axis=0, overwrite_x=True)[: shape[0]]  # (Y, K)
     field = fft.irfft(rows, n=padded[1], axis=1)[:, : shape[1]]
+    return standardised(field)
+
+
+def standardised(field: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bring a field (Y, X) to mean 0 and standard deviation 1."""
     field = field - field.mean()
     field /= np.float32(max(float(field.std()), 1e-12))
     return np.asarray(field, dtype=np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import fft
 
 from napari_hush.errors import InputError
-from napari_hush.synthesis.fields import smooth_field
+from napari_hush.synthesis.fields import smooth_field, standardised
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,9 +55,7 @@ def rough_field(shape: tuple[int, int], exponent: float, rng: np.random.Generato
     k = np.hypot(fft.fftfreq(padded[0])[:, None], fft.rfftfreq(padded[1]))
     k[0, 0] = np.inf
     spectrum = fft.rfft2(rng.standard_normal(padded, dtype=np.float32)) * (k**-exponent).astype(np.float32)
-    field = fft.irfft2(spectrum, s=padded)[: shape[0], : shape[1]]
-    field = field - field.mean()
-    return np.asarray(field / max(float(field.std()), 1e-12), dtype=np.float32)
+    return standardised(fft.irfft2(spectrum, s=padded)[: shape[0], : shape[1]])
 
 
 def random_pattern(shape: tuple[int, int], rng: np.random.Generator | int) -> NDArray[np.float32]:

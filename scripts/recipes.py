@@ -207,7 +207,7 @@ RECIPES["general"] = Recipe(
         network_options="width = 24",
         patch=80,
         batch_size=6,
-        steps=40000,
+        steps=60000,
         learning_rate=1e-3,
         warmup=300,
         ema=0.999,

@@ -103,9 +103,10 @@ def test_what_was_done_is_recorded():
     assert off.provenance["rescale"] is off.provenance["guard"] is False
 
 
-def test_an_image_without_a_lattice_keeps_its_scale():
+def test_an_image_without_a_lattice_keeps_its_scale_and_a_model_of_lattices_says_so():
     noise = np.random.default_rng(0).normal(100, 5, (96, 96))
-    done = run_steps(denoise_steps(noise, model_of(scale=SCALE), DenoiseSettings(**CPU)))
+    with pytest.warns(UserWarning, match="no lattice was found"):
+        done = run_steps(denoise_steps(noise, model_of(scale=SCALE), DenoiseSettings(**CPU)))
     assert done.provenance["spacing"] is None
     assert done.provenance["rescale"] is False
     with pytest.raises(InputError, match="none was found"):

@@ -56,7 +56,7 @@ def measure_scale(
     Warns
     -----
     UserWarning
-        If the model was not trained for this period.
+        If the model was not trained for this period, or for lattices only and there is none.
     """
     scale = model.scale
     period = scale.period if scale is not None and settings.rescale is not False else None
@@ -70,6 +70,13 @@ def measure_scale(
         spacing = measure_spacing(source, channels)
     if settings.rescale is True and spacing is None:
         raise InputError("rescale=True needs an image with a lattice, and none was found: use rescale='auto'")
+    if spacing is None and scale is not None:
+        warnings.warn(
+            f"no lattice was found, and the model {model.card.name!r} was trained for lattices: the image is taken as "
+            "it is, and small shapes can come out as atom columns; 'general' is the model for images without a lattice",
+            UserWarning,
+            stacklevel=2,
+        )
     if spacing is not None and scale is not None and not scale.lowest <= spacing <= scale.highest:
         warnings.warn(
             f"the lattice period of {spacing:.1f} px lies outside the {scale.lowest:g} to {scale.highest:g} px that "

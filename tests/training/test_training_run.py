@@ -52,9 +52,11 @@ def same_weights(a, b):
     return equal(a.network.state_dict(), b.network.state_dict())
 
 
-@pytest.mark.parametrize("method", TINY_OF)
-def test_resumed_is_uninterrupted_bit_for_bit(method, tmp_path):
-    settings = TINY_OF[method] | {"steps": 5, "validate_every": 2, "workers": 1}
+@pytest.mark.parametrize(
+    ("method", "precision"), [*((method, "float32") for method in TINY_OF), ("supervised", "bfloat16")]
+)
+def test_resumed_is_uninterrupted_bit_for_bit(method, precision, tmp_path):
+    settings = TINY_OF[method] | {"steps": 5, "validate_every": 2, "workers": 1, "precision": precision}
     data = data_for(method)
     events, whole = drained(hush.fit(method, data, settings, checkpoint=tmp_path / "whole.ckpt"))
     assert [event.step for event in events] == [1, 2, 3, 4, 5]
@@ -70,6 +72,24 @@ def test_resumed_is_uninterrupted_bit_for_bit(method, tmp_path):
         assert [event.losses for event in first + rest] == [event.losses for event in events]
         assert same_weights(whole, resumed)
         assert equal(read_checkpoint(tmp_path / "whole.ckpt"), read_checkpoint(path))
+
+
+@pytest.mark.parametrize(
+    ("tiles", "bf16", "wanted"), [(True, False, "bf16"), (False, True, "bf16"), (False, False, "32")]
+)
+def test_auto_takes_bfloat16_where_the_processor_computes_it(tiles, bf16, wanted, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
+    run = runs.Run(
+        "supervised",
+        data_for("supervised"),
+        hush.train_settings("supervised", TINY | {"precision": "auto"}),
+        None,
+        None,
+    )
+    assert run.fabric.strategy.precision.precision.startswith(wanted)
+    weight = run.method.networks["denoiser"].encoder[0].conv2.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last) == (wanted == "bf16")
 
 
 def test_workers_and_waiting_do_not_change_the_result(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 import zipfile
@@ -14,6 +15,7 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QWheelEvent
 from qtpy.QtWidgets import QApplication, QFileDialog, QSpinBox
 
+import napari_hush as hush
 from napari_hush.card import ModelCard, list_models
 from napari_hush.model import Model
 from napari_hush.widgets import _models, _recent
@@ -65,6 +67,10 @@ def test_the_bundled_models_are_listed_with_their_cards(make_combo):
     assert texts(combo) == [*(card.name for card in cards), FROM_FILE]
     for card in cards:
         assert card.description in tooltip(combo, card.name)
+
+
+def test_the_model_that_python_takes_by_default_is_chosen_first(make_combo):
+    assert make_combo().currentText() == inspect.signature(hush.denoise).parameters["model"].default
 
 
 def test_a_chosen_file_stays_in_the_list(make_combo, monkeypatch, model_file):

@@ -183,4 +183,5 @@ def _precision(settings: TrainSettings, device: str) -> str:
         return settings.precision
     if device == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    return "bfloat16" if device == "cpu" and torch.cpu._is_amx_tile_supported() else "float32"
+    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return "bfloat16" if device == "cpu" and native else "float32"

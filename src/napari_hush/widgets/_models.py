@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QPaintEvent, QWheelEvent
 
 SUFFIXES = (".safetensors", ".h5", ".hdf5", ".pth", ".pt", ".zip")
+DEFAULT = "stem"  # the bundled model that `denoise` takes, too
 FROM_FILE = "From file…"
 EXPECTED = "a model file: .safetensors, Keras .h5, PyTorch .pth or BioImage.IO .zip"
 TORCH_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # pickled, in files from before PyTorch 1.6
@@ -50,7 +51,8 @@ class ModelCombo(QComboBox):
         self._added: list[Path] = []  # in case that the settings cannot be written
         self._path: Path | None = None
         self._description = ""
-        self._fill(next(iter(_bundled()), None))
+        bundled = _bundled()
+        self._fill(next((path for path in bundled if path.stem == DEFAULT), next(iter(bundled), None)))
         self.activated.connect(self._on_activated)
 
     @property

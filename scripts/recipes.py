@@ -60,7 +60,7 @@ RECIPES = {
             network_options='upsampling = "nearest"',
             patch=96,
             batch_size=8,
-            steps=9000,
+            steps=30000,
             learning_rate=1e-3,
             warmup=300,
             ema=0.999,

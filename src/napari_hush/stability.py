@@ -82,10 +82,10 @@ def uncertainty(
     Examples
     --------
     >>> import napari_hush as hush
-    >>> noisy = hush.sample("dented-lattice").noisy[:64, :64]
+    >>> noisy = hush.sample("dented-lattice").noisy[:128, :128]
     >>> spread = uncertainty(noisy, "stem")
     >>> spread.deviation.shape, bool(0 < np.median(spread.deviation) < np.std(noisy))
-    ((64, 64), True)
+    ((128, 128), True)
     """
     steps: Any = uncertainty_steps(image, model, settings)
     spread: Any = run_steps(steps, progress, label="uncertainty")

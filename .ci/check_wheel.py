@@ -18,8 +18,7 @@ def main(wheel: str) -> int:
             "napari.yaml",
             "py.typed",
             "zoo/stem.safetensors",
-            "zoo/stem.md",
-            "zoo/tomo.md",
+            *(f"zoo/{model}.md" for model in ("stem", "tomo", "general")),
         )
         if f"napari_hush/{name}" not in names
     ]

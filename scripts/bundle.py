@@ -107,8 +107,9 @@ def main() -> None:
     fields = Counter(condition for condition, _ in {(line["condition"], line["field"]) for line in lines})
     metrics = {
         "command": f"python benchmarks/quality.py {domain} --model {model.card.name}",
-        "protocol": f"{max(fields.values())} simulated fields for each row that no training saw, mean ± standard "
-        "deviation; PSNR in dB, BM3D with the true standard deviation of the noise. More in docs/results.md.",
+        "protocol": f"{max(fields.values())} fields for each row ({min(fields.values())} where there are no more) that "
+        "no training saw, mean ± standard deviation; PSNR in dB, BM3D with the true standard deviation of the noise. "
+        "More in docs/results.md.",
         "table": table(Results(lines), domain),
         "half_precision": f"the weights are kept in half precision, which costs {cost:.4f} dB",
     }

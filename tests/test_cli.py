@@ -317,13 +317,16 @@ def test_the_bundled_models_are_listed(command):
     assert code == 0
     (header, *lines) = out.splitlines()
     assert header.split() == ["name", "architecture", "parameters", "licence", "description"]
-    for name in ("stem", "tomo"):
+    networks = {"stem": ("tomogan", "694,897"), "tomo": ("tomogan", "694,897"), "general": ("unet", "1,059,553")}
+    for name, network in networks.items():
         (line,) = [line.split() for line in lines if line.startswith(f"{name} ")]
-        assert line[:5] == [name, "tomogan", "694,897", "BSD-3-Clause", "Removes"]
+        assert line[:5] == [name, *network, "BSD-3-Clause", "Removes"]
     assert all(len(line) <= 120 for line in lines)
     _, out, _ = command("models", "--json")
     models = json.loads(out)
-    assert models[0]["parameters"] == hush.load_model("stem").n_parameters
+    assert [model["parameters"] for model in models if model["name"] == "stem"] == [
+        hush.load_model("stem").n_parameters
+    ]
     assert [model["description"] for model in models] == [card.description for card in hush.list_models()]
 
 

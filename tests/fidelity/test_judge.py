@@ -9,6 +9,7 @@ from planted_field import HOLE, PERIOD, SIDE, VACANCY, make_field, scan
 from napari_hush.errors import InputError
 from napari_hush.fidelity.evaluate import evaluate, judge, table
 from napari_hush.fidelity.findings import COUNTS, LIMITS, finding
+from napari_hush.samples import sample
 
 FIELD = make_field()
 CLEAN = FIELD.draw()
@@ -126,6 +127,8 @@ def test_without_a_lattice_the_rest_is_judged():
     assert evidence.verdict.startswith("No lattice found")
     assert value(evidence, "lowpass_slope") == pytest.approx(1, abs=0.02)
     assert "lowpass_slope" in failed(judge(0.8 * clean, noisy=noisy))
+    cells = sample("cells")
+    assert judge(cells.clean, noisy=cells.noisy).verdict == "No lattice found: 1 of 1 check passed"
     verdicts = {f.name: f.verdict for f in evidence.findings}
     assert verdicts["columns_lost"] == verdicts["lattice_displacement"] == "not measured"
     flat = judge(np.ones((40, 40)), noisy=np.ones((40, 40)))

@@ -78,18 +78,18 @@ class Evidence:
         judged = [f for f in self.findings if f.verdict in ("pass", "fail")]
         failed = [f for f in judged if f.verdict == "fail"]
         start = "" if self.spacing is not None else "No lattice found: "
+        verb = "check" if len(judged) == 1 else "checks"
         if failed:
             words = [
                 f"{_lower(f.label)} ({f.text})" if f.name in COUNTS else f"{_lower(f.label)} {f.text} ({f.limit_text})"
                 for f in failed
             ]
-            verb = "check" if len(judged) == 1 else "checks"
             return f"{start}{len(failed)} of {len(judged)} {verb} failed: {', '.join(words)}"
         if not judged:
             return f"{start}nothing could be judged"
         figures = [f"{_lower(f.label)} {f.text}" for f in self.findings if f.name in HEADLINE and f.text != "-"]
         if self.spacing is None:
-            return f"{start}{len(judged)} of {len(judged)} checks passed: {', '.join(figures)}"
+            return f"{start}{len(judged)} of {len(judged)} {verb} passed{': ' if figures else ''}{', '.join(figures)}"
         told = any(f.name == "recall" and f.verdict == "pass" for f in self.findings)  # by the truth
         start = "Nothing lost or invented" if told else "No loss or invention found"  # noise may hide one
         return f"{start}: {', '.join([f'{len(self.kept):,} columns kept', *figures])}"

@@ -322,6 +322,7 @@ def main() -> None:
     parser.add_argument("--doses", type=float, nargs="+", help="counts per pixel; stem and tomo only")
     parser.add_argument("--angles", type=int, nargs="+", default=[13, 32], help="projections; tomo only")
     parser.add_argument("--fields", type=int, default=20, help="per dose; of general as many leaves, and pictures")
+    parser.add_argument("--only", default="", metavar="WORDS", help="conditions with these words, as in the tables")
     parser.add_argument("--size", type=int, default=256, help="side of a field, px")
     parser.add_argument("--methods", nargs="+", choices=METHODS, help="by default all that can run here")
     parser.add_argument("--json", type=Path, help="default: build/quality-DOMAIN.jsonl")
@@ -348,7 +349,8 @@ def main() -> None:
             epochs=args.n2v_epochs,
             keras=args.keras,
         )
-        measure(args, methods, cases(args.domain, args.doses, args.angles, args.fields, args.data))
+        todo = cases(args.domain, args.doses, args.angles, args.fields, args.data)
+        measure(args, methods, (case for case in todo if args.only in case[0]))
     lines = [line for line in read_lines(args.json) if line["domain"] == args.domain]
     if args.domain == "real":
         print("\n".join(f"- {name}: {words}" for name, (_, words) in REAL_IMAGES.items()) + "\n")

@@ -35,6 +35,12 @@ def run_of(method, **changes):
     return Run(method, data_for(method), settings, None, None)
 
 
+def columns(period, shift=0.0, side=64):
+    """A square lattice between 0 and 1, (1, 1, Y, X)."""
+    wave = 0.5 + 0.5 * torch.cos(2 * torch.pi * (torch.arange(side) - shift) / period)
+    return (wave[:, None] * wave[None, :])[None, None]
+
+
 def batch_of(run, number=0):
     return run.batches.make(number)
 
@@ -263,19 +269,34 @@ def test_the_pool_is_decided_by_the_step_and_may_be_empty():
 def test_cyclegan_switches(one_sided, remedies):
     run = run_of(
         "cyclegan", one_sided=one_sided, spectrum_discriminator=remedies, noise_input=remedies,
-        lambda_lowpass=5.0 * remedies, match_contrast=remedies, lowpass_sigma=2.0,
+        lambda_lowpass=5.0 * remedies, match_contrast=remedies, lowpass_sigma=2.0, lambda_fidelity=50.0 * remedies,
     )  # fmt: skip
     found = run.method.step(batch_of(run), 0)
     assert ("fool_spectrum" in found) == remedies
-    assert ("low_pass" in found) == remedies
+    assert ("low_pass" in found) == ("fidelity" in found) == remedies
     assert ("judge_spectrum" in run.method.networks) == remedies
     assert plain(run.method.networks["noiser"]).in_channels == 1 + remedies
     s = run.settings
     total = sum(value for name, value in found.items() if name.startswith("fool")) + s.lambda_cycle * found["cycle"]
     total = total + s.lambda_cycle * s.lambda_identity * found["identity"]
     if remedies:
-        total = total + s.lambda_lowpass * found["low_pass"]
+        total = total + s.lambda_lowpass * found["low_pass"] + s.lambda_fidelity * found["fidelity"]
     assert torch.isclose(found["loss"], total)
+
+
+def test_fidelity_tells_moved_columns_from_noise(monkeypatch):
+    run = run_of("cyclegan", fidelity_sigma=2.0)
+    clean = columns(period=12)
+    batch = Batch(clean, clean, 0)
+    found = {}
+    for name, made in {
+        "noise": clean + 0.1 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0)),
+        "moved by 0.1 a": columns(period=12, shift=1.2),
+    }.items():
+        monkeypatch.setattr(run.method, "noised", lambda *_, made=made: made)
+        monkeypatch.setattr(run.method, "update", lambda *_: None)
+        found[name] = float(run.method.step(batch, 0)["fidelity"])
+    assert found["moved by 0.1 a"] > 20 * found["noise"] > 0
 
 
 def test_a_one_sided_cycle_is_half_of_both():

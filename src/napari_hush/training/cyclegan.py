@@ -19,7 +19,7 @@ import torch
 
 from napari_hush.errors import InputError
 from napari_hush.networks import NETWORKS, PatchGAN, UNet
-from napari_hush.training.losses import l1, least_squares, log_spectrum, low_pass
+from napari_hush.training.losses import l1, least_squares, log_spectrum, low_pass, mse
 from napari_hush.training.method import Batch, Method, initialise, plain, trained
 
 if TYPE_CHECKING:
@@ -94,6 +94,9 @@ class CycleGAN(Method):
             smooth = [low_pass(image, s.lowpass_sigma) for image in (denoised, noisy, noised, clean)]
             losses["low_pass"] = l1(smooth[0], smooth[1]) + l1(smooth[2], smooth[3])
             loss = loss + s.lambda_lowpass * losses["low_pass"]
+        if s.lambda_fidelity:
+            losses["fidelity"] = mse(low_pass(noised, s.fidelity_sigma), low_pass(clean, s.fidelity_sigma))
+            loss = loss + s.lambda_fidelity * losses["fidelity"]
         self.update("generators", loss, number)
 
         for judge in judges:

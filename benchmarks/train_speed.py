@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--turn", type=int, default=3, help="steps before the other one has its turn")
+    parser.add_argument("--precision", default="float32", help="of ours; auto is what a training takes by itself")
     parser.add_argument("--profile", action="store_true", help="print the operations that our step spends its time in")
     args = parser.parse_args()
     rng = np.random.default_rng(0)
@@ -78,7 +79,7 @@ def main() -> None:
     noisy = clean + rng.normal(0, 0.1, clean.shape).astype(np.float32)
     data = noisy if args.method == "noise2void" else (noisy, clean)
     table = {"network": args.network, "patch": args.patch, "batch_size": args.batch, "network_options": args.options}
-    settings = hush.train_settings(args.method, table | {"steps": 10**6, "precision": "float32"})
+    settings = hush.train_settings(args.method, table | {"steps": 10**6, "precision": args.precision})
     run = Run(args.method, data, settings, None, None)
     plain = Plain(run)
     spent: dict[str, list[float]] = {"ours": [], "plain": []}
@@ -103,7 +104,10 @@ def main() -> None:
                 run.step(next(stream))
             print(found.key_averages().table(sort_by="self_cpu_time_total", row_limit=12))
     ours, others = (float(np.median(spent[name][1:])) / args.turn for name in ("ours", "plain"))
-    print(f"{args.method}, {args.network} {args.options}, {args.batch} patches of {args.patch} px, {count} turns")
+    print(
+        f"{args.method}, {args.network} {args.options}, {args.batch} patches of {args.patch} px, "
+        f"{args.precision}, {count} turns"
+    )
     print(f"ours {1 / ours:.3f} steps/s, plain {1 / others:.3f} steps/s: {others / ours:.2f} times as fast")
     print(f"share of our time spent waiting for data: {100 * sum(waited[1:]) / sum(spent['ours'][1:]):.1f} %")
     print(f"{torch.get_num_threads()} threads, load of the machine {os.getloadavg()[0]:.1f}")

@@ -61,14 +61,12 @@ PLAIN: dict[str, Any] = {
     "network": "cyclegan_resnet", "network_options": "width = 16, blocks = 6", "discriminator_width": 32,
     "patch": CROP, "batch_size": 1, "learning_rate": 5e-4, "validation_share": 0.0, "test_share": 0.0,
     "validate_every": 200, "picture_every": 0, "device": "cpu", "seed": SEED, "one_sided": False,
-    "lambda_lowpass": 0.0, "lambda_fidelity": 0.0,
-    "spectrum_discriminator": False, "noise_input": False, "match_scale": False,
+    "lambda_lowpass": 0.0, "spectrum_discriminator": False, "noise_input": False, "match_scale": False,
     "match_contrast": False,
 }  # fmt: skip
 SAFEGUARDED: dict[str, Any] = PLAIN | {
     "network": "unet", "network_options": "width = 16", "one_sided": True, "lambda_lowpass": 5.0,
-    "lowpass_sigma": COMMON / 2, "lambda_fidelity": 100.0, "fidelity_sigma": COMMON / 6,
-    "spectrum_discriminator": True, "noise_input": True, "match_contrast": True,
+    "lowpass_sigma": COMMON / 2, "spectrum_discriminator": True, "noise_input": True, "match_contrast": True,
     "final_network": "tomogan", "final_learning_rate": 1e-3,
 }  # fmt: skip
 ARMS = {"plain": PLAIN, "scale": PLAIN, "dents": PLAIN, "two-stage": SAFEGUARDED}

@@ -19,7 +19,7 @@ import torch
 
 from napari_hush.errors import InputError
 from napari_hush.networks import NETWORKS, PatchGAN, UNet
-from napari_hush.training.losses import l1, least_squares, log_spectrum, low_pass, mse
+from napari_hush.training.losses import l1, least_squares, log_spectrum, low_pass
 from napari_hush.training.method import Batch, Method, initialise, plain, trained
 
 if TYPE_CHECKING:
@@ -94,9 +94,6 @@ class CycleGAN(Method):
             smooth = [low_pass(image, s.lowpass_sigma) for image in (denoised, noisy, noised, clean)]
             losses["low_pass"] = l1(smooth[0], smooth[1]) + l1(smooth[2], smooth[3])
             loss = loss + s.lambda_lowpass * losses["low_pass"]
-        if s.lambda_fidelity:
-            losses["fidelity"] = mse(low_pass(noised, s.fidelity_sigma), low_pass(clean, s.fidelity_sigma))
-            loss = loss + s.lambda_fidelity * losses["fidelity"]
         self.update("generators", loss, number)
 
         for judge in judges:
@@ -115,14 +112,22 @@ class CycleGAN(Method):
         return {"loss": loss, **losses, "judges": j_loss}
 
     def noised(self, clean: Tensor, generators: list[torch.Generator]) -> Tensor:
-        """What the generator of noise makes of (B, C, Y, X) and of white noise."""
-        with_noise = clean
+        """What the generator of noise makes of (B, C, Y, X) and of white noise.
+
+        Of the generator's output only what changes its sign with the white noise is added to the clean image: over many
+        draws the noise averages to nothing, so columns are not moved, dimmed or repainted, whatever else the
+        discriminators would like to see.
+        """
+        noiser = self.networks["noiser"]
+        made: Tensor
         if self.settings.noise_input:
-            white = [torch.randn((1, *clean.shape[2:]), generator=generator) for generator in generators]
-            with_noise = torch.cat([clean, torch.stack(white).to(clean.device)], dim=1)
-        noised: Tensor = self.networks["noiser"](with_noise).float()
-        # A U-Net with as many channels out as in gives its input and a correction; so it does with one more channel.
-        return clean + noised if self.settings.noise_input and self.settings.network == "unet" else noised
+            drawn = [torch.randn((1, *clean.shape[2:]), generator=generator) for generator in generators]
+            white = torch.stack(drawn).to(clean.device)
+            there, back = (noiser(torch.cat([clean, sign * white], dim=1)).float() for sign in (1, -1))
+            made = clean + (there - back) / 2
+        else:
+            made = noiser(clean).float()
+        return made
 
     def state(self) -> dict[str, Any]:
         """With the images of the pools."""

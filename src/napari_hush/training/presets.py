@@ -93,7 +93,6 @@ PRESETS: dict[str, Preset] = {
             ema=0.0,
             one_sided=False,
             lambda_lowpass=0.0,
-            lambda_fidelity=0.0,
             spectrum_discriminator=False,
             noise_input=False,
             match_scale=False,

@@ -31,7 +31,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "picture_every": (0, 10**6), "patience": (0, 10**6), "seed": (0, 2**63 - 1), "workers": (0, 64),
     "discriminator_steps": (1, 100), "discriminator_width": (1, 512), "pool": (0, 10**5),
     "blind_share": (0.0005, 0.25), "window": (3, 51), "row_mask": (0, 16), "unpaired_steps": (1, 10**9),
-    "lowpass_sigma": (0.5, 100), "fidelity_sigma": (0.5, 100),
+    "lowpass_sigma": (0.5, 100),
 }  # fmt: skip
 
 
@@ -259,19 +259,13 @@ class CycleGANSettings(TrainSettings):
         Weight of the difference between the low-passed output and input, which keeps dents; 0 is as published.
     lowpass_sigma : float
         Of that low-pass, px.
-    lambda_fidelity : float
-        Weight of the mean squared difference between a clean image and the noisy one made of it, both low-passed by
-        ``fidelity_sigma``: noise averages out there, columns that were moved, dimmed or repainted do not. 0 is as
-        published.
-    fidelity_sigma : float
-        Of that low-pass, px; a sixth of the lattice period tells columns from noise best.
     spectrum_discriminator : bool
         Whether a second discriminator compares the log power spectra of noisy images, real and generated.
     discriminator_width : int
         Channels of the first layer of the discriminators; 64 is as published.
     noise_input : bool
-        Whether the clean-to-noisy generator is given white noise as one more channel: without it, it can only make one
-        noisy image of each clean one.
+        Whether the clean-to-noisy generator is given white noise as one more channel, and adds what changes sign with
+        it: noise that averages to nothing. Without it, it makes one image of each clean one, and may repaint it.
     match_scale : bool
         Whether the clean images are resampled so that their lattice has the period of the noisy ones, where both sides
         have one.
@@ -291,8 +285,6 @@ class CycleGANSettings(TrainSettings):
     one_sided: bool = True
     lambda_lowpass: float = 5.0
     lowpass_sigma: float = 6.0
-    lambda_fidelity: float = 100.0
-    fidelity_sigma: float = 2.0
     spectrum_discriminator: bool = True
     discriminator_width: int = 64
     noise_input: bool = True

@@ -18,7 +18,7 @@ def main(wheel: str) -> int:
             "napari.yaml",
             "py.typed",
             "zoo/stem.safetensors",
-            *(f"zoo/{model}.md" for model in ("stem", "tomo", "general")),
+            *(f"zoo/{model}.md" for model in ("stem", "tomo", "general", "stem-cyclegan")),
         )
         if f"napari_hush/{name}" not in names
     ]

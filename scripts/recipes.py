@@ -201,8 +201,8 @@ RECIPES["stem-cyclegan"] = Recipe(  # with --noisy
     "brought to 12 px per period.",
     limits=(
         "Made to show what unpaired training can do; `stem` is the better model.",
-        "The noise of three images by two microscopes, of SrTiO3, DyScO3 and a dumbbell lattice; other doses and "
-        "detectors were not seen.",
+        "The noise of three images by two microscopes, of SrTiO3, DyScO3 and a dumbbell lattice; of stronger noise a "
+        "part stays, as grains between the columns.",
         "Bright columns on a darker ground; where columns are dark (bright field, ABF), say so: dark=True.",
         "A single vacancy or weak column can be filled or lost; compare with the noisy image.",
     ),

@@ -317,7 +317,8 @@ def test_the_bundled_models_are_listed(command):
     assert code == 0
     (header, *lines) = out.splitlines()
     assert header.split() == ["name", "architecture", "parameters", "licence", "description"]
-    networks = {"stem": ("tomogan", "694,897"), "tomo": ("tomogan", "694,897"), "general": ("unet", "1,059,553")}
+    networks = dict.fromkeys(("stem", "tomo", "stem-cyclegan"), ("tomogan", "694,897"))
+    networks["general"] = ("unet", "1,059,553")
     for name, network in networks.items():
         (line,) = [line.split() for line in lines if line.startswith(f"{name} ")]
         assert line[:5] == [name, *network, "BSD-3-Clause", "Removes"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import zipfile
 
+MODELS = ("stem", "tomo", "general", "stem-cyclegan")
+
 
 def main(wheel: str) -> int:
     """List what is missing from the wheel or does not belong there; 0 where nothing is."""
@@ -17,8 +19,7 @@ def main(wheel: str) -> int:
             "cli/__init__.py",
             "napari.yaml",
             "py.typed",
-            "zoo/stem.safetensors",
-            *(f"zoo/{model}.md" for model in ("stem", "tomo", "general", "stem-cyclegan")),
+            *(f"zoo/{model}.{kind}" for model in MODELS for kind in ("safetensors", "md")),
         )
         if f"napari_hush/{name}" not in names
     ]

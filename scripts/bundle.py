@@ -105,14 +105,15 @@ def main() -> None:
     cost = half_cost(model)
     print(f"half precision costs {cost:.4f} dB")
     fields = Counter(condition for condition, _ in {(line["condition"], line["field"]) for line in lines})
-    counts = sorted({f"{count} " for count in fields.values() if count > 1}, reverse=True)
-    told = any(line["method"] == "bm3d" for line in lines)
+    counts = " or ".join(str(count) for count in sorted({*fields.values()} - {1}, reverse=True))
+    results = Results(lines)
+    told = any(method == "bm3d" for method, _ in results.methods)
     bm3d = ", BM3D with the true standard deviation of the noise" if told else ""
     metrics = {
         "command": f"python benchmarks/quality.py {domain} --model {model.card.name}",
-        "protocol": f"{'or '.join(counts)}fields for each row that no training saw, mean ± standard deviation; "
+        "protocol": f"{counts} fields for each row that no training saw, mean ± standard deviation; "
         f"PSNR in dB{bm3d}. More in docs/results.md.",
-        "table": table(Results(lines), domain),
+        "table": table(results, domain),
         "half_precision": f"the weights are kept in half precision, which costs {cost:.4f} dB",
     }
     training = readable(model.card.training | ({"note": args.note} if args.note else {}))

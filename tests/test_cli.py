@@ -262,6 +262,15 @@ def test_an_unknown_model_lists_the_bundled_ones(run, tmp_path):
     assert "stem" in err
 
 
+def test_the_model_that_fits_the_image_is_taken_and_told(tmp_path, capsys):
+    for name in ("cells", "dented-lattice"):
+        write_image(tmp_path / f"{name}.tif", hush.sample(name).noisy[:128, :128], axes="YX")
+    assert cli.main(["denoise", str(tmp_path / "*.tif"), "--engine", "torch"]) == 0
+    out = capsys.readouterr().out
+    assert "cells_denoised.tif: no lattice was found, so general on cpu" in out
+    assert "dented-lattice_denoised.tif: a lattice of " in out and " px was found, so stem on cpu" in out
+
+
 def test_a_wrong_option_ends_with_two():
     done = subprocess.run([sys.executable, "-m", "napari_hush.cli", "denoise", "--tile", "x"], capture_output=True)
     assert done.returncode == 2

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_hush import sample
 from napari_hush.card import ModelCard
@@ -51,6 +52,16 @@ def test_a_good_result_ends_with_zero_and_writes_both(desk: Path, capsys: pytest
 def test_a_bad_result_ends_with_one(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main("evaluate noisy.tif bad.tif".split()) == 1
     assert "failed" in capsys.readouterr().out
+
+
+def test_what_cannot_be_judged_ends_with_three(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = sample("cells")
+    write_image("cells.tif", cells.noisy)
+    write_image("blurred.tif", ndimage.gaussian_filter(cells.clean, 5))
+    assert main("evaluate cells.tif blurred.tif --report r.html".split()) == 3
+    out = capsys.readouterr().out
+    assert "Not judged: no lattice was found" in out and "\nnot judged\n" in out
+    assert "✓ PASS" not in (desk / "r.html").read_text("utf-8")
 
 
 def test_stacks_go_plane_by_plane(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,6 +60,15 @@ def torch_cpu(**options):
     return DenoiseSettings(engine="torch", device="cpu", precision="float32", **({"guard": False} | options))
 
 
+@pytest.mark.parametrize(("name", "expected"), [("cells", "general"), ("dented-lattice", "stem")])
+def test_auto_takes_the_bundled_model_that_fits(name, expected):
+    image = hush.sample(name).noisy[:128, :128]
+    done = run_steps(denoise_steps(image, settings=torch_cpu(guard="auto")))
+    assert done.provenance["model"] == expected and "lattice" in done.provenance["chosen_because"]
+    np.testing.assert_array_equal(done.image, hush.denoise(image, expected, engine="torch", device="cpu"))
+    assert run_steps(denoise_steps(image, expected, torch_cpu())).provenance["chosen_because"] is None
+
+
 @pytest.mark.parametrize("engine", [name for name in ENGINES if name == "torch" or has_openvino()])
 @pytest.mark.parametrize("tile", [16, 64, None])
 @pytest.mark.parametrize("network", NETWORKS)

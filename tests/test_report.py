@@ -101,6 +101,17 @@ def test_page_tells_verdict_files_checks_and_command() -> None:
     assert "✓ PASS" in make_page(evaluation())
 
 
+def test_page_and_sheet_of_what_nobody_could_judge_are_grey() -> None:
+    bare = evidence(values={"columns_lost": np.nan, "lattice_displacement": np.nan, "lowpass_slope": 1.0}, spacing=None)
+    text = make_page(evaluation(bare))
+    assert "• Not judged: no lattice was found" in text and 'class="verdict not-judged"' in text
+    assert "PASS" not in text
+    rows = list(csv.reader(io.StringIO(sheet(evaluation(evidence(), bare, worst=1)).decode())))
+    assert [row[1] for row in rows[1:]] == ["pass", "not judged", "not judged"]
+    several = evaluation(evidence(), bare, worst=1)
+    assert several.verdict.startswith("of 2 planes 1 could not be judged, 1 passed; for example, plane 1: Not judged")
+
+
 def test_same_input_makes_the_same_page() -> None:
     assert make_page(evaluation()) == make_page(evaluation())
 

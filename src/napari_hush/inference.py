@@ -20,11 +20,11 @@ from napari_hush.errors import InputError
 from napari_hush.fidelity.guard import guard_margin
 from napari_hush.importers import load_model
 from napari_hush.io import zarr_writer
-from napari_hush.measured import is_guarded, measure_guards, measure_scale
+from napari_hush.measured import Lattice, fitting_model, is_guarded, measure_guards, measure_scale
 from napari_hush.passes import TileRunner
 from napari_hush.planes import Planes
 from napari_hush.progress import Progress
-from napari_hush.settings import DenoiseSettings, Device, EngineName, Precision
+from napari_hush.settings import AUTO, DenoiseSettings, Device, EngineName, Precision
 from napari_hush.sizes import LAZY_TILE_BYTES, batch_size, tile_sides
 from napari_hush.staged import StagedRunner
 from napari_hush.tiling import aligned
@@ -59,7 +59,7 @@ class Denoised:
 
 def denoise(
     image: Any,
-    model: str | Path | Model = "stem",
+    model: str | Path | Model = AUTO,
     *,
     channel_axis: int | None = None,
     tile: int | Literal[False] | None = None,
@@ -82,7 +82,8 @@ def denoise(
         infinite pixels are filled for the network and are there again in the result. Up to two leading axes count
         planes (T, Z); all planes share one normalisation.
     model : str, path or Model
-        A bundled name (see `list_models`), a file for `load_model`, or a loaded model.
+        A bundled name (see `list_models`), a file for `load_model`, or a loaded model. ``"auto"`` takes the bundled one
+        that fits the image: ``stem`` where a lattice is found, ``general`` elsewhere.
     channel_axis : int, optional
         The axis of colours or dyes. A one-channel model takes each channel by itself.
     tile, batch_size, device, engine, precision, guard, rescale, dark
@@ -111,7 +112,7 @@ def denoise(
     --------
     >>> import napari_hush as hush
     >>> noisy = hush.sample("dented-lattice").noisy
-    >>> hush.denoise(noisy, "stem").shape
+    >>> hush.denoise(noisy).shape
     (512, 512)
     """
     settings = DenoiseSettings(
@@ -157,7 +158,7 @@ def run_steps(
 
 def denoise_steps(
     image: Any,
-    model: str | Path | Model = "stem",
+    model: str | Path | Model = AUTO,
     settings: DenoiseSettings | None = None,
     *,
     channel_axis: int | None = None,
@@ -187,8 +188,14 @@ def denoise_steps(
     """
     settings = settings or DenoiseSettings()
     source = Planes(image, channel_axis)
+    lattice, reason = Lattice(source, [0]), ""
+    if model == AUTO:
+        yield Progress(0, 1, "measuring the image")
+        model, reason = fitting_model(lattice)
     model = load_model(model)
     groups = channel_groups(source, model)
+    if (channels := sorted(set(groups[0].inputs))) != lattice.channels:
+        lattice = Lattice(source, channels)
     indices = _plane_indices(source, plane)
     if out is not None and (plane is not None or region is not None):
         raise InputError("out= takes whole images: leave plane= and region= out, or out=")
@@ -207,7 +214,7 @@ def denoise_steps(
         if engine.name == "torch" and engine.device == "cpu":
             stack.enter_context(kept_arena())
         yield Progress(0, 1, "measuring the image")
-        spacing, scaled = measure_scale(source, sorted(set(groups[0].inputs)), model, settings)
+        spacing, scaled = measure_scale(lattice, model, settings)
         norms: list[Normalization] = []
         for group in groups:
             norm = yield from _fit_steps(source, group, model, scaled)
@@ -252,6 +259,7 @@ def denoise_steps(
         "software": f"napari-hush {version('napari-hush')}",
         "model": model.card.name,
         "model_source": model.card.source,
+        "chosen_because": reason or None,
         "architecture": model.architecture,
         "engine": engine.name,
         "device": engine.device,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,10 +28,8 @@ WINDOW = 1024
 CERTAIN = 0.8  # of a lattice: no need to look at further windows
 
 
-def measure_scale(
-    source: Planes, channels: list[int], model: Model, settings: DenoiseSettings
-) -> tuple[float | None, ScaledPlane]:
-    """Measure the lattice period, where it is needed, and find the scale at which the network is to see the image.
+class Lattice:
+    """The lattice of an image, measured when somebody asks, and once.
 
     Parameters
     ----------
@@ -39,6 +37,42 @@ def measure_scale(
         The noisy image.
     channels : list of int
         Those that are looked at, together.
+    """
+
+    def __init__(self, source: Planes, channels: list[int]) -> None:
+        self.source, self.channels = source, channels
+
+    @cached_property
+    def spacing(self) -> float | None:
+        """The lattice period, px; None where there is no lattice."""
+        return measure_spacing(self.source, self.channels)
+
+
+def fitting_model(lattice: Lattice) -> tuple[str, str]:
+    """Choose the bundled model for an image.
+
+    Parameters
+    ----------
+    lattice : Lattice
+        Of the noisy image.
+
+    Returns
+    -------
+    name, reason : str
+        For `load_model`, and for a person.
+    """
+    if lattice.spacing is None:
+        return "general", "no lattice was found"
+    return "stem", f"a lattice of {lattice.spacing:.4g} px was found"
+
+
+def measure_scale(lattice: Lattice, model: Model, settings: DenoiseSettings) -> tuple[float | None, ScaledPlane]:
+    """Measure the lattice period, where it is needed, and find the scale at which the network is to see the image.
+
+    Parameters
+    ----------
+    lattice : Lattice
+        Of the noisy image.
     model, settings
         What is run, and how.
 
@@ -67,7 +101,7 @@ def measure_scale(
         )
     spacing = None
     if scale is not None or is_guarded(model, settings):
-        spacing = measure_spacing(source, channels)
+        spacing = lattice.spacing
     if settings.rescale is True and spacing is None:
         raise InputError("rescale=True needs an image with a lattice, and none was found: use rescale='auto'")
     if spacing is None and scale is not None:
@@ -85,7 +119,7 @@ def measure_scale(
             UserWarning,
             stacklevel=2,
         )
-    return spacing, ScaledPlane(source.plane_shape, scale_factor(spacing, period))
+    return spacing, ScaledPlane(lattice.source.plane_shape, scale_factor(spacing, period))
 
 
 def is_guarded(model: Model, settings: DenoiseSettings) -> bool:

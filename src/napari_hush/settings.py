@@ -11,6 +11,7 @@ from napari_hush.errors import InputError
 Device = Literal["auto", "cpu", "cuda", "mps"]
 EngineName = Literal["auto", "torch", "openvino"]
 Precision = Literal["auto", "float32", "bfloat16"]
+AUTO = "auto"  # as the name of a model: the bundled one that fits the image
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from planted_field import HOLE, PERIOD, SIDE, VACANCY, make_field, scan
+from scipy import ndimage
 
 from napari_hush.errors import InputError
 from napari_hush.fidelity.evaluate import evaluate, judge, table
-from napari_hush.fidelity.findings import COUNTS, LIMITS, finding
+from napari_hush.fidelity.findings import COUNTS, LIMITS, finding, overall
 from napari_hush.samples import sample
 
 FIELD = make_field()
@@ -55,8 +56,10 @@ def test_the_truth_itself_passes_with_and_without_truth():
     for known in (EXACT, {"image_true": CLEAN}, {"noisy": NOISY}, {"image_true": CLEAN, "noisy": NOISY}):
         evidence = judge(CLEAN, **known)
         assert evidence.passed, table(evidence)
-        told = "Nothing lost or invented" if "image_true" in known else "No loss or invention found"
-        assert evidence.verdict.startswith(told)
+        told = (
+            "Nothing lost or invented" if "positions" in known else f"Columns found: {len(evidence.kept)} kept; weaker"
+        )
+        assert evidence.verdict.startswith(told) and ("not looked at" in evidence.verdict) != ("positions" in known)
         assert len(evidence.kept) > 80 and not len(evidence.lost) + len(evidence.new) + len(evidence.moved)
 
 
@@ -123,17 +126,35 @@ def test_without_a_lattice_the_rest_is_judged():
     clean = np.add.outer(np.linspace(1, 3, 96), np.linspace(0, 1, 96) ** 2)
     noisy = clean + rng.normal(0, 0.15, clean.shape)
     evidence = judge(clean, noisy=noisy)
-    assert evidence.spacing is None and evidence.passed and evidence.displacement is None
-    assert evidence.verdict.startswith("No lattice found")
+    assert evidence.spacing is None and evidence.displacement is None
     assert value(evidence, "lowpass_slope") == pytest.approx(1, abs=0.02)
-    assert "lowpass_slope" in failed(judge(0.8 * clean, noisy=noisy))
-    cells = sample("cells")
-    assert judge(cells.clean, noisy=cells.noisy).verdict == "No lattice found: 1 of 1 check passed"
+    dimmed = judge(0.8 * clean, noisy=noisy)
+    assert "lowpass_slope" in failed(dimmed) and dimmed.status == "fail"
+    assert dimmed.verdict.startswith("No lattice found: ")
     verdicts = {f.name: f.verdict for f in evidence.findings}
     assert verdicts["columns_lost"] == verdicts["lattice_displacement"] == "not measured"
+
+
+def test_slow_brightness_alone_is_no_verdict():
+    cells = sample("cells")
+    blurred = ndimage.gaussian_filter(cells.clean, 5)
+    dotted = cells.clean.copy()
+    dotted[np.random.default_rng(0).integers(0, dotted.shape[0], (40, 2)).T.tolist()] += 5 * dotted.std()
+    for output in (cells.clean, blurred, dotted):
+        assert judge(output, cells.clean).status != "pass"
+    for output in (cells.clean, blurred):
+        evidence = judge(output, noisy=cells.noisy)
+        assert evidence.status == "not judged" and not evidence.passed
+        assert evidence.verdict.startswith("Not judged: no lattice was found")
     flat = judge(np.ones((40, 40)), noisy=np.ones((40, 40)))
-    assert flat.passed and not flat.judged
-    assert evidence.judged
+    assert flat.status == "not judged" and flat.verdict.endswith("nothing else could be measured")
+
+
+def test_columns_that_nobody_found_are_no_verdict():
+    judged = [finding("columns_kept", 0), finding("columns_lost", 0), finding("columns_new", 0)]
+    assert overall(judged) == "not judged"
+    assert overall([finding("columns_kept", 3), *judged[1:]]) == "pass"
+    assert overall([*judged, finding("lowpass_slope", 0.5)]) == "fail"
 
 
 def test_gaps_integers_and_dark_columns_are_no_obstacle():

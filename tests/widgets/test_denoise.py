@@ -9,7 +9,7 @@ import dask.array
 import numpy as np
 import pytest
 
-from napari_hush import denoise
+from napari_hush import denoise, sample
 
 
 def test_run_adds_a_layer_that_lies_and_looks_like_its_source(make_widget, finish, image):
@@ -54,6 +54,17 @@ def test_result_is_that_of_the_library(make_widget, finish, image, model_file):
     widget.run()
     finish(widget)
     np.testing.assert_array_equal(viewer.layers[1].data, denoise(image, model_file, engine="torch", device="cpu"))
+
+
+def test_the_dock_says_which_model_fits_the_image(make_widget, finish):
+    viewer, widget = make_widget(sample("cells").noisy[:96, :96])
+    widget._models.setCurrentIndex(0)
+    widget._models.activated.emit(0)
+    assert widget._models.currentText() == "auto"
+    widget.run()
+    finish(widget)
+    assert viewer.layers[1].name == "noisy · general"
+    assert widget._progress.text.startswith("no lattice was found, so general: ")
 
 
 def test_running_twice_adds_two(make_widget, finish, image):

@@ -22,6 +22,8 @@ from napari_hush.widgets import _models, _recent
 from napari_hush.widgets._models import FROM_FILE, ModelCombo, description, tell_apart
 from napari_hush.widgets._recent import MOST, recent_files, remember
 
+N_BUNDLED = 1 + len(list_models())  # with "auto"
+
 
 @pytest.fixture
 def make_combo(qtbot):
@@ -64,13 +66,18 @@ def activate(combo, name):
 def test_the_bundled_models_are_listed_with_their_cards(make_combo):
     combo = make_combo()
     cards = list_models()
-    assert texts(combo) == [*(card.name for card in cards), FROM_FILE]
+    assert texts(combo) == ["auto", *(card.name for card in cards), FROM_FILE]
     for card in cards:
         assert card.description in tooltip(combo, card.name)
 
 
 def test_the_model_that_python_takes_by_default_is_chosen_first(make_combo):
-    assert make_combo().currentText() == inspect.signature(hush.denoise).parameters["model"].default
+    combo = make_combo()
+    assert combo.currentText() == combo.choice == inspect.signature(hush.denoise).parameters["model"].default == "auto"
+    activate(combo, "tomo")
+    assert combo.choice == combo.path == _models.ZOO / "tomo.safetensors"
+    activate(combo, "auto")
+    assert combo.choice == "auto" and combo.path is None and "lattice" in combo.description
 
 
 def test_a_chosen_file_stays_in_the_list(make_combo, monkeypatch, model_file):
@@ -103,7 +110,7 @@ def test_leaving_the_dialog_changes_nothing(make_combo, monkeypatch, model_file)
     assert combo.currentText() == model_file.name
 
 
-def test_without_bundled_models_a_file_is_asked_for(make_combo, monkeypatch, tmp_path, model_file):
+def test_without_bundled_models_a_file_can_be_chosen(make_combo, monkeypatch, tmp_path, model_file):
     monkeypatch.setattr(_models, "ZOO", tmp_path)
     combo = make_combo()
     assert combo.path is None
@@ -122,7 +129,7 @@ def test_recent_files_are_listed_last_used_first(make_combo, copies):
     activate(combo, "a.safetensors")
     assert combo.path == a
     assert recent_files() == [a, c, b]
-    assert texts(make_combo())[len(list_models()) : -1] == ["a.safetensors", "c.safetensors", "b.safetensors"]
+    assert texts(make_combo())[N_BUNDLED:-1] == ["a.safetensors", "c.safetensors", "b.safetensors"]
 
 
 def test_so_many_files_are_remembered_and_no_more(copies):
@@ -149,7 +156,7 @@ def test_bundled_models_are_not_remembered(make_combo):
     combo.add(_models.ZOO / "stem.safetensors")
     assert combo.currentText() == "stem"
     assert recent_files() == []
-    assert len(texts(combo)) == 1 + len(list_models())
+    assert len(texts(combo)) == N_BUNDLED + 1
 
 
 def test_two_docks_lose_nothing_of_each_other(make_combo, copies, qtbot):
@@ -159,7 +166,7 @@ def test_two_docks_lose_nothing_of_each_other(make_combo, copies, qtbot):
     two.add(b)
     assert recent_files() == [b, a]
     one.showPopup()
-    assert texts(one)[len(list_models()) : -1] == ["b.safetensors", "a.safetensors"]
+    assert texts(one)[N_BUNDLED:-1] == ["b.safetensors", "a.safetensors"]
     assert one.path == a
     one.hidePopup()
 
@@ -180,7 +187,7 @@ def test_settings_that_cannot_be_written_do_no_harm(make_combo, monkeypatch, cop
     for path in copies("a.safetensors", "b.safetensors"):
         combo.add(path)
     combo.showPopup()
-    assert texts(combo)[len(list_models()) : -1] == ["b.safetensors", "a.safetensors"]
+    assert texts(combo)[N_BUNDLED:-1] == ["b.safetensors", "a.safetensors"]
     combo.hidePopup()
 
 
@@ -195,7 +202,7 @@ def test_equal_names_are_told_apart(make_combo, copies):
     combo = make_combo()
     for path in paths:
         combo.add(path)
-    assert texts(combo)[len(list_models()) : -1] == ["n.safetensors", "m.safetensors (two)", "m.safetensors (one)"]
+    assert texts(combo)[N_BUNDLED:-1] == ["n.safetensors", "m.safetensors (two)", "m.safetensors (one)"]
     assert str(paths[0]) in tooltip(combo, "m.safetensors (one)")
     deep = [Path("/a/x/m.h5"), Path("/b/x/m.h5"), Path("/m.h5")]
     assert tell_apart(deep) == ["m.h5 (a/x)", "m.h5 (b/x)", "m.h5 (/)"]

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         0 where everything was done, 1 where a check of an image failed or nobody reads the output to its end, 2 for
-        input that cannot be used, 130 after Ctrl-C.
+        input that cannot be used, 3 where an image could not be judged, 130 after Ctrl-C.
     """
     warnings.showwarning = lambda message, *_, **__: complain("warning", one_line(message))
     warnings.filterwarnings("always", category=UserWarning, module="napari_hush")

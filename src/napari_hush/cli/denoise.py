@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ import tyro
 from napari_hush.cli.console import complain, one_line
 from napari_hush.cli.running import middle_plane, run_text, run_with_bar
 from napari_hush.errors import InputError
-from napari_hush.settings import DenoiseSettings
+from napari_hush.settings import AUTO, DenoiseSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +32,9 @@ class Denoise:
     """Files, or globs in quotes."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="OUT")] = None
     """A file, or a folder for several inputs; NAME_denoised.tif beside each input if not given."""
-    model: str = "stem"
-    """A bundled model, or a model file: .safetensors, Keras .h5, PyTorch .pth, BioImage.IO .zip."""
+    model: str = AUTO
+    """A bundled model, or a model file: .safetensors, Keras .h5, PyTorch .pth, BioImage.IO .zip. auto takes stem where
+    a lattice is found, and general elsewhere."""
     dtype: DType = "float32"
     """Numbers in the output; input means the input's own, clipped and rounded where it is an integer."""
     channel_axis: int | None = None
@@ -52,12 +54,19 @@ class Denoise:
         sources = expand_inputs(self.inputs)
         several = len(sources) > 1
         jobs = _plan_outputs(sources, self.output, several, self.panel)
-        model = load_model(self.model)
-        engine = choose_engine(
-            model.network, device=self.settings.device, engine=self.settings.engine, precision=self.settings.precision
-        )
         failed = []
-        try:
+        with ExitStack() as stack:
+            model: Model | str = AUTO
+            engine = None  # of the model that fits the image, as long as none is named
+            if self.model != AUTO:
+                model = load_model(self.model)
+                engine = choose_engine(
+                    model.network,
+                    device=self.settings.device,
+                    engine=self.settings.engine,
+                    precision=self.settings.precision,
+                )
+                stack.callback(engine.close)
             for number, (source, target, panel) in enumerate(jobs, start=1):
                 label = f"[{number}/{len(jobs)}] {Path(source).name}" if several else Path(source).name
                 try:
@@ -69,8 +78,6 @@ class Denoise:
                         raise
                     failed.append(source)
                     complain("error", one_line(error))
-        finally:
-            engine.close()
         if failed:
             complain("error", f"{len(failed)} of {len(jobs)} inputs were not denoised, see above")
         return 2 if failed else 0
@@ -80,8 +87,8 @@ class Denoise:
         source: str | Path,
         target: Path,
         panel: Path | None,
-        model: Model,
-        engine: Engine,
+        model: Model | str,
+        engine: Engine | None,
         label: str,
     ) -> None:
         from napari_hush.inference import denoise_steps
@@ -109,7 +116,7 @@ class Denoise:
         print(f"{target}: {run_text(done)}")
         if panel is not None:
             noisy, denoised = (middle_plane(data, channel_axis) for data in (image.data, result))
-            title = f"{Path(source).name}, {model.card.name}"
+            title = f"{Path(source).name}, {done.provenance['model']}"
             write_panel(panel, {"noisy": noisy, "denoised": denoised}, residual=noisy - denoised, title=title)
             print(f"{panel}: noisy, denoised, residual")
 

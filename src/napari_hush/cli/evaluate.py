@@ -17,6 +17,7 @@ from napari_hush.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
+    from napari_hush.fidelity.findings import Status
     from napari_hush.io import ImageData
     from napari_hush.model import Model
     from napari_hush.reports.evaluation import Evaluation
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 REPORT = (".html", ".htm")
 SHEET = (".csv",)
 MAP = (".tif", ".tiff")
+EXIT_CODES: dict[Status, int] = {"pass": 0, "fail": 1, "not judged": 3}
 HASHED = 1 << 30  # bytes; reading a larger file twice is not worth its checksum
 
 
@@ -31,7 +33,8 @@ HASHED = 1 << 30  # bytes; reading a larger file twice is not worth its checksum
 class Evaluate:
     """Check what a denoised image kept, lost and made up: against the noisy image, and the truth if it is known.
 
-    The exit code is 0 where all checks passed, 1 where one failed, 2 for input that cannot be used.
+    The exit code is 0 where all checks passed, 1 where one failed, 2 for input that cannot be used, 3 where nothing
+    could be checked that shows lost or invented detail.
     """
 
     noisy: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="NOISY")]
@@ -71,10 +74,10 @@ class Evaluate:
         evaluation = _run(images, settings)
         if len(evaluation.planes) > 1:
             for plane in evaluation.planes:
-                print(f"plane {name(plane.index)}: {'FAIL' if plane.failed else 'pass'}  {plane.verdict}")
+                print(f"plane {name(plane.index)}: {_word(plane.status)}  {plane.verdict}")
             print(f"\nplane {name(evaluation.worst.index)}")
         print(table(evaluation.evidence))
-        print("pass" if evaluation.passed else "FAIL")
+        print(_word(evaluation.status))
         if model is not None:
             found, shown = _uncertainty(images["noisy"], model, evaluation.worst.index)
             evaluation = replace(evaluation, uncertainty=shown)
@@ -92,7 +95,7 @@ class Evaluate:
         if self.csv is not None:
             atomic_write(self.csv, sheet(evaluation))
             print(f"{self.csv}: the sheet")
-        return 0 if evaluation.passed else 1
+        return EXIT_CODES[evaluation.status]
 
     def _tell_uncertainty(self, found: np.ndarray, noisy: ImageData) -> None:
         """Print and write what the model is unsure of."""
@@ -139,6 +142,11 @@ class Evaluate:
         for option, value in options.items():
             words += [] if value is None else [option, str(value)]
         return shlex.join([*words, "--dark"] if self.dark else words)
+
+
+def _word(status: Status) -> str:
+    """A verdict as it is printed: a failure is to be seen."""
+    return status.upper() if status == "fail" else status
 
 
 def _run(images: dict[str, ImageData], settings: Any) -> Evaluation:

@@ -23,8 +23,9 @@ def run_text(done: Denoised) -> str:
     p = done.provenance
     tile = f"tiles of {p['tile'][0]} x {p['tile'][1]} px" if p["tile"] else "one pass"
     rate = math.prod(p["shape"]) / 1e6 / max(p["seconds"], 1e-9)
+    why = f"{p['chosen_because']}, so " if p["chosen_because"] else ""
     return (
-        f"{p['model']} on {p['device']} with {p['engine']} in {p['precision']}, {tile}, {p['seconds']:.1f} s "
+        f"{why}{p['model']} on {p['device']} with {p['engine']} in {p['precision']}, {tile}, {p['seconds']:.1f} s "
         f"({rate:.2f} megapixels/s)"
     )
 

@@ -13,7 +13,7 @@ from napari_hush.atoms.spacing import find_lattice
 from napari_hush.errors import InputError
 from napari_hush.fidelity.column_scores import score_columns
 from napari_hush.fidelity.evidence import compare_slow, vector_spread, whiteness
-from napari_hush.fidelity.findings import COUNTS, LIMITS, Finding, finding
+from napari_hush.fidelity.findings import COUNTS, LIMITS, Finding, Status, finding, overall
 from napari_hush.fidelity.lattice import compare_lattice
 from napari_hush.fidelity.recorded import record
 from napari_hush.fidelity.truth import compare_columns, compare_dents, compare_pixels, dent_mask
@@ -50,6 +50,9 @@ class Evidence:
         Amplitude of the output's lattice where the input has none, as a share of the bulk's; NaN elsewhere.
     residual : ndarray, shape (Y, X)
         Input minus output; truth minus output where there is no noisy input.
+    positions_known : bool
+        Whether the true positions of all columns were given: else those that are too weak for the detector are not
+        looked at.
     """
 
     findings: tuple[Finding, ...]
@@ -61,38 +64,42 @@ class Evidence:
     displacement: Floats | None
     phantom: Floats | None
     residual: Floats
+    positions_known: bool = False
+
+    @property
+    def status(self) -> Status:
+        """Whether what was looked at is in order; "not judged" where nothing was that could have seen lost detail."""
+        return overall(self.findings)
 
     @property
     def passed(self) -> bool:
-        """Whether no check failed."""
-        return all(f.verdict != "fail" for f in self.findings)
-
-    @property
-    def judged(self) -> bool:
-        """Whether there was anything to judge: `passed` says nothing where there was not."""
-        return any(f.verdict in ("pass", "fail") for f in self.findings)
+        """Whether the status is "pass"."""
+        return self.status == "pass"
 
     @property
     def verdict(self) -> str:
         """All in one line."""
         judged = [f for f in self.findings if f.verdict in ("pass", "fail")]
         failed = [f for f in judged if f.verdict == "fail"]
-        start = "" if self.spacing is not None else "No lattice found: "
-        verb = "check" if len(judged) == 1 else "checks"
+        figures = [f"{_lower(f.label)} {f.text}" for f in self.findings if f.name in HEADLINE and f.text != "-"]
         if failed:
             words = [
                 f"{_lower(f.label)} ({f.text})" if f.name in COUNTS else f"{_lower(f.label)} {f.text} ({f.limit_text})"
                 for f in failed
             ]
+            verb = "check" if len(judged) == 1 else "checks"
+            start = "" if self.spacing is not None else "No lattice found: "
             return f"{start}{len(failed)} of {len(judged)} {verb} failed: {', '.join(words)}"
-        if not judged:
-            return f"{start}nothing could be judged"
-        figures = [f"{_lower(f.label)} {f.text}" for f in self.findings if f.name in HEADLINE and f.text != "-"]
-        if self.spacing is None:
-            return f"{start}{len(judged)} of {len(judged)} {verb} passed{': ' if figures else ''}{', '.join(figures)}"
-        told = any(f.name == "recall" and f.verdict == "pass" for f in self.findings)  # by the truth
-        start = "Nothing lost or invented" if told else "No loss or invention found"  # noise may hide one
-        return f"{start}: {', '.join([f'{len(self.kept):,} columns kept', *figures])}"
+        if self.status == "not judged":
+            why = "no lattice was found" if self.spacing is None else "no atom columns were found"
+            if not judged:
+                return f"Not judged: {why}, and nothing else could be measured"
+            seen = f" ({', '.join(figures)})" if figures else ""
+            return f"Not judged: {why}; of slow brightness{seen} alone no lost or invented detail can be told"
+        count = f"{len(self.kept):,}"
+        if self.positions_known:
+            return ", ".join([f"Nothing lost or invented: {count} columns kept", *figures])
+        return f"Columns found: {count} kept; weaker ones were not looked at ({', '.join(figures)})"
 
     def as_dict(self) -> dict[str, float]:
         """Return the values by name, with the spacing (px, NaN without a lattice)."""
@@ -209,6 +216,7 @@ def judge(
         displacement=None if evidence is None else evidence.displacement,
         phantom=None if evidence is None else evidence.phantom,
         residual=np.where(usable, (reference if scan is None else scan) - test, np.nan),
+        positions_known=true is not None and positions is not None,
     )
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Verdict = Literal["pass", "fail", "not judged", "not measured"]
+Status = Literal["pass", "fail", "not judged"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +176,37 @@ LIMITS: dict[str, Limit] = {
 COUNTS = (
     "columns_kept", "columns_lost", "columns_new", "columns_moved", "vacancies_filled_count", "atoms_in_voids",
 )  # fmt: skip
+
+
+BLIND = ("lowpass_slope", "lowpass_r")  # neither a blur nor a lost or an invented detail changes slow brightness
+
+
+def overall(findings: Iterable[Finding]) -> Status:
+    """Put all findings of a plane into one word.
+
+    Parameters
+    ----------
+    findings : iterable of Finding
+        Of one plane.
+
+    Returns
+    -------
+    {"pass", "fail", "not judged"}
+        ``"not judged"`` where nothing failed, but nothing that could have seen lost or invented detail was looked at:
+        slow brightness alone, or atom columns where none was found.
+
+    Examples
+    --------
+    >>> overall([finding("lowpass_slope", 1.0)]), overall([finding("lowpass_slope", 0.5)])
+    ('not judged', 'fail')
+    """
+    by_name = {found.name: found for found in findings}
+    if any(found.verdict == "fail" for found in by_name.values()):
+        return "fail"
+    blind: tuple[str, ...] = BLIND
+    if "columns_kept" in by_name and not by_name["columns_kept"].value > 0:
+        blind += COUNTS
+    return "pass" if any(f.verdict == "pass" for name, f in by_name.items() if name not in blind) else "not judged"
 
 
 def finding(name: str, value: float) -> Finding:

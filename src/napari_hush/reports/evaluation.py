@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_hush.errors import InputError
 from napari_hush.fidelity.evaluate import Evidence, judge
+from napari_hush.fidelity.findings import overall
 from napari_hush.metrics import METRICS
 from napari_hush.planes import Planes
 from napari_hush.progress import Progress
@@ -17,7 +18,7 @@ from napari_hush.progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from napari_hush.fidelity.findings import Finding
+    from napari_hush.fidelity.findings import Finding, Status
 
 Index = tuple[int, ...]
 
@@ -64,6 +65,11 @@ class PlaneResult:
     verdict: str
 
     @property
+    def status(self) -> Status:
+        """Whether what was looked at is in order, see `overall`."""
+        return overall(self.findings)
+
+    @property
     def failed(self) -> int:
         """How many checks failed."""
         return sum(finding.verdict == "fail" for finding in self.findings)
@@ -72,6 +78,8 @@ class PlaneResult:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
     """What was found in all planes, and the full evidence of one: the worst, the first among equals.
+
+    A plane that could not be judged is worse than one that passed.
 
     Parameters
     ----------
@@ -97,20 +105,26 @@ class Evaluation:
     uncertainty: np.ndarray | None = None
 
     @property
+    def status(self) -> Status:
+        """That of the worst plane: "pass" says that every plane was judged and no check failed."""
+        return self.worst.status
+
+    @property
     def passed(self) -> bool:
-        """Whether no check failed in any plane."""
-        return not self.worst.failed
+        """Whether the status is "pass"."""
+        return self.status == "pass"
 
     @property
     def verdict(self) -> str:
         """One line for a person."""
         if len(self.planes) == 1:
             return self.worst.verdict
-        failed = sum(bool(plane.failed) for plane in self.planes)
-        count = f"{failed} of {len(self.planes)} planes failed" if failed else f"all {len(self.planes)} planes passed"
-        return f"{count}; {'the worst' if failed else 'for example'}, plane {name(self.worst.index)}: " + (
-            self.worst.verdict
-        )
+        words = {"fail": "failed", "not judged": "could not be judged", "pass": "passed"}
+        counts = {status: sum(plane.status == status for plane in self.planes) for status in words}
+        parts = [f"{counts[status]} {words[status]}" for status in words if counts[status]]
+        which = "the worst" if counts["fail"] else "for example"
+        told = f"of {len(self.planes)} planes {', '.join(parts)}"
+        return f"{told}; {which}, plane {name(self.worst.index)}: {self.worst.verdict}"
 
 
 def name(index: Index) -> str:
@@ -189,7 +203,7 @@ def evaluate_steps(
         images = {what: read_plane(view, index) for what, view in views.items()}
         result, evidence = _judge(images, index, settings, several=len(chosen) > 1)
         results.append(result)
-        if kept is None or result.failed > kept[0].failed:
+        if kept is None or _badness(result) > _badness(kept[0]):
             kept = result, evidence, images
         yield Progress(number, len(chosen), f"plane {number} of {len(chosen)}")
     if kept is None:
@@ -216,6 +230,10 @@ def _judge(
     scores = {} if truth is None else {key: _score(key, truth, images["denoised"]) for key in METRICS}
     result = PlaneResult(index=index, findings=evidence.findings, scores=scores, verdict=evidence.verdict)
     return result, evidence
+
+
+def _badness(result: PlaneResult) -> tuple[int, bool]:
+    return result.failed, result.status == "not judged"
 
 
 def _score(key: str, truth: np.ndarray, test: np.ndarray) -> float:

@@ -21,9 +21,10 @@ STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #1b1f24; max-width: 1120px; margin: 2em auto; padding: 0 1em }
 h1 { font-size: 1.5em; margin-bottom: .2em } h2 { font-size: 1.15em; margin: 1.8em 0 .5em }
 .verdict { padding: .7em 1em; border-left: 6px solid; font-size: 1.1em; font-weight: 600 }
-.pass { color: #00694f } .fail { color: #b3360b }
+.pass { color: #00694f } .fail { color: #b3360b } .not-judged { color: #59636e }
 .verdict.pass { background: #e6f4f0; border-color: #00694f }
 .verdict.fail { background: #fcebe4; border-color: #b3360b }
+.verdict.not-judged { background: #eef0f2; border-color: #59636e }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; padding: .3em .7em .3em 0; vertical-align: top }
 tr { border-bottom: 1px solid #d8dde3; break-inside: avoid } td.number { white-space: nowrap }
@@ -93,7 +94,8 @@ def page(
     parts.append(
         f"<p><code>{escape(made_by) or 'napari-hush'}</code></p><p>Verdicts compare a value with a range that was "
         "fixed beforehand; values without a range are shown, not judged. A check that passes says that this kind of "
-        "error is not larger than the range, not that there is none.</p>"
+        "error is not larger than the range, not that there is none. Where slow brightness alone could be compared, "
+        "lost or invented detail would not show, and the image counts as not judged.</p>"
     )
     body = "\n".join(parts)
     return (
@@ -103,13 +105,23 @@ def page(
 
 
 def _verdict(evaluation: Evaluation) -> str:
-    word = "pass" if evaluation.passed else "fail"
-    return f'<p class="verdict {word}">{SYMBOLS[word]} {word.upper()}: {escape(evaluation.verdict)}</p>'
+    status = evaluation.status
+    words = escape(evaluation.verdict)
+    if status != "not judged":  # which its words begin with
+        words = f"{status.upper()}: {words}"
+    elif len(evaluation.planes) > 1:
+        words = f"NOT JUDGED: {words}"
+    return f'<p class="verdict {_class(status)}">{SYMBOLS[status]} {words}</p>'
+
+
+def _class(verdict: str) -> str:
+    """The style of a verdict."""
+    return verdict.replace(" ", "-")
 
 
 def _table(findings: tuple[Finding, ...]) -> str:
     rows = [
-        f'<tr><td class="word {f.verdict.replace(" ", "-")}">{SYMBOLS[f.verdict]} {f.verdict}</td>'
+        f'<tr><td class="word {_class(f.verdict)}">{SYMBOLS[f.verdict]} {f.verdict}</td>'
         f'<td>{escape(f.label)}</td><td class="number">{escape(f.text)}</td>'
         f'<td class="number">{escape(f.limit_text)}</td><td class="faint">{escape(f.meaning)}</td></tr>'
         for f in findings
@@ -126,9 +138,9 @@ def _table(findings: tuple[Finding, ...]) -> str:
 def _planes(evaluation: Evaluation) -> str:
     rows = []
     for plane in evaluation.planes:
-        word = "fail" if plane.failed else "pass"
+        status = plane.status
         rows.append(
-            f'<tr><td>{name(plane.index)}</td><td class="word {word}">{SYMBOLS[word]} {word}</td>'
+            f'<tr><td>{name(plane.index)}</td><td class="word {_class(status)}">{SYMBOLS[status]} {status}</td>'
             f"<td>{escape(plane.verdict)}</td></tr>"
         )
     return "<table>\n<tr><th>Plane</th><th>Verdict</th><th>In words</th></tr>\n" + "\n".join(rows) + "\n</table>"

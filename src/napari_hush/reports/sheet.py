@@ -43,11 +43,11 @@ def sheet(evaluation: Evaluation) -> bytes:
     for plane, row in zip(evaluation.planes, rows, strict=True):
         failed = "; ".join(finding.label for finding in plane.findings if finding.verdict == "fail")
         numbers = [_number(row[key]) for key in names]
-        writer.writerow([name(plane.index), "fail" if failed else "pass", failed, *numbers])
+        writer.writerow([name(plane.index), plane.status, failed, *numbers])
     bad = sum(bool(plane.failed) for plane in evaluation.planes)
     words = f"in {bad} of {len(rows)} slices" if bad else ""
     total = [_number(_total([row[key] for row in rows], key in COUNTS)) for key in names]
-    writer.writerow(["all", "fail" if bad else "pass", words, *total])
+    writer.writerow(["all", evaluation.status, words, *total])
     return text.getvalue().encode()
 
 

@@ -14,7 +14,7 @@ from napari_hush.reports import SYMBOLS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_hush.fidelity.findings import Finding
+    from napari_hush.fidelity.findings import Finding, Status
 
 COLOURS = {"pass": "#3fbf95", "fail": "#ff8a50"}  # readable on napari's dark theme and its light one
 FAINT = "#9a9fa6"
@@ -22,7 +22,7 @@ ROW = 24  # px
 
 
 class VerdictLabel(QLabel):
-    """One line that says whether all checks passed; hidden while there is nothing to say."""
+    """One line that says how the checks went; hidden while there is nothing to say."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -32,21 +32,17 @@ class VerdictLabel(QLabel):
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.hide()
 
-    def show_verdict(self, passed: bool | None, text: str) -> None:
-        """Say how it went.
+    def show_verdict(self, status: Status, text: str) -> None:
+        """Say how it went, in grey where nothing could be judged.
 
         Parameters
         ----------
-        passed : bool or None
-            Whether no check failed; None where nothing could be judged.
+        status : {"pass", "fail", "not judged"}
+            In one word.
         text : str
             In one line.
         """
-        if passed is None:
-            self.show_words(text)
-            return
-        word = "pass" if passed else "fail"
-        self._show(f"{SYMBOLS[word]} {text}", COLOURS[word], text)
+        self._show(f"{SYMBOLS[status]} {text}", COLOURS.get(status, FAINT), text)
 
     def show_words(self, text: str) -> None:
         """Say something that is no verdict; nothing hides the line."""

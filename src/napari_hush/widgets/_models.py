@@ -15,13 +15,14 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QStyle, QStyleOptionComboBox,
 from napari_hush.card import ZOO, read_header
 from napari_hush.errors import ModelFileError
 from napari_hush.files import explain_wrong_file
+from napari_hush.settings import AUTO
 from napari_hush.widgets._recent import recent_files, remember
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QPaintEvent, QWheelEvent
 
 SUFFIXES = (".safetensors", ".h5", ".hdf5", ".pth", ".pt", ".zip")
-DEFAULT = "stem"  # the bundled model that `denoise` takes, too
+AUTOMATIC = "stem where the image has a lattice, general where it has none"
 FROM_FILE = "From file…"
 EXPECTED = "a model file: .safetensors, Keras .h5, PyTorch .pth or BioImage.IO .zip"
 TORCH_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # pickled, in files from before PyTorch 1.6
@@ -30,7 +31,7 @@ LOOKED_AT = 1 << 20  # bytes of an HDF5 file; Keras writes its description befor
 
 
 class ModelCombo(QComboBox):
-    """The bundled models, the files used lately, and *From file…*.
+    """*auto*, the bundled models, the files used lately, and *From file…*.
 
     Attributes
     ----------
@@ -47,17 +48,20 @@ class ModelCombo(QComboBox):
         super().__init__(parent)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(8)
-        self.setPlaceholderText("choose a model file…")
         self._added: list[Path] = []  # in case that the settings cannot be written
         self._path: Path | None = None
         self._description = ""
-        bundled = _bundled()
-        self._fill(next((path for path in bundled if path.stem == DEFAULT), next(iter(bundled), None)))
+        self._fill(None)
         self.activated.connect(self._on_activated)
 
     @property
+    def choice(self) -> str | Path:
+        """What `denoise` takes: the chosen model's file, or ``"auto"``."""
+        return self._path or AUTO
+
+    @property
     def path(self) -> Path | None:
-        """The chosen model's file."""
+        """The chosen model's file; None for the one that fits the image."""
         return self._path
 
     @property
@@ -91,8 +95,7 @@ class ModelCombo(QComboBox):
         style, option, painter = cast("QStyle", self.style()), QStyleOptionComboBox(), QStylePainter(self)
         self.initStyleOption(option)
         room = style.subControlRect(CONTROL, option, QStyle.SubControl.SC_ComboBoxEditField, self).width() - 4
-        text = option.currentText or self.placeholderText()
-        option.currentText = self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, room)
+        option.currentText = self.fontMetrics().elidedText(option.currentText, Qt.TextElideMode.ElideMiddle, room)
         painter.drawComplexControl(CONTROL, option)
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
@@ -108,6 +111,7 @@ class ModelCombo(QComboBox):
         if chosen is not None and chosen not in [*bundled, *files]:  # it was deleted, as its use will tell
             files.insert(0, chosen)
         self.clear()
+        self._append(None, AUTO, AUTOMATIC)
         for path in bundled:
             self._append(path, path.stem, f"<qt>{escape(description(path))}</qt>")
         for path, name in zip(files, tell_apart(files), strict=True):
@@ -117,13 +121,13 @@ class ModelCombo(QComboBox):
 
     def _choose(self, path: Path | None) -> None:
         listed = [self.itemData(index) for index in range(self.count() - 1)]
-        if path is not None and path not in listed:
+        if path not in listed:
             self._fill(path)
             return
-        self.setCurrentIndex(listed.index(path) if path is not None else -1)
+        self.setCurrentIndex(listed.index(path))
         self.setToolTip(self.currentData(Qt.ItemDataRole.ToolTipRole) or "")
         before = self._path, self._description
-        self._path, self._description = path, description(path) if path is not None else ""
+        self._path, self._description = path, description(path) if path is not None else AUTOMATIC
         if before != (self._path, self._description):
             self.changed.emit()
 
@@ -132,6 +136,9 @@ class ModelCombo(QComboBox):
         self.setItemData(self.count() - 1, tooltip, Qt.ItemDataRole.ToolTipRole)
 
     def _on_activated(self, index: int) -> None:
+        if index == 0:
+            self._choose(None)
+            return
         path = self.itemData(index)
         if path is None:
             files = recent_files()

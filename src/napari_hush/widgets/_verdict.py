@@ -17,9 +17,10 @@ from napari_hush.widgets._worker import Job
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from napari_hush.fidelity.findings import Status
     from napari_hush.widgets._source import Source
 
-Outcome = tuple[bool | None, str]  # None: nothing could be judged
+Outcome = tuple["Status", str]
 LARGE = 640  # px; of larger planes only the middle is looked at, so that it takes a few seconds
 MIDDLE = 512
 
@@ -125,5 +126,4 @@ def _check(source: Source, image: Any, plane: tuple[int, ...], dark: bool) -> Ge
     if source.rgb:
         about.append("mean of the colours")
     evidence = judge(denoised, noisy=noisy, dark=dark)
-    passed = evidence.passed if evidence.judged else None
-    return passed, evidence.verdict + (f" ({', '.join(about)})" if about else "")
+    return evidence.status, evidence.verdict + (f" ({', '.join(about)})" if about else "")

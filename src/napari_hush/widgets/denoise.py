@@ -160,8 +160,6 @@ class DenoiseWidget(QScrollArea):
         elif layer is None:
             reason = "Open an image first: there is no image layer"
             self._words.setText("no image layer: open or drop an image")
-        elif self._models.path is None:
-            reason = "Choose a model first"
         self._run.setEnabled(not reason)
         self._preview.setEnabled(not reason)
         self._run.setToolTip(reason or "Denoise the whole layer into a new one")
@@ -170,8 +168,8 @@ class DenoiseWidget(QScrollArea):
         self._cancel.setText("Cancel")
 
     def _start(self, part: Part | None) -> None:
-        layer, model = self._layers.layer, self._models.path
-        if layer is None or model is None or self._job.running:
+        layer, model = self._layers.layer, self._models.choice
+        if layer is None or self._job.running:
             return
         try:
             source, settings = Source.of(layer), self._form.value
@@ -248,7 +246,7 @@ class DenoiseWidget(QScrollArea):
 
 
 def _denoise(
-    source: Source, model: Path, settings: DenoiseSettings, output: OutputType, part: Part | None
+    source: Source, model: str | Path, settings: DenoiseSettings, output: OutputType, part: Part | None
 ) -> Generator[Progress, None, tuple[np.ndarray, dict[str, Any]]]:
     """The whole work, in the thread: torch is not loaded before it is needed."""
     yield Progress(0, 0, "starting…" if "torch" in sys.modules else "loading PyTorch…")
@@ -279,10 +277,11 @@ def _check_size(image: Any, free: int) -> None:
 def _summary(record: dict[str, Any], data: Any, rgb: bool) -> str:
     seconds = max(record["seconds"], 1e-3)
     how = f"{record['engine']} on {record['device']}, {record['precision']}"
+    why = f"{record['chosen_because']}, so " if record["chosen_because"] else ""
     if "region" in record:  # mostly preparation: a speed would mislead
-        return f"preview by {record['model']}: {seconds:.1f} s ({how})"
+        return f"{why}preview by {record['model']}: {seconds:.1f} s ({how})"
     pixels = np.prod(data.shape[:-1] if rgb else data.shape)
-    return f"{record['model']}: {seconds:.1f} s, {pixels / seconds / 1e6:.2g} Mpx/s ({how})"
+    return f"{why}{record['model']}: {seconds:.1f} s, {pixels / seconds / 1e6:.2g} Mpx/s ({how})"
 
 
 def _dropped_model(event: QDropEvent) -> str:

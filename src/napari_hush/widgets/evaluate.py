@@ -206,8 +206,7 @@ class EvaluateWidget(QScrollArea):
         count = len(evaluation.planes)
         what = f"{count} planes" if count > 1 else "one plane"
         self._progress.finish(f"{what} checked in {time.monotonic() - self._started:.1f} s")
-        passed = evaluation.passed if evaluation.evidence.judged else None
-        self._verdict.show_verdict(passed, evaluation.verdict)
+        self._verdict.show_verdict(evaluation.status, evaluation.verdict)
         words = f"Table and evidence are of plane {name(evaluation.worst.index)}" if evaluation.worst.index else ""
         self._of.setText(words)
         self._of.setVisible(bool(words))

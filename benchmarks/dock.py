@@ -18,7 +18,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_hush.settings import DenoiseSettings
+from napari_hush.inference.settings import DenoiseSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

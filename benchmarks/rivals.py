@@ -244,8 +244,8 @@ def make_methods(
     Noise2Void, ``keras`` is the published TomoGAN's file.
     """
     import napari_hush as hush
-    from napari_hush.measured import is_guarded
-    from napari_hush.settings import DenoiseSettings
+    from napari_hush.inference.measure import is_guarded
+    from napari_hush.inference.settings import DenoiseSettings
 
     @cache
     def loaded() -> tuple[hush.Model, str]:

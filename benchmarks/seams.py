@@ -21,7 +21,7 @@ from napari_hush.card import ModelCard
 from napari_hush.io import read_image
 from napari_hush.model import Model
 from napari_hush.normalize import NormalizationRule
-from napari_hush.panels import write_panel
+from napari_hush.reports.panels import write_panel
 from napari_hush.synthesis import random_scan_noise, random_scene
 
 HYPERPARAMETERS = {"width": 16, "blocks": 4}

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 import napari_hush as hush
-from napari_hush.engines import kept_arena
+from napari_hush.memory import kept_arena
 from napari_hush.training.method import learning_rate
 from napari_hush.training.methods import METHODS
 from napari_hush.training.run import Run

@@ -19,12 +19,13 @@ import zarr
 
 import napari_hush as hush
 from keras_files import cnn_layers, make_config, tomogan_layers, write_keras
-from napari_hush import cli, inference
+from napari_hush import cli
 from napari_hush.card import ModelCard
 from napari_hush.cli.importing import ImportOptions, Upsampling
 from napari_hush.cli.models import normalization_text
 from napari_hush.importers import IMPORTERS
 from napari_hush.importers.keras import load_keras
+from napari_hush.inference import denoise as inference
 from napari_hush.io import read_image, write_image
 from napari_hush.model import Model
 from napari_hush.networks import CNN, CycleGANResNet, TomoGAN

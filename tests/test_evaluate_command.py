@@ -14,9 +14,9 @@ from scipy import ndimage
 from napari_hush import sample
 from napari_hush.card import ModelCard
 from napari_hush.cli import main
+from napari_hush.inference.uncertainty import uncertainty
 from napari_hush.io import read_image, write_image
 from napari_hush.model import Model
-from napari_hush.stability import uncertainty
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,14 +14,14 @@ from hypothesis.extra import numpy as hnp
 
 import napari_hush as hush
 from napari_hush.card import ModelCard
-from napari_hush.engines import ENGINES, TorchEngine, has_openvino
 from napari_hush.errors import InputError
-from napari_hush.inference import denoise_steps, run_steps
+from napari_hush.inference.denoise import denoise_steps, run_steps
+from napari_hush.inference.engines import ENGINES, TorchEngine, has_openvino
+from napari_hush.inference.planes import Planes
+from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.model import Model
 from napari_hush.networks import NETWORKS
 from napari_hush.normalize import NormalizationRule
-from napari_hush.planes import Planes
-from napari_hush.settings import DenoiseSettings
 from small_networks import SMALL
 
 RNG = np.random.default_rng(0)

@@ -15,11 +15,11 @@ from safetensors.torch import save_file
 from napari_hush import card as card_module
 from napari_hush.card import FORMAT_VERSION, HEADER_KEY, ModelCard, list_models
 from napari_hush.errors import InputError, ModelFileError
-from napari_hush.measured import is_guarded
+from napari_hush.inference.measure import is_guarded
+from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.model import Model
 from napari_hush.networks import NETWORKS
 from napari_hush.normalize import NormalizationRule
-from napari_hush.settings import DenoiseSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from PIL import Image
 from napari_hush import InputError, sample
 from napari_hush.fidelity.evaluate import Evidence
 from napari_hush.fidelity.findings import finding
-from napari_hush.reports.evaluation import Evaluation, EvaluationSettings, PlaneResult, evaluate_steps
+from napari_hush.fidelity.stacks import Evaluation, EvaluationSettings, PlaneResult, evaluate_steps
 from napari_hush.reports.page import page
 from napari_hush.reports.pictures import FATES, arrows, pictures
 from napari_hush.reports.sheet import sheet

@@ -14,13 +14,13 @@ import zarr
 import napari_hush as hush
 from napari_hush.card import Scale
 from napari_hush.errors import InputError
-from napari_hush.inference import denoise_steps, run_steps
+from napari_hush.inference.denoise import denoise_steps, run_steps
+from napari_hush.inference.planes import Planes
+from napari_hush.inference.scaling import ScaledPlane, scale_factor
+from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.model import Model
 from napari_hush.normalize import NormalizationRule
-from napari_hush.planes import Planes
 from napari_hush.samples import sample
-from napari_hush.scaling import ScaledPlane, scale_factor
-from napari_hush.settings import DenoiseSettings
 from napari_hush.synthesis import Lattice, render_lattice
 from napari_hush.synthesis.noise import Poisson
 
@@ -182,7 +182,7 @@ def test_a_scale_that_is_near_enough_is_left():
 
 
 def test_colours_and_slices_are_guarded_too():
-    from napari_hush.channels import channel_groups
+    from napari_hush.inference.channels import channel_groups
 
     stack = np.stack([NOISY] * 3)
     rgb = Model.create("cnn", {"widths": [2], "in_channels": 3, "out_channels": 3})

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from napari_hush import InputError
-from napari_hush.engines import ENGINES, TorchEngine
+from napari_hush.inference.engines import ENGINES, TorchEngine
+from napari_hush.inference.settings import DenoiseSettings
+from napari_hush.inference.uncertainty import Spread, equivariance, turn, turn_back, uncertainty, uncertainty_steps
 from napari_hush.model import Model
 from napari_hush.normalize import NormalizationRule
-from napari_hush.settings import DenoiseSettings
-from napari_hush.stability import Spread, equivariance, turn, turn_back, uncertainty, uncertainty_steps
 
 PLAIN = DenoiseSettings(engine="torch", device="cpu", precision="float32", guard=False)
 IMAGE = np.random.default_rng(0).random((24, 32))

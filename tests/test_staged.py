@@ -6,13 +6,14 @@ import torch
 import zarr
 
 import napari_hush as hush
-from napari_hush import inference, staged
-from napari_hush.engines import TorchEngine, has_openvino
 from napari_hush.errors import InputError
-from napari_hush.inference import denoise_steps, run_steps
+from napari_hush.inference import denoise as inference
+from napari_hush.inference import staged
+from napari_hush.inference.denoise import denoise_steps, run_steps
+from napari_hush.inference.engines import TorchEngine, has_openvino
+from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.model import Model
 from napari_hush.normalize import NormalizationRule
-from napari_hush.settings import DenoiseSettings
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 4000, (203, 187)).astype(np.uint16)

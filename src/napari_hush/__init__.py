@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from napari_hush.exporters import export
     from napari_hush.fidelity.evaluate import evaluate
     from napari_hush.importers import load_model
-    from napari_hush.inference import denoise
+    from napari_hush.inference.denoise import denoise
+    from napari_hush.inference.settings import DenoiseSettings
     from napari_hush.model import Model
     from napari_hush.progress import Progress
     from napari_hush.samples import Sample, sample
-    from napari_hush.settings import DenoiseSettings
     from napari_hush.training.fit import fit, train
     from napari_hush.training.settings import train_settings
 
@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "DenoiseSettings": "settings",
+    "DenoiseSettings": "inference.settings",
     "FileFormatError": "errors",
     "InputError": "errors",
     "Model": "model",
@@ -63,7 +63,7 @@ _HOMES = {
     "Sample": "samples",
     "SynthesisSettings": "datasets.settings",
     "Target": "datasets.drawing",
-    "denoise": "inference",
+    "denoise": "inference.denoise",
     "estimate_spacing": "atoms.spacing",
     "evaluate": "fidelity.evaluate",
     "export": "exporters",

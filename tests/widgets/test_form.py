@@ -8,8 +8,8 @@ from typing import Literal
 
 import pytest
 
+from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.progress import Progress
-from napari_hush.settings import DenoiseSettings
 from napari_hush.widgets._form import Form, parameter_texts
 from napari_hush.widgets._progress import Clock
 

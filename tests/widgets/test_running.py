@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QTimer
 
-import napari_hush.inference
+import napari_hush.inference.denoise
 from napari_hush.errors import InputError
-from napari_hush.inference import Denoised
+from napari_hush.inference.denoise import Denoised
 from napari_hush.progress import Progress
 
 TIMEOUT = 60_000
@@ -34,7 +34,7 @@ def slow(monkeypatch):
         finally:
             record["closed"] = True
 
-    monkeypatch.setattr(napari_hush.inference, "denoise_steps", steps)
+    monkeypatch.setattr(napari_hush.inference.denoise, "denoise_steps", steps)
     return record
 
 
@@ -47,7 +47,7 @@ def failing(monkeypatch):
             yield Progress(0, 1, "measuring the image")
             raise error
 
-        monkeypatch.setattr(napari_hush.inference, "denoise_steps", steps)
+        monkeypatch.setattr(napari_hush.inference.denoise, "denoise_steps", steps)
 
     return install
 
@@ -129,7 +129,7 @@ def test_warnings_become_notifications(make_widget, image, finish, messages, mon
         yield Progress(1, 1)
         return Denoised(np.zeros(image.shape, np.float32), {"model": "m", "seconds": 1.0, "engine": "torch"} | HOW)
 
-    monkeypatch.setattr(napari_hush.inference, "denoise_steps", steps)
+    monkeypatch.setattr(napari_hush.inference.denoise, "denoise_steps", steps)
     viewer, widget = make_widget(image)
     widget.run()
     finish(widget)

@@ -328,10 +328,8 @@ def test_stack_is_what_the_library_draws(make, finish, kind, layout):
 
 
 def test_a_stack_that_would_not_fit_is_refused(make, finish, messages, monkeypatch):
-    import napari_hush.engines
-
     monkeypatch.setattr(_targets, "ALWAYS_FITS", 0)
-    monkeypatch.setattr(napari_hush.engines, "free_memory", lambda device: 50_000)
+    monkeypatch.setattr(_targets, "free_memory", lambda device: 50_000)
     viewer, widget = make(SMALL)
     widget.generate()
     finish(widget)

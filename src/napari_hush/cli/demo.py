@@ -10,10 +10,10 @@ import tyro
 
 from napari_hush.cli.running import middle_plane, run_text, run_with_bar
 from napari_hush.errors import InputError
-from napari_hush.settings import DenoiseSettings
+from napari_hush.inference.settings import DenoiseSettings
 
 if TYPE_CHECKING:
-    from napari_hush.inference import Denoised
+    from napari_hush.inference.denoise import Denoised
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +36,10 @@ class Demo:
         """Run it; the exit code."""
         from napari_hush.fidelity.evaluate import judge
         from napari_hush.importers import load_model
-        from napari_hush.inference import denoise_steps
+        from napari_hush.inference.denoise import denoise_steps
         from napari_hush.io import write_image
         from napari_hush.metrics import METRICS
-        from napari_hush.panels import write_panel
+        from napari_hush.reports.panels import write_panel
         from napari_hush.samples import sample
 
         model = load_model(self.model)

@@ -13,12 +13,12 @@ import tyro
 from napari_hush.cli.console import complain, one_line
 from napari_hush.cli.running import middle_plane, run_text, run_with_bar
 from napari_hush.errors import InputError
-from napari_hush.settings import AUTO, DenoiseSettings
+from napari_hush.inference.settings import AUTO, DenoiseSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_hush.engines import Engine
+    from napari_hush.inference.engines import Engine
     from napari_hush.model import Model
 
 DType = Literal["float32", "input", "uint8", "uint16", "int16", "uint32", "float16", "float64"]
@@ -45,8 +45,8 @@ class Denoise:
 
     def run(self) -> int:
         """Run it; the exit code."""
-        from napari_hush.engines import choose_engine
         from napari_hush.importers import load_model
+        from napari_hush.inference.engines import choose_engine
         from napari_hush.io import expand_inputs, is_image
 
         if not self.inputs:
@@ -91,9 +91,9 @@ class Denoise:
         engine: Engine | None,
         label: str,
     ) -> None:
-        from napari_hush.inference import denoise_steps
+        from napari_hush.inference.denoise import denoise_steps
         from napari_hush.io import check_writable, convert_dtype, read_image, write_image, zarr_writer
-        from napari_hush.panels import write_panel
+        from napari_hush.reports.panels import write_panel
 
         check_writable(target)
         if panel is not None:

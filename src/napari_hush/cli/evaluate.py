@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_hush.fidelity.findings import Status
+    from napari_hush.fidelity.stacks import Evaluation
     from napari_hush.io import ImageData
     from napari_hush.model import Model
-    from napari_hush.reports.evaluation import Evaluation
 
 REPORT = (".html", ".htm")
 SHEET = (".csv",)
@@ -59,9 +59,9 @@ class Evaluate:
     def run(self) -> int:
         """Run it; the exit code."""
         from napari_hush.fidelity.evaluate import table
+        from napari_hush.fidelity.stacks import EvaluationSettings, name
         from napari_hush.files import atomic_write
         from napari_hush.io import read_image
-        from napari_hush.reports.evaluation import EvaluationSettings, name
         from napari_hush.reports.page import page
         from napari_hush.reports.sheet import sheet
 
@@ -151,7 +151,7 @@ def _word(status: Status) -> str:
 
 def _run(images: dict[str, ImageData], settings: Any) -> Evaluation:
     """Go through all planes, with a line on the error stream where there are several."""
-    from napari_hush.reports.evaluation import evaluate_steps
+    from napari_hush.fidelity.stacks import evaluate_steps
 
     noisy = images["noisy"]
     truth = images["truth"].data if "truth" in images else None
@@ -177,9 +177,9 @@ def _uncertainty(noisy: ImageData, model: Model, shown: tuple[int, ...]) -> tupl
     import numpy as np
 
     from napari_hush.cli.running import run_with_bar
-    from napari_hush.planes import Planes
-    from napari_hush.reports.evaluation import name, read_plane
-    from napari_hush.stability import uncertainty_steps
+    from napari_hush.fidelity.stacks import name, read_plane
+    from napari_hush.inference.planes import Planes
+    from napari_hush.inference.uncertainty import uncertainty_steps
 
     source = Planes(noisy.data, noisy.channel_axis)
     found = np.empty(source.image.shape, np.float32)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from napari_hush.inference import Denoised
+    from napari_hush.inference.denoise import Denoised
 
 
 def run_with_bar(steps: Any, label: str) -> Denoised:
     """Go through the steps with a progress bar."""
-    from napari_hush.inference import run_steps
+    from napari_hush.inference.denoise import run_steps
 
     return run_steps(steps, True, label=label)
 
@@ -34,7 +34,7 @@ def middle_plane(data: Any, channel_axis: int | None) -> np.ndarray:
     """One plane for a picture: (Y, X), or (Y, X, 3) where there are three channels."""
     import numpy as np
 
-    from napari_hush.planes import Planes
+    from napari_hush.inference.planes import Planes
 
     planes = Planes(data, channel_axis)
     index = tuple(n // 2 for n in planes.lead_shape)

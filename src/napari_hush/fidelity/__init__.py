@@ -1,1 +1,1 @@
-"""Evidence that nothing real was lost or invented, and the guard that keeps it so."""
+"""Evidence that nothing real was lost or invented, of one image or of a stack."""

@@ -1,3 +1,3 @@
-"""The evidence of `fidelity` over whole images and stacks, and what is written of it: a page and a sheet."""
+"""What is written of the evidence of `fidelity`: a page, a sheet and pictures."""
 
 SYMBOLS = {"pass": "✓", "fail": "✗", "not judged": "•", "not measured": "—"}  # of verdicts, beside their colour

@@ -7,15 +7,15 @@ from html import escape
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from napari_hush.fidelity.stacks import name
 from napari_hush.reports import SYMBOLS
-from napari_hush.reports.evaluation import name
 from napari_hush.reports.pictures import pictures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_hush.fidelity.findings import Finding
-    from napari_hush.reports.evaluation import Evaluation
+    from napari_hush.fidelity.stacks import Evaluation
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #1b1f24; max-width: 1120px; margin: 2em auto; padding: 0 1em }

@@ -9,13 +9,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 from skimage.transform import downscale_local_mean
 
-from napari_hush.panels import contrast, grey, png_bytes, range_text
+from napari_hush.reports.panels import contrast, grey, png_bytes, range_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_hush.fidelity.evaluate import Evidence
-    from napari_hush.reports.evaluation import Evaluation
+    from napari_hush.fidelity.stacks import Evaluation
 
 MOST = 800  # px, side of a picture
 LEAST = 480  # px; smaller images are enlarged by a whole number, so that marks have room

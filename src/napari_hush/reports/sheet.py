@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hush.fidelity.findings import COUNTS
+from napari_hush.fidelity.stacks import name
 from napari_hush.metrics import METRICS
-from napari_hush.reports.evaluation import name
 
 if TYPE_CHECKING:
-    from napari_hush.reports.evaluation import Evaluation, PlaneResult
+    from napari_hush.fidelity.stacks import Evaluation, PlaneResult
 
 UNITS = {"psnr": "dB", "mse": "squared image units", "mae": "image units"}
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
+from napari_hush.inference.planes import Planes
 from napari_hush.io import expand_inputs, is_image, read_image
 from napari_hush.io.inputs import split_selector
-from napari_hush.planes import Planes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

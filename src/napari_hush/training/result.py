@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from napari_hush.card import ModelCard
-from napari_hush.panels import write_panel
+from napari_hush.reports.panels import write_panel
 
 if TYPE_CHECKING:
     from pathlib import Path

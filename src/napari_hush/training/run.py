@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from napari_hush.datasets.records import sweep
-from napari_hush.engines import kept_arena
 from napari_hush.errors import InputError, ModelFileError
+from napari_hush.memory import kept_arena
 from napari_hush.model import Model
 from napari_hush.progress import Progress
 from napari_hush.training.checkpoint import about, check_resumable, read_checkpoint, write_checkpoint

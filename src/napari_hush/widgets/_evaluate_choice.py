@@ -10,7 +10,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
 
 from napari_hush.errors import InputError
-from napari_hush.reports.evaluation import EvaluationSettings
+from napari_hush.fidelity.stacks import EvaluationSettings
 from napari_hush.widgets._form import Form
 from napari_hush.widgets._layers import LayerCombo
 from napari_hush.widgets._source import Source, describe, image_data, visible_part

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-    from napari_hush.reports.evaluation import Evaluation
+    from napari_hush.fidelity.stacks import Evaluation
 
 LayerData = tuple[Any, dict[str, Any], str]
 KEY = "napari-hush"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.errors import InputError
-from napari_hush.planes import Planes
+from napari_hush.inference.planes import Planes
 
 if TYPE_CHECKING:
     from napari.layers import Image

@@ -13,6 +13,7 @@ from napari_hush.datasets.drawing import Drawer
 from napari_hush.datasets.settings import IN_COLOUR
 from napari_hush.datasets.synthesize import draw_steps
 from napari_hush.errors import InputError
+from napari_hush.memory import free_memory
 from napari_hush.progress import Progress
 from napari_hush.synthesis import noise_to_dict
 
@@ -241,8 +242,6 @@ def check_memory(settings: SynthesisSettings) -> None:
     needed = 4 * values
     if needed <= ALWAYS_FITS:
         return
-    from napari_hush.engines import free_memory  # loads torch
-
     free = free_memory("cpu")
     if needed > free / 2:
         raise InputError(

@@ -10,8 +10,8 @@ import numpy as np
 
 from napari_hush.card import ZOO, read_header
 from napari_hush.errors import InputError, ModelFileError
+from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.progress import Progress
-from napari_hush.settings import DenoiseSettings
 from napari_hush.widgets._evaluate_layers import KEY, Pose, put
 from napari_hush.widgets._recent import recent_files
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-    from napari_hush.reports.evaluation import Evaluation
+    from napari_hush.fidelity.stacks import Evaluation
     from napari_hush.widgets._evaluate_choice import Inputs
 
 WHAT = "uncertainty"
@@ -99,7 +99,7 @@ def _steps(
 ) -> Generator[Progress, None, Uncertain]:
     yield Progress(0, 0, "starting…" if "torch" in sys.modules else "loading PyTorch…")
     from napari_hush.importers import load_model
-    from napari_hush.stability import uncertainty_steps
+    from napari_hush.inference.uncertainty import uncertainty_steps
 
     yield Progress(0, 0, "loading the model…")
     model = load_model(path)

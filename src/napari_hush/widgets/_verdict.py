@@ -9,7 +9,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_hush.errors import InputError
-from napari_hush.planes import Planes
+from napari_hush.inference.planes import Planes
 from napari_hush.progress import Progress
 from napari_hush.widgets._evaluate_table import VerdictLabel
 from napari_hush.widgets._worker import Job
@@ -115,7 +115,7 @@ def _check(source: Source, image: Any, plane: tuple[int, ...], dark: bool) -> Ge
     """The work, in the thread."""
     yield Progress(0, 0, "checking what was kept…")
     from napari_hush.fidelity.evaluate import judge
-    from napari_hush.reports.evaluation import name, read_plane
+    from napari_hush.fidelity.stacks import name, read_plane
 
     noisy, denoised = (read_plane(Planes(one, source.channel_axis), plane) for one in (source.data, image))
     about = [f"plane {name(plane)}"] if plane else []

@@ -22,8 +22,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hush.errors import InputError
+from napari_hush.inference.settings import DenoiseSettings
+from napari_hush.memory import free_memory
 from napari_hush.progress import Progress
-from napari_hush.settings import DenoiseSettings
 from napari_hush.widgets import _notify
 from napari_hush.widgets._form import Form
 from napari_hush.widgets._layers import LayerCombo
@@ -250,8 +251,7 @@ def _denoise(
 ) -> Generator[Progress, None, tuple[np.ndarray, dict[str, Any]]]:
     """The whole work, in the thread: torch is not loaded before it is needed."""
     yield Progress(0, 0, "starting…" if "torch" in sys.modules else "loading PyTorch…")
-    from napari_hush.engines import free_memory
-    from napari_hush.inference import denoise_steps
+    from napari_hush.inference.denoise import denoise_steps
 
     image = source.colours
     plane, region = part or (None, None)

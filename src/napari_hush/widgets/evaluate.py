@@ -19,8 +19,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_hush.fidelity.stacks import evaluate_steps, name
 from napari_hush.progress import Progress
-from napari_hush.reports.evaluation import evaluate_steps, name
 from napari_hush.widgets import _notify
 from napari_hush.widgets._evaluate_choice import Choice, Inputs
 from napari_hush.widgets._evaluate_grid import SideBySide
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image
 
-    from napari_hush.reports.evaluation import Evaluation
+    from napari_hush.fidelity.stacks import Evaluation
 
 MINIMUM_WIDTH = 330
 

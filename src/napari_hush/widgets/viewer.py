@@ -10,7 +10,7 @@ import numpy as np
 from napari_hush.samples import layers
 
 if TYPE_CHECKING:
-    from napari_hush.inference import Denoised
+    from napari_hush.inference.denoise import Denoised
     from napari_hush.samples import Sample
 
 

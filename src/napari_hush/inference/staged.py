@@ -23,14 +23,14 @@ import torch
 from torch import nn
 
 from napari_hush.errors import InputError
+from napari_hush.inference.tiles import Read, TileRunner, read_window
+from napari_hush.inference.tiling import Tile, aligned, plan_tiles
 from napari_hush.networks import InstanceNorm, Stage
-from napari_hush.passes import Read, TileRunner, read_window
-from napari_hush.tiling import Tile, aligned, plan_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from napari_hush.engines import Engine
+    from napari_hush.inference.engines import Engine
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.ndimage import correlate
 
-from napari_hush.tiling import Tile, plan_tiles
+from napari_hush.inference.tiling import Tile, plan_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_hush.engines import Engine
-    from napari_hush.fidelity.guard import Guard
+    from napari_hush.inference.engines import Engine
+    from napari_hush.inference.guard import Guard
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
 

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import copy
-import ctypes
 import importlib
 import importlib.util
-import platform
 import sys
 import warnings
-from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
-import psutil
 import torch
 from torch import nn
 
 from napari_hush.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from napari_hush.settings import Device, EngineName, Precision
+    from napari_hush.inference.settings import Device, EngineName, Precision
 
 
 class Engine(Protocol):
@@ -217,19 +211,6 @@ def available_devices() -> list[Literal["cuda", "mps", "cpu"]]:
     return devices
 
 
-def free_memory(device: str) -> int:
-    """Bytes that a run may plan with on a device."""
-    if device == "cuda":
-        return int(torch.cuda.mem_get_info()[0])
-    free = int(psutil.virtual_memory().available)
-    try:  # a cluster's job may have less than the machine
-        with open("/sys/fs/cgroup/memory.max") as limit, open("/sys/fs/cgroup/memory.current") as used:
-            free = min(free, int(limit.read()) - int(used.read()))
-    except (OSError, ValueError):  # no cgroup, or no limit ("max")
-        return free
-    return max(free, 0)
-
-
 def has_openvino() -> bool:
     """Whether the ``fast`` extra is installed."""
     return importlib.util.find_spec("openvino") is not None
@@ -239,28 +220,6 @@ def has_openvino() -> bool:
 def native_bfloat16() -> bool:
     """Whether OpenVINO finds bfloat16 arithmetic in this processor."""
     return has_openvino() and "BF16" in _openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
-@contextmanager
-def kept_arena() -> Iterator[None]:
-    """Let glibc keep large freed blocks during a run, instead of paying a page fault for each of them again.
-
-    Linux with glibc alone; elsewhere nothing happens. At the end the thresholds go to where glibc's own, growing ones
-    end up in a process that handles images (32 and 64 MB): it offers no way back to growing by itself.
-    """
-    if not (sys.platform == "linux" and platform.libc_ver()[0] == "glibc"):
-        yield
-        return
-    libc = ctypes.CDLL(None)
-    trim, mmap = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of <malloc.h>
-    libc.mallopt(mmap, 1 << 30)
-    libc.mallopt(trim, (1 << 31) - 1)
-    try:
-        yield
-    finally:
-        libc.mallopt(mmap, 32 << 20)
-        libc.mallopt(trim, 64 << 20)
-        libc.malloc_trim(0)
 
 
 @cache

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hush.engines import free_memory
-from napari_hush.tiling import Tile, aligned, balanced_tile
+from napari_hush.inference.tiling import Tile, aligned, balanced_tile
+from napari_hush.memory import free_memory
 
 if TYPE_CHECKING:
+    from napari_hush.inference.settings import DenoiseSettings
     from napari_hush.model import Model
-    from napari_hush.settings import DenoiseSettings
 
 CPU_TILE_BYTES = 1400 << 20  # larger tiles spare hardly more halo
 LAZY_TILE_BYTES = 450 << 20  # an image that is not in memory is kept out of it for a reason

@@ -11,8 +11,8 @@ import numpy as np
 from napari_hush.errors import InputError
 
 if TYPE_CHECKING:
+    from napari_hush.inference.planes import Planes
     from napari_hush.model import Model
-    from napari_hush.planes import Planes
 
 
 @dataclass(frozen=True)

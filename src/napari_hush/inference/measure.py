@@ -10,18 +10,18 @@ import numpy as np
 
 from napari_hush.atoms.spacing import find_lattice
 from napari_hush.errors import InputError
-from napari_hush.fidelity.guard import Guard, measure_guard
-from napari_hush.passes import filled_block
-from napari_hush.scaling import ScaledPlane, scale_factor
+from napari_hush.inference.guard import Guard, measure_guard
+from napari_hush.inference.scaling import ScaledPlane, scale_factor
+from napari_hush.inference.tiles import filled_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_hush.channels import Group
+    from napari_hush.inference.channels import Group
+    from napari_hush.inference.planes import Planes
+    from napari_hush.inference.settings import DenoiseSettings
+    from napari_hush.inference.tiles import Read
     from napari_hush.model import Model
-    from napari_hush.passes import Read
-    from napari_hush.planes import Planes
-    from napari_hush.settings import DenoiseSettings
 
 WHOLE = 1536  # px; larger planes are measured in windows
 WINDOW = 1024

@@ -14,29 +14,30 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import zarr
 
-from napari_hush.channels import Group, channel_groups, read_group
-from napari_hush.engines import Engine, choose_engine, free_memory, kept_arena
 from napari_hush.errors import InputError
-from napari_hush.fidelity.guard import guard_margin
 from napari_hush.importers import load_model
+from napari_hush.inference.channels import Group, channel_groups, read_group
+from napari_hush.inference.engines import Engine, choose_engine
+from napari_hush.inference.guard import guard_margin
+from napari_hush.inference.measure import Lattice, fitting_model, is_guarded, measure_guards, measure_scale
+from napari_hush.inference.planes import Planes
+from napari_hush.inference.settings import AUTO, DenoiseSettings, Device, EngineName, Precision
+from napari_hush.inference.sizes import LAZY_TILE_BYTES, batch_size, tile_sides
+from napari_hush.inference.staged import StagedRunner
+from napari_hush.inference.tiles import TileRunner
+from napari_hush.inference.tiling import aligned
 from napari_hush.io import zarr_writer
-from napari_hush.measured import Lattice, fitting_model, is_guarded, measure_guards, measure_scale
-from napari_hush.passes import TileRunner
-from napari_hush.planes import Planes
+from napari_hush.memory import free_memory, kept_arena
 from napari_hush.progress import Progress
-from napari_hush.settings import AUTO, DenoiseSettings, Device, EngineName, Precision
-from napari_hush.sizes import LAZY_TILE_BYTES, batch_size, tile_sides
-from napari_hush.staged import StagedRunner
-from napari_hush.tiling import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
+    from napari_hush.inference.scaling import ScaledPlane
+    from napari_hush.inference.tiles import Read
+    from napari_hush.inference.tiling import Tile
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
-    from napari_hush.passes import Read
-    from napari_hush.scaling import ScaledPlane
-    from napari_hush.tiling import Tile
 
 CPU_SCRATCH_BYTES = 4 << 30  # between the pieces of a network with statistics of the whole image; more goes to a file
 

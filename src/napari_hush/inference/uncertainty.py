@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.atoms.spacing import estimate_spacing
-from napari_hush.channels import channel_groups
-from napari_hush.engines import choose_engine
 from napari_hush.errors import InputError
 from napari_hush.importers import load_model
-from napari_hush.inference import denoise_steps, run_steps
+from napari_hush.inference.channels import channel_groups
+from napari_hush.inference.denoise import denoise_steps, run_steps
+from napari_hush.inference.engines import choose_engine
+from napari_hush.inference.planes import Planes
+from napari_hush.inference.settings import DenoiseSettings
+from napari_hush.inference.tiling import aligned
 from napari_hush.model import Model
-from napari_hush.planes import Planes
 from napari_hush.progress import Progress
 from napari_hush.resampling import resample
-from napari_hush.settings import DenoiseSettings
-from napari_hush.tiling import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence

@@ -1,0 +1,1 @@
+"""An image's whole way: planes, scale, tiles and engines, and what guards and judges the result."""

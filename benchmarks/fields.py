@@ -20,8 +20,8 @@ from napari_hush.fidelity.truth import RADIUS, VOID, compare_columns
 from napari_hush.io import read_image
 from napari_hush.metrics import mse, psnr, ssim
 from napari_hush.synthesis import Scene, dead_leaves, random_scan_noise, random_scene
-from napari_hush.synthesis.noise import SparseAngles
-from napari_hush.synthesis.phantoms import foam
+from napari_hush.synthesis.noise.registry import SparseAngles
+from napari_hush.synthesis.pictures.phantoms import foam
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

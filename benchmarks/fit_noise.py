@@ -17,8 +17,8 @@ import numpy as np
 
 from napari_hush.io import read_image
 from napari_hush.synthesis import Compose, random_dent, random_lattice, render_lattice
-from napari_hush.synthesis.fit_noise import FittedNoise, fit_noise
-from napari_hush.synthesis.noise import DetectorLag, GainOffset, Poisson, Readout, RowJitter, RowOffsets
+from napari_hush.synthesis.noise.fit.noise import FittedNoise, fit_noise
+from napari_hush.synthesis.noise.registry import DetectorLag, GainOffset, Poisson, Readout, RowJitter, RowOffsets
 
 LIMITS = {"gain": 0.1, "dose": 0.1, "row correlation": 0.05, "jitter": 0.2}
 

@@ -25,7 +25,7 @@ from napari_hush.atoms.spectrum import bragg_spots
 from napari_hush.inference.guard import measure_guard
 from napari_hush.metrics import psnr
 from napari_hush.synthesis import Lattice, ellipse, render_lattice
-from napari_hush.synthesis.noise import Compose, DetectorLag, Poisson, Readout, RowJitter
+from napari_hush.synthesis.noise.registry import Compose, DetectorLag, Poisson, Readout, RowJitter
 
 SHAPE = (384, 384)
 KINDS = ("square", "hexagonal", "rectangular", "oblique", "honeycomb", "dumbbell")

@@ -20,7 +20,7 @@ import napari_hush as hush
 from napari_hush.metrics import psnr
 from napari_hush.resampling import resample
 from napari_hush.synthesis import random_scene
-from napari_hush.synthesis.noise import Poisson
+from napari_hush.synthesis.noise.registry import Poisson
 
 CANONICAL = 12.0  # px
 SEED = 70_800

@@ -17,7 +17,7 @@ from scipy.ndimage import maximum_filter
 from scipy.spatial import cKDTree
 
 from napari_hush.synthesis import Lattice
-from napari_hush.synthesis.unit_crop import tile_crop
+from napari_hush.synthesis.lattices.unit_crop import tile_crop
 
 CASES = [  # lattice, periods in the crop, turn of the image in degrees, scale, noise of the crop
     (Lattice(kind="square", period=12.37, angle=11.0, sigma=0.15), 2.2, 0.0, 1.0, 0.0),

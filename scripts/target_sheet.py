@@ -19,7 +19,7 @@ from PIL import Image
 import napari_hush as hush
 from napari_hush.atoms.spacing import require_spacing
 from napari_hush.datasets.materials import make_materials, read_plane
-from napari_hush.synthesis import fit_noise
+from napari_hush.synthesis.noise.fit.noise import fit_noise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

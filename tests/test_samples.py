@@ -4,8 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from napari_hush import samples
-from napari_hush.synthesis import average_cell, measure_lattice
+from napari_hush.synthesis import average_cell, measure_lattice, samples
 
 PHANTOMS = ("foam", "cells")
 CLEAN = ("unit-crop",)
@@ -91,5 +90,5 @@ def test_napari_function_gives_layer_data(name):
 
 
 def test_samples_need_neither_napari_nor_torch():
-    code = "import sys, napari_hush.samples; sys.exit(bool({'napari', 'torch', 'qtpy'} & set(sys.modules)))"
+    code = "import sys, napari_hush.synthesis.samples; sys.exit(bool({'napari', 'torch', 'qtpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

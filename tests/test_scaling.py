@@ -20,9 +20,9 @@ from napari_hush.inference.scaling import ScaledPlane, scale_factor
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.model import Model
 from napari_hush.normalize import NormalizationRule
-from napari_hush.samples import sample
 from napari_hush.synthesis import Lattice, render_lattice
-from napari_hush.synthesis.noise import Poisson
+from napari_hush.synthesis.noise.registry import Poisson
+from napari_hush.synthesis.samples import sample
 
 CPU = {"engine": "torch", "device": "cpu", "precision": "float32"}
 

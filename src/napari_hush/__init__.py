@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_hush.inference.settings import DenoiseSettings
     from napari_hush.model import Model
     from napari_hush.progress import Progress
-    from napari_hush.samples import Sample, sample
+    from napari_hush.synthesis.samples import Sample, sample
     from napari_hush.training.fit import fit, train
     from napari_hush.training.settings import train_settings
 
@@ -60,7 +60,7 @@ _HOMES = {
     "ModelCard": "card",
     "ModelFileError": "errors",
     "Progress": "progress",
-    "Sample": "samples",
+    "Sample": "synthesis.samples",
     "SynthesisSettings": "datasets.settings",
     "Target": "datasets.drawing",
     "denoise": "inference.denoise",
@@ -71,7 +71,7 @@ _HOMES = {
     "fit": "training.fit",
     "list_models": "card",
     "load_model": "importers",
-    "sample": "samples",
+    "sample": "synthesis.samples",
     "synthesize": "datasets.synthesize",
     "train": "training.fit",
     "train_settings": "training.settings",

@@ -6,7 +6,7 @@ from napari_hush.atoms.columns import find_atoms, fit_atoms, match_atoms
 from napari_hush.errors import InputError
 from napari_hush.io import read_image
 from napari_hush.synthesis import Lattice, render_columns, render_lattice
-from napari_hush.synthesis.noise import Poisson
+from napari_hush.synthesis.noise.registry import Poisson
 
 
 def inside(positions, shape, margin):

@@ -9,7 +9,7 @@ from napari_hush.atoms.lockin import displacement, lattice_amplitude, lock_in, n
 from napari_hush.atoms.spectrum import bragg_spots, independent_pair
 from napari_hush.errors import InputError
 from napari_hush.synthesis import Lattice, render_lattice
-from napari_hush.synthesis.noise import Poisson
+from napari_hush.synthesis.noise.registry import Poisson
 
 Y, X = np.mgrid[:120, :140].astype(float)
 SPOT = np.array([0.07, 0.05])

@@ -13,7 +13,7 @@ from napari_hush.atoms.spacing import estimate_spacing, find_lattice, require_sp
 from napari_hush.errors import InputError
 from napari_hush.io import read_image
 from napari_hush.synthesis import Lattice, ellipse, render_lattice
-from napari_hush.synthesis.noise import Compose, Poisson, RowJitter
+from napari_hush.synthesis.noise.registry import Compose, Poisson, RowJitter
 
 
 def noisy_lattice(shape=(256, 256), dose=10.0, seed=0, **options):

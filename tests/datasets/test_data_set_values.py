@@ -24,13 +24,13 @@ from napari_hush.synthesis import (
     PHANTOMS,
     Compose,
     Lattice,
-    fit_noise,
     mask_steps,
     noise_from_dict,
     random_scan_noise,
     render_lattice,
 )
-from napari_hush.synthesis.noise import Poisson, RowOffsets
+from napari_hush.synthesis.noise.fit.noise import fit_noise
+from napari_hush.synthesis.noise.registry import Poisson, RowOffsets
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_hush.synthesis import ellipse, render_columns
-from napari_hush.synthesis.noise import Compose, DetectorLag, Poisson, RowJitter
+from napari_hush.synthesis.noise.registry import Compose, DetectorLag, Poisson, RowJitter
 
 PERIOD, SIGMA, SIDE = 12.0, 2.2, 144
 HOLE, VACANCY = np.array([92.0, 50.0]), np.array([42.0, 90.0])

@@ -9,7 +9,7 @@ from scipy import ndimage
 from napari_hush.atoms.lockin import lattice_amplitude
 from napari_hush.errors import InputError
 from napari_hush.inference.guard import Guard, guard_margin, measure_guard
-from napari_hush.samples import sample
+from napari_hush.synthesis.samples import sample
 
 TRUTH = sample("dented-lattice")
 PERIOD = TRUTH.period
@@ -113,7 +113,7 @@ def test_single_atoms_that_the_noisy_image_has_are_kept():
 
 def test_grains_of_two_directions_are_both_kept():
     from napari_hush.synthesis import Lattice, render_lattice
-    from napari_hush.synthesis.noise import Poisson
+    from napari_hush.synthesis.noise.registry import Poisson
 
     grains = render_lattice(Lattice(period=12, grain_angle=30, background=0.1), (300, 300), 4).image
     noisy = Poisson(dose=20)(grains, np.random.default_rng(0))

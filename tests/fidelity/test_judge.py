@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari_hush.samples import sample
 from planted_field import HOLE, PERIOD, SIDE, VACANCY, make_field, scan
 from scipy import ndimage
 
 from napari_hush.errors import InputError
 from napari_hush.fidelity.evaluate import evaluate, judge, table
 from napari_hush.fidelity.findings import COUNTS, LIMITS, finding, overall
-from napari_hush.samples import sample
+from napari_hush.synthesis.samples import sample
 
 FIELD = make_field()
 CLEAN = FIELD.draw()

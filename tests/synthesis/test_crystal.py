@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from napari_hush.errors import InputError
 from napari_hush.synthesis import Lattice, UnitCell, average_cell, random_lattice, render_cell, render_lattice
-from napari_hush.synthesis.crystal import Flaws, least_period, random_crystal, random_flaws, render_crystal
+from napari_hush.synthesis.lattices.crystal import Flaws, least_period, random_crystal, random_flaws, render_crystal
 
 LATTICES = {
     "square": Lattice(period=12.3, sigma=0.15),

@@ -5,8 +5,8 @@ from scipy.ndimage import gaussian_filter
 from napari_hush.errors import InputError
 from napari_hush.io import read_image
 from napari_hush.synthesis import Compose, Lattice, ellipse, render_lattice, smooth_field
-from napari_hush.synthesis.dent_library import dent_from_image, random_dent_from, warp_mask
-from napari_hush.synthesis.noise import DetectorLag, Poisson, RowJitter, RowOffsets
+from napari_hush.synthesis.dents.library import dent_from_image, random_dent_from, warp_mask
+from napari_hush.synthesis.noise.registry import DetectorLag, Poisson, RowJitter, RowOffsets
 
 SHAPE = (280, 320)
 

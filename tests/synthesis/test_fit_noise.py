@@ -7,8 +7,8 @@ import pytest
 from napari_hush.errors import InputError
 from napari_hush.io import read_image
 from napari_hush.synthesis import Lattice, ellipse, render_lattice
-from napari_hush.synthesis.fit_noise import fit_noise
-from napari_hush.synthesis.noise import (
+from napari_hush.synthesis.noise.fit.noise import fit_noise
+from napari_hush.synthesis.noise.registry import (
     Compose,
     DetectorLag,
     GainOffset,

@@ -3,9 +3,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from napari_hush.synthesis.general import SORTS, random_camera_noise, random_picture, textured_leaves
-from napari_hush.synthesis.noise import noise_from_dict, noise_to_dict
-from napari_hush.synthesis.pixels import Gaussian, Poisson, Readout, SaltPepper
+from napari_hush.synthesis.noise.pixels import Gaussian, Poisson, Readout, SaltPepper
+from napari_hush.synthesis.noise.registry import noise_from_dict, noise_to_dict
+from napari_hush.synthesis.pictures.general import SORTS, random_camera_noise, random_picture, textured_leaves
 
 
 @pytest.mark.parametrize("sort", SORTS)

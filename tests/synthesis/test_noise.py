@@ -7,7 +7,7 @@ import pytest
 
 from napari_hush.errors import InputError
 from napari_hush.synthesis import NOISES, Compose, Lattice, random_scan_noise, render_lattice
-from napari_hush.synthesis.noise import (
+from napari_hush.synthesis.noise.registry import (
     DetectorLag,
     GainOffset,
     Gaussian,

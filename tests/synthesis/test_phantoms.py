@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 
 from napari_hush.errors import InputError
-from napari_hush.synthesis.phantoms import PHANTOMS, cells, dead_leaves, ellipses, filaments, foam, pack_circles, tissue
+from napari_hush.synthesis.pictures.phantoms import (
+    PHANTOMS,
+    cells,
+    dead_leaves,
+    ellipses,
+    filaments,
+    foam,
+    pack_circles,
+    tissue,
+)
 
 
 @pytest.fixture(scope="module", params=PHANTOMS)

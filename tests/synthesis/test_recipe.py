@@ -9,7 +9,7 @@ import pytest
 
 from napari_hush.errors import InputError
 from napari_hush.io import read_image
-from napari_hush.synthesis.recipe import MaskRecipe, mask_steps, mask_variants
+from napari_hush.synthesis.dents.published_mask import MaskRecipe, mask_steps, mask_variants
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import pytest
 
 from napari_hush.errors import InputError
 from napari_hush.synthesis import Lattice, average_cell, ellipse, random_scene, render_lattice, scenes
-from napari_hush.synthesis.lattice import LatticeKind
+from napari_hush.synthesis.lattices.lattice import LatticeKind
 
 # seed, mean and standard deviation of the clean image, two of its pixels, mean and minimum of the transmission,
 # number of columns, the next random number; recorded when the bundled model was trained

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from napari_hush.errors import InputError
-from napari_hush.synthesis.specimens import specimen, tomography
+from napari_hush.synthesis.pictures.specimens import specimen, tomography
 
 
 def outside(shape: tuple[int, int]) -> np.ndarray:

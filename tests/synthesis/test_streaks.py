@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from napari_hush.errors import InputError
-from napari_hush.synthesis.noise import SparseAngles, noise_from_dict, noise_to_dict
-from napari_hush.synthesis.slices import foam
-from napari_hush.synthesis.streaks import random_tomograph
+from napari_hush.synthesis.noise.registry import SparseAngles, noise_from_dict, noise_to_dict
+from napari_hush.synthesis.noise.streaks import random_tomograph
+from napari_hush.synthesis.pictures.slices import foam
 
 SIDE = 64
 

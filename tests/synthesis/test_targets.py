@@ -10,12 +10,12 @@ import pytest
 
 from napari_hush.errors import InputError
 from napari_hush.synthesis import Lattice, render_lattice
-from napari_hush.synthesis.targets import published_targets
-from napari_hush.synthesis.unit_crop import average_cell
-from napari_hush.synthesis.zoom import ZOOM_LEVELS, atoms_at, crop_atoms, zoom_crop
+from napari_hush.synthesis.lattices.published import published_targets
+from napari_hush.synthesis.lattices.unit_crop import average_cell
+from napari_hush.synthesis.lattices.zoom import ZOOM_LEVELS, atoms_at, crop_atoms, zoom_crop
 
 if TYPE_CHECKING:
-    from napari_hush.synthesis.unit_cell import UnitCell
+    from napari_hush.synthesis.lattices.unit_cell import UnitCell
 
 
 @pytest.fixture(scope="module")

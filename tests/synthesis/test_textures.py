@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_hush.errors import InputError
-from napari_hush.synthesis.textures import random_pattern, random_writing, rough_field
+from napari_hush.synthesis.pictures.textures import random_pattern, random_writing, rough_field
 
 
 @pytest.mark.parametrize("draw", [random_pattern, random_writing])

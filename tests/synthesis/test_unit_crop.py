@@ -13,8 +13,8 @@ from scipy.spatial import cKDTree
 from napari_hush.errors import InputError
 from napari_hush.io import read_image
 from napari_hush.synthesis import Lattice
-from napari_hush.synthesis.unit_crop import average_cell, tile_crop
-from napari_hush.synthesis.unit_lattice import measure_lattice
+from napari_hush.synthesis.lattices.unit_crop import average_cell, tile_crop
+from napari_hush.synthesis.lattices.unit_lattice import measure_lattice
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ import numpy as np
 from napari_hush.datasets.drawing import Drawer
 from napari_hush.datasets.settings import SynthesisSettings
 from napari_hush.normalize import NormalizationRule
-from napari_hush.synthesis.noise import Poisson
+from napari_hush.synthesis.noise.registry import Poisson
 from napari_hush.training.settings import SupervisedSettings
 from napari_hush.training.simulated import SimulatedData
 

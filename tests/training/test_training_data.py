@@ -19,7 +19,7 @@ from napari_hush.datasets.settings import SynthesisSettings
 from napari_hush.errors import InputError
 from napari_hush.normalize import NormalizationRule
 from napari_hush.synthesis import Lattice, render_lattice, smooth_field
-from napari_hush.synthesis.noise import Poisson
+from napari_hush.synthesis.noise.registry import Poisson
 from napari_hush.training import checks, contrast
 from napari_hush.training.checks import _shift
 from napari_hush.training.patches import mirrored, shuffled

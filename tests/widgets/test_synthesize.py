@@ -12,13 +12,13 @@ import pytest
 from napari.components import ViewerModel
 
 import napari_hush
-from napari_hush import samples
 from napari_hush.datasets.drawing import Drawer
 from napari_hush.datasets.materials import make_materials
 from napari_hush.datasets.settings import SynthesisSettings
 from napari_hush.errors import InputError
-from napari_hush.synthesis import Lattice, MaskRecipe, ellipse, fit_noise, mask_steps, mask_variants, render_lattice
-from napari_hush.synthesis.noise import Poisson
+from napari_hush.synthesis import Lattice, MaskRecipe, ellipse, mask_steps, mask_variants, render_lattice, samples
+from napari_hush.synthesis.noise.fit.noise import fit_noise
+from napari_hush.synthesis.noise.registry import Poisson
 from napari_hush.widgets import _targets, synthesize
 from napari_hush.widgets._materials import VARIANTS, Plane, learn_crop
 from napari_hush.widgets.synthesize import SynthesizeWidget

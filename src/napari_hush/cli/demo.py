@@ -40,7 +40,7 @@ class Demo:
         from napari_hush.io import write_image
         from napari_hush.metrics import METRICS
         from napari_hush.reports.panels import write_panel
-        from napari_hush.samples import sample
+        from napari_hush.synthesis.samples import sample
 
         model = load_model(self.model)
         truth = sample(self.sample, self.seed)

@@ -68,7 +68,7 @@ class Synthesize:
 
     def _from_options(self) -> tuple[SynthesisSettings, Materials]:
         from napari_hush.datasets.materials import make_materials, read_plane
-        from napari_hush.synthesis import fit_noise
+        from napari_hush.synthesis.noise.fit.noise import fit_noise
 
         settings = SynthesisSettings(**{f.name: getattr(self.contents, f.name) for f in fields(SynthesisSettings)})
         if self.dark is not None and not self.dents:

@@ -21,9 +21,9 @@ from napari_hush.synthesis import (
     random_scan_noise,
     random_scene,
 )
-from napari_hush.synthesis.general import random_camera_noise, random_picture
-from napari_hush.synthesis.noise import Poisson, SparseAngles
-from napari_hush.synthesis.streaks import random_tomograph
+from napari_hush.synthesis.noise.registry import Poisson, SparseAngles
+from napari_hush.synthesis.noise.streaks import random_tomograph
+from napari_hush.synthesis.pictures.general import random_camera_noise, random_picture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from napari_hush.exporters.preprocess import apply
-from napari_hush.samples import sample
+from napari_hush.synthesis.samples import sample
 
 if TYPE_CHECKING:
     from napari_hush.model import Model

@@ -179,7 +179,7 @@ def evaluate_steps(
 
     Examples
     --------
-    >>> from napari_hush.samples import sample
+    >>> from napari_hush.synthesis.samples import sample
     >>> field = sample("dented-lattice")
     >>> steps = evaluate_steps(field.noisy[:128, :128], field.clean[:128, :128])
     >>> next(steps).message

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from napari_hush.synthesis.crystal import Crystal, Flaws, random_crystal, render_crystal
-from napari_hush.synthesis.dent_library import dent_from_image, random_dent_from, warp_mask
-from napari_hush.synthesis.dents import DENTS, ellipse, random_dent
+from napari_hush.synthesis.dents.library import dent_from_image, random_dent_from, warp_mask
+from napari_hush.synthesis.dents.published_mask import MaskRecipe, mask_steps, mask_variants
+from napari_hush.synthesis.dents.shapes import DENTS, ellipse, random_dent
 from napari_hush.synthesis.fields import smooth_field
-from napari_hush.synthesis.fit_noise import FittedNoise, fit_noise
-from napari_hush.synthesis.lattice import Lattice, RenderedLattice, render_columns, render_lattice
-from napari_hush.synthesis.leaves import dead_leaves
-from napari_hush.synthesis.noise import NOISES, Compose, Noise, noise_from_dict, noise_to_dict
-from napari_hush.synthesis.phantoms import PHANTOMS
-from napari_hush.synthesis.recipe import MaskRecipe, mask_steps, mask_variants
-from napari_hush.synthesis.scan import random_scan_noise
+from napari_hush.synthesis.lattices.crystal import Crystal, Flaws, random_crystal, render_crystal
+from napari_hush.synthesis.lattices.lattice import Lattice, RenderedLattice, render_columns, render_lattice
+from napari_hush.synthesis.lattices.published import PublishedTarget, published_targets
+from napari_hush.synthesis.lattices.unit_cell import TiledCrop, UnitCell, render_cell
+from napari_hush.synthesis.lattices.unit_crop import average_cell, tile_crop
+from napari_hush.synthesis.lattices.unit_lattice import UnitLattice, measure_lattice
+from napari_hush.synthesis.lattices.zoom import ZOOM_LEVELS, AtomCrops, atoms_at, crop_atoms, zoom_crop
+from napari_hush.synthesis.noise.fit.noise import FittedNoise, fit_noise
+from napari_hush.synthesis.noise.registry import NOISES, Compose, Noise, noise_from_dict, noise_to_dict
+from napari_hush.synthesis.noise.scan import random_scan_noise
+from napari_hush.synthesis.pictures.leaves import dead_leaves
+from napari_hush.synthesis.pictures.phantoms import PHANTOMS
 from napari_hush.synthesis.scenes import Scene, random_lattice, random_scene
-from napari_hush.synthesis.targets import PublishedTarget, published_targets
-from napari_hush.synthesis.unit_cell import TiledCrop, UnitCell, render_cell
-from napari_hush.synthesis.unit_crop import average_cell, tile_crop
-from napari_hush.synthesis.unit_lattice import UnitLattice, measure_lattice
-from napari_hush.synthesis.zoom import ZOOM_LEVELS, AtomCrops, atoms_at, crop_atoms, zoom_crop
 
 __all__ = [
     "DENTS",

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from napari_hush.errors import InputError
-from napari_hush.synthesis.crystal import random_crystal, random_flaws
-from napari_hush.synthesis.dent_library import warp_mask
-from napari_hush.synthesis.dents import random_dent
+from napari_hush.synthesis.dents.library import warp_mask
+from napari_hush.synthesis.dents.shapes import random_dent
 from napari_hush.synthesis.fields import smooth_field
-from napari_hush.synthesis.lattice import Lattice, LatticeKind, render_columns, render_lattice
+from napari_hush.synthesis.lattices.crystal import random_crystal, random_flaws
+from napari_hush.synthesis.lattices.lattice import Lattice, LatticeKind, render_columns, render_lattice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from napari_hush.synthesis.unit_cell import UnitCell
+    from napari_hush.synthesis.lattices.unit_cell import UnitCell
 
 _DENTED = 0.9  # transmission below which a place counts as dented
 

@@ -14,7 +14,7 @@ from napari_hush.datasets.records import read_settings
 from napari_hush.datasets.settings import SynthesisSettings, settings_from
 from napari_hush.errors import InputError
 from napari_hush.synthesis import Compose
-from napari_hush.synthesis.noise import NOISES
+from napari_hush.synthesis.noise.registry import NOISES
 from napari_hush.training.checks import OnBad, usable
 from napari_hush.training.data import TrainingData
 from napari_hush.training.images import ImageSet

@@ -18,11 +18,11 @@ from napari_hush.synthesis import (
     UnitLattice,
     average_cell,
     dent_from_image,
-    fit_noise,
     mask_steps,
     measure_lattice,
 )
-from napari_hush.synthesis.recipe import checked_image
+from napari_hush.synthesis.dents.published_mask import checked_image
+from napari_hush.synthesis.noise.fit.noise import fit_noise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QStyle, QStyleOptionComboBox,
 from napari_hush.card import ZOO, read_header
 from napari_hush.errors import ModelFileError
 from napari_hush.files import explain_wrong_file
-from napari_hush.settings import AUTO
+from napari_hush.inference.settings import AUTO
 from napari_hush.widgets._recent import recent_files, remember
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import napari
 import numpy as np
 
-from napari_hush.samples import layers
+from napari_hush.synthesis.samples import layers
 
 if TYPE_CHECKING:
     from napari_hush.inference.denoise import Denoised
-    from napari_hush.samples import Sample
+    from napari_hush.synthesis.samples import Sample
 
 
 def show(truth: Sample, done: Denoised, model: str, *, block: bool = True) -> napari.Viewer:

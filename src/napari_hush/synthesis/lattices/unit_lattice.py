@@ -9,8 +9,8 @@ import numpy as np
 from scipy import ndimage, signal
 
 from napari_hush.errors import InputError
-from napari_hush.synthesis.recipe import checked_image
-from napari_hush.synthesis.unit_cell import Fit, frequencies, orders
+from napari_hush.synthesis.dents.published_mask import checked_image
+from napari_hush.synthesis.lattices.unit_cell import Fit, frequencies, orders
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hush.errors import InputError
-from napari_hush.synthesis.recipe import checked_image
-from napari_hush.synthesis.unit_cell import TiledCrop, UnitCell
-from napari_hush.synthesis.unit_crop import average_cell
-from napari_hush.synthesis.zoom import zoom_crop
+from napari_hush.synthesis.dents.published_mask import checked_image
+from napari_hush.synthesis.lattices.unit_cell import TiledCrop, UnitCell
+from napari_hush.synthesis.lattices.unit_crop import average_cell
+from napari_hush.synthesis.lattices.zoom import zoom_crop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

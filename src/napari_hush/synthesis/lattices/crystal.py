@@ -10,14 +10,14 @@ from scipy import fft, ndimage
 
 from napari_hush.errors import InputError
 from napari_hush.synthesis.fields import smooth_field
-from napari_hush.synthesis.lattice import render_columns, sites_near, slow_displacement
+from napari_hush.synthesis.lattices.lattice import render_columns, sites_near, slow_displacement
+from napari_hush.synthesis.lattices.unit_cell import frequencies
 from napari_hush.synthesis.ranges import check_ranges
-from napari_hush.synthesis.unit_cell import frequencies
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_hush.synthesis.unit_cell import UnitCell
+    from napari_hush.synthesis.lattices.unit_cell import UnitCell
 
 _FINENESS = 160  # samples of the cell along the shortest period: linear interpolation is then good to 0.1 %
 _SHOWN = 0.95  # of the cell's variance must be coarser than two pixels

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy import fft, ndimage, optimize
 
-from napari_hush.synthesis.noise_split import lag_spectrum
+from napari_hush.synthesis.noise.fit.split import lag_spectrum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +24,7 @@ _BETTER = 5.0  # drop of chi squared that tells readout noise from none
 
 
 class Transfer(NamedTuple):
-    """What `photon_transfer` finds; the fields are those of `napari_hush.synthesis.fit_noise.FittedNoise`."""
+    """What `photon_transfer` finds; the fields are those of `napari_hush.synthesis.noise.fit.noise.FittedNoise`."""
 
     gain: float | None
     gain_error: float | None

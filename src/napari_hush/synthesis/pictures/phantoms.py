@@ -11,9 +11,9 @@ from scipy.spatial import cKDTree
 
 from napari_hush.errors import InputError
 from napari_hush.synthesis.fields import smooth_field
-from napari_hush.synthesis.leaves import dead_leaves
-from napari_hush.synthesis.slices import cover, ellipses, foam, pack_circles
-from napari_hush.synthesis.specimens import specimen, tomography
+from napari_hush.synthesis.pictures.leaves import dead_leaves
+from napari_hush.synthesis.pictures.slices import cover, ellipses, foam, pack_circles
+from napari_hush.synthesis.pictures.specimens import specimen, tomography
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

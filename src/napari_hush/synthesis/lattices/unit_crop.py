@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hush.errors import InputError
-from napari_hush.synthesis.recipe import checked_image
-from napari_hush.synthesis.unit_cell import TiledCrop, UnitCell, fit_cell, render_cell
-from napari_hush.synthesis.unit_lattice import measure_lattice
+from napari_hush.synthesis.dents.published_mask import checked_image
+from napari_hush.synthesis.lattices.unit_cell import TiledCrop, UnitCell, fit_cell, render_cell
+from napari_hush.synthesis.lattices.unit_lattice import measure_lattice
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -9,8 +9,10 @@ import numpy as np
 from scipy import fft, ndimage, optimize
 
 from napari_hush.errors import InputError
-from napari_hush.synthesis.fit_jitter import bragg_peaks, measure_jitter, shift_rows
-from napari_hush.synthesis.noise import (
+from napari_hush.synthesis.noise.fit.jitter import bragg_peaks, measure_jitter, shift_rows
+from napari_hush.synthesis.noise.fit.photon_transfer import MARGIN, band_response, filter_rows, photon_transfer
+from napari_hush.synthesis.noise.fit.split import clear_frequency, periodic_part, split
+from napari_hush.synthesis.noise.registry import (
     Compose,
     DetectorLag,
     GainOffset,
@@ -20,8 +22,6 @@ from napari_hush.synthesis.noise import (
     RowJitter,
     RowOffsets,
 )
-from napari_hush.synthesis.noise_split import clear_frequency, periodic_part, split
-from napari_hush.synthesis.photon_transfer import MARGIN, band_response, filter_rows, photon_transfer
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -167,7 +167,7 @@ def fit_noise(image: ArrayLike) -> FittedNoise:
     --------
     >>> import numpy as np
     >>> from napari_hush.synthesis import Lattice, render_lattice
-    >>> from napari_hush.synthesis.noise import Compose, DetectorLag, GainOffset, Poisson
+    >>> from napari_hush.synthesis.noise.registry import Compose, DetectorLag, GainOffset, Poisson
     >>> clean = render_lattice(Lattice(period=14, background=0.2), (256, 256), 0).image
     >>> chain = Compose(noises=(Poisson(dose=30), DetectorLag(correlation=0.3), GainOffset(gain=600, offset=1000)))
     >>> fitted = fit_noise(chain(clean, np.random.default_rng(1)))

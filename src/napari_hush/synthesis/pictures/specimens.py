@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from napari_hush.errors import InputError
 from napari_hush.synthesis.fields import smooth_field
-from napari_hush.synthesis.slices import ellipses, foam
+from napari_hush.synthesis.pictures.slices import ellipses, foam
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -76,7 +76,7 @@ def dent_from_image(
     Examples
     --------
     >>> from napari_hush.synthesis import Lattice, ellipse, render_lattice
-    >>> from napari_hush.synthesis.noise import Poisson
+    >>> from napari_hush.synthesis.noise.registry import Poisson
     >>> hole = ellipse((256, 256), centre=(128, 110), fwhm=(90, 70), depth=0.8)
     >>> clean = hole * render_lattice(Lattice(period=10.0, background=0.2), (256, 256), 0).image
     >>> mask = dent_from_image(Poisson(dose=20)(clean, np.random.default_rng(1)), spacing=10.0, dark=0.0)

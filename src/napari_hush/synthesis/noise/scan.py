@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_hush.synthesis.noise import (
+from napari_hush.synthesis.noise.registry import (
     Compose,
     DetectorLag,
     MissingLines,

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.errors import InputError
-from napari_hush.synthesis.dents import ellipse
+from napari_hush.synthesis.dents.shapes import ellipse
 from napari_hush.synthesis.fields import smooth_field
-from napari_hush.synthesis.lattice import Lattice, RenderedLattice, render_lattice
-from napari_hush.synthesis.noise import Compose, DetectorLag, Poisson, Readout, RowJitter, SparseAngles
-from napari_hush.synthesis.phantoms import cells, foam
+from napari_hush.synthesis.lattices.lattice import Lattice, RenderedLattice, render_lattice
+from napari_hush.synthesis.noise.registry import Compose, DetectorLag, Poisson, Readout, RowJitter, SparseAngles
+from napari_hush.synthesis.pictures.phantoms import cells, foam
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy import fft, ndimage, optimize
 
-from napari_hush.synthesis.noise_split import noise_level
+from napari_hush.synthesis.noise.fit.split import noise_level
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

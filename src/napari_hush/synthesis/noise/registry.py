@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from napari_hush.errors import InputError
-from napari_hush.synthesis.pixels import GainOffset, Gaussian, Poisson, Quantisation, Readout, SaltPepper, Speckle
-from napari_hush.synthesis.rows import DetectorLag, MissingLines, RowJitter, RowOffsets, Spikes
-from napari_hush.synthesis.streaks import SparseAngles
+from napari_hush.synthesis.noise.pixels import GainOffset, Gaussian, Poisson, Quantisation, Readout, SaltPepper, Speckle
+from napari_hush.synthesis.noise.rows import DetectorLag, MissingLines, RowJitter, RowOffsets, Spikes
+from napari_hush.synthesis.noise.streaks import SparseAngles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,9 +8,9 @@ import numpy as np
 from skimage.transform import resize
 
 from napari_hush.errors import InputError
-from napari_hush.synthesis.recipe import checked_image
-from napari_hush.synthesis.unit_cell import TiledCrop, UnitCell, render_cell
-from napari_hush.synthesis.unit_crop import average_cell
+from napari_hush.synthesis.dents.published_mask import checked_image
+from napari_hush.synthesis.lattices.unit_cell import TiledCrop, UnitCell, render_cell
+from napari_hush.synthesis.lattices.unit_crop import average_cell
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

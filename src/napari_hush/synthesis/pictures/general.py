@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from napari_hush.synthesis.leaves import lay_leaves
-from napari_hush.synthesis.noise import Compose
-from napari_hush.synthesis.phantoms import cells, filaments, tissue
-from napari_hush.synthesis.pixels import Gaussian, Poisson, Readout, SaltPepper
-from napari_hush.synthesis.slices import ellipses, foam
-from napari_hush.synthesis.textures import random_pattern, random_writing, rough_field
+from napari_hush.synthesis.noise.pixels import Gaussian, Poisson, Readout, SaltPepper
+from napari_hush.synthesis.noise.registry import Compose
+from napari_hush.synthesis.pictures.leaves import lay_leaves
+from napari_hush.synthesis.pictures.phantoms import cells, filaments, tissue
+from napari_hush.synthesis.pictures.slices import ellipses, foam
+from napari_hush.synthesis.pictures.textures import random_pattern, random_writing, rough_field
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_hush.synthesis.noise import Noise
+    from napari_hush.synthesis.noise.registry import Noise
 
 # Sorts of images and how often each is drawn.
 SORTS: dict[str, float] = {

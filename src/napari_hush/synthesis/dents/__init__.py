@@ -1,0 +1,1 @@
+"""Regions where the material is thinner or missing, as masks that multiply a lattice."""

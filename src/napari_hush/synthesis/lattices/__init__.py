@@ -1,0 +1,1 @@
+"""Atom columns in rows, and unit cells and crops cut from images."""

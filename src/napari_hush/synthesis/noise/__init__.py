@@ -1,0 +1,1 @@
+"""What a measurement does to a clean image."""

@@ -1,0 +1,1 @@
+"""The noise of an instrument, measured from its images."""

@@ -1,0 +1,1 @@
+"""Pictures without a lattice: foams, cells, leaves and textures."""

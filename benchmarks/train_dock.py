@@ -23,9 +23,9 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QApplication
 
+from napari_hush.training.process.child import Order, Stored
+from napari_hush.training.process.parent import Run, train_steps
 from napari_hush.training.settings import SupervisedSettings
-from napari_hush.widgets._train_child import Order, Stored
-from napari_hush.widgets._train_process import Run, train_steps
 from napari_hush.widgets._worker import Job
 
 if TYPE_CHECKING:

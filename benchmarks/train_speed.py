@@ -21,8 +21,8 @@ import torch
 
 import napari_hush as hush
 from napari_hush.memory import kept_arena
-from napari_hush.training.method import learning_rate
-from napari_hush.training.methods import METHODS
+from napari_hush.training.methods.method import learning_rate
+from napari_hush.training.methods.registry import METHODS
 from napari_hush.training.run import Run
 from napari_hush.training.start import begin
 

@@ -15,17 +15,17 @@ from training_images import TINY, TINY_OF, clean_images, data_for, with_noise
 import napari_hush as hush
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.networks import CNN, NETWORKS, UNet
-from napari_hush.training import losses
-from napari_hush.training.cyclegan import CycleGAN, Pool
-from napari_hush.training.method import Batch, learning_rate, plain
-from napari_hush.training.methods import METHODS
-from napari_hush.training.noise2void import hide
+from napari_hush.training.methods import losses
+from napari_hush.training.methods.cyclegan import CycleGAN, Pool
+from napari_hush.training.methods.method import Batch, learning_rate, plain
+from napari_hush.training.methods.noise2void import hide
+from napari_hush.training.methods.registry import METHODS
+from napari_hush.training.methods.supervised import Supervised
+from napari_hush.training.methods.tomogan import TomoGAN, feature_matching
+from napari_hush.training.methods.vgg import VGGFeatures, load_vgg19
 from napari_hush.training.presets import PRESETS
 from napari_hush.training.run import Run
 from napari_hush.training.settings import SETTINGS, train_settings, train_settings_to_toml
-from napari_hush.training.supervised import Supervised
-from napari_hush.training.tomogan import TomoGAN, feature_matching
-from napari_hush.training.vgg import VGGFeatures, load_vgg19
 
 pytestmark = pytest.mark.slow  # networks are trained
 

@@ -8,8 +8,8 @@ from napari_hush.datasets.drawing import Drawer
 from napari_hush.datasets.settings import SynthesisSettings
 from napari_hush.normalize import NormalizationRule
 from napari_hush.synthesis.noise.registry import Poisson
+from napari_hush.training.data.simulated import SimulatedData
 from napari_hush.training.settings import SupervisedSettings
-from napari_hush.training.simulated import SimulatedData
 
 
 def opened(*, unpaired: bool = False, **settings: object) -> SimulatedData:

@@ -20,13 +20,13 @@ from napari_hush.errors import InputError
 from napari_hush.normalize import NormalizationRule
 from napari_hush.synthesis import Lattice, render_lattice, smooth_field
 from napari_hush.synthesis.noise.registry import Poisson
-from napari_hush.training import checks, contrast
-from napari_hush.training.checks import _shift
-from napari_hush.training.patches import mirrored, shuffled
-from napari_hush.training.regions import split_images
+from napari_hush.training.data import checks, contrast
+from napari_hush.training.data.checks import _shift
+from napari_hush.training.data.open import Source, open_data
+from napari_hush.training.data.patches import mirrored, shuffled
+from napari_hush.training.data.regions import split_images
+from napari_hush.training.data.simulated import SimulatedData
 from napari_hush.training.settings import train_settings
-from napari_hush.training.simulated import SimulatedData
-from napari_hush.training.sources import Source, open_data
 
 RULE = NormalizationRule()
 NEEDS = {
@@ -314,11 +314,11 @@ def test_simulated_targets_are_drawn_on_the_fly(kind):
 def test_simulated_fields_that_do_not_fit_into_memory_are_drawn_again(monkeypatch):
     settings = SynthesisSettings(n=6, shape=(48, 48), lattice_share=1)
     wanted = [opened(settings).draw(k) for k in range(8)]
-    monkeypatch.setattr("napari_hush.training.simulated.KEPT_BYTES", 2 * 48 * 48 * 4)
+    monkeypatch.setattr("napari_hush.training.data.simulated.KEPT_BYTES", 2 * 48 * 48 * 4)
     data = opened(settings)
     assert all(same(data.draw(k), wanted[k]) for k in range(8))
     assert len(data._kept) <= 2
-    monkeypatch.setattr("napari_hush.training.simulated.KEPT_BYTES", 1)
+    monkeypatch.setattr("napari_hush.training.data.simulated.KEPT_BYTES", 1)
     assert same(opened(settings).draw(3), wanted[3])
 
 
@@ -334,7 +334,7 @@ def test_rescaled_fields_get_new_noise_at_their_own_scale(monkeypatch):
     for (native, _, factor), target in ((data._kept[k], data._drawer("train", k)) for k in data._kept):
         assert factor == target.factor
         np.testing.assert_allclose(native[0], target.native, rtol=1e-3, atol=1e-6)
-    monkeypatch.setattr("napari_hush.training.simulated.KEPT_BYTES", 1)
+    monkeypatch.setattr("napari_hush.training.data.simulated.KEPT_BYTES", 1)
     again = opened(settings, patch=32)
     assert all(same(again.draw(k), patch) for k, patch in enumerate(patches))
     assert len(again._kept) == 1

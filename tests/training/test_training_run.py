@@ -22,8 +22,8 @@ from napari_hush.errors import InputError, ModelFileError
 from napari_hush.training import checkpoint as checkpoints
 from napari_hush.training import run as runs
 from napari_hush.training.checkpoint import HEAD, read_checkpoint, write_checkpoint
-from napari_hush.training.prefetch import Batches
-from napari_hush.training.supervised import Supervised
+from napari_hush.training.data.prefetch import Batches
+from napari_hush.training.methods.supervised import Supervised
 
 pytestmark = pytest.mark.slow  # networks are trained
 
@@ -401,7 +401,7 @@ def test_batches_come_in_order_and_an_error_of_a_thread_arrives():
             return runs_patch(number)
 
     def runs_patch(number):
-        from napari_hush.training.patches import Patch
+        from napari_hush.training.data.patches import Patch
 
         return Patch(np.full((1, 2, 2), number, np.float32), None)
 

@@ -21,7 +21,7 @@ import napari_hush as hush
 from napari_hush.errors import InputError
 from napari_hush.model import Model
 from napari_hush.training.checkpoint import FREE, read_checkpoint
-from napari_hush.training.methods import METHODS
+from napari_hush.training.methods.registry import METHODS
 from napari_hush.training.presets import PRESETS
 from napari_hush.training.settings import (
     SETTINGS,
@@ -291,8 +291,8 @@ import sys, time
 import numpy as np
 from pathlib import Path
 from napari_hush.training.settings import SupervisedSettings
-from napari_hush.widgets._train_child import Order, Stored
-from napari_hush.widgets._train_process import Run, train_steps
+from napari_hush.training.process.child import Order, Stored
+from napari_hush.training.process.parent import Run, train_steps
 folder = Path({str(tmp_path)!r})
 rng = np.random.default_rng(0)
 for name in ("noisy", "clean"):

@@ -97,8 +97,8 @@ class _Train:
         return kind(**values)
 
     def _train(self, settings: TrainSettings, checkpoint: Path) -> Model:
+        from napari_hush.training.data.open import Source
         from napari_hush.training.fit import train
-        from napari_hush.training.sources import Source
 
         source = Source(data=self._data(), truth=self.truth, on_bad=self.on_bad)
         try:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from napari_hush.training.data import TrainingData
-    from napari_hush.training.simulated import SimulatedData
+    from napari_hush.training.data.simulated import SimulatedData
+    from napari_hush.training.data.training_data import TrainingData
 
 
 def write_preview(checkpoint: Path, picture: np.ndarray, figures: dict[str, Any]) -> str:

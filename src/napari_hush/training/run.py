@@ -19,9 +19,9 @@ from napari_hush.memory import kept_arena
 from napari_hush.model import Model
 from napari_hush.progress import Progress
 from napari_hush.training.checkpoint import about, check_resumable, read_checkpoint, write_checkpoint
-from napari_hush.training.method import Batch, Method, plain, seeded
-from napari_hush.training.methods import METHODS
-from napari_hush.training.prefetch import Batches
+from napari_hush.training.data.prefetch import Batches
+from napari_hush.training.methods.method import Batch, Method, plain, seeded
+from napari_hush.training.methods.registry import METHODS
 from napari_hush.training.result import make_card, write_preview
 from napari_hush.training.start import make_fabric, prepare
 from napari_hush.training.validation import validate

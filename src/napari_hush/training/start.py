@@ -14,18 +14,18 @@ from napari_hush.importers import load_model
 from napari_hush.inference.engines import available_devices
 from napari_hush.networks import NETWORKS
 from napari_hush.normalize import NormalizationRule
-from napari_hush.training.method import initialise, seeded
+from napari_hush.training.data.open import open_data
+from napari_hush.training.methods.method import initialise, seeded
 from napari_hush.training.settings import TomoGANSettings, TwoStageSettings
-from napari_hush.training.sources import open_data
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import nn
 
-    from napari_hush.training.data import TrainingData
-    from napari_hush.training.method import Needs
+    from napari_hush.training.data.simulated import SimulatedData
+    from napari_hush.training.data.training_data import TrainingData
+    from napari_hush.training.methods.method import Needs
     from napari_hush.training.settings import TrainSettings
-    from napari_hush.training.simulated import SimulatedData
 
 
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {

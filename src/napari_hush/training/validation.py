@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from napari_hush.metrics import METRICS
-from napari_hush.training.method import Batch
-from napari_hush.training.prefetch import to_tensor
+from napari_hush.training.data.prefetch import to_tensor
+from napari_hush.training.methods.method import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from napari_hush.training.method import Method
-    from napari_hush.training.patches import Patch
+    from napari_hush.training.data.patches import Patch
+    from napari_hush.training.methods.method import Method
 
 SHOWN = 3  # patches in the picture
 

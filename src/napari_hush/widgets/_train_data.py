@@ -18,10 +18,10 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QMenu, QToolBu
 from napari_hush.datasets.records import read_settings
 from napari_hush.errors import InputError
 from napari_hush.progress import Progress
-from napari_hush.training.images import ImageSet
+from napari_hush.training.data.images import ImageSet
+from napari_hush.training.process.child import Stored
 from napari_hush.widgets._source import Source
 from napari_hush.widgets._sources import LayerOrNone, Study, small_label
-from napari_hush.widgets._train_child import Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -19,6 +19,8 @@ from qtpy.QtWidgets import (
 
 from napari_hush.errors import InputError
 from napari_hush.files import atomic_write
+from napari_hush.training.process.child import Order
+from napari_hush.training.process.parent import Run, train_steps
 from napari_hush.training.settings import train_settings_to_toml
 from napari_hush.widgets import _notify
 from napari_hush.widgets._models import ModelCombo
@@ -26,11 +28,9 @@ from napari_hush.widgets._progress import ProgressLine
 from napari_hush.widgets._recent import remember
 from napari_hush.widgets._source import Source
 from napari_hush.widgets._sources import rule
-from napari_hush.widgets._train_child import Order
 from napari_hush.widgets._train_data import Data, Found, store
 from napari_hush.widgets._train_form import SettingsForm
 from napari_hush.widgets._train_place import Place
-from napari_hush.widgets._train_process import Run, train_steps
 from napari_hush.widgets._train_view import Curves, show_preview
 from napari_hush.widgets._worker import Job
 
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     import napari
 
     from napari_hush.progress import Progress
+    from napari_hush.training.process.child import Outcome, Stored
     from napari_hush.training.settings import TrainSettings
-    from napari_hush.widgets._train_child import Outcome, Stored
     from napari_hush.widgets._train_data import Part
 
 MINIMUM_WIDTH = 300

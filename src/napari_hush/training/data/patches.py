@@ -11,7 +11,7 @@ from skimage.transform import resize
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_hush.training.images import ImageSet
+    from napari_hush.training.data.images import ImageSet
 
     Array = NDArray[np.float32]
     Window = tuple[NDArray[np.intp], NDArray[np.intp]]

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 from napari_hush.datasets.pool import main_set_aside
 from napari_hush.errors import InputError
 from napari_hush.progress import Progress
-from napari_hush.widgets._train_child import GRACE_SECONDS, Order, Outcome, Report, work
+from napari_hush.training.process.child import GRACE_SECONDS, Order, Outcome, Report, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from numpy.typing import NDArray
 
-    from napari_hush.widgets._train_child import Pipe
+    from napari_hush.training.process.child import Pipe
 
 POLL_SECONDS = 0.05
 MOST_POINTS = 4000  # of a curve

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from napari_hush.networks import NETWORKS
-from napari_hush.training.cyclegan import CycleGAN
-from napari_hush.training.method import Batch, Method
+from napari_hush.training.methods.cyclegan import CycleGAN
+from napari_hush.training.methods.method import Batch, Method
+from napari_hush.training.methods.supervised import Supervised
 from napari_hush.training.settings import CycleGANSettings, SupervisedSettings, TrainSettings, TwoStageSettings
-from napari_hush.training.supervised import Supervised
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_hush.training.method import Batch
+from napari_hush.training.methods.method import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from napari_hush.training.data import TrainingData
-    from napari_hush.training.simulated import SimulatedData
+    from napari_hush.training.data.simulated import SimulatedData
+    from napari_hush.training.data.training_data import TrainingData
 
 AHEAD = 3  # batches per thread
 

@@ -19,8 +19,8 @@ import torch
 
 from napari_hush.errors import InputError
 from napari_hush.networks import NETWORKS, PatchGAN, UNet
-from napari_hush.training.losses import l1, least_squares, log_spectrum, low_pass
-from napari_hush.training.method import Batch, Method, initialise, plain, trained
+from napari_hush.training.methods.losses import l1, least_squares, log_spectrum, low_pass
+from napari_hush.training.methods.method import Batch, Method, initialise, plain, trained
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

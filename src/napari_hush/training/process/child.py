@@ -161,8 +161,8 @@ def work(pipe: Pipe, order: Order) -> None:
 
 
 def _train(order: Order, line: _Line) -> tuple[str, Any]:
+    from napari_hush.training.data.open import Source
     from napari_hush.training.fit import fit
-    from napari_hush.training.sources import Source
 
     line.send("event", Report(progress=Progress(0, 0, "opening the images…"), points=[]))
     reporter = _Reporter(line)

@@ -15,15 +15,15 @@ from napari_hush.datasets.settings import SynthesisSettings, settings_from
 from napari_hush.errors import InputError
 from napari_hush.synthesis import Compose
 from napari_hush.synthesis.noise.registry import NOISES
-from napari_hush.training.checks import OnBad, usable
-from napari_hush.training.data import TrainingData
-from napari_hush.training.images import ImageSet
-from napari_hush.training.simulated import SimulatedData
+from napari_hush.training.data.checks import OnBad, usable
+from napari_hush.training.data.images import ImageSet
+from napari_hush.training.data.simulated import SimulatedData
+from napari_hush.training.data.training_data import TrainingData
 
 if TYPE_CHECKING:
     from napari_hush.normalize import NormalizationRule
     from napari_hush.synthesis import Noise
-    from napari_hush.training.method import Needs
+    from napari_hush.training.methods.method import Needs
     from napari_hush.training.settings import TrainSettings
 
 

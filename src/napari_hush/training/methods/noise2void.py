@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_hush.training.method import Batch, Method
+from napari_hush.training.methods.method import Batch, Method
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,15 +9,15 @@ import numpy as np
 from napari_hush.atoms.spacing import estimate_spacing
 from napari_hush.errors import InputError
 from napari_hush.normalize import Normalization
-from napari_hush.training.patches import finite
+from napari_hush.training.data.patches import finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_hush.training.images import ImageSet
-    from napari_hush.training.regions import Region
+    from napari_hush.training.data.images import ImageSet
+    from napari_hush.training.data.regions import Region
 
 LARGE = 32 << 20  # px; the percentiles of larger planes are taken from a sample
 LOOKED_AT = 32  # images whose contrast is measured

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_hush.errors import InputError
-from napari_hush.training.contrast import blocks, matched, middle, scale_between, to_unit
-from napari_hush.training.patches import Patch, finite, mirrored, read_window, scaled, shuffled, turned
-from napari_hush.training.regions import Region, Split, split_fields, split_images
+from napari_hush.training.data.contrast import blocks, matched, middle, scale_between, to_unit
+from napari_hush.training.data.patches import Patch, finite, mirrored, read_window, scaled, shuffled, turned
+from napari_hush.training.data.regions import Region, Split, split_fields, split_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from napari_hush.normalize import Normalization, NormalizationRule
     from napari_hush.synthesis import Noise
-    from napari_hush.training.images import ImageSet
-    from napari_hush.training.patches import Array, Window
+    from napari_hush.training.data.images import ImageSet
+    from napari_hush.training.data.patches import Array, Window
     from napari_hush.training.settings import TrainSettings
 
 Relation = Literal["pairs", "unpaired", "repeats", "noisy", "noise"]

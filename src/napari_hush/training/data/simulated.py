@@ -12,8 +12,8 @@ from napari_hush.card import Scale
 from napari_hush.datasets.settings import IN_COLOUR, TOMOGRAPHY, settings_to_toml
 from napari_hush.errors import InputError
 from napari_hush.resampling import resample
-from napari_hush.training.data import PICTURE
-from napari_hush.training.patches import Patch, turned
+from napari_hush.training.data.patches import Patch, turned
+from napari_hush.training.data.training_data import PICTURE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,15 +11,15 @@ from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
 from napari_hush.errors import InputError
-from napari_hush.training.contrast import middle
-from napari_hush.training.patches import finite
+from napari_hush.training.data.contrast import middle
+from napari_hush.training.data.patches import finite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from napari_hush.training.images import ImageSet
+    from napari_hush.training.data.images import ImageSet
 
 OnBad = Literal["skip", "refuse"]
 SHIFT_SIDE = 256  # of the part that is compared, px

@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from napari_hush.networks import TomoGANDiscriminator
-from napari_hush.training.losses import cross_entropy, mse
-from napari_hush.training.method import Batch, Method, initialise, plain, trained
-from napari_hush.training.vgg import VGGFeatures, load_vgg19
+from napari_hush.training.methods.losses import cross_entropy, mse
+from napari_hush.training.methods.method import Batch, Method, initialise, plain, trained
+from napari_hush.training.methods.vgg import VGGFeatures, load_vgg19
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from napari_hush.training.supervised import Supervised
+from napari_hush.training.methods.supervised import Supervised
 
 if TYPE_CHECKING:
-    from napari_hush.training.method import Needs
+    from napari_hush.training.methods.method import Needs
 
 
 class Noise2Noise(Supervised):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from napari_hush.training.losses import PIXEL_LOSSES, gradient, spectrum
-from napari_hush.training.method import Batch, Method
+from napari_hush.training.methods.losses import PIXEL_LOSSES, gradient, spectrum
+from napari_hush.training.methods.method import Batch, Method
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_hush.training.method import Needs
+    from napari_hush.training.methods.method import Needs
 
 
 class Supervised(Method):

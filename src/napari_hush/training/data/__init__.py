@@ -1,0 +1,1 @@
+"""What a training sees: images on disk or drawn, cut into patches."""

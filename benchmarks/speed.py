@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_hush.importers import load_model
+from napari_hush.importers.registry import load_model
 from napari_hush.inference.denoise import denoise_steps, run_steps
 from napari_hush.inference.engines import choose_engine, has_openvino, native_bfloat16
 from napari_hush.inference.settings import DenoiseSettings

@@ -23,8 +23,8 @@ from napari_hush import cli
 from napari_hush.card import ModelCard
 from napari_hush.cli.importing import ImportOptions, Upsampling
 from napari_hush.cli.models import normalization_text
-from napari_hush.importers import IMPORTERS
 from napari_hush.importers.keras import load_keras
+from napari_hush.importers.registry import IMPORTERS
 from napari_hush.inference import denoise as inference
 from napari_hush.io import read_image, write_image
 from napari_hush.model import Model

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cyclegan_reference import make_reference
-from napari_hush.importers import load_model
+from napari_hush.importers.registry import load_model
 from napari_hush.networks import NETWORKS
 
 if TYPE_CHECKING:

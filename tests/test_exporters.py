@@ -26,7 +26,7 @@ from napari_hush.exporters import onnx as onnx_exporter
 from napari_hush.exporters.bioimageio import _describe_tensors
 from napari_hush.exporters.describe import explain_rule, find_citations, write_documentation
 from napari_hush.exporters.preprocess import apply, to_operations
-from napari_hush.importers import load_model
+from napari_hush.importers.registry import load_model
 from napari_hush.model import Model
 from napari_hush.networks import NETWORKS
 from napari_hush.networks.tomogan import Upsampling, upsample

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from keras_files import cnn_layers, make_config, tomogan_layers, write_keras
-from napari_hush import importers
 from napari_hush.errors import InputError, ModelFileError
-from napari_hush.importers import load_model
+from napari_hush.importers import registry
+from napari_hush.importers.registry import load_model
 from napari_hush.model import Model
 from napari_hush.networks import CNN, TomoGAN
 
@@ -174,7 +174,7 @@ def test_bundled_name_wins_and_unknown_one_lists_them(tmp_path: Path, monkeypatc
     here.mkdir()
     bundled = Model.create("cnn")
     bundled.save(zoo / "quiet.safetensors")
-    monkeypatch.setattr(importers, "ZOO", zoo)
+    monkeypatch.setattr(registry, "ZOO", zoo)
     monkeypatch.chdir(here)
     (here / "quiet").write_text("not a model")
     assert_same_weights(load_model("quiet"), bundled.network)

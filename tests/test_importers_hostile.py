@@ -10,7 +10,7 @@ import pytest
 
 from keras_files import cnn_layers, conv, layer, make_config, tomogan_layers, write_keras
 from napari_hush.errors import ModelFileError
-from napari_hush.importers import load_model
+from napari_hush.importers.registry import load_model
 from napari_hush.networks import CNN, TomoGAN
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import torch
 
 from cyclegan_reference import make_reference
 from napari_hush.errors import InputError, ModelFileError
-from napari_hush.importers import load_model
+from napari_hush.importers.registry import load_model
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_hush.errors import FileFormatError, InputError, ModelFileError
     from napari_hush.exporters import export
     from napari_hush.fidelity.evaluate import evaluate
-    from napari_hush.importers import load_model
+    from napari_hush.importers.registry import load_model
     from napari_hush.inference.denoise import denoise
     from napari_hush.inference.settings import DenoiseSettings
     from napari_hush.model import Model
@@ -70,7 +70,7 @@ _HOMES = {
     "find_atoms": "atoms.columns",
     "fit": "training.fit",
     "list_models": "card",
-    "load_model": "importers",
+    "load_model": "importers.registry",
     "sample": "synthesis.samples",
     "synthesize": "datasets.synthesize",
     "train": "training.fit",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari_hush.samples import sample
 from planted_field import HOLE, PERIOD, SIDE, VACANCY, make_field, scan
 from scipy import ndimage
 

@@ -35,7 +35,7 @@ class Demo:
     def run(self) -> int:
         """Run it; the exit code."""
         from napari_hush.fidelity.evaluate import judge
-        from napari_hush.importers import load_model
+        from napari_hush.importers.registry import load_model
         from napari_hush.inference.denoise import denoise_steps
         from napari_hush.io import write_image
         from napari_hush.metrics import METRICS

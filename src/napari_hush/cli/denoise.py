@@ -45,7 +45,7 @@ class Denoise:
 
     def run(self) -> int:
         """Run it; the exit code."""
-        from napari_hush.importers import load_model
+        from napari_hush.importers.registry import load_model
         from napari_hush.inference.engines import choose_engine
         from napari_hush.io import expand_inputs, is_image
 

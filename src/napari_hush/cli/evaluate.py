@@ -167,7 +167,7 @@ def _run(images: dict[str, ImageData], settings: Any) -> Evaluation:
 
 
 def _load(name: str) -> Model:
-    from napari_hush.importers import load_model
+    from napari_hush.importers.registry import load_model
 
     return load_model(name)
 

@@ -38,7 +38,7 @@ class ImportOptions:
 
     def load(self, source: str) -> Model:
         """The model, see `napari_hush.load_model`."""
-        from napari_hush.importers import load_model
+        from napari_hush.importers.registry import load_model
 
         return load_model(source, **self.given)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_hush.errors import InputError
 from napari_hush.exporters.bioimageio import export_bioimageio
 from napari_hush.exporters.onnx import export_onnx
-from napari_hush.importers import load_model
+from napari_hush.importers.registry import load_model
 from napari_hush.model import Model
 
 if TYPE_CHECKING:

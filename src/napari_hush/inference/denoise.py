@@ -15,7 +15,7 @@ import numpy as np
 import zarr
 
 from napari_hush.errors import InputError
-from napari_hush.importers import load_model
+from napari_hush.importers.registry import load_model
 from napari_hush.inference.channels import Group, channel_groups, read_group
 from napari_hush.inference.engines import Engine, choose_engine
 from napari_hush.inference.guard import guard_margin

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_hush.atoms.spacing import estimate_spacing
 from napari_hush.errors import InputError
-from napari_hush.importers import load_model
+from napari_hush.importers.registry import load_model
 from napari_hush.inference.channels import channel_groups
 from napari_hush.inference.denoise import denoise_steps, run_steps
 from napari_hush.inference.engines import choose_engine

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from napari_hush.errors import InputError
-from napari_hush.importers import load_model
+from napari_hush.importers.registry import load_model
 from napari_hush.inference.engines import available_devices
 from napari_hush.networks import NETWORKS
 from napari_hush.normalize import NormalizationRule

@@ -98,7 +98,7 @@ def _steps(
     inputs: Inputs, path: Path, record: dict[str, Any], index: tuple[int, ...]
 ) -> Generator[Progress, None, Uncertain]:
     yield Progress(0, 0, "starting…" if "torch" in sys.modules else "loading PyTorch…")
-    from napari_hush.importers import load_model
+    from napari_hush.importers.registry import load_model
     from napari_hush.inference.uncertainty import uncertainty_steps
 
     yield Progress(0, 0, "loading the model…")

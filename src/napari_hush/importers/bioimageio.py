@@ -19,8 +19,8 @@ from pydantic import TypeAdapter
 from napari_hush.card import FORMAT_VERSION, HEADER_KEY, Header, ModelCard, first_line
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.importers.bioimageio_yaml import read_rule, read_yaml, take
-from napari_hush.importers.pickle_content import show
-from napari_hush.importers.torch_file import DAMAGED_ZIP, ZIP_ERRORS, is_zip, list_members, read_torch
+from napari_hush.importers.pytorch.pickle_content import show
+from napari_hush.importers.pytorch.torch_file import DAMAGED_ZIP, ZIP_ERRORS, is_zip, list_members, read_torch
 from napari_hush.model import Model
 from napari_hush.networks import NETWORKS
 from napari_hush.normalize import NormalizationRule

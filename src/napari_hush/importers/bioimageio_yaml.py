@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import yaml
 
 from napari_hush.errors import ModelFileError
-from napari_hush.importers.pickle_content import show
+from napari_hush.importers.pytorch.pickle_content import show
 from napari_hush.normalize import NormalizationRule
 
 MAX_DEPTH = 40

@@ -18,8 +18,8 @@ from napari_hush.errors import InputError, ModelFileError
 from napari_hush.files import explain_wrong_file
 from napari_hush.importers.bioimageio import is_bioimageio, load_bioimageio
 from napari_hush.importers.keras import is_hdf5, load_keras
-from napari_hush.importers.pytorch import is_pytorch, load_pytorch
-from napari_hush.importers.torch_file import explain_zip, is_zip
+from napari_hush.importers.pytorch.checkpoint import is_pytorch, load_pytorch
+from napari_hush.importers.pytorch.torch_file import explain_zip, is_zip
 from napari_hush.model import Model
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def load_model(source: Model | str | os.PathLike[str], **importer_options: Any) 
     **importer_options
         For Keras files ``upsampling``, ``value_range``, ``normalization``, see
         `napari_hush.importers.keras.load_keras`; for PyTorch files ``percentiles``, ``value_range``, ``entry``, see
-        `napari_hush.importers.pytorch.load_pytorch`.
+        `napari_hush.importers.pytorch.checkpoint.load_pytorch`.
 
     Returns
     -------

@@ -11,7 +11,7 @@ import math
 import pickletools
 from typing import TYPE_CHECKING, Any
 
-from napari_hush.importers.pickle_content import COMPUTED, KNOWN, STORAGES, Made, Name, Scan, Storage, show
+from napari_hush.importers.pytorch.pickle_content import COMPUTED, KNOWN, STORAGES, Made, Name, Scan, Storage, show
 
 if TYPE_CHECKING:
     from typing import BinaryIO

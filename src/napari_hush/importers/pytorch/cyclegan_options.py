@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from napari_hush.importers.pickle_content import show
+from napari_hush.importers.pytorch.pickle_content import show
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_hush.importers.cyclegan_keys import Generator
+    from napari_hush.importers.pytorch.cyclegan_keys import Generator
 
 NAMES = ("train_opt.txt", "opt.txt", "test_opt.txt")  # the first that says anything
 MAX_BYTES = 1 << 16

@@ -15,7 +15,8 @@ import torch
 
 from napari_hush.card import ModelCard
 from napari_hush.errors import InputError, ModelFileError
-from napari_hush.importers.cyclegan_keys import (
+from napari_hush.importers.keras_graph import short
+from napari_hush.importers.pytorch.cyclegan_keys import (
     EXPECTED,
     Generator,
     clean_names,
@@ -25,10 +26,9 @@ from napari_hush.importers.cyclegan_keys import (
     is_generator,
     recognise,
 )
-from napari_hush.importers.cyclegan_options import find_contradictions, read_options
-from napari_hush.importers.keras_graph import short
-from napari_hush.importers.pickle_content import show
-from napari_hush.importers.torch_file import is_pickle, is_zip, list_members, read_torch
+from napari_hush.importers.pytorch.cyclegan_options import find_contradictions, read_options
+from napari_hush.importers.pytorch.pickle_content import show
+from napari_hush.importers.pytorch.torch_file import is_pickle, is_zip, list_members, read_torch
 from napari_hush.model import Model
 from napari_hush.normalize import NormalizationRule
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from napari_hush.errors import ModelFileError
-from napari_hush.importers.pickle_content import show
+from napari_hush.importers.pytorch.pickle_content import show
 from napari_hush.networks import NETWORKS
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import torch
 
 from napari_hush.errors import ModelFileError
-from napari_hush.importers.pickle_content import Scan, check_scan, show
-from napari_hush.importers.pickle_scan import scan
+from napari_hush.importers.pytorch.pickle_content import Scan, check_scan, show
+from napari_hush.importers.pytorch.pickle_scan import scan
 
 if TYPE_CHECKING:
     from pathlib import Path

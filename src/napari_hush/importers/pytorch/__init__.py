@@ -1,0 +1,1 @@
+"""Checkpoints of PyTorch: what a pickle says is read without running it."""

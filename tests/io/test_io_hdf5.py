@@ -29,7 +29,7 @@ def test_the_only_image_is_found_and_a_large_one_stays_on_disk(path: Path, monke
         file["times"] = np.arange(4)
         file["name"] = "a sample"
     assert (read_image(path).data == STACK).all()
-    monkeypatch.setattr("napari_hush.io.hdf5.EAGER_BELOW", 1000)
+    monkeypatch.setattr("napari_hush.io.formats.hdf5.EAGER_BELOW", 1000)
     image = read_image(path)
     assert isinstance(image.data, h5py.Dataset)
     assert image.axes == "QYX" and image.source == f"{path}:/deep/er/image"

@@ -203,7 +203,7 @@ def test_of_several_images_the_large_one_or_the_one_chosen(tmp_path: Path) -> No
 
 def test_a_large_compressed_stack_is_read_as_it_is_indexed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tifffile.imwrite(tmp_path / "a.tif", STACK, compression="zlib")
-    monkeypatch.setattr("napari_hush.io.tiff.LAZY_ABOVE", 1000)
+    monkeypatch.setattr("napari_hush.io.formats.tiff.LAZY_ABOVE", 1000)
     image = read_image(tmp_path / "a.tif")
     assert not isinstance(image.data, np.ndarray)
     assert image.axes == "QYX" and (image.data[2:4, 10:] == STACK[2:4, 10:]).all()
@@ -261,7 +261,7 @@ def test_fiji_finds_the_calibration(tmp_path: Path) -> None:
 
 
 def test_beyond_four_gigabytes_it_is_a_plain_bigtiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_hush.io.tiff_write.CLASSIC_LIMIT", 1000)
+    monkeypatch.setattr("napari_hush.io.formats.tiff_write.CLASSIC_LIMIT", 1000)
     image = ImageData(STACK, "ZYX", (0.3, 0.05, 0.05), ("nm", "nm", "nm"))
     write_image(tmp_path / "a.tif", STACK, like=image)
     with tifffile.TiffFile(tmp_path / "a.tif") as tif:

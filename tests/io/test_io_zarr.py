@@ -143,7 +143,7 @@ def test_a_failing_move_brings_the_old_image_back(tmp_path: Path, monkeypatch: p
         move(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr("napari_hush.io.zarr_write.os.replace", fail)
+        patch.setattr("napari_hush.io.formats.zarr_write.os.replace", fail)
         with pytest.raises(PermissionError), zarr_writer(path, shape=(9, 9)):
             pass
     assert list(tmp_path.iterdir()) == [path]

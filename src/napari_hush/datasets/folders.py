@@ -14,7 +14,7 @@ from napari_hush.datasets.records import jobs_of, locked, note_settings, sweep
 from napari_hush.errors import InputError
 from napari_hush.files import atomic_write, replacing
 from napari_hush.io import ImageData
-from napari_hush.io.tiff_write import write_tiff
+from napari_hush.io.formats.tiff_write import write_tiff
 from napari_hush.progress import Progress
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ first file of that format is touched.
 """
 
 from napari_hush.io.convert import convert_dtype
+from napari_hush.io.formats.zarr_write import zarr_writer
 from napari_hush.io.image import ImageData
 from napari_hush.io.inputs import expand_inputs, is_image
 from napari_hush.io.read import read_image
 from napari_hush.io.write import check_writable, write_image
-from napari_hush.io.zarr_write import zarr_writer
 
 __all__ = [
     "ImageData",

@@ -10,14 +10,14 @@ import zlib
 from typing import TYPE_CHECKING
 
 from napari_hush.errors import FileFormatError, InputError
-from napari_hush.io.bitmap import read_jpeg, read_png
-from napari_hush.io.hdf5 import read_hdf5
+from napari_hush.io.formats.bitmap import read_jpeg, read_png
+from napari_hush.io.formats.hdf5 import read_hdf5
+from napari_hush.io.formats.microscope import read_dm, read_emd, read_mrc, read_ser
+from napari_hush.io.formats.npy import read_npy, read_npz
+from napari_hush.io.formats.tiff import read_tiff
+from napari_hush.io.formats.zarr_read import read_zarr
 from napari_hush.io.inputs import split_selector
-from napari_hush.io.microscope import read_dm, read_emd, read_mrc, read_ser
-from napari_hush.io.npy import read_npy, read_npz
 from napari_hush.io.sniff import identify
-from napari_hush.io.tiff import read_tiff
-from napari_hush.io.zarr_read import read_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Callable

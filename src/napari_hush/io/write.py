@@ -11,13 +11,13 @@ import numpy as np
 
 from napari_hush.errors import InputError
 from napari_hush.files import replacing
-from napari_hush.io.bitmap import check_png, write_png
 from napari_hush.io.convert import convert_dtype
-from napari_hush.io.hdf5 import write_hdf5
+from napari_hush.io.formats.bitmap import check_png, write_png
+from napari_hush.io.formats.hdf5 import write_hdf5
+from napari_hush.io.formats.npy import write_npy, write_npz
+from napari_hush.io.formats.tiff_write import write_tiff
+from napari_hush.io.formats.zarr_write import check_target, write_zarr
 from napari_hush.io.image import SPACE, ImageData, check_kind, guess_axes, make_image
-from napari_hush.io.npy import write_npy, write_npz
-from napari_hush.io.tiff_write import write_tiff
-from napari_hush.io.zarr_write import check_target, write_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

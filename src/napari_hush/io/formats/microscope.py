@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
-from napari_hush.io.hdf5 import check_links
+from napari_hush.io.formats.hdf5 import check_links
+from napari_hush.io.formats.npy import native
 from napari_hush.io.image import UNKNOWN_AXES, check_kind, make_image
-from napari_hush.io.npy import native
 
 if TYPE_CHECKING:
     from pathlib import Path

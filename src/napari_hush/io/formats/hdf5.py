@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
+from napari_hush.io.formats.npy import native
 from napari_hush.io.image import EAGER_BELOW, SPACE, check_claim, check_kind, guess_axes, make_image, tidy_axes
-from napari_hush.io.npy import native
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
+from napari_hush.io.formats.npy import native
+from napari_hush.io.formats.tiff_scale import tiff_scales
 from napari_hush.io.image import LAZY_ABOVE, check_claim, check_kind, drop_opaque_alpha, make_image, tidy_axes
-from napari_hush.io.npy import native
-from napari_hush.io.tiff_scale import tiff_scales
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,1 @@
+"""One file for each format of images, or one to read and one to write it."""

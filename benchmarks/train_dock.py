@@ -26,7 +26,7 @@ from qtpy.QtWidgets import QApplication
 from napari_hush.training.process.child import Order, Stored
 from napari_hush.training.process.parent import Run, train_steps
 from napari_hush.training.settings import SupervisedSettings
-from napari_hush.widgets._worker import Job
+from napari_hush.widgets.parts.job import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

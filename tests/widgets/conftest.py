@@ -14,8 +14,8 @@ if not why_no_window():
 
     from napari_hush.card import ModelCard
     from napari_hush.model import Model
-    from napari_hush.widgets import _recent
-    from napari_hush.widgets.denoise import DenoiseWidget
+    from napari_hush.widgets.denoise.dock import DenoiseWidget
+    from napari_hush.widgets.parts import recent
 
 TIMEOUT = 60_000
 
@@ -51,7 +51,7 @@ def model_file(tmp_path_factory):
 def settings_file(tmp_path_factory, monkeypatch):
     """The recent files of a person must neither change the tests nor be changed by them."""
     path = tmp_path_factory.mktemp("settings") / "napari-hush.ini"
-    monkeypatch.setattr(_recent, "make_settings", lambda: QSettings(str(path), QSettings.Format.IniFormat))
+    monkeypatch.setattr(recent, "make_settings", lambda: QSettings(str(path), QSettings.Format.IniFormat))
     return path
 
 

@@ -10,9 +10,9 @@ from napari.components import ViewerModel
 from napari.layers import Points, Vectors
 
 from napari_hush import sample
-from napari_hush.widgets._evaluate_table import FAINT
-from napari_hush.widgets._recent import remember
-from napari_hush.widgets.evaluate import EvaluateWidget
+from napari_hush.widgets.evaluate.dock import EvaluateWidget
+from napari_hush.widgets.evaluate.table import FAINT
+from napari_hush.widgets.parts.recent import remember
 
 FIELD = sample("dented-lattice")
 NOISY, CLEAN = (image[:96, :96] for image in (FIELD.noisy, FIELD.clean))

@@ -10,8 +10,8 @@ import pytest
 
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.progress import Progress
-from napari_hush.widgets._form import Form, parameter_texts
-from napari_hush.widgets._progress import Clock
+from napari_hush.widgets.parts.form import Form, parameter_texts
+from napari_hush.widgets.parts.progress_line import Clock
 
 
 @dataclass(frozen=True, kw_only=True)

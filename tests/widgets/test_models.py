@@ -18,9 +18,9 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QSpinBox
 import napari_hush as hush
 from napari_hush.card import ModelCard, list_models
 from napari_hush.model import Model
-from napari_hush.widgets import _models, _recent
-from napari_hush.widgets._models import FROM_FILE, ModelCombo, description, tell_apart
-from napari_hush.widgets._recent import MOST, recent_files, remember
+from napari_hush.widgets.parts import model_list, recent
+from napari_hush.widgets.parts.model_list import FROM_FILE, ModelCombo, description, tell_apart
+from napari_hush.widgets.parts.recent import MOST, recent_files, remember
 
 N_BUNDLED = 1 + len(list_models())  # with "auto"
 
@@ -75,7 +75,7 @@ def test_the_model_that_python_takes_by_default_is_chosen_first(make_combo):
     combo = make_combo()
     assert combo.currentText() == combo.choice == inspect.signature(hush.denoise).parameters["model"].default == "auto"
     activate(combo, "tomo")
-    assert combo.choice == combo.path == _models.ZOO / "tomo.safetensors"
+    assert combo.choice == combo.path == model_list.ZOO / "tomo.safetensors"
     activate(combo, "auto")
     assert combo.choice == "auto" and combo.path is None and "lattice" in combo.description
 
@@ -111,7 +111,7 @@ def test_leaving_the_dialog_changes_nothing(make_combo, monkeypatch, model_file)
 
 
 def test_without_bundled_models_a_file_can_be_chosen(make_combo, monkeypatch, tmp_path, model_file):
-    monkeypatch.setattr(_models, "ZOO", tmp_path)
+    monkeypatch.setattr(model_list, "ZOO", tmp_path)
     combo = make_combo()
     assert combo.path is None
     combo.add(model_file)
@@ -153,7 +153,7 @@ def test_a_missing_file_is_not_listed_but_comes_back_with_its_drive(make_combo, 
 def test_bundled_models_are_not_remembered(make_combo):
     combo = make_combo()
     activate(combo, "stem")
-    combo.add(_models.ZOO / "stem.safetensors")
+    combo.add(model_list.ZOO / "stem.safetensors")
     assert combo.currentText() == "stem"
     assert recent_files() == []
     assert len(texts(combo)) == N_BUNDLED + 1
@@ -173,8 +173,8 @@ def test_two_docks_lose_nothing_of_each_other(make_combo, copies, qtbot):
 
 @pytest.mark.parametrize("text", ["", "nonsense", "{}", "null", '[1, null, "\\u0000", ["x"]]', "[" * 100_000])
 def test_settings_that_somebody_edited_do_no_harm(make_combo, model_file, text):
-    settings = _recent.make_settings()
-    settings.setValue(_recent.KEY, text)
+    settings = recent.make_settings()
+    settings.setValue(recent.KEY, text)
     settings.sync()
     assert recent_files() == []
     make_combo().add(model_file)
@@ -182,7 +182,7 @@ def test_settings_that_somebody_edited_do_no_harm(make_combo, model_file, text):
 
 
 def test_settings_that_cannot_be_written_do_no_harm(make_combo, monkeypatch, copies):
-    monkeypatch.setattr(_models, "remember", lambda _: None)
+    monkeypatch.setattr(model_list, "remember", lambda _: None)
     combo = make_combo()
     for path in copies("a.safetensors", "b.safetensors"):
         combo.add(path)
@@ -193,7 +193,7 @@ def test_settings_that_cannot_be_written_do_no_harm(make_combo, monkeypatch, cop
 
 def test_the_tests_leave_a_persons_settings_alone(settings_file, model_file):
     remember(model_file)
-    assert _recent.make_settings().fileName() == str(settings_file)
+    assert recent.make_settings().fileName() == str(settings_file)
     assert model_file.name in settings_file.read_text()
 
 
@@ -306,7 +306,7 @@ def test_looking_into_files_loads_no_torch(tmp_path, model_file):
         KINDS[name][0](tmp_path / name)
         names.append(tmp_path / name)
     code = (
-        "import sys, pathlib; from napari_hush.widgets._models import look\n"
+        "import sys, pathlib; from napari_hush.widgets.parts.model_list import look\n"
         "assert all(look(pathlib.Path(name)) for name in sys.argv[1:]); sys.exit('torch' in sys.modules)"
     )
     command = [sys.executable, "-W", "ignore", "-c", code, *map(str, names)]
@@ -412,7 +412,7 @@ def test_a_file_that_may_not_be_read_is_refused(make_widget, messages, model_fil
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(_models, "look", refuse)
+    monkeypatch.setattr(model_list, "look", refuse)
     widget._models.add(path)
     assert widget._models.path == model_file
     assert messages() == [("error", f"{path}: cannot be read (Permission denied)")]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hush.widgets import denoise as module
-from napari_hush.widgets._source import visible_part
+from napari_hush.widgets.denoise import dock as module
+from napari_hush.widgets.parts.layer_source import visible_part
 
 POSE = {"translate": (3, 4), "scale": (0.5, 0.25), "rotate": 20, "shear": [0.2], "affine": np.diag([2, 3, 1])}
 

@@ -19,9 +19,10 @@ from napari_hush.errors import InputError
 from napari_hush.synthesis import Lattice, MaskRecipe, ellipse, mask_steps, mask_variants, render_lattice, samples
 from napari_hush.synthesis.noise.fit.noise import fit_noise
 from napari_hush.synthesis.noise.registry import Poisson
-from napari_hush.widgets import _targets, synthesize
-from napari_hush.widgets._materials import VARIANTS, Plane, learn_crop
-from napari_hush.widgets.synthesize import SynthesizeWidget
+from napari_hush.widgets.synthesize import dock as synthesize
+from napari_hush.widgets.synthesize import targets as layers_of_targets
+from napari_hush.widgets.synthesize.dock import SynthesizeWidget
+from napari_hush.widgets.synthesize.materials import VARIANTS, Plane, learn_crop
 
 TIMEOUT = 60_000
 SMALL = SynthesisSettings(n=3, shape=(64, 64), period=(8.0, 12.0), seed=5)
@@ -328,8 +329,8 @@ def test_stack_is_what_the_library_draws(make, finish, kind, layout):
 
 
 def test_a_stack_that_would_not_fit_is_refused(make, finish, messages, monkeypatch):
-    monkeypatch.setattr(_targets, "ALWAYS_FITS", 0)
-    monkeypatch.setattr(_targets, "free_memory", lambda device: 50_000)
+    monkeypatch.setattr(layers_of_targets, "ALWAYS_FITS", 0)
+    monkeypatch.setattr(layers_of_targets, "free_memory", lambda device: 50_000)
     viewer, widget = make(SMALL)
     widget.generate()
     finish(widget)

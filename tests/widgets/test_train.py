@@ -30,12 +30,15 @@ from napari_hush.training.settings import (
     Noise2VoidSettings,
     SupervisedSettings,
 )
-from napari_hush.widgets import _train_data, _train_form, _train_place, _train_view
-from napari_hush.widgets._models import ModelCombo
-from napari_hush.widgets._recent import recent_files
-from napari_hush.widgets._source import Source
-from napari_hush.widgets.denoise import DenoiseWidget
-from napari_hush.widgets.train import TrainWidget
+from napari_hush.widgets.denoise.dock import DenoiseWidget
+from napari_hush.widgets.parts.layer_source import Source
+from napari_hush.widgets.parts.model_list import ModelCombo
+from napari_hush.widgets.parts.recent import recent_files
+from napari_hush.widgets.train import data as train_data
+from napari_hush.widgets.train import form as train_form
+from napari_hush.widgets.train import place as train_place
+from napari_hush.widgets.train import view as train_view
+from napari_hush.widgets.train.dock import TrainWidget
 
 TIMEOUT = 120_000
 TINY = SupervisedSettings(
@@ -401,7 +404,7 @@ def test_without_pyqtgraph_it_says_how_to_install_it(make, monkeypatch):
     def missing(name):
         raise ImportError(name)
 
-    monkeypatch.setattr(_train_view, "import_module", missing)
+    monkeypatch.setattr(train_view, "import_module", missing)
     _, widget = make()
     widget.curves.begin()
     widget.curves.draw({"loss": [(1, 0.5)]})
@@ -497,7 +500,7 @@ def test_stored_array_is_the_same(kind, tmp_path):
             given, data = given[:, 1:], data[:, 1:]
     folder = tmp_path / "temporary"
     folder.mkdir()
-    steps = _train_data.store(Source(data=given, name="a", rgb=False, style={}), folder, "noisy")
+    steps = train_data.store(Source(data=given, name="a", rgb=False, style={}), folder, "noisy")
     with pytest.raises(StopIteration) as end:
         while True:
             next(steps)
@@ -523,11 +526,11 @@ def test_preset_fills_the_form(make, name):
     assert widget.settings.settings == PRESETS[name].settings
     assert widget.settings.presets.currentText() == name
     widget.settings.settings = replace(PRESETS[name].settings, steps=77)
-    assert widget.settings.presets.currentText() == _train_form.OWN
+    assert widget.settings.presets.currentText() == train_form.OWN
 
 
 def test_what_may_change_on_resuming_is_known():
-    assert set(_train_form.FREE) == set(FREE)
+    assert set(train_form.FREE) == set(FREE)
 
 
 def test_refused_settings_are_told(make):
@@ -547,19 +550,19 @@ def test_names_are_made_fit_for_files(make, text, name):
 
 
 def test_default_folder_is_a_persons():
-    assert _train_place.default_folder().name == "napari-hush models"
+    assert train_place.default_folder().name == "napari-hush models"
 
 
 def test_settings_method_of_a_strange_file(tmp_path):
     path = tmp_path / "a.toml"
     path.write_text("patch = 8\n")
-    assert _train_form.settings_method(path) == "supervised"
+    assert train_form.settings_method(path) == "supervised"
     with pytest.raises(InputError):
-        _train_data.look({"noisy": tmp_path / "missing"}, "noisy")
+        train_data.look({"noisy": tmp_path / "missing"}, "noisy")
 
 
 def test_importing_and_opening_load_no_torch():
-    code = "import sys, napari_hush.widgets.train; sys.exit('torch' in sys.modules)"
+    code = "import sys, napari_hush.widgets.train.dock; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], timeout=60).returncode == 0
 
 

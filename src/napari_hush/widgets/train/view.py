@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QPen
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_hush.widgets._targets import beside
+from napari_hush.widgets.synthesize.targets import beside
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

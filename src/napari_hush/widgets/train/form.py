@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QFormLayout, QLineEdit, 
 
 from napari_hush.training.presets import PRESETS
 from napari_hush.training.settings import FREE, SETTINGS, TrainSettings, read_train_settings
-from napari_hush.widgets._form import DecimalBox, Form
-from napari_hush.widgets._sources import NoWheel, small_label, word_combo
+from napari_hush.widgets.parts.bits import NoWheel, small_label, word_combo
+from napari_hush.widgets.parts.form import DecimalBox, Form
 
 if TYPE_CHECKING:
     from pathlib import Path

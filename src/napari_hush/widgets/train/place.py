@@ -9,8 +9,8 @@ from pathlib import Path
 from qtpy.QtCore import QStandardPaths, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLineEdit, QToolButton, QWidget
 
-from napari_hush.widgets import _recent
-from napari_hush.widgets._sources import small_label
+from napari_hush.widgets.parts import recent
+from napari_hush.widgets.parts.bits import small_label
 
 KEY = "train/folder"
 FOLDER = "napari-hush models"
@@ -44,7 +44,7 @@ class Place(QWidget):
         rows.setContentsMargins(0, 0, 0, 0)
         rows.addRow("Save as", row)
         rows.addRow(self._words)
-        stored = str(_recent.make_settings().value(KEY, ""))
+        stored = str(recent.make_settings().value(KEY, ""))
         self._folder = Path(stored) if stored and os.path.isdir(stored) else default_folder()
         self._edited = False  # by hand
         self._line.textEdited.connect(self._on_edited)
@@ -122,7 +122,7 @@ class Place(QWidget):
         start = str(self._folder if self._folder.is_dir() else self._folder.parent)
         if folder := QFileDialog.getExistingDirectory(self, "Folder for models", start):
             self.folder = Path(folder)
-            _recent.make_settings().setValue(KEY, str(folder))
+            recent.make_settings().setValue(KEY, str(folder))
 
 
 def default_folder() -> Path:

@@ -11,9 +11,7 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFrame,
-    QGraphicsOpacityEffect,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QScrollArea,
@@ -25,15 +23,16 @@ from napari_hush.errors import InputError
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.memory import free_memory
 from napari_hush.progress import Progress
-from napari_hush.widgets import _notify
-from napari_hush.widgets._form import Form
-from napari_hush.widgets._layers import LayerCombo
-from napari_hush.widgets._models import ModelCombo, is_model_name
-from napari_hush.widgets._progress import ProgressLine
-from napari_hush.widgets._result import OutputType, result_layer
-from napari_hush.widgets._source import Source, describe, visible_part
-from napari_hush.widgets._verdict import Verdict
-from napari_hush.widgets._worker import Job
+from napari_hush.widgets.denoise.result import OutputType, result_layer
+from napari_hush.widgets.denoise.verdict import Verdict
+from napari_hush.widgets.parts import notify
+from napari_hush.widgets.parts.bits import small_label
+from napari_hush.widgets.parts.form import Form
+from napari_hush.widgets.parts.job import Job
+from napari_hush.widgets.parts.layer_list import LayerCombo
+from napari_hush.widgets.parts.layer_source import Source, describe, visible_part
+from napari_hush.widgets.parts.model_list import ModelCombo, is_model_name
+from napari_hush.widgets.parts.progress_line import ProgressLine
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -66,10 +65,10 @@ class DenoiseWidget(QScrollArea):
         self._job.returned.connect(self._on_returned)
         self._job.errored.connect(self._on_errored)
         self._job.cancelled.connect(self._on_cancelled)
-        self._job.warned.connect(_notify.warning)
+        self._job.warned.connect(notify.warning)
         self._layers.changed.connect(self._refresh)
         self._models.changed.connect(self._refresh)
-        self._models.refused.connect(_notify.error)
+        self._models.refused.connect(notify.error)
         self._preview.clicked.connect(self.preview)
         self._run.clicked.connect(self.run)
         self._cancel.clicked.connect(self.cancel)
@@ -103,7 +102,7 @@ class DenoiseWidget(QScrollArea):
         known = {layer.unique_id: layer for layer in self._viewer.layers}
         layers = [known[one] for one in self._pair if one in known]
         if len(layers) < 2:
-            _notify.warning("the image or its result has been removed: choose both in the dock Evaluate")
+            notify.warning("the image or its result has been removed: choose both in the dock Evaluate")
             return
         _, evaluate = self._viewer.window.add_plugin_dock_widget("napari-hush", "Evaluate", tabify=True)
         evaluate.choose(*layers)
@@ -115,7 +114,7 @@ class DenoiseWidget(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumWidth(MINIMUM_WIDTH)
         self._layers, self._models = LayerCombo(self._viewer), ModelCombo()
-        self._words, self._about = _small_label(), _small_label()
+        self._words, self._about = small_label(), small_label()
         self._form = Form(
             DenoiseSettings(),
             shown=("dark", "device", "tile"),
@@ -127,6 +126,7 @@ class DenoiseWidget(QScrollArea):
         self._output.setToolTip("The result's number type; integers are clipped and rounded. RGB stays as it is.")
         self._form.rows.insertRow(0, "Image", self._layers)
         self._form.rows.insertRow(1, self._words)
+        self._words.show()
         self._form.rows.insertRow(2, "Model", self._models)
         self._form.rows.insertRow(3, self._about)
         self._form.rows.addRow("Result", self._output)
@@ -175,7 +175,7 @@ class DenoiseWidget(QScrollArea):
         try:
             source, settings = Source.of(layer), self._form.value
         except ValueError as error:
-            _notify.error(error)
+            notify.error(error)
             return
         if part is None:
             self._source, self._pair = source, [layer.unique_id]
@@ -205,7 +205,7 @@ class DenoiseWidget(QScrollArea):
         self._source = None
         self._progress.finish("stopped by an error")
         self._refresh()
-        _notify.error(error)
+        notify.error(error)
 
     def _on_cancelled(self) -> None:
         self._source = None
@@ -288,13 +288,3 @@ def _dropped_model(event: QDropEvent) -> str:
     content = event.mimeData()
     names = [url.toLocalFile() for url in content.urls()] if content is not None else []
     return next((name for name in names if is_model_name(name)), "")
-
-
-def _small_label() -> QLabel:
-    label = QLabel()
-    label.setTextFormat(Qt.TextFormat.PlainText)  # the words of strangers
-    label.setWordWrap(True)
-    faint = QGraphicsOpacityEffect(label)
-    faint.setOpacity(0.75)
-    label.setGraphicsEffect(faint)
-    return label

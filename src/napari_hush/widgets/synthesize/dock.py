@@ -15,13 +15,13 @@ from qtpy.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QPushButton, QScrol
 
 from napari_hush.datasets.synthesize import write_steps
 from napari_hush.progress import Progress
-from napari_hush.widgets import _notify
-from napari_hush.widgets._choices import Choices
-from napari_hush.widgets._materials import learn_steps, make_drawer
-from napari_hush.widgets._progress import ProgressLine
-from napari_hush.widgets._sources import rule
-from napari_hush.widgets._targets import Stack, beside, check_memory, show_stack, show_target
-from napari_hush.widgets._worker import Job
+from napari_hush.widgets.parts import notify
+from napari_hush.widgets.parts.bits import rule
+from napari_hush.widgets.parts.job import Job
+from napari_hush.widgets.parts.progress_line import ProgressLine
+from napari_hush.widgets.synthesize.choices import Choices
+from napari_hush.widgets.synthesize.materials import learn_steps, make_drawer
+from napari_hush.widgets.synthesize.targets import Stack, beside, check_memory, show_stack, show_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from napari_hush.datasets.drawing import Drawer, Target
     from napari_hush.datasets.settings import SynthesisSettings
-    from napari_hush.widgets._materials import Learned, Lessons
+    from napari_hush.widgets.synthesize.materials import Learned, Lessons
 
     Steps = Generator[Progress, None, Any]
 
@@ -67,7 +67,7 @@ class SynthesizeWidget(QScrollArea):
         self._job.returned.connect(self._on_returned)
         self._job.errored.connect(self._on_errored)
         self._job.cancelled.connect(self._on_cancelled)
-        self._job.warned.connect(_notify.warning)
+        self._job.warned.connect(notify.warning)
         self.choices.changed.connect(self._on_choices)
         self._preview.clicked.connect(self.preview)
         self._generate.clicked.connect(self.generate)
@@ -186,7 +186,7 @@ class SynthesizeWidget(QScrollArea):
         self._progress.finish("stopped by an error")
         self._stack, self._saving, self._unfinished = None, False, False
         self._refresh()
-        _notify.error(error)
+        notify.error(error)
 
     def _on_cancelled(self) -> None:
         text = "cancelled"

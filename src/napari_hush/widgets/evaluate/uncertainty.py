@@ -12,8 +12,8 @@ from napari_hush.card import ZOO, read_header
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.progress import Progress
-from napari_hush.widgets._evaluate_layers import KEY, Pose, put
-from napari_hush.widgets._recent import recent_files
+from napari_hush.widgets.evaluate.layers import KEY, Pose, put
+from napari_hush.widgets.parts.recent import recent_files
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_hush.fidelity.stacks import Evaluation
-    from napari_hush.widgets._evaluate_choice import Inputs
+    from napari_hush.widgets.evaluate.choice import Inputs
 
 WHAT = "uncertainty"
 HINT = (

@@ -16,8 +16,8 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QWidget
 
 from napari_hush.reports.pictures import ARROW, FATES, arrows, contrast_of_residual, spread
-from napari_hush.widgets._deleted import when_deleted
-from napari_hush.widgets._result import translated
+from napari_hush.widgets.parts.deleted import when_deleted
+from napari_hush.widgets.parts.layer_source import translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,15 +21,15 @@ from qtpy.QtWidgets import (
 
 from napari_hush.fidelity.stacks import evaluate_steps, name
 from napari_hush.progress import Progress
-from napari_hush.widgets import _notify
-from napari_hush.widgets._evaluate_choice import Choice, Inputs
-from napari_hush.widgets._evaluate_grid import SideBySide
-from napari_hush.widgets._evaluate_layers import Evidences
-from napari_hush.widgets._evaluate_table import FindingsTable, VerdictLabel
-from napari_hush.widgets._progress import ProgressLine
-from napari_hush.widgets._sources import small_label
-from napari_hush.widgets._uncertainty import HINT, Uncertain, show_uncertain, uncertainty_of, why_not
-from napari_hush.widgets._worker import Job
+from napari_hush.widgets.evaluate.choice import Choice, Inputs
+from napari_hush.widgets.evaluate.grid import SideBySide
+from napari_hush.widgets.evaluate.layers import Evidences
+from napari_hush.widgets.evaluate.table import FindingsTable, VerdictLabel
+from napari_hush.widgets.evaluate.uncertainty import HINT, Uncertain, show_uncertain, uncertainty_of, why_not
+from napari_hush.widgets.parts import notify
+from napari_hush.widgets.parts.bits import small_label
+from napari_hush.widgets.parts.job import Job
+from napari_hush.widgets.parts.progress_line import ProgressLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -73,7 +73,7 @@ class EvaluateWidget(QScrollArea):
         self._job.returned.connect(self._on_returned)
         self._job.errored.connect(self._on_errored)
         self._job.cancelled.connect(self._on_cancelled)
-        self._job.warned.connect(_notify.warning)
+        self._job.warned.connect(notify.warning)
         self._choice.changed.connect(self._refresh)
         self._evaluate.clicked.connect(self.run)
         self._cancel.clicked.connect(self.cancel)
@@ -104,7 +104,7 @@ class EvaluateWidget(QScrollArea):
         try:
             inputs = self._choice.inputs()
         except ValueError as error:
-            _notify.error(error)
+            notify.error(error)
             return
         self._inputs = inputs
         self._started = time.monotonic()
@@ -120,7 +120,7 @@ class EvaluateWidget(QScrollArea):
             inputs, index = self._choice.inputs(), self._choice.plane
             steps = uncertainty_of(inputs, self._choice.denoised.layer, index)
         except ValueError as error:
-            _notify.error(error)
+            notify.error(error)
             return
         self._started = time.monotonic()
         self._progress.start("starting…")
@@ -216,7 +216,7 @@ class EvaluateWidget(QScrollArea):
     def _on_errored(self, error: BaseException) -> None:
         self._progress.finish("stopped by an error")
         self._refresh()
-        _notify.error(error)
+        notify.error(error)
 
     def _on_cancelled(self) -> None:
         self._progress.finish("cancelled")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.utils.transforms import Affine
 
 from napari_hush.errors import InputError
 from napari_hush.inference.planes import Planes
@@ -63,6 +64,18 @@ class Source:
 def image_data(layer: Image) -> Any:
     """The array of a layer, the finest of a multiscale one."""
     return layer.data[0] if layer.multiscale else layer.data
+
+
+def translated(style: dict[str, Any], origin: tuple[int, ...]) -> np.ndarray:
+    """Where a part has to lie whose first pixel is the pixel ``origin`` of the source."""
+    pose = Affine(
+        scale=style["scale"],
+        translate=style["translate"],
+        rotate=style["rotate"],
+        shear=style["shear"],
+        ndim=len(origin),
+    )
+    return np.asarray(pose(origin), dtype=float)
 
 
 def describe(layer: Image) -> str:

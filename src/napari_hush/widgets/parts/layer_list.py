@@ -95,3 +95,45 @@ class LayerCombo(QComboBox):
             self._watched.events.data.disconnect(self._on_layer_event)
             self._watched.events.axis_labels.disconnect(self._on_layer_event)
             self._watched = None
+
+
+class LayerOrNone(LayerCombo):
+    """The image layers of a viewer, and before them a word for none; that is chosen at first.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Where the layers are.
+    word : str
+        What is used without a layer.
+
+    Attributes
+    ----------
+    chosen : Signal()
+        Another layer is chosen, or the chosen one has other data; not sent for what happens to other layers.
+    """
+
+    chosen = Signal()
+    _word = "none"
+    _last: Any = None
+
+    def __init__(self, viewer: ViewerModel, word: str) -> None:
+        super().__init__(viewer)
+        self._word = word
+        self.setCurrentIndex(0)
+        self.refill()
+        self.changed.connect(self._compare)
+
+    def clear(self) -> None:
+        """Take all layers out of the list."""
+        super().clear()
+        self.addItem(self._word, None)
+
+    def _compare(self) -> None:
+        if self.layer is not self._last:
+            self._last = self.layer
+            self.chosen.emit()
+
+    def _on_layer_event(self, _: object = None) -> None:
+        super()._on_layer_event()
+        self.chosen.emit()

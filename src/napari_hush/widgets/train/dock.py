@@ -22,17 +22,17 @@ from napari_hush.files import atomic_write
 from napari_hush.training.process.child import Order
 from napari_hush.training.process.parent import Run, train_steps
 from napari_hush.training.settings import train_settings_to_toml
-from napari_hush.widgets import _notify
-from napari_hush.widgets._models import ModelCombo
-from napari_hush.widgets._progress import ProgressLine
-from napari_hush.widgets._recent import remember
-from napari_hush.widgets._source import Source
-from napari_hush.widgets._sources import rule
-from napari_hush.widgets._train_data import Data, Found, store
-from napari_hush.widgets._train_form import SettingsForm
-from napari_hush.widgets._train_place import Place
-from napari_hush.widgets._train_view import Curves, show_preview
-from napari_hush.widgets._worker import Job
+from napari_hush.widgets.parts import notify
+from napari_hush.widgets.parts.bits import rule
+from napari_hush.widgets.parts.job import Job
+from napari_hush.widgets.parts.layer_source import Source
+from napari_hush.widgets.parts.model_list import ModelCombo
+from napari_hush.widgets.parts.progress_line import ProgressLine
+from napari_hush.widgets.parts.recent import remember
+from napari_hush.widgets.train.data import Data, Found, store
+from napari_hush.widgets.train.form import SettingsForm
+from napari_hush.widgets.train.place import Place
+from napari_hush.widgets.train.view import Curves, show_preview
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from napari_hush.progress import Progress
     from napari_hush.training.process.child import Outcome, Stored
     from napari_hush.training.settings import TrainSettings
-    from napari_hush.widgets._train_data import Part
+    from napari_hush.widgets.train.data import Part
 
 MINIMUM_WIDTH = 300
 
@@ -71,7 +71,7 @@ class TrainWidget(QScrollArea):
         self._job.returned.connect(self._on_returned)
         self._job.errored.connect(self._on_errored)
         self._job.cancelled.connect(self._on_cancelled)
-        self._job.warned.connect(_notify.warning)
+        self._job.warned.connect(notify.warning)
         self.settings.changed.connect(self._on_settings)
         self.data.changed.connect(self._refresh)
         self.place.changed.connect(self._refresh)
@@ -110,10 +110,10 @@ class TrainWidget(QScrollArea):
             if self.place.file(".toml").is_file():
                 self.settings.take_up(self.place.file(".toml"))
         except (InputError, OSError) as error:
-            _notify.error(error)
+            notify.error(error)
             return
         if self._refusal():
-            _notify.error(InputError(self._refusal()))
+            notify.error(InputError(self._refusal()))
             return
         self._begin(resume=True)
 
@@ -226,7 +226,7 @@ class TrainWidget(QScrollArea):
             text = train_settings_to_toml(self.settings.method, settings)
             atomic_write(self.place.file(".toml"), text.encode())
         except OSError as error:
-            _notify.error(InputError(f"{error.filename}: {error.strerror}; choose another folder"))
+            notify.error(InputError(f"{error.filename}: {error.strerror}; choose another folder"))
             return
         self._run, self._shown, self._model = Run(), None, None
         self.curves.begin()
@@ -272,7 +272,7 @@ class TrainWidget(QScrollArea):
         self._draw()
         self._progress.finish(f"stopped by an error{self._kept()}")
         self._ended()
-        _notify.error(error)
+        notify.error(error)
 
     def _on_cancelled(self) -> None:
         self._draw()

@@ -11,14 +11,14 @@ from qtpy.QtWidgets import QPushButton, QSizePolicy, QVBoxLayout, QWidget
 from napari_hush.errors import InputError
 from napari_hush.inference.planes import Planes
 from napari_hush.progress import Progress
-from napari_hush.widgets._evaluate_table import VerdictLabel
-from napari_hush.widgets._worker import Job
+from napari_hush.widgets.evaluate.table import VerdictLabel
+from napari_hush.widgets.parts.job import Job
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from napari_hush.fidelity.findings import Status
-    from napari_hush.widgets._source import Source
+    from napari_hush.widgets.parts.layer_source import Source
 
 Outcome = tuple["Status", str]
 LARGE = 640  # px; of larger planes only the middle is looked at, so that it takes a few seconds

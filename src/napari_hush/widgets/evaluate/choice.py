@@ -11,10 +11,10 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
 
 from napari_hush.errors import InputError
 from napari_hush.fidelity.stacks import EvaluationSettings
-from napari_hush.widgets._form import Form
-from napari_hush.widgets._layers import LayerCombo
-from napari_hush.widgets._source import Source, describe, image_data, visible_part
-from napari_hush.widgets._sources import LayerOrNone, NoWheel, small_label, word_combo
+from napari_hush.widgets.parts.bits import NoWheel, small_label, word_combo
+from napari_hush.widgets.parts.form import Form
+from napari_hush.widgets.parts.layer_list import LayerCombo, LayerOrNone
+from napari_hush.widgets.parts.layer_source import Source, describe, image_data, visible_part
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -6,12 +6,12 @@ import time
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from napari.utils.transforms import Affine
 
 from napari_hush.io import convert_dtype
+from napari_hush.widgets.parts.layer_source import translated
 
 if TYPE_CHECKING:
-    from napari_hush.widgets._source import Source
+    from napari_hush.widgets.parts.layer_source import Source
 
 OutputType = Literal["float32", "same as input"]
 SAMPLE = 1 << 18  # pixels that the contrast limits are estimated from
@@ -69,18 +69,6 @@ def result_layer(
         "multiscale": False,
         "metadata": {"napari-hush": record},
     }
-
-
-def translated(style: dict[str, Any], origin: tuple[int, ...]) -> np.ndarray:
-    """Where a part has to lie whose first pixel is the pixel ``origin`` of the source."""
-    pose = Affine(
-        scale=style["scale"],
-        translate=style["translate"],
-        rotate=style["rotate"],
-        shear=style["shear"],
-        ndim=len(origin),
-    )
-    return np.asarray(pose(origin), dtype=float)
 
 
 def _contrast_limits(image: np.ndarray, limits: tuple[float, float], share: float) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from napari_hush.card import ZOO
 from napari_hush.errors import ModelFileError
 from napari_hush.importers.sniff import EXPECTED, SUFFIXES, look
 from napari_hush.inference.settings import AUTO
-from napari_hush.widgets._recent import recent_files, remember
+from napari_hush.widgets.parts.recent import recent_files, remember
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QPaintEvent, QWheelEvent

@@ -20,8 +20,10 @@ from napari_hush.errors import InputError
 from napari_hush.progress import Progress
 from napari_hush.training.data.images import ImageSet
 from napari_hush.training.process.child import Stored
-from napari_hush.widgets._source import Source
-from napari_hush.widgets._sources import LayerOrNone, Study, small_label
+from napari_hush.widgets.parts.bits import small_label
+from napari_hush.widgets.parts.layer_list import LayerOrNone
+from napari_hush.widgets.parts.layer_source import Source
+from napari_hush.widgets.synthesize.study import Study
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -13,10 +13,13 @@ from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QFormLayout, 
 from napari_hush.datasets.settings import TOMOGRAPHY, SynthesisSettings
 from napari_hush.errors import InputError
 from napari_hush.synthesis import MaskRecipe
-from napari_hush.widgets._crop import Rectangle, pose
-from napari_hush.widgets._deleted import when_deleted
-from napari_hush.widgets._form import Form
-from napari_hush.widgets._materials import (
+from napari_hush.widgets.parts.bits import NoWheel, rule, small_label, word_combo
+from napari_hush.widgets.parts.deleted import when_deleted
+from napari_hush.widgets.parts.form import Form
+from napari_hush.widgets.parts.layer_list import LayerOrNone
+from napari_hush.widgets.parts.layer_source import visible_part
+from napari_hush.widgets.synthesize.crop import Rectangle, pose
+from napari_hush.widgets.synthesize.materials import (
     VARIANTS,
     Dents,
     DentSettings,
@@ -28,9 +31,8 @@ from napari_hush.widgets._materials import (
     learn_recipe,
     learn_transmission,
 )
-from napari_hush.widgets._source import visible_part
-from napari_hush.widgets._sources import LayerOrNone, NoWheel, Study, rule, small_label, word_combo
-from napari_hush.widgets._targets import limits, show_image
+from napari_hush.widgets.synthesize.study import Study
+from napari_hush.widgets.synthesize.targets import limits, show_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,53 @@
+"""Small things that docks are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QComboBox, QFrame, QGraphicsOpacityEffect, QLabel, QWidget
+
+
+class NoWheel(QObject):
+    """Keeps the wheel for scrolling: what is below the mouse changes only after a click into it."""
+
+    def guard(self, widget: QWidget) -> None:
+        """Guard a list or a number."""
+        widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        widget.installEventFilter(self)
+
+    def eventFilter(self, widget: QObject | None, event: QEvent | None) -> bool:
+        """Hand the event on to what is around the widget."""
+        if event is None or event.type() != QEvent.Type.Wheel or not isinstance(widget, QWidget) or widget.hasFocus():
+            return False
+        event.ignore()
+        return True
+
+
+def word_combo(words: Any) -> QComboBox:
+    """A list of words that does not widen its dock."""
+    combo = QComboBox()
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(8)
+    combo.addItems(list(words))
+    return combo
+
+
+def rule() -> QFrame:
+    """A thin line across."""
+    line = QFrame()
+    line.setFrameShape(QFrame.Shape.HLine)
+    line.setStyleSheet("color: gray")
+    return line
+
+
+def small_label() -> QLabel:
+    """A line of explanation, hidden while it is empty."""
+    label = QLabel()
+    label.setTextFormat(Qt.TextFormat.PlainText)  # the names of layers, the words of strangers
+    label.setWordWrap(True)
+    faint = QGraphicsOpacityEffect(label)
+    faint.setOpacity(0.75)
+    label.setGraphicsEffect(faint)
+    label.hide()
+    return label

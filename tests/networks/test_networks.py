@@ -15,7 +15,7 @@ from napari_hush.networks import NETWORKS, Autoencoder, InstanceNorm, TomoGAN, U
 from napari_hush.networks.tomogan import upsample
 from small_networks import SMALL
 
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "receptive_radius.py"
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "receptive_radius.py"
 PARAMETERS = {
     "cnn": 2_737,
     "autoencoder": 194_177,

@@ -7,17 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFrame,
-    QHBoxLayout,
-    QLineEdit,
-    QPushButton,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton
 
 from napari_hush.errors import InputError
 from napari_hush.inference.settings import DenoiseSettings
@@ -26,13 +16,12 @@ from napari_hush.progress import Progress
 from napari_hush.widgets.denoise.result import OutputType, result_layer
 from napari_hush.widgets.denoise.verdict import Verdict
 from napari_hush.widgets.parts import notify
-from napari_hush.widgets.parts.bits import small_label
+from napari_hush.widgets.parts.bits import row, small_label
+from napari_hush.widgets.parts.dock import Dock
 from napari_hush.widgets.parts.form import Form
-from napari_hush.widgets.parts.job import Job
 from napari_hush.widgets.parts.layer_list import LayerCombo
 from napari_hush.widgets.parts.layer_source import Source, describe, visible_part
 from napari_hush.widgets.parts.model_list import ModelCombo, is_model_name
-from napari_hush.widgets.parts.progress_line import ProgressLine
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -45,7 +34,7 @@ Part = tuple[tuple[int, ...], tuple[int, int, int, int]]  # a plane, and a regio
 MINIMUM_WIDTH = 270
 
 
-class DenoiseWidget(QScrollArea):
+class DenoiseWidget(Dock):
     """Denoise an image layer with a model; the result is a new layer.
 
     Parameters
@@ -55,31 +44,18 @@ class DenoiseWidget(QScrollArea):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer, MINIMUM_WIDTH)
         self._pair: list[Any] = []  # the last run's image and result, by their unique names: they may be removed
         self._source: Source | None = None  # of the run under way
         self._build()
-        self._job = Job(self)
-        self._job.progressed.connect(self._on_progress)
-        self._job.returned.connect(self._on_returned)
-        self._job.errored.connect(self._on_errored)
-        self._job.cancelled.connect(self._on_cancelled)
-        self._job.warned.connect(notify.warning)
         self._layers.changed.connect(self._refresh)
         self._models.changed.connect(self._refresh)
         self._models.refused.connect(notify.error)
         self._preview.clicked.connect(self.preview)
         self._run.clicked.connect(self.run)
-        self._cancel.clicked.connect(self.cancel)
         self._verdict.details.connect(self.show_details)
         self.setAcceptDrops(True)
         self._refresh()
-
-    @property
-    def running(self) -> bool:
-        """Whether a run or a preview is under way."""
-        return self._job.running
 
     def run(self) -> None:
         """Denoise all planes of the chosen layer."""
@@ -89,13 +65,6 @@ class DenoiseWidget(QScrollArea):
         """Denoise what is seen of the current plane."""
         if self._layers.layer is not None:
             self._start(visible_part(self._layers.layer, self._viewer.dims))
-
-    def cancel(self) -> None:
-        """Stop after the current tile and leave no layer."""
-        if self._job.running:
-            self._cancel.setEnabled(False)
-            self._cancel.setText("Cancelling…")
-            self._job.cancel()
 
     def show_details(self) -> None:
         """Open the dock *Evaluate* with the image and the result of the last run."""
@@ -109,10 +78,6 @@ class DenoiseWidget(QScrollArea):
         evaluate.run()
 
     def _build(self) -> None:
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(MINIMUM_WIDTH)
         self._layers, self._models = LayerCombo(self._viewer), ModelCombo()
         self._words, self._about = small_label(), small_label()
         self._form = Form(
@@ -130,22 +95,11 @@ class DenoiseWidget(QScrollArea):
         self._form.rows.insertRow(2, "Model", self._models)
         self._form.rows.insertRow(3, self._about)
         self._form.rows.addRow("Result", self._output)
-        self._preview, self._run, self._cancel = QPushButton("Preview"), QPushButton("Run"), QPushButton("Cancel")
+        self._preview, self._run, self._verdict = QPushButton("Preview"), QPushButton("Run"), Verdict()
         self._cancel.setToolTip("Stop after the current tile; no layer is added")
-        self._progress, self._verdict = ProgressLine(), Verdict()
-        buttons = QHBoxLayout()
-        for button in (self._preview, self._run, self._cancel):
-            buttons.addWidget(button)
-        inner = QWidget()
-        layout = QVBoxLayout(inner)
-        layout.setSpacing(10)
-        layout.addWidget(self._form)
-        layout.addLayout(buttons)
-        layout.addWidget(self._progress)
-        layout.addWidget(self._verdict)
-        layout.addStretch(1)
-        self.setWidget(inner)
-        for line in inner.findChildren(QLineEdit):  # those of numbers would take a dropped file as text
+        buttons = row(self._preview, self._run, self._cancel)
+        self._lay_out(10, self._form, buttons, self._progress, self._verdict)
+        for line in self._form.findChildren(QLineEdit):  # those of numbers would take a dropped file as text
             line.setAcceptDrops(False)
 
     def _refresh(self) -> None:
@@ -181,36 +135,24 @@ class DenoiseWidget(QScrollArea):
             self._source, self._pair = source, [layer.unique_id]
             self._verdict.clear()
         output: OutputType = "float32" if self._output.currentIndex() == 0 else "same as input"
-        self._progress.start("starting…" if "torch" in sys.modules else "loading PyTorch…")
-        self._job.start(partial(_denoise, source, model, settings, output, part))
-        self._refresh()
+        text = "starting…" if "torch" in sys.modules else "loading PyTorch…"
+        self._launch(partial(_denoise, source, model, settings, output, part), text)
 
-    def _on_progress(self, event: Progress) -> None:
-        self._progress.show_progress(event)
+    def _finish(self, text: str) -> None:
+        self._source = None  # it holds the image
+        super()._finish(text)
 
     def _on_returned(self, result: tuple[Any, dict[str, Any]]) -> None:
         data, options = result
         record = options["metadata"]["napari-hush"]
-        self._progress.finish(_summary(record, data, options["rgb"]))
-        self._refresh()
+        source = self._source
+        self._finish(_summary(record, data, options["rgb"]))
         if "region" in record and self._update_preview(data, options):
             return
         layer = self._viewer.add_image(data, **options)
-        if (source := self._source) is not None and "region" not in record:
-            self._source = None  # it holds the image
+        if source is not None and "region" not in record:
             self._pair.append(layer.unique_id)
             self._verdict.begin(source, data, visible_part(layer, self._viewer.dims)[0], dark=record.get("dark", False))
-
-    def _on_errored(self, error: BaseException) -> None:
-        self._source = None
-        self._progress.finish("stopped by an error")
-        self._refresh()
-        notify.error(error)
-
-    def _on_cancelled(self) -> None:
-        self._source = None
-        self._progress.finish("cancelled")
-        self._refresh()
 
     def _update_preview(self, data: Any, options: dict[str, Any]) -> bool:
         """Show it in the preview layer of the same source, if there is one that can take it."""
@@ -227,12 +169,9 @@ class DenoiseWidget(QScrollArea):
             return True
         return False
 
-    def changeEvent(self, event: QEvent | None) -> None:
-        """Stop when napari takes the widget out of its dock, which may be long before it is deleted."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._job.cancel()
-            self._verdict.clear()
+    def _stop(self) -> None:
+        super()._stop()
+        self._verdict.clear()
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """Accept a model file."""

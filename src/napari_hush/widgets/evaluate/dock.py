@@ -8,16 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QFrame,
-    QHBoxLayout,
-    QPushButton,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from napari_hush.fidelity.stacks import evaluate_steps, name
 from napari_hush.progress import Progress
@@ -27,9 +18,8 @@ from napari_hush.widgets.evaluate.layers import Evidences
 from napari_hush.widgets.evaluate.table import FindingsTable, VerdictLabel
 from napari_hush.widgets.evaluate.uncertainty import HINT, Uncertain, show_uncertain, uncertainty_of, why_not
 from napari_hush.widgets.parts import notify
-from napari_hush.widgets.parts.bits import small_label
-from napari_hush.widgets.parts.job import Job
-from napari_hush.widgets.parts.progress_line import ProgressLine
+from napari_hush.widgets.parts.bits import row, small_label
+from napari_hush.widgets.parts.dock import Dock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -42,7 +32,7 @@ if TYPE_CHECKING:
 MINIMUM_WIDTH = 330
 
 
-class EvaluateWidget(QScrollArea):
+class EvaluateWidget(Dock):
     """Check what a denoised layer kept, lost and made up, and show where.
 
     Parameters
@@ -57,8 +47,7 @@ class EvaluateWidget(QScrollArea):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer, MINIMUM_WIDTH)
         # not a method of its own: Python would delete a cycle in an order that Qt does not survive
         self.ask_path: Callable[[str], str] | None = None
         self._inputs: Inputs | None = None  # of the run under way or the last one
@@ -68,25 +57,13 @@ class EvaluateWidget(QScrollArea):
         self._path: Path | None = None  # of the last report
         self._grid = SideBySide(napari_viewer)
         self._build()
-        self._job = Job(self)
-        self._job.progressed.connect(self._progress.show_progress)
-        self._job.returned.connect(self._on_returned)
-        self._job.errored.connect(self._on_errored)
-        self._job.cancelled.connect(self._on_cancelled)
-        self._job.warned.connect(notify.warning)
         self._choice.changed.connect(self._refresh)
         self._evaluate.clicked.connect(self.run)
-        self._cancel.clicked.connect(self.cancel)
         self._sides.toggled.connect(self._on_sides)
         self._map.clicked.connect(self.map_uncertainty)
         self._report.clicked.connect(self.save_report)
         self._csv.clicked.connect(self.save_csv)
         self._refresh()
-
-    @property
-    def running(self) -> bool:
-        """Whether something is being checked or written."""
-        return self._job.running
 
     @property
     def evaluation(self) -> Evaluation | None:
@@ -108,9 +85,7 @@ class EvaluateWidget(QScrollArea):
             return
         self._inputs = inputs
         self._started = time.monotonic()
-        self._progress.start("starting…")
-        self._job.start(partial(_evaluate, inputs))
-        self._refresh()
+        self._launch(partial(_evaluate, inputs))
 
     def map_uncertainty(self) -> None:
         """Map what the model of the denoised layer is unsure of, in the plane in sight."""
@@ -123,16 +98,7 @@ class EvaluateWidget(QScrollArea):
             notify.error(error)
             return
         self._started = time.monotonic()
-        self._progress.start("starting…")
-        self._job.start(lambda: steps)
-        self._refresh()
-
-    def cancel(self) -> None:
-        """Stop after the current plane or tile and keep what was found before."""
-        if self._job.running:
-            self._cancel.setEnabled(False)
-            self._cancel.setText("Cancelling…")
-            self._job.cancel()
+        self._launch(lambda: steps)
 
     def save_report(self) -> None:
         """Write a page with pictures."""
@@ -143,14 +109,10 @@ class EvaluateWidget(QScrollArea):
         self._save(".csv")
 
     def _build(self) -> None:
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(MINIMUM_WIDTH)
         self._choice = Choice(self._viewer)
-        self._evaluate, self._cancel = QPushButton("Evaluate"), QPushButton("Cancel")
+        self._evaluate = QPushButton("Evaluate")
         self._cancel.setToolTip("Stop as soon as possible; what was found before is kept")
-        self._progress, self._verdict, self._table = ProgressLine(), VerdictLabel(), FindingsTable()
+        self._verdict, self._table = VerdictLabel(), FindingsTable()
         self._of = small_label()
         self._evidence = Evidences(self._viewer)
         self._sides = QPushButton("Side by side")
@@ -158,18 +120,18 @@ class EvaluateWidget(QScrollArea):
         self._sides.setToolTip("Noisy, denoised, truth and residual in a grid, at one contrast; press again to go back")
         self._map = QPushButton("Uncertainty")
         self._report, self._csv = QPushButton("Report…"), QPushButton("CSV…")
-        inner = QWidget()
-        layout = QVBoxLayout(inner)
-        layout.setSpacing(8)
-        layout.addWidget(self._choice)
-        layout.addLayout(_row(self._evaluate, self._cancel))
-        for part in (self._progress, self._verdict, self._of, self._evidence):
-            layout.addWidget(part)
-        layout.addLayout(_row(self._sides, self._map))
-        layout.addLayout(_row(self._report, self._csv))
-        layout.addWidget(self._table)
-        layout.addStretch(1)
-        self.setWidget(inner)
+        self._lay_out(
+            8,
+            self._choice,
+            row(self._evaluate, self._cancel),
+            self._progress,
+            self._verdict,
+            self._of,
+            self._evidence,
+            row(self._sides, self._map),
+            row(self._report, self._csv),
+            self._table,
+        )
 
     def _refresh(self) -> None:
         """Bring the buttons in line with what is chosen and what is known."""
@@ -191,36 +153,26 @@ class EvaluateWidget(QScrollArea):
 
     def _on_returned(self, result: Evaluation | Uncertain | Path) -> None:
         if isinstance(result, Path):
-            self._progress.finish(f"saved: {result.name}")
+            self._finish(f"saved: {result.name}")
         elif isinstance(result, Uncertain):
             self._uncertain = result
-            self._progress.finish(f"8 poses of one plane denoised in {time.monotonic() - self._started:.1f} s")
+            self._finish(f"8 poses of one plane denoised in {time.monotonic() - self._started:.1f} s")
             show_uncertain(self._viewer, result)
         else:
             self._show(result)
-        self._refresh()
 
     def _show(self, evaluation: Evaluation) -> None:
         assert self._inputs is not None
         self._evaluation = evaluation
         count = len(evaluation.planes)
         what = f"{count} planes" if count > 1 else "one plane"
-        self._progress.finish(f"{what} checked in {time.monotonic() - self._started:.1f} s")
+        self._finish(f"{what} checked in {time.monotonic() - self._started:.1f} s")
         self._verdict.show_verdict(evaluation.status, evaluation.verdict)
         words = f"Table and evidence are of plane {name(evaluation.worst.index)}" if evaluation.worst.index else ""
         self._of.setText(words)
         self._of.setVisible(bool(words))
         self._table.show_findings(evaluation.evidence.findings)
         self._evidence.show_evaluation(evaluation, self._inputs.place)
-
-    def _on_errored(self, error: BaseException) -> None:
-        self._progress.finish("stopped by an error")
-        self._refresh()
-        notify.error(error)
-
-    def _on_cancelled(self) -> None:
-        self._progress.finish("cancelled")
-        self._refresh()
 
     def _on_sides(self, pressed: bool) -> None:
         if not pressed:
@@ -243,9 +195,7 @@ class EvaluateWidget(QScrollArea):
         evaluation = self._evaluation
         if self._uncertain is not None and self._uncertain.belongs_to(self._inputs, evaluation):
             evaluation = replace(evaluation, uncertainty=self._uncertain.deviation)
-        self._progress.start("writing…")
-        self._job.start(partial(_write, self._path, evaluation, self._inputs))
-        self._refresh()
+        self._launch(partial(_write, self._path, evaluation, self._inputs), "writing…")
 
     def _ask_path(self, ending: str) -> str:
         start = "" if self._path is None else str(self._path.with_suffix(ending))
@@ -253,12 +203,9 @@ class EvaluateWidget(QScrollArea):
         path, _ = QFileDialog.getSaveFileName(self, "Save", start, what)
         return str(path)
 
-    def changeEvent(self, event: QEvent | None) -> None:
-        """Stop when napari takes the widget out of its dock, which may be long before it is deleted."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._job.cancel()
-            self._sides.setChecked(False)
+    def _stop(self) -> None:
+        super()._stop()
+        self._sides.setChecked(False)
 
 
 def _evaluate(inputs: Inputs) -> Generator[Progress, None, Evaluation]:
@@ -295,10 +242,3 @@ def _write(path: Path, evaluation: Evaluation, inputs: Inputs) -> Generator[Prog
     )
     atomic_write(path, text.encode())
     return path
-
-
-def _row(*buttons: QPushButton) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for button in buttons:
-        row.addWidget(button)
-    return row

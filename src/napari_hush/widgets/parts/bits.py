@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QComboBox, QFrame, QGraphicsOpacityEffect, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QFrame, QGraphicsOpacityEffect, QHBoxLayout, QLabel, QPushButton, QWidget
 
 
 class NoWheel(QObject):
@@ -51,3 +51,11 @@ def small_label() -> QLabel:
     label.setGraphicsEffect(faint)
     label.hide()
     return label
+
+
+def row(*buttons: QPushButton) -> QHBoxLayout:
+    """Buttons side by side."""
+    layout = QHBoxLayout()
+    for button in buttons:
+        layout.addWidget(button)
+    return layout

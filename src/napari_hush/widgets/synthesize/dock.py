@@ -10,15 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from napari_hush.datasets.synthesize import write_steps
 from napari_hush.progress import Progress
-from napari_hush.widgets.parts import notify
-from napari_hush.widgets.parts.bits import rule
-from napari_hush.widgets.parts.job import Job
-from napari_hush.widgets.parts.progress_line import ProgressLine
+from napari_hush.widgets.parts.bits import row, rule
+from napari_hush.widgets.parts.dock import Dock
 from napari_hush.widgets.synthesize.choices import Choices
 from napari_hush.widgets.synthesize.materials import learn_steps, make_drawer
 from napari_hush.widgets.synthesize.targets import Stack, beside, check_memory, show_stack, show_target
@@ -37,7 +34,7 @@ if TYPE_CHECKING:
 MINIMUM_WIDTH = 280
 
 
-class SynthesizeWidget(QScrollArea):
+class SynthesizeWidget(Dock):
     """Draw noisy and clean images with known truth, from settings and from the viewer's own layers.
 
     Parameters
@@ -53,8 +50,7 @@ class SynthesizeWidget(QScrollArea):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer, MINIMUM_WIDTH)
         # not a method of its own: Python would delete a cycle in an order that Qt does not survive
         self.ask_path: Callable[[str, str], str] | None = None
         self._number = 0  # of the next preview
@@ -62,23 +58,11 @@ class SynthesizeWidget(QScrollArea):
         self._path: Path | None = None  # of the last data set
         self._saving = self._unfinished = False  # whether it is being written; whether it was cancelled
         self._build()
-        self._job = Job(self)
-        self._job.progressed.connect(self._progress.show_progress)
-        self._job.returned.connect(self._on_returned)
-        self._job.errored.connect(self._on_errored)
-        self._job.cancelled.connect(self._on_cancelled)
-        self._job.warned.connect(notify.warning)
         self.choices.changed.connect(self._on_choices)
         self._preview.clicked.connect(self.preview)
         self._generate.clicked.connect(self.generate)
         self._save.clicked.connect(self.save)
-        self._cancel.clicked.connect(self.cancel)
         self._refresh()
-
-    @property
-    def running(self) -> bool:
-        """Whether targets are being drawn."""
-        return self._job.running
 
     def preview(self) -> None:
         """Draw the next target and show it with its truth."""
@@ -104,36 +88,13 @@ class SynthesizeWidget(QScrollArea):
             self._path = Path(name)
         self._saving = self._start(partial(_save, out=self._path))
 
-    def cancel(self) -> None:
-        """Stop after the current image and keep what is finished."""
-        if self._job.running:
-            self._cancel.setEnabled(False)
-            self._cancel.setText("Cancelling…")
-            self._job.cancel()
-
     def _build(self) -> None:
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(MINIMUM_WIDTH)
         self.choices = Choices(self._viewer)
         self._preview, self._generate = QPushButton("Preview"), QPushButton("Generate")
-        self._save, self._cancel = QPushButton("Save data set…"), QPushButton("Cancel")
+        self._save = QPushButton("Save data set…")
         self._cancel.setToolTip("Stop after the current image; what is finished is kept")
-        self._progress = ProgressLine()
-        inner = QWidget()
-        layout = QVBoxLayout(inner)
-        layout.setSpacing(8)
-        layout.addWidget(self.choices)
-        layout.addWidget(rule())
-        for pair in ((self._preview, self._generate), (self._save, self._cancel)):
-            buttons = QHBoxLayout()
-            for button in pair:
-                buttons.addWidget(button)
-            layout.addLayout(buttons)
-        layout.addWidget(self._progress)
-        layout.addStretch(1)
-        self.setWidget(inner)
+        buttons = row(self._preview, self._generate), row(self._save, self._cancel)
+        self._lay_out(8, self.choices, rule(), *buttons, self._progress)
 
     def _refresh(self) -> None:
         """Bring the buttons in line with what is chosen and what runs."""
@@ -155,9 +116,7 @@ class SynthesizeWidget(QScrollArea):
             return False
         known, missing, settings = self.choices.known(), self.choices.study.missing(), self.choices.settings
         self._stack, self._saving = None, False
-        self._progress.start("starting…")
-        self._job.start(partial(_draw, settings, known, missing, work))
-        self._refresh()
+        self._launch(partial(_draw, settings, known, missing, work))
         return True
 
     def _place(self) -> dict[str, Any]:
@@ -168,25 +127,25 @@ class SynthesizeWidget(QScrollArea):
             self._unfinished = False
         self._refresh()
 
+    def _finish(self, text: str) -> None:
+        self._stack, self._saving = None, False
+        super()._finish(text)
+
     def _on_returned(self, result: tuple[SynthesisSettings, Any]) -> None:
         settings, made = result
         if isinstance(made, Stack):
-            self._progress.finish(f"{show_stack(self._viewer, made, self._place())} targets as layers")
+            self._finish(f"{show_stack(self._viewer, made, self._place())} targets as layers")
         elif isinstance(made, Path):
             self._unfinished = False
-            self._progress.finish(f"data set of {settings.n} images saved: {_breakable(made)}")
+            self._finish(f"data set of {settings.n} images saved: {_breakable(made)}")
         else:
             show_target(self._viewer, made, settings, self._number, self._place())
-            self._progress.finish(f"target {self._number}: {_describe(made)}")
             self._number += 1
-        self._stack = None
-        self._refresh()
+            self._finish(f"target {self._number - 1}: {_describe(made)}")
 
     def _on_errored(self, error: BaseException) -> None:
-        self._progress.finish("stopped by an error")
-        self._stack, self._saving, self._unfinished = None, False, False
-        self._refresh()
-        notify.error(error)
+        self._unfinished = False
+        super()._on_errored(error)
 
     def _on_cancelled(self) -> None:
         text = "cancelled"
@@ -195,16 +154,11 @@ class SynthesizeWidget(QScrollArea):
             text = f"cancelled; what is finished is kept in {_breakable(self._path)}"
         elif self._stack is not None and (count := show_stack(self._viewer, self._stack, self._place())):
             text = f"cancelled: {count} of {self._stack.n} targets as layers"
-        self._progress.finish(text)
-        self._stack, self._saving = None, False
-        self._refresh()
+        self._finish(text)
 
-    def changeEvent(self, event: QEvent | None) -> None:
-        """Stop when napari takes the widget out of its dock, which may be long before it is deleted."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.choices.study.stop()
-            self._job.cancel()
+    def _stop(self) -> None:
+        super()._stop()
+        self.choices.study.stop()
 
     def _ask_path(self, layout: str, start: str) -> str:
         if layout == "hdf5":

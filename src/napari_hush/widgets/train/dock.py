@@ -6,16 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import (
-    QApplication,
-    QFrame,
-    QHBoxLayout,
-    QPushButton,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_hush.errors import InputError
 from napari_hush.files import atomic_write
@@ -23,11 +14,10 @@ from napari_hush.training.process.child import Order
 from napari_hush.training.process.parent import Run, train_steps
 from napari_hush.training.settings import train_settings_to_toml
 from napari_hush.widgets.parts import notify
-from napari_hush.widgets.parts.bits import rule
-from napari_hush.widgets.parts.job import Job
+from napari_hush.widgets.parts.bits import row, rule
+from napari_hush.widgets.parts.dock import Dock
 from napari_hush.widgets.parts.layer_source import Source
 from napari_hush.widgets.parts.model_list import ModelCombo
-from napari_hush.widgets.parts.progress_line import ProgressLine
 from napari_hush.widgets.parts.recent import remember
 from napari_hush.widgets.train.data import Data, Found, store
 from napari_hush.widgets.train.form import SettingsForm
@@ -48,7 +38,7 @@ if TYPE_CHECKING:
 MINIMUM_WIDTH = 300
 
 
-class TrainWidget(QScrollArea):
+class TrainWidget(Dock):
     """Train a model on layers, files and folders, in a process of its own.
 
     Parameters
@@ -58,20 +48,13 @@ class TrainWidget(QScrollArea):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer, MINIMUM_WIDTH)
         self._run = Run()  # the latest one
         self._shown: Any = None  # its preview
         self._name = ""  # of the model that is trained
         self._reference: Image | None = None  # the layer that the preview lies beside
         self._model: Path | None = None  # the last one that was finished
         self._build()
-        self._job = Job(self)
-        self._job.progressed.connect(self._on_progress)
-        self._job.returned.connect(self._on_returned)
-        self._job.errored.connect(self._on_errored)
-        self._job.cancelled.connect(self._on_cancelled)
-        self._job.warned.connect(notify.warning)
         self.settings.changed.connect(self._on_settings)
         self.data.changed.connect(self._refresh)
         self.place.changed.connect(self._refresh)
@@ -79,16 +62,10 @@ class TrainWidget(QScrollArea):
             (self._start, self.start),
             (self._resume, self.resume),
             (self._pause, self.pause),
-            (self._cancel, self.cancel),
             (self._denoise, self.denoise),
         ):
             button.clicked.connect(action)
         self._refresh()
-
-    @property
-    def running(self) -> bool:
-        """Whether a training is under way, be it paused."""
-        return self._job.running
 
     @property
     def paused(self) -> bool:
@@ -150,36 +127,22 @@ class TrainWidget(QScrollArea):
         _offer(self._model)
 
     def _build(self) -> None:
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(MINIMUM_WIDTH)
         self.settings = SettingsForm()
         self.data = Data(self._viewer, self.settings.method)
         self.place = Place(self.settings.method)
         self._method = self.settings.method
         self._start, self._resume = QPushButton("Start"), QPushButton("Resume")
-        self._pause, self._cancel = QPushButton("Pause"), QPushButton("Cancel")
-        self._denoise = QPushButton("Denoise with it")
+        self._pause, self._denoise = QPushButton("Pause"), QPushButton("Denoise with it")
         self._denoise.setToolTip("Open the dock Denoise with the new model")
         self._denoise.hide()
-        self._progress, self.curves = ProgressLine(), Curves(self._viewer)
-        inner = QWidget()
-        layout = QVBoxLayout(inner)
-        layout.setSpacing(6)
-        for part in (self.settings, rule(), self.data, rule(), self.place):
-            layout.addWidget(part)
-        buttons = QHBoxLayout()
-        buttons.setSpacing(4)
-        for button in (self._start, self._resume, self._pause, self._cancel):
+        self.curves = Curves(self._viewer)
+        four = (self._start, self._resume, self._pause, self._cancel)
+        for button in four:
             button.setStyleSheet("padding: 4px 2px")
-            buttons.addWidget(button)
-        layout.addLayout(buttons)
-        layout.addWidget(self._progress)
-        layout.addWidget(self._denoise)
-        layout.addWidget(self.curves)
-        layout.addStretch(1)
-        self.setWidget(inner)
+        buttons = row(*four)
+        buttons.setSpacing(4)
+        choices = (self.settings, rule(), self.data, rule(), self.place)
+        self._lay_out(6, *choices, buttons, self._progress, self._denoise, self.curves)
 
     def _refusal(self) -> str:
         """Why there can be no training with these choices; empty where there can."""
@@ -195,7 +158,7 @@ class TrainWidget(QScrollArea):
 
     def _refresh(self) -> None:
         """Bring the buttons in line with what is chosen and what runs."""
-        running = self._job.running if hasattr(self, "_job") else False
+        running = self._job.running
         reason = "A training is under way" if running else self._refusal()
         self._start.setEnabled(not reason)
         self._start.setToolTip(reason or "Train a new model")
@@ -230,10 +193,8 @@ class TrainWidget(QScrollArea):
             return
         self._run, self._shown, self._model = Run(), None, None
         self.curves.begin()
-        self._progress.start("starting…")
         order = partial(_order, self.settings.method, settings, parts, model, self.place.file(".ckpt"), resume)
-        self._job.start(partial(train_steps, order, self._run))
-        self._refresh()
+        self._launch(partial(train_steps, order, self._run))
         self.ensureWidgetVisible(self._progress)
 
     def _on_settings(self) -> None:
@@ -261,40 +222,32 @@ class TrainWidget(QScrollArea):
                 self._viewer.reset_view()
 
     def _on_returned(self, outcome: Outcome) -> None:
-        self._draw()
         self._model = outcome.model
         remember(outcome.model)
         _offer(outcome.model)
-        self._progress.finish(_summary(outcome))
-        self._ended()
+        self._finish(_summary(outcome))
 
     def _on_errored(self, error: BaseException) -> None:
-        self._draw()
-        self._progress.finish(f"stopped by an error{self._kept()}")
-        self._ended()
+        self._finish(f"stopped by an error{self._kept()}")
         notify.error(error)
 
     def _on_cancelled(self) -> None:
-        self._draw()
-        self._progress.finish(f"cancelled after step {self._run.step}{self._kept()}")
-        self._ended()
+        self._finish(f"cancelled after step {self._run.step}{self._kept()}")
 
     def _kept(self) -> str:
         return "; Resume goes on from the checkpoint" if self.place.file(".ckpt", self._name).is_file() else ""
 
-    def _ended(self) -> None:
+    def _finish(self, text: str) -> None:
+        self._draw()
         self._run.paused = False
         if not any(self.place.file(suffix, self._name).exists() for suffix in (".ckpt", ".safetensors")):
             self.place.file(".toml", self._name).unlink(missing_ok=True)  # the name is free again
         self.place.refresh()
-        self._refresh()
+        super()._finish(text)
 
-    def changeEvent(self, event: QEvent | None) -> None:
-        """Stop when napari takes the widget out of its dock, which may be long before it is deleted."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.data.study.stop()
-            self._job.cancel()
+    def _stop(self) -> None:
+        super()._stop()
+        self.data.study.stop()
 
 
 def _order(

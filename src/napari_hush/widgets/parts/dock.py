@@ -1,0 +1,110 @@
+"""What every dock is: a column that scrolls, one job at a time, and a line that tells how far it is or how it ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QFrame, QLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from napari_hush.widgets.parts import notify
+from napari_hush.widgets.parts.job import Job
+from napari_hush.widgets.parts.progress_line import ProgressLine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    import napari
+
+    from napari_hush.progress import Progress
+
+
+class Dock(QScrollArea):
+    """A dock with a job. It gives `_refresh` and `_on_returned`, and lays out its parts with `_lay_out`.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layers are.
+    minimum_width : int
+        Px.
+    """
+
+    def __init__(self, viewer: napari.Viewer, minimum_width: int) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(minimum_width)
+        self._progress, self._cancel = ProgressLine(), QPushButton("Cancel")
+        self._cancel.clicked.connect(self.cancel)
+        self._job = Job(self)
+        self._job.progressed.connect(self._on_progress)
+        self._job.returned.connect(self._on_returned)
+        self._job.errored.connect(self._on_errored)
+        self._job.cancelled.connect(self._on_cancelled)
+        self._job.warned.connect(notify.warning)
+
+    @property
+    def running(self) -> bool:
+        """Whether a job is under way."""
+        return self._job.running
+
+    def cancel(self) -> None:
+        """Stop the job after its current step."""
+        if self._job.running:
+            self._cancel.setEnabled(False)
+            self._cancel.setText("Cancelling…")
+            self._job.cancel()
+
+    def _lay_out(self, spacing: int, *parts: QWidget | QLayout) -> None:
+        """Put the parts below each other, so many px apart."""
+        inner = QWidget()
+        layout = QVBoxLayout(inner)
+        layout.setSpacing(spacing)
+        for part in parts:
+            if isinstance(part, QLayout):
+                layout.addLayout(part)
+            else:
+                layout.addWidget(part)
+        layout.addStretch(1)
+        self.setWidget(inner)
+
+    def _launch(self, make: Callable[[], Generator[Progress, None, Any]], text: str = "starting…") -> None:
+        """Start a job; ``make`` is called in its thread."""
+        self._progress.start(text)
+        self._job.start(make)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Bring the texts and the buttons in line with what is chosen and what runs."""
+        raise NotImplementedError
+
+    def _finish(self, text: str) -> None:
+        """Tell how the job ended, and be ready for the next one."""
+        self._progress.finish(text)
+        self._refresh()
+
+    def _stop(self) -> None:
+        """Stop whatever runs, because nobody sees it any more."""
+        self._job.cancel()
+
+    def _on_progress(self, event: Progress) -> None:
+        self._progress.show_progress(event)
+
+    def _on_returned(self, result: Any) -> None:
+        raise NotImplementedError
+
+    def _on_errored(self, error: BaseException) -> None:
+        self._finish("stopped by an error")
+        notify.error(error)
+
+    def _on_cancelled(self) -> None:
+        self._finish("cancelled")
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Stop when napari takes the widget out of its dock, which may be long before it is deleted."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._stop()

@@ -13,9 +13,9 @@ import argparse
 import numpy as np
 
 import napari_hush as hush
+from napari_hush.fidelity.metrics import psnr
 from napari_hush.inference.engines import has_openvino, native_bfloat16
 from napari_hush.io import read_image
-from napari_hush.metrics import psnr
 from napari_hush.synthesis.samples import SAMPLES
 
 

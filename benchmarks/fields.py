@@ -16,9 +16,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from napari_hush.atoms.columns import find_atoms, match_atoms
 from napari_hush.fidelity.evaluate import judge
+from napari_hush.fidelity.metrics import mse, psnr, ssim
 from napari_hush.fidelity.truth import RADIUS, VOID, compare_columns
 from napari_hush.io import read_image
-from napari_hush.metrics import mse, psnr, ssim
 from napari_hush.synthesis import Scene, dead_leaves, random_scan_noise, random_scene
 from napari_hush.synthesis.noise.registry import SparseAngles
 from napari_hush.synthesis.pictures.phantoms import foam

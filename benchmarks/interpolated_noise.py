@@ -17,7 +17,7 @@ import bm3d
 import numpy as np
 
 import napari_hush as hush
-from napari_hush.metrics import psnr
+from napari_hush.fidelity.metrics import psnr
 from napari_hush.resampling import resample
 from napari_hush.synthesis import random_scene
 from napari_hush.synthesis.noise.registry import Poisson

@@ -21,7 +21,7 @@ import numpy as np
 import napari_hush as hush
 from napari_hush.card import ZOO
 from napari_hush.datasets.drawing import Drawer
-from napari_hush.metrics import psnr
+from napari_hush.fidelity.metrics import psnr
 from recipes import RECIPES
 from train_bundled import page
 

@@ -292,7 +292,7 @@ def test_demo_prints_the_metrics_and_writes_its_files(tmp_path, capsys, model_fi
 def test_the_bundled_model_beats_the_noise_by_far():
     truth = hush.sample("dented-lattice")
     done = hush.denoise(truth.noisy, "stem")
-    from napari_hush.metrics import psnr
+    from napari_hush.fidelity.metrics import psnr
 
     assert psnr(truth.clean, done) > psnr(truth.clean, truth.noisy) + 8
     assert json.loads(hush.list_models()[0].model_dump_json())["licence"] == "BSD-3-Clause"

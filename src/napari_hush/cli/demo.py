@@ -35,10 +35,10 @@ class Demo:
     def run(self) -> int:
         """Run it; the exit code."""
         from napari_hush.fidelity.evaluate import judge
+        from napari_hush.fidelity.metrics import METRICS
         from napari_hush.importers.registry import load_model
         from napari_hush.inference.denoise import denoise_steps
         from napari_hush.io import write_image
-        from napari_hush.metrics import METRICS
         from napari_hush.reports.panels import write_panel
         from napari_hush.synthesis.samples import sample
 

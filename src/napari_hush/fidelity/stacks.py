@@ -11,8 +11,8 @@ import numpy as np
 from napari_hush.errors import InputError
 from napari_hush.fidelity.evaluate import Evidence, judge
 from napari_hush.fidelity.findings import overall
+from napari_hush.fidelity.metrics import METRICS
 from napari_hush.inference.planes import Planes
-from napari_hush.metrics import METRICS
 from napari_hush.progress import Progress
 
 if TYPE_CHECKING:

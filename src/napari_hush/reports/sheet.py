@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hush.fidelity.findings import COUNTS
+from napari_hush.fidelity.metrics import METRICS
 from napari_hush.fidelity.stacks import name
-from napari_hush.metrics import METRICS
 
 if TYPE_CHECKING:
     from napari_hush.fidelity.stacks import Evaluation, PlaneResult

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_hush.metrics import METRICS
+from napari_hush.fidelity.metrics import METRICS
 from napari_hush.training.data.prefetch import to_tensor
 from napari_hush.training.methods.method import Batch
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_hush.errors import InputError
-from napari_hush.metrics import METRICS, mae, mse, psnr, ssim
+from napari_hush.fidelity.metrics import METRICS, mae, mse, psnr, ssim
 
 RNG = np.random.default_rng(0)
 TRUE = RNG.uniform(0, 100, (32, 40))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
     import numpy as np
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,3 +41,34 @@ class Progress:
     def fraction(self) -> float:
         """The share of the work that is done, from 0 to 1."""
         return self.step / self.total if self.total else 1.0
+
+
+def drain(steps: Generator[Progress, None, T], report: Callable[[Progress], object] | None = None) -> T:
+    """Go through a job to its end, and give what it returns.
+
+    Parameters
+    ----------
+    steps : generator of Progress
+        The job; it is closed also where the report raises, so that it can clean up.
+    report : callable, optional
+        Called with each event.
+
+    Examples
+    --------
+    >>> def job():
+    ...     yield Progress(1, 1)
+    ...     return "done"
+    >>> drain(job())
+    'done'
+    """
+    result: T
+
+    def whole() -> Generator[Progress, None, None]:
+        nonlocal result
+        result = yield from steps
+
+    with closing(steps):
+        for event in whole():
+            if report is not None:
+                report(event)
+    return result

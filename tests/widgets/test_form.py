@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
+from qtpy.QtGui import QValidator
 
+from napari_hush.declare import Bounds
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.progress import Progress
-from napari_hush.widgets.parts.form import Form, parameter_texts
+from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.progress_line import Clock
 
 
@@ -32,9 +34,9 @@ class Settings:
         Not this.
     """
 
-    steps: int = 10
-    warm_up: int = 2
-    rate: float = 0.5
+    steps: Annotated[int, Bounds(1, 100)] = 10
+    warm_up: Annotated[int, Bounds(1, 100)] = 2
+    rate: Annotated[float, Bounds(0, 1)] = 0.5
     kind: Literal["a", "b"] = "b"
     shuffle: bool = True
     crop: int | None = None
@@ -42,8 +44,7 @@ class Settings:
 
 
 def test_value_is_the_dataclass(qtbot, tmp_path):
-    names = ("steps", "rate", "kind", "shuffle", "crop", "folder")
-    form = Form(Settings(folder=tmp_path / "a"), shown=names[:3], advanced=names[3:])
+    form = Form(Settings(folder=tmp_path / "a"), shown=("steps", "rate", "kind"), hidden=["warm_up"])
     qtbot.addWidget(form)
     assert form.value == Settings(folder=tmp_path / "a")
     other = Settings(steps=3, rate=0.25, kind="a", shuffle=False, crop=64, folder=tmp_path, warm_up=7)
@@ -58,9 +59,9 @@ def test_value_is_the_dataclass(qtbot, tmp_path):
 
 
 def test_advanced_fields_are_hidden_at_first(qtbot):
-    form = Form(Settings(), shown=["steps"], advanced=["rate"])
+    form = Form(Settings(), shown=["steps"])
     qtbot.addWidget(form)
-    rate = form._fields["rate"].native
+    rate = form._fields["rate"]
     assert not rate.isVisibleTo(form)
     form.advanced.click()
     assert rate.isVisibleTo(form)
@@ -75,24 +76,23 @@ def test_number_or_word(qtbot, tile):
     assert form.value.batch_size is None
 
 
-def test_tooltips_come_from_the_docstring():
-    assert parameter_texts(Settings) == {
-        "steps": "How many.",
-        "warm_up": "How many.",
-        "rate": "How fast, in two lines.",
-    }
-    assert parameter_texts(DenoiseSettings).keys() >= {"device", "tile", "batch_size", "engine", "precision"}
+def test_tooltips_come_from_the_docstring(qtbot):
+    form = Form(Settings(), shown=["steps", "rate"])
+    qtbot.addWidget(form)
+    assert form._fields["steps"].toolTip() == "How many."
+    assert form._fields["rate"].toolTip() == "How fast, in two lines."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ranges:
     """Pairs and bounds."""
 
-    shape: tuple[int, int] = (64, 48)
-    dose: tuple[float, float] = (0.5, 200.0)
-    seed: int = 3
-    share: float = 0.25
+    shape: Annotated[tuple[int, int], Bounds(1, 10_000)] = (64, 48)
+    dose: Annotated[tuple[float, float], Bounds(0, 1e6)] = (0.5, 200.0)
+    seed: Annotated[int, Bounds(0, 2**63 - 1)] = 3
+    share: Annotated[float, Bounds(0, 1)] = 0.25
     dark: float | None = None
+    zoom: Annotated[tuple[float, float], Bounds(1, 100)] | None = None
 
     def __post_init__(self) -> None:
         if self.dose[0] > self.dose[1]:
@@ -101,23 +101,38 @@ class Ranges:
 
 @pytest.fixture
 def ranges(qtbot):
-    form = Form(
-        Ranges(),
-        shown=["shape", "dose", "seed", "share", "dark"],
-        ranges={"shape": (1, 10_000), "dose": (0.0, 1e6), "seed": (0, 2**31 - 1), "share": (0.0, 1.0)},
-    )
+    form = Form(Ranges(), shown=["shape", "dose", "seed", "share", "dark", "zoom"])
     qtbot.addWidget(form)
     return form
 
 
 def test_pairs_and_numbers_with_a_range(ranges):
     assert ranges.value == Ranges()
-    other = Ranges(shape=(9999, 2), dose=(1.25, 1e5), seed=2**31 - 1, share=1.0, dark=-12.5)
+    other = Ranges(shape=(9999, 2), dose=(1.25, 1e5), seed=2**63 - 1, share=1.2e-8, dark=-12.5, zoom=(2.0, 8.5))
     ranges.value = other
     assert ranges.value == other
     assert [spin.text() for spin in ranges._fields["dose"]._spins] == ["1.25", "100000"]
     ranges._fields["shape"]._spins[1].setValue(7)
     assert ranges.value.shape == (9999, 7)
+
+
+@pytest.mark.parametrize("number", [1e-5, 1.2e-8, 0.1, 1 / 3, 0.0])
+def test_a_number_keeps_its_digits(ranges, number):
+    ranges.value = Ranges(share=number)
+    assert ranges.value.share == number
+    spin = ranges._fields["share"]._spins[0]
+    assert float(spin.text()) == number
+    assert spin.valueFromText(f"{number:e}") == pytest.approx(number, rel=1e-6)
+
+
+def test_a_number_may_be_typed_as_a_power_of_ten(ranges):
+    spin = ranges._fields["share"]._spins[0]
+    states = [spin.validate(text, 0)[0] for text in ("1e-5", "1e-", "2", "x")]
+    good, half, wrong = QValidator.State.Acceptable, QValidator.State.Intermediate, QValidator.State.Invalid
+    assert states == [good, half, half, wrong]
+    spin.lineEdit().setText("1e-5")
+    spin.interpretText()
+    assert ranges.value.share == 1e-5
 
 
 def test_what_the_dataclass_refuses_is_sent_and_not_raised(ranges, qtbot):
@@ -139,6 +154,37 @@ def test_empty_stands_for_none_and_words_are_refused(ranges, qtbot):
     field.setText("")
     field.editingFinished.emit()
     assert ranges.value.dark is None
+
+
+def test_two_numbers_or_nothing(ranges, qtbot):
+    field = ranges._fields["zoom"]
+    for text, value in (("8 24,5", (8.0, 24.5)), ("", None)):
+        field.setText(text)
+        with qtbot.waitSignal(ranges.changed):
+            field.editingFinished.emit()
+        assert ranges.value.zoom == value
+    field.setText("8")
+    with qtbot.waitSignal(ranges.refused):
+        field.editingFinished.emit()
+
+
+def test_a_new_field_is_shown_unasked(qtbot):
+    @dataclass(frozen=True, kw_only=True)
+    class More(Settings):
+        """More.
+
+        Parameters
+        ----------
+        sharpness : float
+            How sharp.
+        """
+
+        sharpness: Annotated[float, Bounds(0, 2)] = 1.0
+
+    form = Form(More(), shown=["steps"])
+    qtbot.addWidget(form)
+    form._fields["sharpness"].value = 1.5
+    assert form.value.sharpness == 1.5 and form._fields["sharpness"].toolTip() == "How sharp."
 
 
 def test_fields_are_hidden_and_keep_their_value(ranges):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from napari_hush.errors import InputError
+from napari_hush.progress import drain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from napari_hush.fidelity.stacks import Evaluation
     from napari_hush.io import ImageData
     from napari_hush.model import Model
+    from napari_hush.progress import Progress
 
 REPORT = (".html", ".htm")
 SHEET = (".csv",)
@@ -156,14 +158,12 @@ def _run(images: dict[str, ImageData], settings: Any) -> Evaluation:
     noisy = images["noisy"]
     truth = images["truth"].data if "truth" in images else None
     steps = evaluate_steps(noisy.data, images["denoised"].data, truth, settings, channel_axis=noisy.channel_axis)
-    while True:
-        try:
-            event = next(steps)
-        except StopIteration as end:
-            done: Evaluation = end.value
-            return done
+
+    def report(event: Progress) -> None:
         if event.total > 1 and sys.stderr.isatty():
             print(f"\r{event.message}", end="\n" if event.step == event.total else "", file=sys.stderr)
+
+    return drain(steps, report)
 
 
 def _load(name: str) -> Model:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -21,14 +21,14 @@ from napari_hush.inference.engines import Engine, choose_engine
 from napari_hush.inference.guard import guard_margin
 from napari_hush.inference.measure import Lattice, fitting_model, is_guarded, measure_guards, measure_scale
 from napari_hush.inference.planes import Planes
-from napari_hush.inference.settings import AUTO, DenoiseSettings, Device, EngineName, Precision
+from napari_hush.inference.settings import AUTO, DenoiseSettings, Device, Precision
 from napari_hush.inference.sizes import LAZY_TILE_BYTES, batch_size, tile_sides
 from napari_hush.inference.staged import StagedRunner
 from napari_hush.inference.tiles import TileRunner
 from napari_hush.inference.tiling import aligned
 from napari_hush.io import zarr_writer
 from napari_hush.memory import free_memory, kept_arena
-from napari_hush.progress import Progress
+from napari_hush.progress import Progress, drain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -71,7 +71,7 @@ def denoise(
     dark: bool = False,
     out: Any = None,
     progress: Callable[[Progress], object] | bool | None = None,
-    engine: EngineName = "auto",
+    engine: str = "auto",
     precision: Precision = "auto",
 ) -> Any:
     """Denoise an image.
@@ -137,7 +137,7 @@ def run_steps(
     label: str = "denoising",
 ) -> Denoised:
     """Drain the generator of a run, reporting each step; an exception in the report ends the run cleanly."""
-    with closing(steps), ExitStack() as stack:
+    with ExitStack() as stack:
         report = progress
         if progress is True:
             from tqdm.auto import tqdm
@@ -148,13 +148,7 @@ def run_steps(
                 bar.total = event.total
                 bar.update(event.step - bar.n)
 
-        while True:
-            try:
-                event = next(steps)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
-            if callable(report):
-                report(event)
+        return drain(steps, report if callable(report) else None)
 
 
 def denoise_steps(

@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from napari_hush.errors import InputError
+from napari_hush.inference.settings import ENGINES
 
 if TYPE_CHECKING:
-    from napari_hush.inference.settings import Device, EngineName, Precision
+    from napari_hush.inference.settings import Device, Precision
 
 
 class Engine(Protocol):
@@ -138,12 +139,6 @@ class OpenVINOEngine:
         return _openvino_core().compile_model(graph, "CPU", options)
 
 
-ENGINES: dict[str, type[TorchEngine] | type[OpenVINOEngine]] = {
-    "torch": TorchEngine,
-    "openvino": OpenVINOEngine,
-}
-
-
 EXAMPLE_SIDE = 16  # px of the image that openvino traces a network with, which it does three times
 SMALL = 500_000  # pixels; below, building OpenVINO's graph takes longer than it saves
 
@@ -152,7 +147,7 @@ def choose_engine(
     network: nn.Module,
     *,
     device: Device = "auto",
-    engine: EngineName = "auto",
+    engine: str = "auto",
     precision: Precision = "auto",
     pixels: int | None = None,
 ) -> Engine:
@@ -164,7 +159,7 @@ def choose_engine(
         In eval mode.
     device : {"auto", "cpu", "cuda", "mps"}
         ``auto`` takes CUDA, then Apple's MPS, then the CPU.
-    engine : {"auto", "torch", "openvino"}
+    engine : str
         ``auto`` takes OpenVINO on a CPU where it is installed and the work is not small, torch elsewhere.
     precision : {"auto", "float32", "bfloat16"}
         ``auto`` takes bfloat16 with OpenVINO on processors that compute it natively, float32 elsewhere.

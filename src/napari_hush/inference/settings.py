@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from napari_hush.errors import InputError
+from napari_hush.declare import Bounds, NamesOf, Registry, check_fields
+
+if TYPE_CHECKING:
+    from napari_hush.inference.engines import Engine
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-EngineName = Literal["auto", "torch", "openvino"]
 Precision = Literal["auto", "float32", "bfloat16"]
 AUTO = "auto"  # as the name of a model: the bundled one that fits the image
+
+
+ENGINES: Registry[type[Engine]] = Registry(
+    {
+        "torch": "napari_hush.inference.engines:TorchEngine",
+        "openvino": "napari_hush.inference.engines:OpenVINOEngine",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +35,7 @@ class DenoiseSettings:
         Side of the kept part of a tile, px; None chooses by memory, False forces one pass per plane.
     batch_size : int or None
         Tiles that are computed at once; None chooses by memory.
-    engine : {"auto", "torch", "openvino"}
+    engine : str
         What runs the network; ``auto`` takes OpenVINO on a CPU where it is installed and the image is not small.
     precision : {"auto", "float32", "bfloat16"}
         Arithmetic; ``auto`` takes bfloat16 with OpenVINO on processors that have it natively, float32 elsewhere.
@@ -43,27 +52,13 @@ class DenoiseSettings:
     """
 
     device: Device = "auto"
-    tile: int | Literal[False] | None = None
-    batch_size: int | None = None
-    engine: EngineName = "auto"
+    tile: Annotated[int, Bounds(1, 2**20)] | Literal[False] | None = None
+    batch_size: Annotated[int, Bounds(1, 2**20)] | None = None
+    engine: Annotated[str, NamesOf(ENGINES, ("auto",))] = "auto"
     precision: Precision = "auto"
     guard: Literal["auto"] | bool = "auto"
     rescale: Literal["auto"] | bool = "auto"
     dark: bool = False
 
     def __post_init__(self) -> None:
-        for name, choices in (("device", Device), ("engine", EngineName), ("precision", Precision)):
-            if getattr(self, name) not in get_args(choices):
-                raise InputError(f"{name} must be one of {', '.join(get_args(choices))}, got {getattr(self, name)!r}")
-        for name in ("tile", "batch_size"):
-            value = getattr(self, name)
-            if value is None or (name == "tile" and value is False):
-                continue
-            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-                raise InputError(f"{name} must be a positive whole number or None, got {value!r}")
-        for name in ("guard", "rescale"):
-            value = getattr(self, name)
-            if not isinstance(value, bool) and value != "auto":
-                raise InputError(f"{name} must be 'auto', True or False, got {value!r}")
-        if not isinstance(self.dark, bool):
-            raise InputError(f"dark must be True or False, got {self.dark!r}")
+        check_fields(self)

@@ -83,7 +83,6 @@ class DenoiseWidget(Dock):
         self._form = Form(
             DenoiseSettings(),
             shown=("dark", "device", "tile"),
-            advanced=("guard", "rescale", "batch_size", "engine", "precision"),
             words={"tile": "whole plane"},
         )
         self._output = QComboBox()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
+import math
 from dataclasses import fields, replace
-from inspect import getdoc
-from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from magicgui.widgets import create_widget
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QValidator
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
@@ -24,13 +25,19 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QLargeIntSpinBox
 
+from napari_hush.declare import declared
 from napari_hush.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from napari_hush.declare import Declared
+
 LARGEST = 1 << 20
+LARGEST_INT = 2**31 - 1
+DIGITS = 30  # after the point: no number that a settings file can hold turns into another one
 
 
 class Form(QWidget):
@@ -42,13 +49,11 @@ class Form(QWidget):
         What it shows at first; fields that are not shown keep its values.
     shown : sequence of str
         The fields in sight, in this order.
-    advanced : sequence of str
-        The fields under a part that is closed at first.
+    hidden : sequence of str
+        The fields that are not shown. All others are under a part that is closed at first, in their own order.
     words : mapping of str to str
         What to call ``False`` of a field that takes a number, ``False`` or None, for example
         ``{"tile": "whole plane"}``.
-    ranges : mapping of str to (number, number)
-        Smallest and largest value of whole numbers, decimal numbers and pairs of either.
 
     Attributes
     ----------
@@ -66,21 +71,20 @@ class Form(QWidget):
         value: Any,
         *,
         shown: Sequence[str],
-        advanced: Sequence[str] = (),
+        hidden: Sequence[str] = (),
         words: Mapping[str, str] | None = None,
-        ranges: Mapping[str, tuple[float, float]] | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._value = value
         self._fields: dict[str, Any] = {}
         self._rows_of: dict[str, QFormLayout] = {}
-        hints, tooltips = get_type_hints(type(value)), parameter_texts(type(value))
+        about = declared(type(value))
+        tooltips = {name: one.text for name, one in about.items()}
+        advanced = [name for name in about if name not in (*shown, *hidden)]
         for name in (*shown, *advanced):
-            field = _make_field(
-                hints[name], getattr(value, name), (words or {}).get(name, "off"), (ranges or {}).get(name)
-            )
-            _native(field).setToolTip(tooltips.get(name, ""))
+            field = _make_field(about[name], getattr(value, name), (words or {}).get(name, "off"))
+            _native(field).setToolTip(tooltips[name])
             _native(field).setObjectName(name)
             field.changed.connect(self._on_changed)
             self._fields[name] = field
@@ -203,7 +207,7 @@ class NumberOrWord(QWidget):
 
 
 class Numbers(QWidget):
-    """A number, or two side by side; whole ones where the range is given by whole numbers.
+    """A number, or two side by side.
 
     Parameters
     ----------
@@ -211,19 +215,21 @@ class Numbers(QWidget):
         What it shows at first.
     low, high : number
         The smallest and the largest value.
+    whole : bool
+        Whether only whole numbers are taken.
     """
 
     changed = Signal(object)
 
-    def __init__(self, value: Any, low: float, high: float) -> None:
+    def __init__(self, value: Any, low: float, high: float, *, whole: bool) -> None:
         super().__init__()
         self._single = not isinstance(value, tuple)
-        whole = isinstance(low, int)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self._spins: list[Any] = []
         for _ in range(1 if self._single else 2):
-            spin: Any = QSpinBox() if whole else DecimalBox()
+            # Qt's own box holds 32 bits, and a seed has 63
+            spin: Any = DecimalBox() if not whole else QSpinBox() if high <= LARGEST_INT else QLargeIntSpinBox()
             spin.setRange(low, high)
             spin.setKeyboardTracking(False)  # a number that is half typed is not meant
             spin.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -252,17 +258,68 @@ class Numbers(QWidget):
 
 
 class DecimalBox(QDoubleSpinBox):
-    """A decimal number without zeros at its end."""
+    """A decimal number with all its digits and no zeros at its end; it may be typed as 1e-5."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.setDecimals(4)
+        self.setDecimals(DIGITS)
         self.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
 
     def textFromValue(self, value: float) -> str:
-        """Show no more digits than there are."""
-        shown = f"{value:.{self.decimals()}f}".rstrip("0").rstrip(".")
-        return shown.replace(".", self.locale().decimalPoint())
+        """Show the shortest text that stands for this number."""
+        return np.format_float_positional(value, trim="-").replace(".", self.locale().decimalPoint())
+
+    def valueFromText(self, text: str | None) -> float:
+        """Read what was typed."""
+        number = _number(text or "")
+        return self.value() if number is None else number
+
+    def validate(self, text: str | None, position: int) -> tuple[QValidator.State, str, int]:
+        """Let everything be typed that can become a number."""
+        number = _number(text or "")
+        good = number is not None and self.minimum() <= number <= self.maximum()
+        half = good or all(letter in "0123456789+-.,eE" for letter in text or "")
+        state = QValidator.State.Acceptable if good else QValidator.State.Intermediate
+        return (state if half else QValidator.State.Invalid), text or "", position
+
+
+class PairOrEmpty(QLineEdit):
+    """Two numbers, or nothing, which stands for None."""
+
+    changed = Signal(object)
+
+    def __init__(self, value: tuple[float, float] | None) -> None:
+        super().__init__()
+        self.setPlaceholderText("none; or two numbers, such as 8 24")
+        self.value = value
+        self.editingFinished.connect(self._on_edited)
+
+    @property
+    def value(self) -> tuple[float, float] | None:
+        """Both numbers.
+
+        Raises
+        ------
+        InputError
+            If there are not two.
+        """
+        words = self.text().replace(";", " ").split()
+        numbers = [number for word in words if (number := _number(word)) is not None]
+        if not words:
+            return None
+        if len(numbers) != 2 or len(words) != 2:
+            raise InputError(f"expected two numbers, such as 8 24, or nothing; got {self.text()!r}")
+        return numbers[0], numbers[1]
+
+    @value.setter
+    def value(self, value: tuple[float, float] | None) -> None:
+        self.setText("" if value is None else " ".join(f"{one:.15g}" for one in value))
+        self._shown = self.text()
+
+    def _on_edited(self) -> None:
+        if self.text() != self._shown:
+            self._shown = self.text()
+            self.changed.emit(self._shown)
 
 
 class NumberOrEmpty(QLineEdit):
@@ -286,14 +343,14 @@ class NumberOrEmpty(QLineEdit):
             If it is none.
         """
         text = self.text().strip()
-        try:
-            return float(text.replace(",", ".")) if text else None
-        except ValueError:
-            raise InputError(f"expected a number, or nothing for the automatic choice; got {text!r}") from None
+        number = _number(text)
+        if text and number is None:
+            raise InputError(f"expected a number, or nothing for the automatic choice; got {text!r}")
+        return number
 
     @value.setter
     def value(self, value: float | None) -> None:
-        self.setText("" if value is None else f"{value:.6g}")
+        self.setText("" if value is None else f"{value:.15g}")
         self._shown = self.text()
 
     def _on_edited(self) -> None:
@@ -302,42 +359,40 @@ class NumberOrEmpty(QLineEdit):
             self.changed.emit(self._shown)
 
 
-def parameter_texts(cls: type) -> dict[str, str]:
-    """The text of each parameter in a numpydoc docstring."""
-    texts: dict[str, str] = {}
-    names: list[str] = []
-    _, _, section = (getdoc(cls) or "").partition("Parameters\n----------\n")
-    for line in section.splitlines():
-        if re.match(r"[-=]{3,}$", line):  # the next section
-            for name in names:
-                texts.pop(name, None)
-            break
-        if head := re.match(r"([\w, ]+?) : ", line):
-            names = head[1].split(", ")
-        elif line.startswith("    "):
-            for name in names:
-                texts[name] = f"{texts.get(name, '')} {line.strip()}".strip().replace("``", "")
-        elif line.strip():
-            names = [line.strip()]
-    return texts
-
-
-def _make_field(hint: Any, value: Any, word: str, span: tuple[float, float] | None) -> Any:
+def _make_field(about: Declared, value: Any, word: str) -> Any:
     """The widget of one field, with ``value`` and ``changed``."""
-    if span is not None:
-        return Numbers(value, *span)
-    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    if set(parts) == {float, type(None)}:
-        return NumberOrEmpty(value)
-    if int in parts and type(None) in parts:
-        words: dict[str, bool | None] = {"automatic": None}
-        if any(get_origin(part) is Literal and False in get_args(part) for part in parts):
-            words[word] = False
-        return NumberOrWord(value, words, start=512 if len(words) > 1 else 1)
-    if bool in parts and any(get_origin(part) is Literal for part in parts):
+    if about.choices:
+        return create_widget(value=value, widget_type="ComboBox", options={"choices": list(about.choices)})
+    if bool in about.kinds:
+        if not about.values:
+            return create_widget(value=value, annotation=bool)
         choices = [("automatic", "auto"), ("on", True), ("off", False)]
         return create_widget(value=value, widget_type="ComboBox", options={"choices": choices})
-    return create_widget(value=value, annotation=hint)
+    low, high = (about.bounds.low, about.bounds.high) if about.bounds is not None else (None, None)
+    whole = int in about.kinds and float not in about.kinds
+    if about.pair and about.optional:
+        return PairOrEmpty(value)
+    if whole and about.optional:
+        words: dict[str, bool | None] = {"automatic": None}
+        if False in about.values:
+            words[word] = False
+        return NumberOrWord(value, words, start=512 if len(words) > 1 else 1)
+    if float in about.kinds and about.optional:
+        return NumberOrEmpty(value)
+    if low is not None and high is not None:
+        return Numbers(value, low, high, whole=whole)
+    if whole or float in about.kinds:
+        raise TypeError(f"{about.name}: a number needs bounds to be edited, Annotated[..., Bounds(low, high)]")
+    return create_widget(value=value, annotation=Path if Path in about.kinds else str)
+
+
+def _number(text: str) -> float | None:
+    """What was typed, with a point or a comma; None where it is no number."""
+    try:
+        number = float(text.strip().replace(",", "."))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _native(field: Any) -> QWidget:

@@ -49,20 +49,6 @@ KINDS_OF = {
     "magnification": ("published",),
     "angles": TOMOGRAPHY,
 }
-RANGES: dict[str, tuple[float, float]] = {
-    "n": (1, 10_000_000),
-    "shape": (16, 16_384),
-    "dose": (1e-3, 1e6),
-    "period": (3.0, 4096.0),
-    "dent_share": (0.0, 1.0),
-    "test_share": (0.0, 1.0),
-    "mask_share": (0.0, 1.0),
-    "lattice_share": (0.0, 1.0),
-    "magnification": (0.1, 1000.0),
-    "angles": (1, 100_000),
-    "seed": (0, 2**31 - 1),
-    "workers": (1, 256),
-}
 
 
 class Choices(QWidget):
@@ -127,8 +113,7 @@ class Choices(QWidget):
         self.form = Form(
             SynthesisSettings(),
             shown=("kind", "n", "shape", "dose", "period", "dent_share", "magnification", "angles"),
-            advanced=("mask_share", "lattice_share", "test_share", "seed", "layout", "workers"),
-            ranges=RANGES,
+            hidden=("noises",),  # a layer gives them
         )
         self.crop = LayerOrNone(self._viewer, "none (random lattices)")
         self.rectangle = Rectangle(self._viewer, self)
@@ -139,8 +124,6 @@ class Choices(QWidget):
         self.recipe = Form(
             MaskRecipe(),
             shown=("smoothing", "distance", "threshold", "sigma"),
-            advanced=("top", "border"),
-            ranges={"distance": (0, 999), "threshold": (0.0, 1e6), "sigma": (0.0, 1e3), "top": (1e-4, 1e6)},
         )
         self.variant = word_combo([*VARIANTS, "custom"])
         self.variant.setToolTip("The masks that went with the published recipe; each sets smoothing and distance")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 T = TypeVar("T")
+E = TypeVar("E")
 
 
 @dataclass(frozen=True)
@@ -72,3 +73,23 @@ def drain(steps: Generator[Progress, None, T], report: Callable[[Progress], obje
             if report is not None:
                 report(event)
     return result
+
+
+def within(steps: Generator[E, None, T], change: Callable[[E], Progress]) -> Generator[Progress, None, T]:
+    """A job as a part of a larger one: each of its events becomes one of the larger one's.
+
+    Parameters
+    ----------
+    steps : generator
+        The part; it is closed when the larger job ends early.
+    change : callable
+        Makes the larger job's event of one of the part.
+    """
+    with closing(steps):
+        while True:
+            try:
+                event = next(steps)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            yield change(event)

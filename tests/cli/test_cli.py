@@ -26,6 +26,7 @@ from napari_hush.cli.models import normalization_text
 from napari_hush.importers.keras import load_keras
 from napari_hush.importers.registry import IMPORTERS
 from napari_hush.inference import denoise as inference
+from napari_hush.inference.tiles import TileRunner
 from napari_hush.io import read_image, write_image
 from napari_hush.model import Model
 from napari_hush.networks import CNN, CycleGANResNet, TomoGAN
@@ -208,7 +209,10 @@ def test_unusable_outputs_are_told_before_the_work(run, tmp_path):
 
 
 def test_floats_do_not_go_into_png_silently(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(inference, "denoise_steps", None)  # told before the work
+    def too_late(*_, **__):
+        raise AssertionError("it is told before the work")
+
+    monkeypatch.setattr(inference, "denoise_steps", too_late)
     write_image(tmp_path / "in.tif", IMAGE, axes="YX")
     code, _, err = run(tmp_path / "in.tif", "-o", tmp_path / "out.png")
     assert code == 2
@@ -237,7 +241,7 @@ def test_ctrl_c_leaves_nothing(run, tmp_path, monkeypatch):
     def interrupt(self, *_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(inference.TileRunner, "_run_batch", interrupt)
+    monkeypatch.setattr(TileRunner, "_run_batch", interrupt)
     code, _, err = run(tmp_path / "in.zarr", "-o", tmp_path / "out.zarr")
     assert code == 130
     assert "cancelled" in err

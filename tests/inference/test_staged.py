@@ -7,8 +7,7 @@ import zarr
 
 import napari_hush as hush
 from napari_hush.errors import InputError
-from napari_hush.inference import denoise as inference
-from napari_hush.inference import staged
+from napari_hush.inference import plan, staged
 from napari_hush.inference.denoise import denoise_steps, run_steps
 from napari_hush.inference.engines import TorchEngine, has_openvino
 from napari_hush.inference.settings import DenoiseSettings
@@ -134,7 +133,7 @@ def test_progress_counts_every_tile_of_every_piece():
 
 
 def test_values_that_do_not_fit_into_memory_go_to_files_that_vanish(monkeypatch, tmp_path):
-    monkeypatch.setattr(inference, "CPU_SCRATCH_BYTES", 1000)
+    monkeypatch.setattr(plan, "CPU_SCRATCH_BYTES", 1000)
     monkeypatch.setattr(staged.tempfile, "tempdir", str(tmp_path))
     made = []
     original = staged._Value.__init__
@@ -153,7 +152,7 @@ def test_values_that_do_not_fit_into_memory_go_to_files_that_vanish(monkeypatch,
 
 
 def test_a_result_in_a_file_keeps_its_scratch_beside_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(inference, "LAZY_TILE_BYTES", 300 << 10)
+    monkeypatch.setattr(plan, "LAZY_TILE_BYTES", 300 << 10)
     folders = []
     monkeypatch.setattr(staged, "_check_room", lambda folder, needed: folders.append(folder))
     model = make()
@@ -165,7 +164,7 @@ def test_a_result_in_a_file_keeps_its_scratch_beside_it(monkeypatch, tmp_path):
 
 
 def test_a_full_disk_is_told_before_the_work(monkeypatch):
-    monkeypatch.setattr(inference, "CPU_SCRATCH_BYTES", 1000)
+    monkeypatch.setattr(plan, "CPU_SCRATCH_BYTES", 1000)
     monkeypatch.setattr(staged.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 5000}))
     with pytest.raises(InputError, match=r"0\.0 GB left: set the environment variable TMPDIR"):
         hush.denoise(IMAGE, make(), **CPU)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from napari_hush.cli.denoise import DenoiseOptions
+from napari_hush.cli.options import settings_of
 from napari_hush.cli.running import middle_plane, run_text, run_with_bar
 from napari_hush.errors import InputError
 from napari_hush.inference.settings import DenoiseSettings
@@ -30,7 +32,7 @@ class Demo:
     """A bundled model or a model file."""
     napari: bool = False
     """Open napari with the layers in it."""
-    settings: tyro.conf.OmitArgPrefixes[DenoiseSettings] = field(default_factory=DenoiseSettings)
+    settings: tyro.conf.OmitArgPrefixes[DenoiseOptions] = field(default_factory=DenoiseOptions)
 
     def run(self) -> int:
         """Run it; the exit code."""
@@ -46,7 +48,7 @@ class Demo:
         truth = sample(self.sample, self.seed)
         print(f"sample   {truth.name}: {truth.description} (simulated, seed {self.seed})")
         print(f"model    {model.card.name}: {model.card.description.partition('. ')[0].rstrip('.')}")
-        done = run_with_bar(denoise_steps(truth.noisy, model, self.settings), truth.name)
+        done = run_with_bar(denoise_steps(truth.noisy, model, settings_of(self.settings, DenoiseSettings)), truth.name)
         print(f"run      {run_text(done)}\n")
         print(f"{'against the truth':18}{'noisy':>12}{'denoised':>12}")
         for name, metric in METRICS.items():

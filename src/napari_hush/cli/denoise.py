@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from napari_hush.cli.console import complain, one_line
+from napari_hush.cli.options import options_of, settings_of
 from napari_hush.cli.running import middle_plane, run_text, run_with_bar
 from napari_hush.errors import InputError
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from napari_hush.inference.engines import Engine
-    from napari_hush.model import Model
 
+DenoiseOptions: Any = options_of(DenoiseSettings)
 DType = Literal["float32", "input", "uint8", "uint16", "int16", "uint32", "float16", "float64"]
 
 
@@ -41,12 +40,12 @@ class Denoise:
     """Which axis holds colours or dyes, where the file does not tell."""
     panel: Annotated[Path | None, tyro.conf.arg(metavar="PNG")] = None
     """Write a picture: noisy, denoised and what was taken away; a folder for several inputs."""
-    settings: tyro.conf.OmitArgPrefixes[DenoiseSettings] = field(default_factory=DenoiseSettings)
+    settings: tyro.conf.OmitArgPrefixes[DenoiseOptions] = field(default_factory=DenoiseOptions)
 
     def run(self) -> int:
         """Run it; the exit code."""
-        from napari_hush.importers.registry import load_model
-        from napari_hush.inference.engines import choose_engine
+        from napari_hush.inference.denoise import denoise_steps
+        from napari_hush.inference.loaded import LoadedModels
         from napari_hush.io import expand_inputs, is_image
 
         if not self.inputs:
@@ -54,25 +53,17 @@ class Denoise:
         sources = expand_inputs(self.inputs)
         several = len(sources) > 1
         jobs = _plan_outputs(sources, self.output, several, self.panel)
+        settings = settings_of(self.settings, DenoiseSettings)
         failed = []
-        with ExitStack() as stack:
-            model: Model | str = AUTO
-            engine = None  # of the model that fits the image, as long as none is named
-            if self.model != AUTO:
-                model = load_model(self.model)
-                engine = choose_engine(
-                    model.network,
-                    device=self.settings.device,
-                    engine=self.settings.engine,
-                    precision=self.settings.precision,
-                )
-                stack.callback(engine.close)
+        with LoadedModels(settings, many=True) as loaded:
+            model = self.model if self.model == AUTO else loaded.model(self.model)  # told before the first image
+            denoise = partial(denoise_steps, model=model, settings=settings, loaded=loaded)
             for number, (source, target, panel) in enumerate(jobs, start=1):
                 label = f"[{number}/{len(jobs)}] {Path(source).name}" if several else Path(source).name
                 try:
                     if several and not is_image(source):
                         raise InputError(f"{source}: not an image of a format that is read here; left out")
-                    self._denoise_file(source, target, panel, model, engine, label)
+                    self._denoise_file(source, target, panel, label, denoise)
                 except (InputError, OSError, MemoryError) as error:
                     if not several:
                         raise
@@ -87,11 +78,9 @@ class Denoise:
         source: str | Path,
         target: Path,
         panel: Path | None,
-        model: Model | str,
-        engine: Engine | None,
         label: str,
+        denoise: Callable[..., Any],
     ) -> None:
-        from napari_hush.inference.denoise import denoise_steps
         from napari_hush.io import check_writable, convert_dtype, read_image, write_image, zarr_writer
         from napari_hush.reports.panels import write_panel
 
@@ -103,7 +92,7 @@ class Denoise:
         dtype = str(image.data.dtype) if self.dtype == "input" else self.dtype
         if target.suffix.lower() == ".png" and dtype not in ("uint8", "uint16"):  # told before the work, not after it
             raise InputError(f"{target}: PNG holds 8 or 16 bit, not {dtype}: add --dtype uint16, or write a .tif")
-        run = partial(denoise_steps, image.data, model, self.settings, channel_axis=channel_axis, engine=engine)
+        run = partial(denoise, image.data, channel_axis=channel_axis)
         if target.suffix == ".zarr":
             # tile by tile: neither the input nor the output need fit into memory
             writer = partial(zarr_writer, target, shape=tuple(image.data.shape), dtype=dtype, like=image)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hush.inference.tiles import filled_block
+from napari_hush.inference.tiles import FILL_RADIUS, filled_block
 from napari_hush.resampling import reach, resample_part, resampled_size
 
 if TYPE_CHECKING:
@@ -119,9 +119,9 @@ class ScaledPlane:
         return np.where(np.isfinite(holes), made, holes)
 
     def _filled(self, read: Read, fill: float, y: slice, x: slice) -> np.ndarray:
-        margin = 2  # a pixel is filled from its neighbours, alike in every part that contains it
-        rows = slice(max(y.start - margin, 0), min(y.stop + margin, self.shape[0]))
-        columns = slice(max(x.start - margin, 0), min(x.stop + margin, self.shape[1]))
+        # a pixel is filled from its neighbours, alike in every part that contains it
+        rows = slice(max(y.start - FILL_RADIUS, 0), min(y.stop + FILL_RADIUS, self.shape[0]))
+        columns = slice(max(x.start - FILL_RADIUS, 0), min(x.stop + FILL_RADIUS, self.shape[1]))
         block, _ = filled_block(read(rows, columns), fill)
         top, left = y.start - rows.start, x.start - columns.start
         return block[:, top : top + y.stop - y.start, left : left + x.stop - x.start]

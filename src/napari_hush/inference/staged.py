@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from napari_hush.errors import InputError
-from napari_hush.inference.tiles import Read, TileRunner, read_window
+from napari_hush.inference.tiles import PlaneTask, TileRunner, read_window
 from napari_hush.inference.tiling import Tile, aligned, plan_tiles
 from napari_hush.networks import InstanceNorm, Stage
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from napari_hush.inference.engines import Engine
     from napari_hush.model import Model
-    from napari_hush.normalize import Normalization
 
 SMALLEST = 32  # px of the coarsest value in a tile; fewer would spend the time on fetching weights
 ROOM_LEFT = 256 << 20  # bytes of a disk that the scratch files leave to others
@@ -65,7 +64,8 @@ class StagedRunner(TileRunner):
         memory: int = 1 << 30,
         folder: Path | None = None,
     ) -> None:
-        super().__init__(engine, model, shape, side, region=region, grid=grid, margin=margin, keep=keep)
+        # tile by tile: no batch is chosen
+        super().__init__(engine, model, shape, side, region=region, grid=grid, margin=margin, keep=keep, batch=1)
         height, width = (max(aligned(side, model.stride), model.smallest) for side in shape)
         self.padded = (height, width)
         self._pieces = _make_pieces(cast("Iterator[Stage]", model.network.stages()), engine)  # type: ignore[operator]
@@ -82,7 +82,7 @@ class StagedRunner(TileRunner):
         """How many tiles one plane takes, those of all pieces counted."""
         return sum(len(self._plan_piece(piece)) for piece in self._pieces)
 
-    def run(self, read: Read, norm: Normalization) -> Iterator[tuple[list[tuple[Tile, np.ndarray]], int, int]]:
+    def run(self, task: PlaneTask) -> Iterator[tuple[list[tuple[Tile, np.ndarray]], int, int]]:
         """Denoise one plane, see `TileRunner.run`; pieces before the last finish nothing that is seen."""
         with _Store(self.padded, self._folder) as store:
             statistics: dict[int, tuple[np.ndarray, np.ndarray]] = {}
@@ -95,7 +95,7 @@ class StagedRunner(TileRunner):
                 moments = _Moments()
                 while plan:
                     try:
-                        finished = self._run_tile(piece, plan[0], store, statistics, moments, read, norm)
+                        finished = self._run_tile(piece, plan[0], store, statistics, moments, task)
                     except MemoryError:
                         self.side = self.side or self.padded
                         self.halve_tile()
@@ -134,20 +134,17 @@ class StagedRunner(TileRunner):
         store: _Store,
         statistics: dict[int, tuple[np.ndarray, np.ndarray]],
         moments: _Moments,
-        read: Read,
-        norm: Normalization,
+        task: PlaneTask,
     ) -> list[tuple[Tile, np.ndarray]]:
         stage = piece.stage
         inputs = [
-            (read_window(tile, self.shape, read, norm).values if name == "image" else store.read(name, tile.window))[
-                None
-            ]
+            (read_window(tile, self.shape, task).values if name == "image" else store.read(name, tile.window))[None]
             for name in stage.inputs
         ]
         known = [array for key in piece.norms for array in statistics[key]]
         output = piece.engine(*inputs, *known)[0]  # (C, Y, X) of the window
         if piece is self._pieces[-1]:
-            return [(tile, self.finish(tile, output, read_window(tile, self.shape, read, norm), norm))]
+            return [(tile, self.finish(tile, output, read_window(tile, self.shape, task), task))]
         core = output[(..., *(slice(s.start >> stage.level, s.stop >> stage.level) for s in tile.inner))]
         if stage.measures is not None:
             moments.add(core)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.ndimage import correlate
 
+from napari_hush.inference.sizes import batch_size
 from napari_hush.inference.tiling import Tile, plan_tiles
 
 if TYPE_CHECKING:
@@ -22,6 +24,25 @@ if TYPE_CHECKING:
 FILL_RADIUS = 2  # px around a NaN pixel whose finite neighbours give its value
 
 Read = Callable[[slice, slice], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneTask:
+    """One plane to denoise, and what was measured before.
+
+    Parameters
+    ----------
+    read : callable
+        Gives (C, Y, X) of the plane, as the network sees it, for two slices.
+    norm : Normalization
+        Of the whole image.
+    guards : sequence of Guard
+        One for each channel of the output; empty without a guard.
+    """
+
+    read: Read
+    norm: Normalization
+    guards: Sequence[Guard] = ()
 
 
 class TileRunner:
@@ -44,10 +65,12 @@ class TileRunner:
     keep : int
         Px of the margin that are handed out with each core, where the plane goes on.
 
+    batch : int, optional
+        Tiles at once; chosen by memory if not given.
+
     Notes
     -----
-    ``guards``, one for each channel of the output, are set for each plane. ``batch``, the tiles at once, is 1 until it
-    is set. It and ``side`` shrink for good when the memory does not suffice: what did not fit once will not fit on the
+    ``batch`` and ``side`` shrink for good when the memory does not suffice: what did not fit once will not fit on the
     next plane.
     """
 
@@ -62,12 +85,12 @@ class TileRunner:
         grid: tuple[int, int] = (1, 1),
         margin: int = 0,
         keep: int = 0,
+        batch: int | None = None,
     ) -> None:
         self.engine, self.model, self.shape, self.side = engine, model, shape, side
         self.region, self.grid = region, grid
         self.margin, self.keep = margin, keep
-        self.guards: Sequence[Guard] = ()
-        self.batch = 1
+        self.batch = batch or batch_size(model, self.plan()[0], engine.device)
 
     def plan(self) -> list[Tile]:
         """The tiles of one plane; all windows have one size."""
@@ -77,15 +100,13 @@ class TileRunner:
         """How many tiles have to be computed for one plane."""
         return len(self.plan())
 
-    def run(self, read: Read, norm: Normalization) -> Iterator[tuple[list[tuple[Tile, np.ndarray]], int, int]]:
+    def run(self, task: PlaneTask) -> Iterator[tuple[list[tuple[Tile, np.ndarray]], int, int]]:
         """Denoise one plane.
 
         Parameters
         ----------
-        read : callable
-            Gives (C, Y, X) of the plane for two slices.
-        norm : Normalization
-            Of the whole image.
+        task : PlaneTask
+            The plane, and what was measured on it.
 
         Yields
         ------
@@ -105,27 +126,27 @@ class TileRunner:
         while left:
             some = [left.popleft() for _ in range(min(self.batch, len(left)))]
             try:
-                finished = self._run_batch(some, read, norm)
+                finished = self._run_batch(some, task)
             except MemoryError:
                 left.extendleft(reversed(some))
                 left = self._shrink(left)
                 continue
             yield finished, len(some), len(left)
 
-    def finish(self, tile: Tile, output: np.ndarray, seen: Window, norm: Normalization) -> np.ndarray:
+    def finish(self, tile: Tile, output: np.ndarray, seen: Window, task: PlaneTask) -> np.ndarray:
         """Turn the output (C, Y, X) for a window into a tile's core in the image's units, with its NaN.
 
         As much of the margin as ``keep`` says comes with it.
         """
         known = tile.around(self.margin, self.shape)
-        values = norm.invert(output[(..., *known.inner)])
-        if self.guards:
+        values = task.norm.invert(output[(..., *known.inner)])
+        if task.guards:
             first = self.model.depth // 2  # of the slices that are seen, the one that is given
             noisy = seen.image[(..., *known.inner)][first:]
             values = np.stack(
                 [
                     guard(noisy[min(channel, len(noisy) - 1)], values[channel], (known.core[0], known.core[2]))
-                    for channel, guard in enumerate(self.guards)
+                    for channel, guard in enumerate(task.guards)
                 ]
             ).astype(np.float32)
         kept = tile.around(self.keep, self.shape)
@@ -142,11 +163,11 @@ class TileRunner:
         halo, stride = self.model.halo + self.margin, self.model.stride
         return plan_tiles(self.shape, tile=self.side, halo=halo, stride=stride, region=region, grid=grid)
 
-    def _run_batch(self, tiles: list[Tile], read: Read, norm: Normalization) -> list[tuple[Tile, np.ndarray]]:
-        windows = [read_window(tile, self.shape, read, norm) for tile in tiles]
+    def _run_batch(self, tiles: list[Tile], task: PlaneTask) -> list[tuple[Tile, np.ndarray]]:
+        windows = [read_window(tile, self.shape, task) for tile in tiles]
         outputs = self.engine(np.stack([window.values for window in windows]))  # (B, C, Y, X)
         return [
-            (tile, self.finish(tile, output, window, norm))
+            (tile, self.finish(tile, output, window, task))
             for tile, output, window in zip(tiles, outputs, windows, strict=True)
         ]
 
@@ -180,7 +201,7 @@ class Window(NamedTuple):
     """As they were, float32, where some values are not finite."""
 
 
-def read_window(tile: Tile, shape: tuple[int, int], read: Read, norm: Normalization) -> Window:
+def read_window(tile: Tile, shape: tuple[int, int], task: PlaneTask) -> Window:
     """Read a tile's window.
 
     Beyond the plane the image is reflected at its border, at each pixel alike in every window that contains it.
@@ -188,10 +209,10 @@ def read_window(tile: Tile, shape: tuple[int, int], read: Read, norm: Normalizat
     rows, columns = _reflected(*tile.window[:2], shape[0]), _reflected(*tile.window[2:], shape[1])
     # filling looks at neighbours: with some margin a pixel is filled alike in every tile that contains it
     y, x = _with_margin(rows, shape[0]), _with_margin(columns, shape[1])
-    filled, holes = filled_block(read(y, x), norm.fill)
+    filled, holes = filled_block(task.read(y, x), task.norm.fill)
     inner = np.ix_(range(len(filled)), rows - y.start, columns - x.start)
     image = filled[inner]
-    return Window(norm.apply(image), image, None if holes is None else holes[inner])
+    return Window(task.norm.apply(image), image, None if holes is None else holes[inner])
 
 
 def filled_block(block: np.ndarray, default: float) -> tuple[np.ndarray, np.ndarray | None]:

@@ -19,7 +19,7 @@ from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.inference.tiling import aligned
 from napari_hush.model import Model
-from napari_hush.progress import Progress
+from napari_hush.progress import Progress, within
 from napari_hush.resampling import resample
 
 if TYPE_CHECKING:
@@ -171,6 +171,16 @@ def uncertainty_steps(
         channel_groups(source, model)  # refuses what the model cannot take
     runs, tiles = POSES * len(chosen), 1
     mean = squares = np.zeros(())  # Welford's sums: no deviation where all runs agree
+
+    def counted(run: int) -> Callable[[Progress], Progress]:
+        def change(event: Progress) -> Progress:
+            nonlocal tiles
+            tiles = max(tiles, event.total)
+            at = run * tiles + round(event.fraction * tiles)
+            return Progress(at, runs * tiles, f"pose {run + 1} of {runs}, {event.message}")
+
+        return change
+
     for number, model in enumerate(chosen):
         around = _read_around(source, plane, model.depth)  # (Z, C, Y, X)
         engine = _engine(model, settings, POSES * around[0].size)
@@ -179,16 +189,8 @@ def uncertainty_steps(
                 run = number * POSES + pose
                 turned = turn(around, pose)
                 steps = denoise_steps(turned, model, settings, channel_axis=1, engine=engine, plane=(model.depth // 2,))
-                with closing(steps):
-                    while True:
-                        try:
-                            event = next(steps)
-                        except StopIteration as end:
-                            values = turn_back(end.value.image, pose).astype(np.float64)
-                            break
-                        tiles = max(tiles, event.total)
-                        at = run * tiles + round(event.fraction * tiles)
-                        yield Progress(at, runs * tiles, f"pose {run + 1} of {runs}, {event.message}")
+                done = yield from within(steps, counted(run))
+                values = turn_back(done.image, pose).astype(np.float64)
                 with np.errstate(invalid="ignore"):  # infinite pixels of the image are infinite in the result
                     step = values - mean
                     mean = mean + step / (run + 1)

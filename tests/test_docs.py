@@ -7,9 +7,11 @@ import importlib
 import pkgutil
 import re
 import shlex
+import shutil
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -22,6 +24,9 @@ from napari_hush.cli import COMMANDS, main
 from napari_hush.io import write_image
 from napari_hush.networks import CycleGANResNet, TomoGAN
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/*.md"))
 BLOCK = re.compile(
@@ -32,6 +37,7 @@ MODULES = sorted(
     for info in pkgutil.walk_packages(napari_hush.__path__, "napari_hush.")
     if not info.name.startswith("napari_hush.widgets")
 )
+EXAMPLES = [name for name in MODULES if ">>> " in Path(find_spec(name).origin).read_text("utf-8")]
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -40,46 +46,77 @@ def blocks(page: Path, language: str) -> list[str]:
     return [match["code"] for match in found if match["language"] == language and not match["mark"]]
 
 
-def commands() -> list[Any]:
+def of_the_gate(page: Path) -> bool:
+    """Whether the page is run before every change; the manual is run nightly."""
+    return page.parent == ROOT
+
+
+def pages() -> list[Any]:
+    """The pages with Python in them."""
+    marks = {True: (), False: pytest.mark.nightly}
+    return [
+        pytest.param(page, id=page.name, marks=marks[of_the_gate(page)]) for page in PAGES if blocks(page, "python")
+    ]
+
+
+def commands(wanted: Callable[[Path], bool] = lambda page: True) -> dict[str, list[str]]:
     """The arguments of every napari-hush command in the pages."""
     found = {}
-    for page in PAGES:
+    for page in filter(wanted, PAGES):
         for code in blocks(page, "bash"):
             for part in code.replace("&&", "\n").splitlines():
                 words = shlex.split(part, comments=True)
                 if words[:1] == ["napari-hush"]:
                     found[shlex.join(words[1:])] = words[1:]
-    return [pytest.param(words, id=text) for text, words in found.items()]
+    return found
 
 
-@pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def command_params() -> list[Any]:
+    """All commands, those that stand in the manual alone marked as nightly."""
+    often = commands(of_the_gate)
+    return [
+        pytest.param(words, id=text, marks=() if text in often else pytest.mark.nightly)
+        for text, words in commands().items()
+    ]
+
+
+@pytest.fixture(scope="session")
+def documented_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files that the documentation speaks of, small ones."""
-    monkeypatch.chdir(tmp_path)
+    folder = tmp_path_factory.mktemp("documented")
     field = napari_hush.sample("dented-lattice")
     image, clean = field.noisy[:96, :80], field.clean[:96, :80]
     frames = np.stack([image, image[::-1]])
-    write_image("scan.tif", image, pixel_size=0.02)
+    write_image(folder / "scan.tif", image, pixel_size=0.02)
     for name in ("denoised.tif", "truth.tif"):
-        write_image(name, clean, pixel_size=0.02)
-    write_image("movie.zarr", frames, axes="TYX")
-    Path("series").mkdir()
+        write_image(folder / name, clean, pixel_size=0.02)
+    write_image(folder / "movie.zarr", frames, axes="TYX")
+    (folder / "series").mkdir()
     for number in (1, 2, 10):
-        write_image(f"series/scan{number}.tif", image)
-    with h5py.File("movie.h5", "w") as file:
+        write_image(folder / "series" / f"scan{number}.tif", image)
+    with h5py.File(folder / "movie.h5", "w") as file:
         file["entry/frames"] = frames
     torch.manual_seed(0)
     config = make_config(tomogan_layers(in_channels=1, interpolation="bilinear"), "Model")
-    write_keras(Path("TomoGAN.h5"), TomoGAN(), config)
-    torch.save(CycleGANResNet(width=4, blocks=1).state_dict(), "latest_net_G_A.pth")
-    napari_hush.load_model("stem").save("mine.safetensors")
-    return tmp_path
+    write_keras(folder / "TomoGAN.h5", TomoGAN(), config)
+    torch.save(CycleGANResNet(width=4, blocks=1).state_dict(), folder / "latest_net_G_A.pth")
+    napari_hush.load_model("stem").save(folder / "mine.safetensors")
+    return folder
+
+
+@pytest.fixture
+def desk(documented_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of these files, in the working folder."""
+    folder = tmp_path / "desk"
+    shutil.copytree(documented_files, folder)
+    monkeypatch.chdir(folder)
+    return folder
 
 
 NEEDS = {"export.md": ("onnx", "onnxscript", "onnxruntime", "bioimageio.spec")}  # of extras, beyond those for tests
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", pages())
 def test_python_of_the_page_runs(page: Path, desk: Path) -> None:
     for module in NEEDS.get(page.name, ()):
         pytest.importorskip(module)
@@ -88,7 +125,7 @@ def test_python_of_the_page_runs(page: Path, desk: Path) -> None:
         exec(compile(code, page.name, "exec"), namespace)
 
 
-@pytest.mark.parametrize("words", commands())
+@pytest.mark.parametrize("words", command_params())
 @pytest.mark.filterwarnings("default::UserWarning:napari_hush")  # an imported model says that it maps the values
 def test_command_of_the_page_runs(words: list[str], desk: Path) -> None:
     before = set(desk.rglob("*"))
@@ -103,7 +140,7 @@ def test_command_of_the_page_runs(words: list[str], desk: Path) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_in_the_documentation(command: str) -> None:
-    assert any(param.values[0][0] == command for param in commands())
+    assert any(words[0] == command for words in commands().values())
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:
@@ -124,7 +161,8 @@ def test_files_that_a_page_links_to_exist(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_examples_in_docstrings_run(name: str, desk: Path) -> None:
     result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    assert result.attempted > 0
     assert result.failed == 0

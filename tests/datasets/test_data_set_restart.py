@@ -136,6 +136,7 @@ def test_an_exception_in_the_report_stops_the_run(tmp_path: Path) -> None:
     assert len(list((tmp_path / "data").rglob("*.tif"))) == 4
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("layout", "workers"), [("paired", 1), ("hdf5", 2)])
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_a_killed_run_goes_on_and_leaves_no_process(layout: Layout, workers: int, tmp_path: Path) -> None:
@@ -162,6 +163,7 @@ def test_a_killed_run_goes_on_and_leaves_no_process(layout: Layout, workers: int
     assert not list(tmp_path.rglob("*.part"))
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_a_killed_worker_is_told(tmp_path: Path) -> None:
     out = tmp_path / "data"

@@ -8,6 +8,7 @@ from screen import why_no_window
 
 if not why_no_window():
     import numpy as np
+    import torch
     from napari.components import ViewerModel
     from napari.utils.notifications import notification_manager
     from qtpy.QtCore import QSettings
@@ -41,6 +42,7 @@ def own_settings(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def model_file(tmp_path_factory):
+    torch.manual_seed(0)
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
     card = ModelCard(name="tiny", description="For tests. Not for science.")
     Model.create("cnn", {"widths": (2,)}, card=card).save(path)

@@ -1,5 +1,6 @@
 """Denoising: tiled equals whole, units and holes survive, memory trouble and cancelling do no harm."""
 
+import functools
 import warnings
 
 import dask.array
@@ -26,6 +27,7 @@ from small_networks import SMALL
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 4000, (203, 187)).astype(np.uint16)
+SMALL_IMAGE = IMAGE[:139, :123]  # still several tiles of 64 px each way
 
 
 def model_of(architecture="cnn", seed=0, **hyperparameters):
@@ -69,14 +71,19 @@ def test_auto_takes_the_bundled_model_that_fits(name, expected):
     assert run_steps(denoise_steps(image, expected, torch_cpu())).provenance["chosen_because"] is None
 
 
-@pytest.mark.parametrize("engine", [name for name in ENGINES if name == "torch" or has_openvino()])
+@functools.cache
+def denoised_whole(network, engine):
+    """A model, and the image through it in one pass."""
+    model = model_of(network, **SMALL.get(network, {}))
+    return model, hush.denoise(SMALL_IMAGE, model, tile=False, device="cpu", engine=engine, precision="float32")
+
+
 @pytest.mark.parametrize("tile", [16, 64, None])
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name == "torch" or has_openvino()])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_tiled_equals_whole(network, tile, engine):
-    model = model_of(network, **SMALL.get(network, {}))
-    options = {"device": "cpu", "engine": engine, "precision": "float32"}
-    whole = hush.denoise(IMAGE, model, tile=False, **options)
-    tiled = hush.denoise(IMAGE, model, tile=tile, **options)
+    model, whole = denoised_whole(network, engine)
+    tiled = hush.denoise(SMALL_IMAGE, model, tile=tile, device="cpu", engine=engine, precision="float32")
     assert np.ptp(whole) > 0
     assert np.abs(tiled - whole).max() <= 1e-5 * np.ptp(whole)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import subprocess
 import sys
 import time
@@ -40,11 +42,26 @@ from napari_hush.widgets.train import place as train_place
 from napari_hush.widgets.train import view as train_view
 from napari_hush.widgets.train.dock import TrainWidget
 
-TIMEOUT = 120_000
+TIMEOUT = 600_000  # the process gives way to all others
 TINY = SupervisedSettings(
     patch=16, batch_size=2, steps=6, validate_every=3, picture_every=0, network_options="width = 4", device="cpu"
 )
 LONG = replace(TINY, steps=100_000, validate_every=100_000)
+
+
+@pytest.fixture
+def new_process():
+    """For tests of the process itself: it is started as in a person's napari."""
+
+
+@pytest.fixture(autouse=True)
+def forked_process(request, monkeypatch):
+    """For all others the process is forked from one that has loaded PyTorch, which takes seconds, once."""
+    if "new_process" in request.fixturenames or sys.platform == "win32":
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch._dynamo", "lightning_fabric", "napari_hush.training.fit"])
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: context)
 
 
 @pytest.fixture
@@ -136,9 +153,9 @@ def idle(widget):
 def children():
     """The training processes of this one."""
     found = []
-    for child in psutil.Process().children():
+    for child in psutil.Process().children(recursive=True):
         try:
-            if "--multiprocessing-fork" in child.cmdline():
+            if "--multiprocessing-fork" in child.cmdline() or child.ppid() != os.getpid():
                 found.append(child)
         except psutil.Error:  # it has just ended
             continue
@@ -155,7 +172,7 @@ def assert_same(one, other):
         assert torch.equal(value, other[name]), name
 
 
-def test_two_layers_become_a_model_that_denoise_offers(make, looked, trained, pair, tmp_path, qtbot):
+def test_two_layers_become_a_model_that_denoise_offers(new_process, make, looked, trained, pair, tmp_path, qtbot):
     noisy, clean = pair
     viewer, widget = make(noisy=noisy, clean=clean)
     denoise = DenoiseWidget(viewer)
@@ -244,7 +261,7 @@ def test_paused_run_can_be_cancelled(make, begun, pair, tmp_path, qtbot):
     assert (tmp_path / "models" / "supervised.ckpt").is_file()
 
 
-def test_cancelled_before_the_first_step_leaves_nothing(make, looked, pair, tmp_path, qtbot):
+def test_cancelled_before_the_first_step_leaves_nothing(new_process, make, looked, pair, tmp_path, qtbot):
     noisy, clean = pair
     _, widget = make(LONG, noisy=noisy, clean=clean)
     looked(widget)
@@ -256,7 +273,7 @@ def test_cancelled_before_the_first_step_leaves_nothing(make, looked, pair, tmp_
     assert "cancelled" in widget._progress.text
 
 
-def test_killed_process_is_reported_and_resumed(make, begun, trained, pair, messages, qtbot, tmp_path):
+def test_killed_process_is_reported_and_resumed(new_process, make, begun, trained, pair, messages, qtbot, tmp_path):
     noisy, clean = pair
     settings = replace(LONG, validate_every=2)
     _, widget = make(settings, noisy=noisy, clean=clean)
@@ -274,7 +291,7 @@ def test_killed_process_is_reported_and_resumed(make, begun, trained, pair, mess
     assert f"{done + 2} steps" in widget._progress.text
 
 
-def test_stop_at_once_kills(make, begun, pair, qtbot):
+def test_stop_at_once_kills(new_process, make, begun, pair, qtbot):
     noisy, clean = pair
     _, widget = make(LONG, noisy=noisy, clean=clean)
     begun(widget)
@@ -323,7 +340,7 @@ raise SystemExit("this line stands in no guard: a process that ran it again woul
     assert read_checkpoint(tmp_path / "a.ckpt")["step"] > 3
 
 
-def test_closing_the_dock_ends_the_process_and_keeps_the_checkpoint(make, begun, pair, qtbot, tmp_path):
+def test_closing_the_dock_ends_the_process_and_keeps_the_checkpoint(new_process, make, begun, pair, qtbot, tmp_path):
     noisy, clean = pair
     viewer, widget = make(LONG, window=True, noisy=noisy, clean=clean)
     begun(widget)

@@ -13,7 +13,6 @@ from napari_hush.synthesis.noise.registry import Poisson
 
 Y, X = np.mgrid[:120, :140].astype(float)
 SPOT = np.array([0.07, 0.05])
-RNG = np.random.default_rng(0)
 
 
 def wave(spot=SPOT, amplitude=2.0, phase=0.7):
@@ -51,7 +50,7 @@ def test_a_high_pedestal_is_not_taken_for_a_lattice_at_the_border():
 
 def test_bragg_spots_are_those_of_the_lattice():
     lattice = Lattice(period=12.0, angle=20.0, sigma=0.2)
-    noisy = Poisson(dose=5)(render_lattice(lattice, (256, 256), 0).image, RNG)
+    noisy = Poisson(dose=5)(render_lattice(lattice, (256, 256), 0).image, np.random.default_rng(0))
     spots = independent_pair(bragg_spots(noisy, 12.0, count=4))
     np.testing.assert_allclose(np.hypot(*spots.T) * 12, 1.0, atol=0.03)
     angles = np.rad2deg(np.arctan2(*spots.T)) % 90
@@ -59,16 +58,18 @@ def test_bragg_spots_are_those_of_the_lattice():
 
 
 def test_noise_has_no_spots_and_parallel_ones_are_no_pair():
-    assert bragg_spots(RNG.normal(size=(200, 200)), 12.0).shape == (0, 2)
+    assert bragg_spots(np.random.default_rng(0).normal(size=(200, 200)), 12.0).shape == (0, 2)
     assert independent_pair(np.array([[0.1, 0.0], [0.2, 0.01]])) is None
     assert independent_pair(np.array([[0.1, 0.0], [0.2, 0.01], [0.0, 0.1]])).tolist() == [[0.1, 0.0], [0.0, 0.1]]
     with pytest.raises(InputError, match="above 2"):
-        bragg_spots(RNG.normal(size=(200, 200)), 1.5)
+        bragg_spots(np.random.default_rng(0).normal(size=(200, 200)), 1.5)
 
 
 def test_the_noise_floor_is_that_of_white_noise():
     sigma, spacing = 3.0, 12.0
-    found = noise_power(RNG.normal(0, sigma, (512, 512)), np.array([[1 / 12, 0.0], [0.0, 1 / 12]]), spacing)
+    found = noise_power(
+        np.random.default_rng(0).normal(0, sigma, (512, 512)), np.array([[1 / 12, 0.0], [0.0, 1 / 12]]), spacing
+    )
     assert found == pytest.approx(sigma**2 / (4 * np.pi * spacing**2), rel=0.3)
 
 

@@ -14,8 +14,7 @@ from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.model import Model
 from napari_hush.normalize import NormalizationRule
 
-RNG = np.random.default_rng(0)
-IMAGE = RNG.integers(0, 4000, (203, 187)).astype(np.uint16)
+IMAGE = np.random.default_rng(0).integers(0, 4000, (203, 187)).astype(np.uint16)
 KINDS = {
     "resnet": ("cyclegan_resnet", {"width": 4, "blocks": 2}),
     "resnet batch": ("cyclegan_resnet", {"width": 4, "blocks": 1, "norm": "batch", "dropout": True}),
@@ -85,7 +84,7 @@ def test_tiles_with_statistics_of_their_own_would_not():
 
 def test_colours_stacks_and_holes():
     model = make(in_channels=3, out_channels=3)
-    stack = RNG.normal(100, 10, (2, 3, 70, 90))
+    stack = np.random.default_rng(0).normal(100, 10, (2, 3, 70, 90))
     stack[1, :, 4, 5] = np.nan
     whole = run_steps(denoise_steps(stack, model, DenoiseSettings(tile=False, **CPU), channel_axis=1)).image
     tiled = run_steps(denoise_steps(stack, model, DenoiseSettings(tile=20, **CPU), channel_axis=1)).image
@@ -97,7 +96,9 @@ def test_each_plane_has_its_own_statistics():
     model = make()
     rule = NormalizationRule(method="identity", target=(0, 200))
     model = Model(model.network, model.architecture, model.hyperparameters, rule, model.card)
-    stack = np.stack([RNG.normal(100, 10, (70, 90)), RNG.normal(50, 5, (70, 90))])
+    stack = np.stack(
+        [np.random.default_rng(0).normal(100, 10, (70, 90)), np.random.default_rng(1).normal(50, 5, (70, 90))]
+    )
     both = run_steps(denoise_steps(stack, model, DenoiseSettings(tile=20, **CPU))).image
     for plane, image in zip(both, stack, strict=True):
         np.testing.assert_array_equal(
@@ -119,7 +120,7 @@ def test_a_preview_shows_the_pixels_of_the_full_result():
 @pytest.mark.parametrize("shape", [(1, 2), (4, 4), (1, 40), (40, 5), (7, 9)])
 @pytest.mark.parametrize("kind", ["resnet", "unet"])
 def test_sizes_down_to_a_pixel(kind, shape):
-    image = RNG.normal(100, 10, shape)
+    image = np.random.default_rng(0).normal(100, 10, shape)
     done = hush.denoise(image, make(kind), **CPU)
     assert done.shape == shape
     assert np.isfinite(done).all()

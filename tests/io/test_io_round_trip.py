@@ -14,7 +14,6 @@ from napari_hush.io.write import SUFFIXES
 if TYPE_CHECKING:
     from pathlib import Path
 
-RNG = np.random.default_rng(0)
 ENDINGS = [".tif", ".ome.tif", ".npz", ".h5", ".zarr"]
 KEPT = {
     "YX": (0.0524, 0.0524),
@@ -28,7 +27,7 @@ UNITS = {"T": "s", "C": ""}
 
 def image_of(axes: str, dtype: str = "uint16", unit: str = "nm") -> ImageData:
     shape = tuple({"T": 2, "Z": 3, "C": 2, "Q": 4, "Y": 21, "X": 18}[axis] for axis in axes)
-    data = (RNG.normal(100, 20, shape)).astype(dtype)
+    data = (np.random.default_rng(0).normal(100, 20, shape)).astype(dtype)
     return ImageData(data, axes, KEPT.get(axes), tuple(UNITS.get(axis, unit) for axis in axes) if axes in KEPT else ())
 
 
@@ -79,7 +78,7 @@ def test_floats_survive_with_nan(tmp_path: Path, ending: str, dtype: str) -> Non
 @pytest.mark.parametrize("ending", [".tif", ".ome.tif", ".npz", ".h5", ".zarr", ".png", ".npy"])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_colours_stay_the_last_axis(tmp_path: Path, ending: str, dtype: str) -> None:
-    data = RNG.integers(0, 255, (20, 30, 3)).astype(dtype)
+    data = np.random.default_rng(0).integers(0, 255, (20, 30, 3)).astype(dtype)
     like = ImageData(data, "YXC", (0.5, 0.5, 1.0), ("nm", "nm", ""))
     write_image(tmp_path / f"a{ending}", data, like=like)
     again = read_image(tmp_path / f"a{ending}")
@@ -110,7 +109,7 @@ def test_any_axes_survive_where_the_format_allows(tmp_path: Path, ending: str, a
 
 @pytest.mark.parametrize("ending", [".tif", ".ome.tif", ".png", ".npz", ".h5", ".zarr"])
 def test_unknown_pixel_size_stays_unknown(tmp_path: Path, ending: str) -> None:
-    data = RNG.integers(0, 255, (20, 30)).astype(np.uint8)
+    data = np.random.default_rng(0).integers(0, 255, (20, 30)).astype(np.uint8)
     write_image(tmp_path / f"a{ending}", data)
     again = read_image(tmp_path / f"a{ending}")
     assert again.pixel_size is None

@@ -18,7 +18,7 @@ if not why_no_window():
     from napari_hush.widgets.denoise.dock import DenoiseWidget
     from napari_hush.widgets.parts import recent
 
-TIMEOUT = 60_000
+TIMEOUT = 300_000
 
 
 class SkippedModule(pytest.Module):

@@ -18,7 +18,7 @@ FIELD = sample("dented-lattice")
 NOISY, CLEAN = (image[:96, :96] for image in (FIELD.noisy, FIELD.clean))
 LOSSY = CLEAN.copy()
 LOSSY[30:60, 30:60] = CLEAN.mean()
-TIMEOUT = 60_000
+TIMEOUT = 300_000
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def test_what_is_seen_is_within_the_image_and_shrinks_with_the_zoom(make_widget,
     whole = visible_part(layer, viewer.dims)
     assert whole == ((), (0, 96, 0, 128))
     viewer.scene.camera.zoom *= 8
-    qtbot.waitUntil(lambda: visible_part(layer, viewer.dims) != whole, timeout=60_000)
+    qtbot.waitUntil(lambda: visible_part(layer, viewer.dims) != whole, timeout=300_000)
     _, (y0, y1, x0, x1) = visible_part(layer, viewer.dims)
     assert 0 <= y0 < y1 <= 96
     assert 0 <= x0 < x1 <= 128

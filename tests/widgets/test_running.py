@@ -16,7 +16,7 @@ from napari_hush.errors import InputError
 from napari_hush.inference.denoise import Denoised
 from napari_hush.progress import Progress
 
-TIMEOUT = 60_000
+TIMEOUT = 300_000
 
 
 @pytest.fixture

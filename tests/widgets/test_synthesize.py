@@ -24,7 +24,7 @@ from napari_hush.widgets.synthesize import targets as layers_of_targets
 from napari_hush.widgets.synthesize.dock import SynthesizeWidget
 from napari_hush.widgets.synthesize.materials import VARIANTS, Plane, learn_crop
 
-TIMEOUT = 60_000
+TIMEOUT = 300_000
 SMALL = SynthesisSettings(n=3, shape=(64, 64), period=(8.0, 12.0), seed=5)
 
 

@@ -55,7 +55,7 @@ sys.stdout = sys.__stdout__
 
 
 def test_samples_load_neither_torch_nor_qt() -> None:
-    loaded = {name.split(".")[0] for name in loaded_by("from napari_hush import samples")}
+    loaded = {name.split(".")[0] for name in loaded_by("from napari_hush.synthesis import samples")}
     assert not loaded & {"PyQt6", "PySide6", "magicgui", "napari", "qtpy", "torch"}
 
 

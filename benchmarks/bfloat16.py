@@ -14,7 +14,7 @@ import numpy as np
 
 import napari_hush as hush
 from napari_hush.fidelity.metrics import psnr
-from napari_hush.inference.engines import has_openvino, native_bfloat16
+from napari_hush.inference.engines.openvino_engine import has_openvino, native_bfloat16
 from napari_hush.io import read_image
 from napari_hush.synthesis.samples import SAMPLES
 

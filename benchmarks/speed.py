@@ -18,7 +18,8 @@ import torch
 
 from napari_hush.importers.registry import load_model
 from napari_hush.inference.denoise import denoise_steps, run_steps
-from napari_hush.inference.engines import choose_engine, has_openvino, native_bfloat16
+from napari_hush.inference.engines.openvino_engine import has_openvino, native_bfloat16
+from napari_hush.inference.engines.registry import choose_engine
 from napari_hush.inference.settings import DenoiseSettings
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ import torch
 import zarr
 
 import napari_hush as hush
-from napari_hush.inference.engines import ENGINES, has_openvino
+from napari_hush.inference.engines.openvino_engine import has_openvino
+from napari_hush.inference.engines.registry import ENGINES
 from napari_hush.io import read_image
 from napari_hush.model import Model
 from napari_hush.networks import NETWORKS

@@ -17,7 +17,9 @@ import napari_hush as hush
 from napari_hush.card import ModelCard
 from napari_hush.errors import InputError
 from napari_hush.inference.denoise import denoise_steps, run_steps
-from napari_hush.inference.engines import ENGINES, TorchEngine, has_openvino
+from napari_hush.inference.engines.openvino_engine import has_openvino
+from napari_hush.inference.engines.registry import ENGINES
+from napari_hush.inference.engines.torch_engine import TorchEngine
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.model import Model

@@ -9,7 +9,8 @@ import napari_hush as hush
 from napari_hush.errors import InputError
 from napari_hush.inference import plan, staged
 from napari_hush.inference.denoise import denoise_steps, run_steps
-from napari_hush.inference.engines import TorchEngine, has_openvino
+from napari_hush.inference.engines.openvino_engine import has_openvino
+from napari_hush.inference.engines.torch_engine import TorchEngine
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.model import Model
 from napari_hush.normalize import NormalizationRule
@@ -55,7 +56,7 @@ def one_pass(model, image):
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("tile", [128, False])
-@pytest.mark.parametrize("kind", ["resnet", "unet"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_engine_gives_the_one_pass_and_leaves_the_network_as_it_is(kind, tile, engine):
     model = make(kind)
     done = hush.denoise(IMAGE, model, tile=tile, **(CPU | {"engine": engine}))

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from napari_hush import InputError
-from napari_hush.inference.engines import ENGINES, TorchEngine
+from napari_hush.inference.engines.registry import ENGINES
+from napari_hush.inference.engines.torch_engine import TorchEngine
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.inference.uncertainty import Spread, equivariance, turn, turn_back, uncertainty, uncertainty_steps
 from napari_hush.model import Model

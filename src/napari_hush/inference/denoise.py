@@ -22,7 +22,7 @@ from napari_hush.progress import Progress, drain
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from napari_hush.inference.engines import Engine
+    from napari_hush.inference.engines.registry import Engine
     from napari_hush.model import Model
 
 

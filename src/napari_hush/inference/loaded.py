@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_hush.importers.registry import load_model
-from napari_hush.inference.engines import Engine, choose_engine
+from napari_hush.inference.engines.registry import Engine, choose_engine
 from napari_hush.model import Model
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from napari_hush.progress import Progress, within
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from napari_hush.inference.engines import Engine
+    from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.loaded import LoadedModels
     from napari_hush.inference.scaling import ScaledPlane
     from napari_hush.inference.tiles import Read

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
-from napari_hush.declare import Bounds, NamesOf, Registry, check_fields
+from napari_hush.declare import Bounds, NamesOf, check_fields
+from napari_hush.inference.engines.registry import ENGINES, Device, Precision
 
-if TYPE_CHECKING:
-    from napari_hush.inference.engines import Engine
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["auto", "float32", "bfloat16"]
 AUTO = "auto"  # as the name of a model: the bundled one that fits the image
-
-
-ENGINES: Registry[type[Engine]] = Registry(
-    {
-        "torch": "napari_hush.inference.engines:TorchEngine",
-        "openvino": "napari_hush.inference.engines:OpenVINOEngine",
-    }
-)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ from napari_hush.networks import InstanceNorm, Stage
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from napari_hush.inference.engines import Engine
+    from napari_hush.inference.engines.registry import Engine
     from napari_hush.model import Model
 
 SMALLEST = 32  # px of the coarsest value in a tile; fewer would spend the time on fetching weights

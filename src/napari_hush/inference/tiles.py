@@ -16,7 +16,7 @@ from napari_hush.inference.tiling import Tile, plan_tiles
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_hush.inference.engines import Engine
+    from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.guard import Guard
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization

@@ -14,7 +14,7 @@ from napari_hush.errors import InputError
 from napari_hush.importers.registry import load_model
 from napari_hush.inference.channels import channel_groups
 from napari_hush.inference.denoise import denoise_steps, run_steps
-from napari_hush.inference.engines import choose_engine
+from napari_hush.inference.engines.registry import choose_engine
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.inference.tiling import aligned

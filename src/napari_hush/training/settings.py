@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from napari_hush.errors import InputError
 from napari_hush.files import read_toml
-from napari_hush.inference.settings import Device
+from napari_hush.inference.engines.registry import Device
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ import torch
 
 from napari_hush.errors import InputError
 from napari_hush.importers.registry import load_model
-from napari_hush.inference.engines import available_devices
+from napari_hush.inference.engines.registry import available_devices
 from napari_hush.networks import NETWORKS
 from napari_hush.normalize import NormalizationRule
 from napari_hush.training.data.open import open_data

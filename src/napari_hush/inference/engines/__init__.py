@@ -1,0 +1,1 @@
+"""What runs a network on a batch of tiles: torch, the reference everywhere, or OpenVINO, faster on CPUs."""

@@ -1,0 +1,139 @@
+"""The engines by name, and the choice of one; torch is not imported before an engine is asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+from napari_hush.declare import Registry
+from napari_hush.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class Engine(Protocol):
+    """Runs a network, or a piece of one, on batches of tiles.
+
+    Attributes
+    ----------
+    name, device, precision : str
+        For a person: what runs, where, and with which numbers.
+    """
+
+    name: ClassVar[str]
+    device: str
+    precision: str
+
+    def __init__(self, network: nn.Module, device: str = "cpu", precision: str = "float32") -> None: ...
+
+    @classmethod
+    def refusal(cls, device: str, precision: str) -> str:
+        """Why it does not run here: what is missing and what to do; empty where it does.
+
+        Parameters
+        ----------
+        device : {"cpu", "cuda", "mps"}
+            Which is there.
+        precision : {"auto", "float32", "bfloat16"}
+            As asked for.
+        """
+        ...
+
+    @classmethod
+    def suits(cls, network: nn.Module, precision: str, pixels: int | None) -> bool:
+        """Whether ``auto`` should take it for so many pixels, where it runs; None counts as many."""
+        ...
+
+    @classmethod
+    def best_precision(cls, device: str) -> str:
+        """What ``auto`` means: the fastest arithmetic that is native here."""
+        ...
+
+    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
+        """Map float32 (B, C, Y, X), one array for each argument of the network, to float32 (B, C, Y, X).
+
+        Raises
+        ------
+        MemoryError
+            If the batch does not fit into memory; a smaller one may.
+        """
+        ...
+
+    def another(self, network: nn.Module) -> Engine:
+        """An engine of the same kind, device and precision for another network."""
+        ...
+
+    def close(self) -> None:
+        """Give its memory back."""
+        ...
+
+
+ENGINES: Registry[type[Engine]] = Registry(  # "auto" takes the first that suits
+    {
+        "openvino": "napari_hush.inference.engines.openvino_engine:OpenVINOEngine",
+        "torch": "napari_hush.inference.engines.torch_engine:TorchEngine",
+    }
+)
+
+
+def choose_engine(
+    network: nn.Module,
+    *,
+    device: Device = "auto",
+    engine: str = "auto",
+    precision: Precision = "auto",
+    pixels: int | None = None,
+) -> Engine:
+    """The fastest engine for a network on this machine.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        In eval mode.
+    device : {"auto", "cpu", "cuda", "mps"}
+        ``auto`` takes CUDA, then Apple's MPS, then the CPU.
+    engine : str
+        A name in `ENGINES`; ``auto`` takes the first that suits: OpenVINO on a CPU where it is installed and the work is
+        not small, torch elsewhere.
+    precision : {"auto", "float32", "bfloat16"}
+        ``auto`` takes bfloat16 with OpenVINO on processors that compute it natively, float32 elsewhere.
+    pixels : int, optional
+        How much there is to do; not given, it counts as much.
+
+    Raises
+    ------
+    InputError
+        If what was asked for is not on this machine.
+    """
+    here = available_devices()
+    where = here[0] if device == "auto" else device
+    if where not in here:
+        raise InputError(f"device {device!r} is not available: this machine and this torch offer {', '.join(here)}")
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise InputError(f"unknown precision {precision!r}: expected auto, float32 or bfloat16")
+    if engine == "auto":
+        kinds = (kind for kind in ENGINES.values() if not kind.refusal(where, precision))
+        chosen = next((kind for kind in kinds if kind.suits(network, precision, pixels)), ENGINES["torch"])
+    elif engine not in ENGINES:
+        raise InputError(f"unknown engine {engine!r}: expected auto, {' or '.join(ENGINES)}")
+    else:
+        chosen = ENGINES[engine]
+    if reason := chosen.refusal(where, precision):
+        raise InputError(reason)
+    return chosen(network, where, chosen.best_precision(where) if precision == "auto" else precision)
+
+
+def available_devices() -> list[Literal["cuda", "mps", "cpu"]]:
+    """The devices of this machine, fastest first."""
+    import torch
+
+    devices: list[Literal["cuda", "mps", "cpu"]] = ["cpu"]
+    if torch.backends.mps.is_available():
+        devices.insert(0, "mps")
+    if torch.cuda.is_available():
+        devices.insert(0, "cuda")
+    return devices

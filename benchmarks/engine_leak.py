@@ -1,6 +1,6 @@
 """Whether memory grows with the number of runs: resident memory over many calls of `denoise` in one process.
 
-    python benchmarks/engine_leak.py [--calls 200] [--size 768] [--sizes 20] [--model stem] [--engine openvino]
+    python benchmarks/engine_leak.py [--calls 200] [--size 768] [--sizes 20] [--model general] [--engine openvino]
 
 With ``--sizes`` the images are of so many different sizes in turn, each of which needs a graph of its own. The first
 calls, which load libraries and fill pools, count as a warm-up.
@@ -16,7 +16,7 @@ import psutil
 import torch
 
 import napari_hush as hush
-from napari_hush.importers import load_model
+from napari_hush.importers.registry import load_model
 
 WARM_UP = 10  # calls
 
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=200)
     parser.add_argument("--size", type=int, default=768, help="largest side of the square images, px")
     parser.add_argument("--sizes", type=int, default=1, help="how many sizes, 8 px apart")
-    parser.add_argument("--model", default="stem")
+    parser.add_argument("--model", default="general")
     parser.add_argument("--engine", default="openvino")
     args = parser.parse_args()
     image = np.random.default_rng(0).poisson(10, (args.size, args.size)).astype(np.float32)

@@ -184,7 +184,8 @@ class Declared:
             kind = "a whole number" if whole else "a number"
             span = f" from {_shown(low)} to {_shown(high)}" if self.bounds is not None else ""
             self._refuse(self._or_words(f"{kind}{span}"), value)
-        return int(value) if whole else float(value)  # type: ignore[call-overload]
+        number: Any = value
+        return int(number) if whole else float(number)
 
     def _or_words(self, expected: str) -> str:
         words = [repr(one) for one in self.values] + (["None"] if self.optional else [])
@@ -194,7 +195,6 @@ class Declared:
         raise InputError(f"{self.name} must be {expected}, got {value!r}")
 
 
-@cache
 def declared(cls: type) -> dict[str, Declared]:
     """What a dataclass says of its fields, by name.
 
@@ -213,6 +213,11 @@ def declared(cls: type) -> dict[str, Declared]:
     ...
     napari_hush.errors.InputError: n must be a whole number from 1 to 9, got 12
     """
+    return _declared_of(cls)
+
+
+@cache
+def _declared_of(cls: type) -> dict[str, Declared]:
     hints, texts = get_type_hints(cls, include_extras=True), parameter_texts(cls)
     return {f.name: _declared(f.name, hints[f.name], texts.get(f.name, "")) for f in fields(cls)}
 

@@ -56,7 +56,7 @@ def test_nothing_is_printed_and_nothing_warned_of(name):
 import warnings
 import napari_hush as hush, numpy as np
 from napari_hush.model import Model
-import napari_hush.inference  # what others say on being imported is not meant here
+import napari_hush.inference.denoise  # what others say on being imported is not meant here
 warnings.simplefilter("always")
 warnings.simplefilter = warnings.filterwarnings = lambda *_, **__: None  # nobody turns them off
 image = np.random.default_rng(0).normal(size=(70, 90))
@@ -155,9 +155,9 @@ FORK = """
 import multiprocessing, sys, warnings
 import numpy as np, torch
 import napari_hush as hush
-from napari_hush.inference import denoise_steps, run_steps
+from napari_hush.inference.denoise import denoise_steps, run_steps
 from napari_hush.model import Model
-from napari_hush.settings import DenoiseSettings
+from napari_hush.inference.settings import DenoiseSettings
 
 warnings.simplefilter("ignore")  # Python's own, of forks beside threads
 torch.manual_seed(0)
@@ -180,7 +180,7 @@ queue = context.Queue()
 process = context.Process(target=child, args=(queue, {child!r}), daemon=True)
 process.start()
 try:
-    print(*queue.get(timeout=60))
+    print(*queue.get(timeout=240))
 finally:
     process.kill()
 """

@@ -35,7 +35,7 @@ class LoadedModels:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for _, engine in self._engines.values():
+        for _model, engine in self._engines.values():
             engine.close()
         self._engines.clear()
 
@@ -49,7 +49,7 @@ class LoadedModels:
 
     def engine(self, model: Model, pixels: int) -> Engine:
         """The engine of a model, chosen for so many pixels when it is first asked for."""
-        key = id(model.network)
+        key = id(model)
         if key not in self._engines:
             s = self._settings
             engine = choose_engine(

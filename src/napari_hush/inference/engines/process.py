@@ -72,6 +72,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 
 
 def raise_if_out_of_memory(error: Exception) -> None:
+    """Raise `MemoryError` where that is what an engine's error says."""
     text = str(error).lower()
     signs = (
         "out of memory",

@@ -97,8 +97,8 @@ def choose_engine(
     device : {"auto", "cpu", "cuda", "mps"}
         ``auto`` takes CUDA, then Apple's MPS, then the CPU.
     engine : str
-        A name in `ENGINES`; ``auto`` takes the first that suits: OpenVINO on a CPU where it is installed and the work is
-        not small, torch elsewhere.
+        A name in `ENGINES`; ``auto`` takes the first that suits: OpenVINO on a CPU where it is installed and the work
+        is not small, torch elsewhere.
     precision : {"auto", "float32", "bfloat16"}
         ``auto`` takes bfloat16 with OpenVINO on processors that compute it natively, float32 elsewhere.
     pixels : int, optional

@@ -20,7 +20,8 @@ import napari_hush
 from keras_files import make_config, tomogan_layers, write_keras
 from napari_hush.cli import COMMANDS, main
 from napari_hush.io import write_image
-from napari_hush.networks import CycleGANResNet, TomoGAN
+from napari_hush.networks.cyclegan import CycleGANResNet
+from napari_hush.networks.tomogan import TomoGAN
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/*.md"))

@@ -12,7 +12,8 @@ from training_images import TINY, clean_images, with_noise
 
 import napari_hush as hush
 from napari_hush import cli
-from napari_hush.training.settings import SETTINGS, read_train_settings
+from napari_hush.training.methods.registry import METHODS
+from napari_hush.training.settings_file import read_train_settings
 
 OPTIONS = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]
 
@@ -134,14 +135,14 @@ def test_ctrl_c_says_how_to_go_on(images, tmp_path, capsys, monkeypatch):
     assert code == 0
 
 
-@pytest.mark.parametrize("method", SETTINGS)
+@pytest.mark.parametrize("method", METHODS)
 def test_every_setting_is_an_option(method, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["train", method, "--help"])
     assert not stop.value.code
     text = capsys.readouterr().out
     assert "Side of a training patch, px" in text
-    for field in fields(SETTINGS[method]):
+    for field in fields(METHODS[method].settings):
         assert f"--{field.name.replace('_', '-')}" in text
 
 

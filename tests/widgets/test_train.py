@@ -24,7 +24,6 @@ from napari_hush.training.checkpoint import FREE, read_checkpoint
 from napari_hush.training.methods.registry import METHODS
 from napari_hush.training.presets import PRESETS
 from napari_hush.training.settings import (
-    SETTINGS,
     CycleGANSettings,
     Noise2NoiseSettings,
     Noise2VoidSettings,
@@ -295,13 +294,13 @@ import numpy as np
 from pathlib import Path
 from napari_hush.training.settings import SupervisedSettings
 from napari_hush.training.process.child import Order, Stored
-from napari_hush.training.process.parent import Run, train_steps
+from napari_hush.training.process.parent import RemoteTraining, train_steps
 folder = Path({str(tmp_path)!r})
 rng = np.random.default_rng(0)
 for name in ("noisy", "clean"):
     np.save(folder / f"{{name}}.npy", rng.random((6, 48, 64), dtype=np.float32))
 settings = SupervisedSettings(patch=16, batch_size=2, steps=100000, network_options="width = 4", picture_every=0)
-run = Run()
+run = RemoteTraining()
 def order(temporary):
     stored = [Stored(path=folder / f"{{name}}.npy", kind="npy") for name in ("noisy", "clean")]
     return Order(method="supervised", settings=settings, noisy=stored[0], clean=stored[1],
@@ -508,12 +507,12 @@ def test_stored_array_is_the_same(kind, tmp_path):
     assert bool(list(folder.iterdir())) == (kind not in ("zarr", "memmap"))
 
 
-@pytest.mark.parametrize("method", SETTINGS)
+@pytest.mark.parametrize("method", METHODS)
 def test_form_shows_the_defaults_of_every_method(make, method):
     _, widget = make()
     widget.settings.method = "noise2void" if method == "supervised" else "supervised"
     widget.settings.method = method
-    assert widget.settings.settings == SETTINGS[method]()
+    assert widget.settings.settings == METHODS[method].settings()
     assert widget.data.needs == METHODS[method].needs
     assert widget.place.name == method
 

@@ -70,12 +70,10 @@ LINES: dict[str, Any] = {
     "network": (NETWORKS, f"{__name__}:DummyNetwork"),
     "method": (
         METHODS,
-        MethodEntry(
-            settings=DummySettings, method=f"{__name__}:DummyMethod", needs="noisy", about="from a dummy's view"
-        ),
+        MethodEntry(settings=DummySettings, method=f"{__name__}:DummyMethod", needs="noisy", about="from noise"),
     ),
 }
 
-if multiprocessing.parent_process() is not None:  # in the process of the dock, where the lines would be there as well
+if multiprocessing.current_process().name != "MainProcess":  # that of the dock, where the lines would be as well
     for registry, entry in LINES.values():
         registry["dummy"] = entry

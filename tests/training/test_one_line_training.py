@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import tifffile
 import torch
-from one_line_dummies import LINES, DummyNetwork, DummySettings
 from training_images import TINY, clean_images, with_noise
 
 import napari_hush as hush
@@ -13,6 +12,7 @@ from napari_hush import cli
 from napari_hush.errors import InputError
 from napari_hush.networks import NETWORKS
 from napari_hush.training.presets import PRESETS, Preset
+from training_dummies import LINES, DummyNetwork, DummySettings
 
 SMALL = {name: value for name, value in TINY.items() if name != "network_options"}
 OPTIONS = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
@@ -20,12 +20,14 @@ OPTIONS = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items(
 
 @pytest.fixture
 def network(monkeypatch):
-    monkeypatch.setitem(*LINES["network"][:1], "dummy", LINES["network"][1])
+    registry, entry = LINES["network"]
+    monkeypatch.setitem(registry, "dummy", entry)
 
 
 @pytest.fixture
 def method(network, monkeypatch):
-    monkeypatch.setitem(*LINES["method"][:1], "dummy", LINES["method"][1])
+    registry, entry = LINES["method"]
+    monkeypatch.setitem(registry, "dummy", entry)
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def noisy_file(tmp_path):
 
 
 def test_without_the_line_both_are_refused():
-    with pytest.raises(InputError, match="network must be one of cnn, .*, got 'dummy'"):
+    with pytest.raises(InputError, match=r"network must be one of cnn, .*, got 'dummy'"):
         hush.train_settings("supervised", {"network": "dummy"})
     with pytest.raises(InputError, match="unknown method 'dummy': expected supervised, "):
         hush.train_settings("dummy")
@@ -50,15 +52,14 @@ def test_a_network_is_trained_from_python(network, tmp_path):
     assert model.normalization.target == (-2.0, 2.0)  # what it wants
     assert model.card.training["settings"]["patch"] == 20  # the smallest that it takes
     weight = model.network.state_dict()["conv.weight"]
-    assert torch.allclose(weight, 0.9 * nn_identity(weight), atol=1e-6)  # its own initial weights
+    assert torch.allclose(weight, 0.9 * identity_like(weight), atol=1e-6)  # its own initial weights
     model.save(tmp_path / "dummy.safetensors")
     again = hush.Model.load(tmp_path / "dummy.safetensors")
     assert hush.denoise(with_noise(clean)[0], again).shape == (48, 48)
 
 
-def nn_identity(weight):
-    identity = torch.empty_like(weight)
-    return torch.nn.init.dirac_(identity)
+def identity_like(weight):
+    return torch.nn.init.dirac_(torch.empty_like(weight))
 
 
 @pytest.mark.parametrize("name", ["tomogan", "cyclegan", "two-stage"])
@@ -99,7 +100,7 @@ def test_a_method_is_trained_from_the_command_line(method, noisy_file, tmp_path,
     monkeypatch.setitem(PRESETS, "weak", Preset("dummy", DummySettings(pull=0.1, steps=3), "a weak dummy"))
     with pytest.raises(SystemExit):
         cli.main(["train", "--help"])
-    assert "From a dummy's view." in capsys.readouterr().out
+    assert "From noise." in capsys.readouterr().out
     with pytest.raises(SystemExit):
         cli.main(["train", "dummy", "--help"])
     text = " ".join(capsys.readouterr().out.split())

@@ -36,7 +36,8 @@ from memory import Peak
 from napari_hush.inference.tiling import aligned, plan_tiles
 from napari_hush.io import read_image
 from napari_hush.model import Model
-from napari_hush.networks import NETWORKS, InstanceNorm
+from napari_hush.networks import NETWORKS
+from napari_hush.networks.cyclegan import InstanceNorm
 from napari_hush.normalize import NormalizationRule
 
 if TYPE_CHECKING:

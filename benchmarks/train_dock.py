@@ -24,7 +24,7 @@ from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_hush.training.process.child import Order, Stored
-from napari_hush.training.process.parent import Run, train_steps
+from napari_hush.training.process.parent import RemoteTraining, train_steps
 from napari_hush.training.settings import SupervisedSettings
 from napari_hush.widgets.parts.job import Job
 
@@ -64,7 +64,7 @@ def main() -> None:
         pump(lambda: False, 2)
         report(viewer, "none", args.seconds, None)
         for kind, make in (("thread", in_thread), ("process", in_process)):
-            run = Run()
+            run = RemoteTraining()
             parent = QObject()
             job = Job(parent)
             job.errored.connect(fail)
@@ -79,7 +79,7 @@ def main() -> None:
     pump(lambda: False, 0.5)
 
 
-def report(viewer: napari.Viewer, kind: str, seconds: float, run: Run | None) -> None:
+def report(viewer: napari.Viewer, kind: str, seconds: float, run: RemoteTraining | None) -> None:
     """Measure with the viewer at rest and panned; print two lines."""
     for what in ("at rest", "panned"):
         ticks: list[float] = []
@@ -103,7 +103,7 @@ def report(viewer: napari.Viewer, kind: str, seconds: float, run: Run | None) ->
         print(f"{kind:>10} {what:>8} {words} {f'{rate:.2f}' if run else '':>8}", flush=True)
 
 
-def in_thread(folder: Path, settings: SupervisedSettings, run: Run) -> Iterator[Progress]:
+def in_thread(folder: Path, settings: SupervisedSettings, run: RemoteTraining) -> Iterator[Progress]:
     """Train where the viewer lives."""
     from napari_hush.training.fit import fit
 
@@ -114,7 +114,7 @@ def in_thread(folder: Path, settings: SupervisedSettings, run: Run) -> Iterator[
             yield event
 
 
-def in_process(folder: Path, settings: SupervisedSettings, run: Run) -> Iterator[Progress]:
+def in_process(folder: Path, settings: SupervisedSettings, run: RemoteTraining) -> Iterator[Progress]:
     """Train as the dock does."""
 
     def order(temporary: Path) -> Iterator[Order]:

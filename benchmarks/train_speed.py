@@ -23,17 +23,18 @@ import napari_hush as hush
 from napari_hush.memory import kept_arena
 from napari_hush.training.methods.method import learning_rate
 from napari_hush.training.methods.registry import METHODS
-from napari_hush.training.run import Run
-from napari_hush.training.start import begin
+from napari_hush.training.run import TrainingRun
+from napari_hush.training.start import initial_network
 
 
 class Plain:
     """What a user would write: eager, float32, everything in one thread."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: TrainingRun) -> None:
         self.run, settings = run, run.settings
-        network = begin(settings, run.data.channels).network
-        self.method = METHODS[run.name](settings, network)
+        method = METHODS[run.name].load()
+        network = initial_network(method, settings, run.data.channels).network
+        self.method = method(settings, network)
         self.networks = self.method.networks
         self.optimizers = {
             name: torch.optim.Adam(parameters, lr=settings.learning_rate, foreach=False)
@@ -80,7 +81,7 @@ def main() -> None:
     data = noisy if args.method == "noise2void" else (noisy, clean)
     table = {"network": args.network, "patch": args.patch, "batch_size": args.batch, "network_options": args.options}
     settings = hush.train_settings(args.method, table | {"steps": 10**6, "precision": args.precision})
-    run = Run(args.method, data, settings, None, None)
+    run = TrainingRun(args.method, data, settings, None, None)
     plain = Plain(run)
     spent: dict[str, list[float]] = {"ours": [], "plain": []}
     waited, count = [], 0

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 
-from napari_hush.networks import CNN, TomoGAN
+from napari_hush.networks.cnn import CNN
+from napari_hush.networks.tomogan import TomoGAN
 
 if TYPE_CHECKING:
     from pathlib import Path

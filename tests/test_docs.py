@@ -22,7 +22,8 @@ import napari_hush
 from keras_files import make_config, tomogan_layers, write_keras
 from napari_hush.cli import COMMANDS, main
 from napari_hush.io import write_image
-from napari_hush.networks import CycleGANResNet, TomoGAN
+from napari_hush.networks.cyclegan import CycleGANResNet
+from napari_hush.networks.tomogan import TomoGAN
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_hush.progress import Progress
     from napari_hush.synthesis.samples import Sample, sample
     from napari_hush.training.fit import fit, train
-    from napari_hush.training.settings import train_settings
+    from napari_hush.training.settings_file import train_settings
 
 __all__ = [
     "DenoiseSettings",
@@ -74,7 +74,7 @@ _HOMES = {
     "sample": "synthesis.samples",
     "synthesize": "datasets.synthesize",
     "train": "training.fit",
-    "train_settings": "training.settings",
+    "train_settings": "training.settings_file",
 }
 
 

@@ -10,15 +10,15 @@ import math
 import warnings
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
 from napari_hush.errors import InputError
+from napari_hush.progress import drain
 
 Method = Literal["percentile", "match", "identity", "range"]
 Blocks = Callable[[], Iterable[np.ndarray]]
-T = TypeVar("T")
 
 OUTLIER = 1e30  # in network units; beyond it a network's sums would overflow float32
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -112,7 +112,7 @@ class NormalizationRule:
 
     def fit(self, blocks: Blocks) -> Normalization:
         """Find the map for one image, see `fit_steps`."""
-        return _drain(self.fit_steps(blocks))
+        return drain(self.fit_steps(blocks))
 
     def fit_steps(self, blocks: Blocks) -> Generator[None, None, Normalization]:
         """Find the map for one image; yields after each block read, so that a long job can be left.
@@ -202,7 +202,7 @@ def order_statistics(blocks: Blocks, percentiles: Iterable[float]) -> list[float
     InputError
         If no value is finite.
     """
-    return _drain(_order_statistics_steps(blocks, percentiles))
+    return drain(_order_statistics_steps(blocks, percentiles))
 
 
 def _order_statistics_steps(blocks: Blocks, percentiles: Iterable[float]) -> Generator[None, None, list[float]]:
@@ -241,14 +241,6 @@ def _suits(minimum: float, maximum: float, expected: tuple[float, float]) -> boo
 def _has_several_pixels(blocks: Blocks) -> bool:
     count = 0
     return any((count := count + block.size) > 1 for block in blocks())
-
-
-def _drain(steps: Generator[None, None, T]) -> T:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
 
 
 def _ordered_keys(block: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+E = TypeVar("E")
 T = TypeVar("T")
 E = TypeVar("E")
 
@@ -44,12 +45,12 @@ class Progress:
         return self.step / self.total if self.total else 1.0
 
 
-def drain(steps: Generator[Progress, None, T], report: Callable[[Progress], object] | None = None) -> T:
+def drain(steps: Generator[E, None, T], report: Callable[[E], object] | None = None) -> T:
     """Go through a job to its end, and give what it returns.
 
     Parameters
     ----------
-    steps : generator of Progress
+    steps : generator of events, such as Progress
         The job; it is closed also where the report raises, so that it can clean up.
     report : callable, optional
         Called with each event.
@@ -64,7 +65,7 @@ def drain(steps: Generator[Progress, None, T], report: Callable[[Progress], obje
     """
     result: T
 
-    def whole() -> Generator[Progress, None, None]:
+    def whole() -> Generator[E, None, None]:
         nonlocal result
         result = yield from steps
 

@@ -29,7 +29,9 @@ from napari_hush.inference import denoise as inference
 from napari_hush.inference.tiles import TileRunner
 from napari_hush.io import read_image, write_image
 from napari_hush.model import Model
-from napari_hush.networks import CNN, CycleGANResNet, TomoGAN
+from napari_hush.networks.cnn import CNN
+from napari_hush.networks.cyclegan import CycleGANResNet
+from napari_hush.networks.tomogan import TomoGAN
 from napari_hush.normalize import NormalizationRule
 
 IMAGE = np.random.default_rng(0).integers(100, 4000, (61, 83)).astype(np.uint16)

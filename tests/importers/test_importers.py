@@ -17,7 +17,8 @@ from napari_hush.errors import InputError, ModelFileError
 from napari_hush.importers import registry
 from napari_hush.importers.registry import load_model
 from napari_hush.model import Model
-from napari_hush.networks import CNN, TomoGAN
+from napari_hush.networks.cnn import CNN
+from napari_hush.networks.tomogan import TomoGAN
 
 if TYPE_CHECKING:
     from pathlib import Path

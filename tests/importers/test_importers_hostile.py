@@ -11,7 +11,8 @@ import pytest
 from keras_files import cnn_layers, conv, layer, make_config, tomogan_layers, write_keras
 from napari_hush.errors import ModelFileError
 from napari_hush.importers.registry import load_model
-from napari_hush.networks import CNN, TomoGAN
+from napari_hush.networks.cnn import CNN
+from napari_hush.networks.tomogan import TomoGAN
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from napari_hush.networks import DISCRIMINATORS, PatchGAN, TomoGANDiscriminator
+from napari_hush.networks import DISCRIMINATORS
+from napari_hush.networks.patchgan import PatchGAN
+from napari_hush.networks.tomogan_discriminator import TomoGANDiscriminator
 
 SMALL: dict[str, dict[str, Any]] = {"tomogan": {"size": 24}, "patchgan": {"width": 4}}
 

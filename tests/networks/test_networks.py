@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,11 @@ import pytest
 import torch
 from torch.nn.functional import conv2d, max_pool2d, pad
 
-from napari_hush.networks import NETWORKS, Autoencoder, InstanceNorm, TomoGAN, UNet
-from napari_hush.networks.tomogan import upsample
+from napari_hush.networks import NETWORKS, Traits
+from napari_hush.networks.autoencoder import Autoencoder
+from napari_hush.networks.cyclegan import InstanceNorm
+from napari_hush.networks.tomogan import TomoGAN, upsample
+from napari_hush.networks.unet import UNet
 from small_networks import SMALL
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "receptive_radius.py"
@@ -82,15 +87,29 @@ def test_forward_and_backward(name: str, in_channels: int, out_channels: int) ->
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_default_network_has_its_published_or_documented_size(name: str) -> None:
+def test_default_network_says_what_it_needs(name: str) -> None:
     with torch.device("meta"):  # without the time for initial weights: the largest has 54 million
         network = NETWORKS[name]().eval()
     side = max(network.stride, 8)
     with torch.no_grad():
         assert network.to_empty(device="cpu")(torch.zeros(1, 1, side, side)).shape == (1, 1, side, side)
-    assert sum(p.numel() for p in network.parameters()) == PARAMETERS[name]
     assert isinstance(network.live_channels, int)
     assert network.live_channels > 0
+    traits = Traits.of(network)
+    assert traits.value_range[0] < traits.value_range[1]
+    assert traits.smallest >= 1
+    assert traits == Traits.of(type(network))
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_default_network_has_its_published_or_documented_size(name: str) -> None:
+    with torch.device("meta"):
+        assert sum(p.numel() for p in NETWORKS[name]().parameters()) == PARAMETERS[name]
+
+
+def test_the_names_are_known_without_torch() -> None:
+    code = "import sys; from napari_hush.networks import DISCRIMINATORS, NETWORKS; list(NETWORKS), list(DISCRIMINATORS)"
+    subprocess.run([sys.executable, "-c", f"{code}; assert 'torch' not in sys.modules"], check=True)
 
 
 @pytest.mark.parametrize(("name", "arguments"), VARIANTS, ids=TITLES)

@@ -14,25 +14,28 @@ from training_images import TINY, TINY_OF, clean_images, data_for, with_noise
 
 import napari_hush as hush
 from napari_hush.errors import InputError, ModelFileError
-from napari_hush.networks import CNN, NETWORKS, UNet
+from napari_hush.networks import NETWORKS
+from napari_hush.networks.cnn import CNN
+from napari_hush.networks.unet import UNet
+from napari_hush.training.figures import of_validation
 from napari_hush.training.methods import losses
 from napari_hush.training.methods.cyclegan import CycleGAN, Pool
-from napari_hush.training.methods.method import Batch, learning_rate, plain
+from napari_hush.training.methods.method import Batch, Method, learning_rate, plain
 from napari_hush.training.methods.noise2void import hide
 from napari_hush.training.methods.registry import METHODS
 from napari_hush.training.methods.supervised import Supervised
 from napari_hush.training.methods.tomogan import TomoGAN, feature_matching
 from napari_hush.training.methods.vgg import VGGFeatures, load_vgg19
 from napari_hush.training.presets import PRESETS
-from napari_hush.training.run import Run
-from napari_hush.training.settings import SETTINGS, train_settings, train_settings_to_toml
+from napari_hush.training.run import TrainingRun
+from napari_hush.training.settings_file import train_settings, train_settings_to_toml
 
 pytestmark = pytest.mark.slow  # networks are trained
 
 
 def run_of(method, **changes):
     settings = train_settings(method, TINY_OF[method] | changes)
-    return Run(method, data_for(method), settings, None, None)
+    return TrainingRun(method, data_for(method), settings, None, None)
 
 
 def batch_of(run, number=0):
@@ -43,14 +46,27 @@ def weights(network):
     return torch.cat([value.flatten() for value in plain(network).state_dict().values()]).clone()
 
 
-def test_every_method_has_settings_and_both_say_what_they_do():
-    assert METHODS.keys() == SETTINGS.keys()
-    assert all(kind.__doc__ for kind in METHODS.values())
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_can_be_loaded_and_says_what_it_does(name):
+    entry = METHODS[name]
+    assert issubclass(entry.load(), Method)
+    assert entry.about
+    assert entry.load().__doc__
+    assert entry.settings.__doc__
+    assert entry.settings is type(train_settings(name))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_loss_has_the_name_of_a_metric(method):
+    """They would be one curve, and one number of the record."""
+    run = run_of(method)
+    for number in range(3):
+        assert not [name for name in run.method.step(batch_of(run, number), number) if of_validation(name)]
 
 
 @pytest.mark.parametrize(("method", "loss", "steps"), [
-    ("supervised", "loss", 30), ("tomogan", "mse", 16), ("noise2noise", "loss", 60), ("noise2void", "loss", 60),
-    ("cyclegan", "cycle", 30), ("two-stage", "l1", 60),
+    ("supervised", "loss", 30), ("tomogan", "pixel", 16), ("noise2noise", "loss", 60), ("noise2void", "loss", 60),
+    ("cyclegan", "cycle", 30), ("two-stage", "pixel", 60),
 ])  # fmt: skip
 def test_every_method_lowers_its_loss(method, loss, steps):
     changes = {
@@ -79,7 +95,7 @@ def test_supervised_finds_the_answer_of_a_linear_problem():
         "loss": "mse", "lambda_gradient": 0.0, "lambda_spectrum": 0.0, "learning_rate": 0.05, "warmup": 0,
         "steps": 400, "schedule": "linear", "augment": "none", "validation_share": 0, "test_share": 0,
     })  # fmt: skip
-    run = Run("supervised", data, settings, None, None)
+    run = TrainingRun("supervised", data, settings, None, None)
     run.method = Supervised(settings, nn.Conv2d(1, 1, 1))
     run.method.setup(run.fabric)
     for number in range(400):
@@ -97,12 +113,12 @@ def test_supervised_losses_are_weighted_sums():
     method = Supervised(settings, nn.Identity())
     terms = method.losses(batch)
     difference = batch.noisy - batch.clean
-    assert torch.isclose(terms["loss"], terms["charbonnier"] + 0.3 * terms["gradient"] + 0.7 * terms["spectrum"])
-    assert torch.isclose(terms["charbonnier"], torch.sqrt(difference**2 + 1e-6).mean())
+    assert torch.isclose(terms["loss"], terms["pixel"] + 0.3 * terms["gradient"] + 0.7 * terms["spectrum"])
+    assert torch.isclose(terms["pixel"], torch.sqrt(difference**2 + 1e-6).mean())
     by_hand = (difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()) / 2
     assert torch.isclose(terms["gradient"], by_hand)
     without = Supervised(replace(settings, lambda_gradient=0.0, lambda_spectrum=0.0), nn.Identity()).losses(batch)
-    assert without.keys() == {"loss", "charbonnier"}
+    assert without.keys() == {"loss", "pixel"}
 
 
 def test_low_pass_keeps_what_is_smooth_and_removes_noise():
@@ -167,7 +183,7 @@ def test_tomogan_updates_the_discriminator_as_often_as_asked(steps, monkeypatch)
     assert seen == ["discriminator"] * steps + ["denoiser"]
     assert not torch.equal(before, weights(run.method.networks["discriminator"]))
     s = run.settings
-    total = s.lambda_pixel * found["mse"] + s.lambda_adversarial * found["adversarial"]
+    total = s.lambda_pixel * found["pixel"] + s.lambda_adversarial * found["adversarial"]
     assert torch.isclose(found["loss"], total + s.lambda_perceptual * found["perceptual"])
     assert all(p.requires_grad for p in run.method.networks["discriminator"].parameters())
 
@@ -331,7 +347,7 @@ def test_two_stages_follow_one_another():
         found = method.step(batch, number)
         after = [weights(network) for network in (method.first.networks["noiser"], method.networks["denoiser"])]
         moved.append(tuple(not torch.equal(a, b) for a, b in zip(before, after, strict=True)))
-        assert ("l1" in found) == (number >= 2)
+        assert ("pixel" in found) == (number >= 2)
     assert (sizes, firsts) == ([1, 1, 3, 3], [0, 1, 2, 5])
     assert moved == [(True, False), (True, False), (False, True), (False, True)]
 
@@ -383,7 +399,7 @@ def test_a_model_with_other_channels_is_no_start(tmp_path):
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_make_networks(name):
     preset = PRESETS[name]
-    assert type(preset.settings) is SETTINGS[preset.method]
+    assert type(preset.settings) is METHODS[preset.method].settings
     with torch.device("meta"):
         assert NETWORKS[preset.settings.network](**preset.settings.options())
     text = train_settings_to_toml(preset.method, preset.settings)
@@ -396,7 +412,11 @@ def test_settings_are_checked():
         ("supervised", {"patch": 4}, "patch must be"), ("supervised", {"ema": float("nan")}, "ema must be"),
         ("supervised", {"nothing": 1}, "unknown setting 'nothing'"), ("none", {}, "unknown method"),
         ("supervised", {"network_options": "width 4"}, "network_options must look like"),
-        ("supervised", {"percentiles": (5, 1)}, "two rising numbers"), ("cyclegan", {"one_sided": 1}, "true or false"),
+        ("supervised", {"percentiles": (5, 1)}, "the lowest and the highest"),
+        ("supervised", {"percentiles": (5, 5)}, "two rising numbers"),
+        ("supervised", {"percentiles": (-1, 5)}, "from 0 to 100"), ("cyclegan", {"one_sided": 1}, "True or False"),
+        ("two-stage", {"final_options": "width 4"}, "final_options must look like"),
+        ("supervised", {"network": "none"}, "network must be one of cnn"),
         ("supervised", {"validation_share": 0.6, "test_share": 0.5}, "leave nothing"),
     ]:  # fmt: skip
         with pytest.raises(InputError, match=words):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import tifffile
@@ -12,7 +12,10 @@ from training_images import TINY, clean_images, with_noise
 
 import napari_hush as hush
 from napari_hush import cli
-from napari_hush.training.settings import SETTINGS, read_train_settings
+from napari_hush.errors import InputError
+from napari_hush.training.methods.registry import METHODS
+from napari_hush.training.presets import PRESETS
+from napari_hush.training.settings_file import read_train_settings
 
 OPTIONS = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]
 
@@ -71,6 +74,61 @@ def test_truth_noises_and_simulation(images, tmp_path, capsys):
     (tmp_path / "set.toml").write_text("n = 3\nshape = [32, 32]\nlattice_share = 1.0\n")
     code, _, err = run(capsys, "supervised", tmp_path / "set.toml", "-o", tmp_path / "c.safetensors", *OPTIONS)
     assert code == 0, err
+
+
+@pytest.fixture
+def settings_of(images, tmp_path, capsys, monkeypatch):
+    """Give the settings that a command line stands for."""
+
+    def settings(method, *arguments):
+        found = []
+
+        def train(name, source, settings, **options):
+            found.append(settings)
+            raise InputError("enough")
+
+        monkeypatch.setattr("napari_hush.training.fit.train", train)
+        code, _, err = run(capsys, method, *images, "-o", tmp_path / "m.safetensors", *arguments)
+        assert code == 2
+        assert "enough" in complaint(err)
+        return found[0]
+
+    return settings
+
+
+def test_what_is_given_counts_over_a_preset_also_where_it_is_a_default(settings_of):
+    preset = PRESETS["autoencoder"].settings
+    assert settings_of("supervised", "--preset=autoencoder") == preset
+    given = settings_of("supervised", "--preset=autoencoder", "--epochs=0", "--steps=8", "--clip", "1.0")
+    assert given == replace(preset, epochs=0, steps=8, clip=1.0)
+
+
+def test_switches_count_over_a_preset(settings_of):
+    preset = PRESETS["cyclegan"].settings
+    given = settings_of("cyclegan", "--preset=cyclegan", "--one-sided", "--no-match-scale", "--noise-input")
+    assert given == replace(preset, one_sided=True, noise_input=True)
+
+
+def test_what_is_given_counts_over_a_file_also_where_it_is_a_default(settings_of, tmp_path):
+    file = tmp_path / "my.toml"
+    file.write_text('epochs = 7\nnetwork = "cnn"\npercentiles = [2, 98]\none_sided = false\nmatch_scale = false\n')
+    written = settings_of("cyclegan", f"--settings={file}")
+    assert (written.epochs, written.network, written.percentiles) == (7, "cnn", (2.0, 98.0))
+    assert not written.one_sided
+    given = settings_of(
+        "cyclegan", "--settings", file, "--epochs=0", "--network=unet", "--percentiles", 0.1, 99.9, "--one-sided"
+    )
+    assert given == replace(written, epochs=0, network="unet", percentiles=(0.1, 99.9), one_sided=True)
+    assert settings_of("cyclegan", "--settings", file, "--no-one-sided", "--no-noise-input") == replace(
+        written, noise_input=False
+    )
+
+
+def test_preset_and_file_exclude_one_another(images, tmp_path, capsys):
+    arguments = ["-o", tmp_path / "m.safetensors", "--preset=cnn", "--settings=a.toml"]
+    code, _, err = run(capsys, "supervised", *images, *arguments)
+    assert code == 2
+    assert "not both" in complaint(err)
 
 
 @pytest.mark.parametrize(("change", "words"), [
@@ -134,14 +192,14 @@ def test_ctrl_c_says_how_to_go_on(images, tmp_path, capsys, monkeypatch):
     assert code == 0
 
 
-@pytest.mark.parametrize("method", SETTINGS)
+@pytest.mark.parametrize("method", METHODS)
 def test_every_setting_is_an_option(method, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["train", method, "--help"])
     assert not stop.value.code
     text = capsys.readouterr().out
     assert "Side of a training patch, px" in text
-    for field in fields(SETTINGS[method]):
+    for field in fields(METHODS[method].settings):
         assert f"--{field.name.replace('_', '-')}" in text
 
 

@@ -22,11 +22,11 @@ from napari_hush.synthesis import Lattice, render_lattice, smooth_field
 from napari_hush.synthesis.noise.registry import Poisson
 from napari_hush.training.data import checks, contrast
 from napari_hush.training.data.checks import _shift
-from napari_hush.training.data.open import Source, open_data
+from napari_hush.training.data.open import TrainingSource, open_data
 from napari_hush.training.data.patches import mirrored, shuffled
 from napari_hush.training.data.regions import split_images
 from napari_hush.training.data.simulated import SimulatedData
-from napari_hush.training.settings import train_settings
+from napari_hush.training.settings_file import train_settings
 
 RULE = NormalizationRule()
 NEEDS = {
@@ -128,7 +128,7 @@ def test_float64_keeps_its_digits_on_a_pedestal_that_float32_has_none_for():
 def test_colours_are_channels(tmp_path):
     rgb = (np.stack([clean_images(3, seed=k) for k in range(3)], axis=-1) * 255).astype(np.uint8)
     data = open_data(
-        Source(data=(rgb, rgb), channel_axis=-1), "pairs", train_settings("supervised", {"patch": 16}), RULE
+        TrainingSource(data=(rgb, rgb), channel_axis=-1), "pairs", train_settings("supervised", {"patch": 16}), RULE
     )
     assert data.channels == 3
     assert data.draw(0).noisy.shape == (3, 16, 16)
@@ -278,7 +278,7 @@ def test_repeats_of_one_field_are_all_cut_into_the_same_bands(clean):
 
 def test_repeats_can_be_validated_by_one_truth_of_each_field(clean):
     stacks = [np.stack([with_noise(image, seed=k) for k in range(3)]) for image in clean]
-    data = opened(Source(data=stacks, truth=clean), "noise2noise")
+    data = opened(TrainingSource(data=stacks, truth=clean), "noise2noise")
     region, patch = data.split.validation[0], data.held_out("validation")[0]
     assert patch.true
     fitted = RULE.fit(lambda: [stacks[region.image // 3][region.image % 3]])
@@ -381,7 +381,7 @@ def test_bad_pairs_are_listed_and_left_out(clean):
         assert words in text
     assert not {1, 2, 3, 4} & {r.image for part in ("train", "validation", "test") for r in getattr(data.split, part)}
     with pytest.raises(InputError, match="4 of 8 images cannot be trained on"):
-        opened(Source(data=(noisy, good), on_bad="refuse"))
+        opened(TrainingSource(data=(noisy, good), on_bad="refuse"))
     with pytest.raises(InputError, match="as many noisy as clean"):
         opened((noisy, good[:5]))
 
@@ -424,9 +424,9 @@ def test_patches_with_nan_are_drawn_again_or_filled(clean):
 
 def test_truth_must_fit_the_noisy_images(clean):
     with pytest.raises(InputError, match="6 noisy images but 2 true ones"):
-        opened(Source(data=with_noise(clean), truth=clean[:2]), "noise2void")
+        opened(TrainingSource(data=with_noise(clean), truth=clean[:2]), "noise2void")
     with pytest.raises(InputError, match="its truth"):
-        opened(Source(data=with_noise(clean), truth=clean[:, :40]), "noise2void")
+        opened(TrainingSource(data=with_noise(clean), truth=clean[:, :40]), "noise2void")
 
 
 def test_a_very_large_plane_is_measured_by_parts(monkeypatch, clean):

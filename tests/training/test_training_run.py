@@ -80,7 +80,7 @@ def test_resumed_is_uninterrupted_bit_for_bit(method, precision, tmp_path):
 def test_auto_takes_bfloat16_where_the_processor_computes_it(tiles, bf16, wanted, monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
-    run = runs.Run(
+    run = runs.TrainingRun(
         "supervised",
         data_for("supervised"),
         hush.train_settings("supervised", TINY | {"precision": "auto"}),
@@ -143,7 +143,9 @@ def test_training_stops_when_it_does_not_get_better(monkeypatch):
 
 
 def test_the_moving_average_follows_the_weights():
-    settings = runs.Run("supervised", data_for("supervised"), hush.train_settings("supervised", TINY), None, None)
+    settings = runs.TrainingRun(
+        "supervised", data_for("supervised"), hush.train_settings("supervised", TINY), None, None
+    )
     mean = {name: value.clone() for name, value in settings.average.state_dict().items()}
     for number in range(3):
         settings.step(settings.batches.make(number))
@@ -153,7 +155,7 @@ def test_the_moving_average_follows_the_weights():
         settings.done += 1
         for name, value in settings.average.state_dict().items():
             assert torch.allclose(value, mean[name], atol=1e-6)
-    zero = runs.Run(
+    zero = runs.TrainingRun(
         "supervised", data_for("supervised"), hush.train_settings("supervised", TINY | {"ema": 0}), None, None
     )
     zero.step(zero.batches.make(0))
@@ -171,7 +173,7 @@ def test_metrics_previews_and_card(tmp_path):
     events = []
     path = tmp_path / "mine.ckpt"
     model = hush.train("supervised", data_for("supervised"), TINY, checkpoint=path, progress=events.append)
-    assert {"loss", "l1", "psnr", "ssim", "noisy_psnr"} <= events[1].losses.keys()
+    assert {"loss", "pixel", "psnr", "ssim", "noisy_psnr"} <= events[1].losses.keys()
     assert events[1].preview.ndim == 2
     assert events[0].preview is None
     assert "dB" in events[1].message
@@ -359,7 +361,8 @@ def test_damaged_and_hostile_checkpoints_are_refused(checkpoint, tmp_path, capfd
     flipped = bytearray(content)
     flipped[len(content) // 2] ^= 1
     for name, damaged in {"cut": content[:-100], "flipped": flipped, "empty": b"", "text": b"hello" * 50,
-                          "other": HEAD.replace(b"1", b"9") + content[len(HEAD):]}.items():  # fmt: skip
+                          "other": HEAD.replace(b"2", b"9") + content[len(HEAD):],
+                          "older": HEAD.replace(b"2", b"1") + content[len(HEAD):]}.items():  # fmt: skip
         (tmp_path / name).write_bytes(damaged)
         with pytest.raises(ModelFileError, match=r"damaged|empty|no checkpoint"):
             read_checkpoint(tmp_path / name)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from importlib.util import find_spec
 
@@ -21,17 +21,20 @@ from napari.components import ViewerModel
 
 import napari_hush as hush
 from napari_hush.errors import InputError
+from napari_hush.fidelity.metrics import METRICS
 from napari_hush.model import Model
+from napari_hush.progress import Progress
 from napari_hush.training.checkpoint import FREE, read_checkpoint
 from napari_hush.training.methods.registry import METHODS
 from napari_hush.training.presets import PRESETS
+from napari_hush.training.process.child import _Reporter
 from napari_hush.training.settings import (
-    SETTINGS,
     CycleGANSettings,
     Noise2NoiseSettings,
     Noise2VoidSettings,
     SupervisedSettings,
 )
+from napari_hush.training.settings_file import train_settings_to_toml
 from napari_hush.widgets.denoise.dock import DenoiseWidget
 from napari_hush.widgets.parts.layer_source import Source
 from napari_hush.widgets.parts.model_list import ModelCombo
@@ -316,13 +319,13 @@ import numpy as np
 from pathlib import Path
 from napari_hush.training.settings import SupervisedSettings
 from napari_hush.training.process.child import Order, Stored
-from napari_hush.training.process.parent import Run, train_steps
+from napari_hush.training.process.parent import RemoteTraining, train_steps
 folder = Path({str(tmp_path)!r})
 rng = np.random.default_rng(0)
 for name in ("noisy", "clean"):
     np.save(folder / f"{{name}}.npy", rng.random((6, 48, 64), dtype=np.float32))
 settings = SupervisedSettings(patch=16, batch_size=2, steps=100000, network_options="width = 4", picture_every=0)
-run = Run()
+run = RemoteTraining()
 def order(temporary):
     stored = [Stored(path=folder / f"{{name}}.npy", kind="npy") for name in ("noisy", "clean")]
     return Order(method="supervised", settings=settings, noisy=stored[0], clean=stored[1],
@@ -419,6 +422,23 @@ def test_curves_are_drawn_as_far_as_they_can(make):
     assert "21.5 dB" in widget.curves._captions[1].text()
     widget.curves.begin()
     assert widget.curves.points("loss") == 0
+
+
+def test_a_new_metric_is_no_loss(make, monkeypatch):
+    """Neither among the curves that the process sends, nor where it is drawn."""
+    monkeypatch.setitem(METRICS, "sharpness", METRICS["mse"])
+    sent = []
+    reporter = _Reporter(type("Line", (), {"send": lambda self, kind, report: sent.append(report)})())
+    reporter.take(Progress(1, 2, losses={"loss": 0.5, "sharpness": 3.0, "psnr": 20.0, "noisy_psnr": 10.0}))
+    reporter.flush()
+    assert {name for report in sent for name, *_ in report.points} == {"loss", "psnr", "noisy_psnr"}
+    pytest.importorskip("pyqtgraph")
+    _, widget = make()
+    widget.curves.begin()
+    widget.curves.draw({"loss": [(1, 0.5)], "sharpness": [(1, 3.0)], "noisy_sharpness": [(1, 3.0)]})
+    assert widget.curves.points("loss") == 1
+    assert widget.curves.points("sharpness") == widget.curves.points("noisy_sharpness") == 0
+    assert "sharpness" not in widget.curves._captions[0].text()
 
 
 def test_without_pyqtgraph_it_says_how_to_install_it(make, monkeypatch):
@@ -529,14 +549,47 @@ def test_stored_array_is_the_same(kind, tmp_path):
     assert bool(list(folder.iterdir())) == (kind not in ("zarr", "memmap"))
 
 
-@pytest.mark.parametrize("method", SETTINGS)
+@pytest.mark.parametrize("method", METHODS)
 def test_form_shows_the_defaults_of_every_method(make, method):
     _, widget = make()
     widget.settings.method = "noise2void" if method == "supervised" else "supervised"
     widget.settings.method = method
-    assert widget.settings.settings == SETTINGS[method]()
+    assert widget.settings.settings == METHODS[method].settings()
     assert widget.data.needs == METHODS[method].needs
     assert widget.place.name == method
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("seed", 2**31), ("seed", 2**63 - 1), ("learning_rate", 1.2e-8), ("learning_rate", 10.0), ("steps", 10**9),
+    ("lambda_gradient", 1e9), ("percentiles", (0.0625, 99.99)), ("ema", 0.99999), ("validation_share", 1e-12),
+])  # fmt: skip
+def test_every_number_that_a_settings_file_may_hold_is_kept(make, tmp_path, name, value):
+    path = tmp_path / "a.toml"
+    settings = replace(SupervisedSettings(), **{name: value})
+    path.write_text(train_settings_to_toml("supervised", settings))
+    _, widget = make()
+    widget.settings.take_up(path)
+    assert getattr(widget.settings.settings, name) == value
+    assert widget.settings.settings == settings
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_setting_is_in_the_form(make, method):
+    _, widget = make()
+    widget.settings.method = method
+    assert widget.settings.form._fields.keys() == {field.name for field in fields(METHODS[method].settings)}
+
+
+def test_methods_with_the_same_settings_are_told_apart(make, monkeypatch, tmp_path):
+    monkeypatch.setitem(METHODS, "twin", METHODS["supervised"])
+    _, widget = make()
+    widget.settings.method = "twin"
+    widget.settings.settings = replace(TINY, steps=9)
+    assert widget.settings.method == "twin"
+    path = tmp_path / "a.toml"
+    path.write_text(train_settings_to_toml("supervised", TINY))
+    widget.settings.take_up(path)
+    assert (widget.settings.method, widget.settings.settings) == ("supervised", TINY)
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -1,6 +1,7 @@
 """The command line: each sub-command is one file, fills one dataclass and calls one function.
 
 A new sub-command adds its file and one line to ``COMMANDS``. What is slow to import waits for the command's ``run``.
+One that has a ``begin_with`` may give a command to read the command line again with, which has other defaults.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from napari_hush.cli.denoise import Denoise
 from napari_hush.cli.evaluate import Evaluate
 from napari_hush.cli.models import Models
 from napari_hush.cli.synthesize import Synthesize
-from napari_hush.cli.train import train
+from napari_hush.cli.train import train_command
 from napari_hush.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "models": Models,
     "convert": Convert,
     "synthesize": Synthesize,
-    "train": train,
+    "train": train_command,  # made when the command line is read, of the methods that there are then
 }
 
 
@@ -47,13 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     warnings.showwarning = lambda message, *_, **__: complain("warning", one_line(message))
     warnings.filterwarnings("always", category=UserWarning, module="napari_hush")
-    command = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS,
-        prog="napari-hush",
-        description="Denoise scientific images with generative adversarial networks.",
-        args=arguments,
-    )
+    commands = COMMANDS | {"train": train_command()}
     try:
+        command = _read(commands, arguments)
+        if other := getattr(command, "begin_with", lambda: None)():
+            command = _read(commands | {"train": other}, arguments)
         code = int(command.run())
         sys.stdout.flush()
         return code
@@ -66,3 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("cancelled", "nothing was left half-written")
         return 130
+
+
+def _read(commands: dict[str, Callable[..., Any]], arguments: Sequence[str] | None) -> Any:
+    return tyro.extras.subcommand_cli_from_dict(
+        commands,
+        prog="napari-hush",
+        description="Denoise scientific images with generative adversarial networks.",
+        args=arguments,
+    )

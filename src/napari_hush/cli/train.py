@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path  # noqa: TC003 - tyro reads the annotations
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
 import tyro
 
 from napari_hush.cli.console import complain
+from napari_hush.cli.options import options_of, settings_of
 from napari_hush.errors import InputError
+from napari_hush.training.methods.registry import METHODS
 from napari_hush.training.presets import PRESETS
-from napari_hush.training.settings import (
-    SETTINGS,
-    CycleGANSettings,
-    Noise2NoiseSettings,
-    Noise2VoidSettings,
-    SupervisedSettings,
-    TomoGANSettings,
-    TrainSettings,
-    TwoStageSettings,
-    read_train_settings,
-    train_settings_to_toml,
-)
+from napari_hush.training.settings_file import read_train_settings, train_settings_to_toml
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_hush.model import Model
+    from napari_hush.training.settings import TrainSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Train:
+class Train:
+    """What all methods are asked for."""
+
     method: ClassVar[str]
+    options: ClassVar[Any]  # of the subcommands, which are made of the settings
     data: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="DATA [DATA]")]
     """Noisy and clean images: two folders, stacks or files; or one data set of napari-hush synthesize (folder, .h5), or
     its settings file (.toml), which is then simulated on the fly; or noisy images alone, where the method needs no
@@ -40,9 +37,9 @@ class _Train:
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="MODEL.safetensors")]
     """The model file."""
     preset: str = ""
-    """Begin with a published set-up: cnn, autoencoder, unet-gan, tomogan or cyclegan."""
+    """Begin with a published set-up."""
     settings: Path | None = None
-    """Begin with a settings file (.toml). Options that are not at their defaults count over it."""
+    """Begin with a settings file (.toml). Options count over it, as over a preset."""
     checkpoint: Path | None = None
     """Where to write checkpoints; beside the model file, with .ckpt, if not given."""
     resume: bool = False
@@ -68,7 +65,7 @@ class _Train:
             raise InputError(
                 f"{checkpoint}: there is a checkpoint of an earlier run: go on with --resume, or remove it"
             )
-        settings = self.merged()
+        settings = settings_of(self.options, METHODS[self.method].settings)
         model = self._train(settings, checkpoint)
         model.save(self.output)
         _finish(checkpoint)
@@ -76,31 +73,29 @@ class _Train:
         print(f"{self.output}: {_summary(model)}")
         return 0
 
-    def merged(self) -> TrainSettings:
-        """The settings of preset, file and options, the later ones over the earlier ones."""
-        options: TrainSettings = getattr(self, "options")  # noqa: B009 - of the subclasses
-        kind = SETTINGS[self.method]
-        default = base = kind()
+    def begin_with(self) -> Callable[..., Any] | None:
+        """Where a preset or a settings file is named: the command whose options begin with its values.
+
+        Reading the command line again with it, what is given there counts, also where it is a default.
+        """
+        if self.preset and self.settings is not None:
+            raise InputError("give --preset or --settings, not both")
         if self.preset:
-            if self.preset not in PRESETS or PRESETS[self.preset].method != self.method:
-                fit = [name for name, preset in PRESETS.items() if preset.method == self.method]
+            fit = [name for name, preset in PRESETS.items() if preset.method == self.method]
+            if self.preset not in fit:
                 raise InputError(
                     f"unknown preset {self.preset!r} of {self.method}: expected {', '.join(fit) or 'none'}"
                 )
-            base = PRESETS[self.preset].settings
+            return train_command(PRESETS[self.preset].settings, self.method)
         if self.settings is not None:
-            if self.preset:
-                raise InputError("give --preset or --settings, not both")
-            base = read_train_settings(self.method, self.settings)
-        values = {f.name: getattr(base, f.name) for f in fields(default)}
-        values |= {name: v for name in values if (v := getattr(options, name)) != getattr(default, name)}
-        return kind(**values)
+            return train_command(read_train_settings(self.method, self.settings), self.method)
+        return None
 
     def _train(self, settings: TrainSettings, checkpoint: Path) -> Model:
-        from napari_hush.training.data.open import Source
+        from napari_hush.training.data.open import TrainingSource
         from napari_hush.training.fit import train
 
-        source = Source(data=self._data(), truth=self.truth, on_bad=self.on_bad)
+        source = TrainingSource(data=self._data(), truth=self.truth, on_bad=self.on_bad)
         try:
             return train(self.method, source, settings, checkpoint=checkpoint, resume=self.resume, progress=True)
         except KeyboardInterrupt:
@@ -138,92 +133,40 @@ def _summary(model: Model) -> str:
     return words
 
 
-class _Unchecked:
-    def __post_init__(self) -> None:
-        # Left to the settings that are made of it, see `_Train.merged`: their errors are one line.
-        pass
+def train_command(values: TrainSettings | None = None, method: str = "") -> Callable[..., Any]:
+    """The command with a subcommand for each of `METHODS`, whose options are the fields of its settings.
+
+    Parameters
+    ----------
+    values : TrainSettings, optional
+        What the options of one method are where they are not given, in place of its defaults.
+    method : str
+        That method.
+    """
+    subcommands = tuple(
+        Annotated[
+            _subcommand(name, entry.about, values if values is not None and name == method else entry.settings),
+            tyro.conf.subcommand(name),
+        ]
+        for name, entry in METHODS.items()
+    )
+
+    def train(method: Any) -> Any:
+        """Train a model; a run that was stopped goes on with --resume."""
+        return method
+
+    train.__annotations__["method"] = Union[subcommands]  # noqa: UP007 - made at run time
+    return tyro.conf.configure(tyro.conf.OmitSubcommandPrefixes)(train)
 
 
-class _Supervised(_Unchecked, SupervisedSettings):
-    pass
-
-
-class _TomoGAN(_Unchecked, TomoGANSettings):
-    pass
-
-
-class _CycleGAN(_Unchecked, CycleGANSettings):
-    pass
-
-
-class _Noise2Noise(_Unchecked, Noise2NoiseSettings):
-    pass
-
-
-class _Noise2Void(_Unchecked, Noise2VoidSettings):
-    pass
-
-
-class _TwoStage(_Unchecked, TwoStageSettings):
-    pass
-
-
-@dataclass(frozen=True, kw_only=True)
-class Supervised(_Train):
-    """From pairs of noisy and clean images, or from clean ones and a noise."""
-
-    method = "supervised"
-    options: tyro.conf.OmitArgPrefixes[_Supervised] = field(default_factory=_Supervised)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TomoGAN(_Train):
-    """From pairs, with a discriminator and a perceptual loss."""
-
-    method = "tomogan"
-    options: tyro.conf.OmitArgPrefixes[_TomoGAN] = field(default_factory=_TomoGAN)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CycleGAN(_Train):
-    """From noisy images and clean ones of other fields."""
-
-    method = "cyclegan"
-    options: tyro.conf.OmitArgPrefixes[_CycleGAN] = field(default_factory=_CycleGAN)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Noise2Noise(_Train):
-    """From repeated noisy images of the same fields."""
-
-    method = "noise2noise"
-    options: tyro.conf.OmitArgPrefixes[_Noise2Noise] = field(default_factory=_Noise2Noise)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Noise2Void(_Train):
-    """From noisy images alone."""
-
-    method = "noise2void"
-    options: tyro.conf.OmitArgPrefixes[_Noise2Void] = field(default_factory=_Noise2Void)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TwoStage(_Train):
-    """From unpaired images: a CycleGAN learns to make noise, a denoiser learns from the pairs that it makes."""
-
-    method = "two-stage"
-    options: tyro.conf.OmitArgPrefixes[_TwoStage] = field(default_factory=_TwoStage)
-
-
-@tyro.conf.configure(tyro.conf.OmitSubcommandPrefixes)
-def train(
-    method: Annotated[Supervised, tyro.conf.subcommand("supervised")]
-    | Annotated[TomoGAN, tyro.conf.subcommand("tomogan")]
-    | Annotated[CycleGAN, tyro.conf.subcommand("cyclegan")]
-    | Annotated[Noise2Noise, tyro.conf.subcommand("noise2noise")]
-    | Annotated[Noise2Void, tyro.conf.subcommand("noise2void")]
-    | Annotated[TwoStage, tyro.conf.subcommand("two-stage")],
-) -> _Train:
-    """Train a model; a run that was stopped goes on with --resume."""
-    return method
+def _subcommand(method: str, about: str, settings: type[TrainSettings] | TrainSettings) -> type[Any]:
+    options = options_of(settings)
+    presets = ", ".join(name for name, preset in PRESETS.items() if preset.method == method) or "there is none"
+    preset_help = tyro.conf.arg(help=f"Begin with a published set-up of this method: {presets}.")
+    fields: list[tuple[str, Any, Any]] = [
+        ("preset", Annotated[str, preset_help], field(default="")),
+        ("options", tyro.conf.OmitArgPrefixes[options], field(default_factory=options)),  # type: ignore[misc, valid-type]
+    ]
+    kind = make_dataclass(method, fields, bases=(Train,), namespace={"method": method}, frozen=True, kw_only=True)
+    kind.__doc__ = f"{about[0].upper()}{about[1:]}."
+    return kind

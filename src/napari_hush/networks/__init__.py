@@ -4,52 +4,67 @@ Those in ``NETWORKS`` make an image of an image. Each declares what tiling needs
 ``out_channels``, ``stride`` (sizes and tile origins are multiples of it, px), ``halo`` (context for an exact tile, px)
 and ``live_channels`` (full-resolution channels that are in memory at once, which sets the tile size). One whose
 normalisation needs statistics of the whole image, so that no halo makes a tile exact, also gives ``stages()``: itself
-in pieces that can be tiled, each known before the next begins, see `Stage`. One that takes neighbouring slices as its
-channels says how many in ``depth``.
+in pieces that can be tiled, each known before the next begins, see `napari_hush.networks.cyclegan.Stage`. One that
+takes neighbouring slices as its channels says how many in ``depth``.
+
+What a training needs to know stands at the class, where it is not what `Traits` says: ``value_range``,
+``initial_weights`` and ``smallest``.
 
 Those in ``DISCRIMINATORS`` tell real from fake images in a training: logits of any shape behind the batch.
+
+No architecture, and no torch, is imported before it is asked for.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal
 
-from napari_hush.networks.autoencoder import Autoencoder
-from napari_hush.networks.cnn import CNN
-from napari_hush.networks.cyclegan import CycleGANResNet, CycleGANUNet, InstanceNorm, Stage
-from napari_hush.networks.patchgan import PatchGAN
-from napari_hush.networks.tomogan import TomoGAN
-from napari_hush.networks.tomogan_discriminator import TomoGANDiscriminator
-from napari_hush.networks.unet import UNet
+from napari_hush.declare import Registry
 
 if TYPE_CHECKING:
     from torch import nn
 
-NETWORKS: dict[str, type[nn.Module]] = {
-    "cnn": CNN,
-    "autoencoder": Autoencoder,
-    "unet": UNet,
-    "tomogan": TomoGAN,
-    "cyclegan_resnet": CycleGANResNet,
-    "cyclegan_unet": CycleGANUNet,
-}
+NETWORKS: Registry[type[nn.Module]] = Registry(
+    {
+        "cnn": "napari_hush.networks.cnn:CNN",
+        "autoencoder": "napari_hush.networks.autoencoder:Autoencoder",
+        "unet": "napari_hush.networks.unet:UNet",
+        "tomogan": "napari_hush.networks.tomogan:TomoGAN",
+        "cyclegan_resnet": "napari_hush.networks.cyclegan:CycleGANResNet",
+        "cyclegan_unet": "napari_hush.networks.cyclegan:CycleGANUNet",
+    }
+)
 
-DISCRIMINATORS: dict[str, type[nn.Module]] = {
-    "tomogan": TomoGANDiscriminator,
-    "patchgan": PatchGAN,
-}
+DISCRIMINATORS: Registry[type[nn.Module]] = Registry(
+    {
+        "tomogan": "napari_hush.networks.tomogan_discriminator:TomoGANDiscriminator",
+        "patchgan": "napari_hush.networks.patchgan:PatchGAN",
+    }
+)
 
-__all__ = [
-    "CNN",
-    "DISCRIMINATORS",
-    "NETWORKS",
-    "Autoencoder",
-    "CycleGANResNet",
-    "CycleGANUNet",
-    "InstanceNorm",
-    "PatchGAN",
-    "Stage",
-    "TomoGAN",
-    "TomoGANDiscriminator",
-    "UNet",
-]
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What a training asks of a network; a class attribute of the same name says it, the defaults hold elsewhere.
+
+    Parameters
+    ----------
+    value_range : (float, float)
+        What the darkest and the brightest values of an image become for it.
+    initial_weights : {"he", "own"} or float
+        Its weights before a training: He's for ReLU; those that ``__init__`` gives it, for example because it begins
+        as the identity; or normal ones of this standard deviation.
+    smallest : int
+        Least side of what it takes, px.
+    """
+
+    value_range: tuple[float, float] = (0.0, 1.0)
+    initial_weights: Literal["he", "own"] | float = "he"
+    smallest: int = 1
+
+    @classmethod
+    def of(cls, network: nn.Module | type[nn.Module]) -> Traits:
+        """What a network, or its class, says."""
+        names = [field.name for field in fields(cls) if hasattr(network, field.name)]
+        return cls(**{name: getattr(network, name) for name in names})

@@ -101,6 +101,10 @@ class CycleGANResNet(nn.Module):
     Y and X of the input must be multiples of ``stride`` (4), and at least 8.
     """
 
+    value_range = (-1.0, 1.0)  # of the tanh
+    initial_weights = 0.02
+    smallest = 8  # px a side: the blocks reflect the border of what is a quarter of it
+
     def __init__(
         self,
         *,
@@ -117,7 +121,6 @@ class CycleGANResNet(nn.Module):
             raise ValueError(f"a CycleGAN ResNet has 1 to {MAX_BLOCKS} blocks, got {blocks}")
         self.in_channels, self.out_channels = in_channels, out_channels
         self.stride = 4
-        self.smallest = 8  # px a side: the blocks reflect the border of what is a quarter of it
         self.halo = 12 + 8 * blocks  # px, with the statistics of the whole image; 11 + 8 * blocks are looked at
         self.live_channels = 4 * width
         bias = norm == "instance"
@@ -179,6 +182,9 @@ class CycleGANUNet(nn.Module):
     Y and X of the input must be multiples of ``stride`` (2**levels). Its deepest layers see the whole surroundings of
     a pixel, several times 2**levels px.
     """
+
+    value_range = (-1.0, 1.0)  # of the tanh
+    initial_weights = 0.02
 
     def __init__(
         self,

@@ -23,9 +23,11 @@ class TomoGANDiscriminator(nn.Module):
         Side of the patch, px, a multiple of 8; the dense layer grows with its square. 673,477 parameters at 256.
     """
 
+    stride = 8  # px
+
     def __init__(self, *, in_channels: int = 1, size: int = 256) -> None:
         super().__init__()
-        if in_channels < 1 or size < 8 or size % 8:
+        if in_channels < 1 or size < self.stride or size % self.stride:
             raise ValueError(
                 f"a TomoGAN discriminator needs channels and a size that is a multiple of 8, got {in_channels=}, "
                 f"{size=}"

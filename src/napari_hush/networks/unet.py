@@ -48,6 +48,8 @@ class UNet(nn.Module):
     aliases less than taking every second pixel or the largest of four.
     """
 
+    initial_weights = "own"  # the identity, as far as the channels allow it
+
     def __init__(
         self,
         *,

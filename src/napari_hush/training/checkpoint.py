@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari_hush.training.settings import TrainSettings
 
-HEAD = b"napari-hush checkpoint 1\n"  # then the SHA-256 of the rest, in hexadecimal, and a line feed
+HEAD = b"napari-hush checkpoint 2\n"  # then the SHA-256 of the rest, in hexadecimal, and a line feed
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:

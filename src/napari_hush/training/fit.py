@@ -5,13 +5,16 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_hush.errors import InputError
-from napari_hush.training.run import Run
-from napari_hush.training.settings import TrainSettings, train_settings
+from napari_hush.progress import drain
+from napari_hush.training.methods.registry import find_method
+from napari_hush.training.run import TrainingRun
+from napari_hush.training.settings import TrainSettings
+from napari_hush.training.settings_file import train_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -36,7 +39,7 @@ def train(
     Parameters
     ----------
     method : str
-        A key of `METHODS`: "supervised", "tomogan", "cyclegan", "noise2noise", "noise2void" or "two-stage".
+        A key of `METHODS`, for example "supervised" or "noise2void".
     data : array_like, path, tuple of two of these, SynthesisSettings, or TrainingData
         Noisy images; or noisy and clean ones, paired or not, as the method wants; or clean ones and a noise; or a
         folder or HDF5 that `synthesize` or TomoGAN's users made; or what to simulate. See `open_data`.
@@ -71,8 +74,7 @@ def train(
     """
     with ExitStack() as stack:
         run = _begin(method, data, settings, checkpoint, resume)
-        run.leave = stack.enter_context(_Interrupt()).asked
-        steps = stack.enter_context(closing(run.steps()))
+        run.stop_requested = stack.enter_context(_Interrupt()).asked
         report = progress if callable(progress) else None
         if progress is True and run.is_first:
             from tqdm.auto import tqdm
@@ -84,13 +86,7 @@ def train(
                 bar.set_postfix({name: f"{value:.4g}" for name, value in list(event.losses.items())[:4]}, refresh=False)
                 bar.update(event.step - bar.n)
 
-        while True:
-            try:
-                event = next(steps)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
-            if report is not None:
-                report(event)
+        return drain(run.steps(), report)
 
 
 def fit(
@@ -127,11 +123,11 @@ def _begin(
     settings: TrainSettings | Mapping[str, Any] | None,
     checkpoint: str | Path | None,
     resume: str | Path | bool | None,
-) -> Run:
+) -> TrainingRun:
     """Check what was asked for, and open it."""
     if not isinstance(settings, TrainSettings):
         settings = train_settings(method, settings)
-    expected = type(train_settings(method))
+    expected = find_method(method).settings
     if type(settings) is not expected:
         raise InputError(f"{method} takes {expected.__name__}, got {type(settings).__name__}")
     path = None if checkpoint is None else Path(checkpoint)
@@ -142,7 +138,7 @@ def _begin(
     if resume is True and path is None:
         raise InputError("resume=True goes on from the checkpoint: give its file as checkpoint")
     source = (path if path is not None and path.exists() else None) if resume is True else resume
-    return Run(method, data, settings, path, Path(source) if source else None)
+    return TrainingRun(method, data, settings, path, Path(source) if source else None)
 
 
 class _Interrupt:

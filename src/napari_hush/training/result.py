@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from napari_hush.training.data.simulated import SimulatedData
-    from napari_hush.training.data.training_data import TrainingData
+    from napari_hush.training.data.patches import PatchSource
 
 
 def write_preview(checkpoint: Path, picture: np.ndarray, figures: dict[str, Any]) -> str:
@@ -34,7 +33,7 @@ def write_preview(checkpoint: Path, picture: np.ndarray, figures: dict[str, Any]
 def make_card(
     name: str,
     about: dict[str, Any],
-    data: TrainingData | SimulatedData,
+    data: PatchSource,
     *,
     parent: str,
     steps: int,
@@ -51,7 +50,7 @@ def make_card(
         Of the model.
     about : dict
         Of the run, see `checkpoint.about`.
-    data : TrainingData or SimulatedData
+    data : PatchSource
         What it was trained on.
     parent : str
         The model that it started from; empty for new weights.
@@ -65,18 +64,18 @@ def make_card(
         Of the held-out images.
     """
     method = about["method"]
-    told = ("method", "settings", "fingerprint", "versions", "python", "machine", "device", "threads", "processes")
+    recorded = ("method", "settings", "fingerprint", "versions", "python", "machine", "device", "threads", "processes")
     return ModelCard(
         name=name[:200],
         description=f"Trained with {method} on {data.relation} data; {len(data)} patches per epoch.",
         source=f"napari-hush train {method}",
         training={
-            **{key: about[key] for key in told},
+            **{key: about[key] for key in recorded},
             "steps": steps,
             "weights_of_step": weights_of_step,
             "seconds": round(seconds),
             "start": parent or "new weights",
-            **({"clean_images_zoomed_by": round(zoom, 4)} if (zoom := getattr(data, "zoom", 1.0)) != 1 else {}),
+            **({"clean_images_zoomed_by": round(data.zoom, 4)} if data.zoom != 1 else {}),
             **({"stopped": stopped} if stopped else {}),
         },
         metrics={

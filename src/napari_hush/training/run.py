@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 import time
 import warnings
@@ -24,6 +23,7 @@ from napari_hush.training.methods.method import Batch, Method, plain, seeded
 from napari_hush.training.methods.registry import METHODS
 from napari_hush.training.result import make_card, write_preview
 from napari_hush.training.start import make_fabric, prepare
+from napari_hush.training.streams import Purpose, stream_seed
 from napari_hush.training.validation import validate
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Best:
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
-class Run:
+class TrainingRun:
     """What is trained, how far it is, and what is kept of it.
 
     Parameters
@@ -66,7 +66,7 @@ class Run:
     ----------
     done : int
         Steps.
-    leave : callable
+    stop_requested : callable
         Asked after each step whether to end as after Ctrl-C; one of several processes is enough.
 
     Raises
@@ -77,17 +77,18 @@ class Run:
 
     def __init__(self, method: str, data: Any, settings: TrainSettings, path: Path | None, resume: Path | None) -> None:
         self.name, self.path = method, path
-        kind = METHODS[method]
+        entry = METHODS[method]
+        kind = entry.load()
         self.fabric = make_fabric(settings)
         self.is_first = self.fabric.global_rank == 0
         world = self.fabric.world_size
-        self.beginning, self.data, settings = prepare(settings, data, kind.needs)
+        self.initial, self.data, settings = prepare(kind, entry.needs, settings, data)
         if settings.epochs:
             per_epoch = -(-len(self.data) // (settings.batch_size * world))
             settings = replace(settings, steps=settings.epochs * per_epoch)
         self.settings = settings
-        with seeded(settings.seed):
-            self.method: Method = kind(settings, self.beginning.network)
+        with seeded(stream_seed(settings.seed, Purpose.OTHER_NETWORKS)):
+            self.method: Method = kind(settings, self.initial.network)
         self.method.setup(self.fabric)
         live = plain(self.method.networks["denoiser"])
         self.average = copy.deepcopy(live).requires_grad_(False).eval()
@@ -97,13 +98,13 @@ class Run:
         )
         self.about = about(method, settings, self.data.fingerprint, self.fabric)
         self.done, self.seconds, self.stopped = 0, 0.0, ""
-        self.best, self.worse = Best(), 0  # validations since the best one
+        self.best, self.validations_without_improvement = Best(), 0
         self.history: list[dict[str, Any]] = []
         self.trouble = ""  # with the last file
         self.good: dict[str, Any] | None = None  # the last state that was seen to be finite
         self.sums: dict[str, float] = {}
         self.summed = 0
-        self.leave: Callable[[], bool] = lambda: False
+        self.stop_requested: Callable[[], bool] = lambda: False
         if path is not None and self.is_first:
             sweep(path.parent, path.name)  # what a killed run left of an unfinished checkpoint
         if resume is not None:
@@ -120,21 +121,21 @@ class Run:
         """Train to the end."""
         s = self.settings
         self.began, self.saved = time.monotonic() - self.seconds, time.monotonic()
-        whole = True  # between two steps: the state is one that a run without interruption has, too
+        between_steps = True  # where the state is one that a run without interruption has, too
         with ExitStack() as stack:
             if self.fabric.device.type == "cpu":
                 stack.enter_context(kept_arena())
             stream = stack.enter_context(self.batches.open(self.done, s.steps))
             try:
                 for batch in stream:
-                    whole = False
-                    losses, leave = self.step(batch)
+                    between_steps = False
+                    losses, stop = self.step(batch)
                     if bad := [name for name, value in losses.items() if not math.isfinite(value)]:
                         self.go_back(", ".join(bad))
-                        whole = True
+                        between_steps = True
                         break
                     self.done += 1
-                    whole = True
+                    between_steps = True
                     preview = None
                     validated = self.done % s.validate_every == 0 or self.done == s.steps
                     if validated:
@@ -145,13 +146,13 @@ class Run:
                     if self.done < s.steps:
                         self.save_sometimes(validated=validated)
                     yield Progress(self.done, s.steps, self.message(), losses, preview)
-                    if leave:
+                    if stop:
                         raise KeyboardInterrupt
-                    if s.patience and self.worse >= s.patience:
-                        self.stopped = f"no improvement in {self.worse} validations"
+                    if s.patience and self.validations_without_improvement >= s.patience:
+                        self.stopped = f"no improvement in {self.validations_without_improvement} validations"
                         break
             except BaseException:
-                if whole:
+                if between_steps:
                     self.save()
                 raise
         self.save()
@@ -165,10 +166,10 @@ class Run:
         """One update of the networks and of the moving average; returns losses, and whether a process wants to end."""
         device = self.fabric.device
         batch = Batch(batch.noisy.to(device), None if batch.clean is None else batch.clean.to(device), batch.first)
-        with seeded(self.settings.seed * 1_000_003 % 2**62 + self.done):  # for dropout
+        with seeded(stream_seed(self.settings.seed, Purpose.DROPOUT, self.done)):
             losses = self.method.step(batch, self.done)
-        age = self.method.age(self.done)
-        decay = min(self.settings.ema, (1 + age) / (10 + age))
+        updates = self.method.denoiser_steps(self.done)
+        decay = min(self.settings.ema, (1 + updates) / (10 + updates))
         with torch.no_grad():
             for mean, value in self.tensors:
                 if mean.is_floating_point():
@@ -176,16 +177,16 @@ class Run:
                 else:
                     mean.copy_(value)
         values = torch.stack([value.detach().double() for value in losses.values()]).cpu()
-        leave = self.leave()
+        stop = self.stop_requested()
         if self.fabric.world_size > 1:
-            told = torch.cat([values, torch.tensor([float(leave)])]).to(device)
-            told = cast("torch.Tensor", self.fabric.all_reduce(told, reduce_op="mean")).cpu()
-            values, leave = told[:-1], bool(told[-1] > 0)
+            shared = torch.cat([values, torch.tensor([float(stop)])]).to(device)
+            shared = cast("torch.Tensor", self.fabric.all_reduce(shared, reduce_op="mean")).cpu()
+            values, stop = shared[:-1], bool(shared[-1] > 0)
         named = dict(zip(losses, values.tolist(), strict=True))
         for name, number in named.items():
             self.sums[name] = self.sums.get(name, 0.0) + number
         self.summed += 1
-        return named, leave
+        return named, stop
 
     def go_back(self, what: str) -> None:
         """To the last good state, when a loss or a weight is not finite."""
@@ -208,10 +209,10 @@ class Run:
             means = {name: value / max(self.summed, 1) for name, value in self.sums.items()}
             self.history.append({"step": self.done, "seconds": round(self.elapsed, 1), **means, **metrics})
         self.sums, self.summed = {}, 0
-        if self.is_first and self.method.age(self.done):
+        if self.is_first and self.method.denoiser_steps(self.done):
             self.choose(metrics)
         if self.fabric.world_size > 1:
-            self.worse = self.fabric.broadcast(self.worse)
+            self.validations_without_improvement = self.fabric.broadcast(self.validations_without_improvement)
         self.good = self.snapshot()
         if picture is not None and self.path is not None and self.is_first:
             every = self.settings.picture_every
@@ -222,13 +223,14 @@ class Run:
     def choose(self, metrics: dict[str, float]) -> None:
         """Keep the weights if they are the best; those of the end, where nothing tells which are better."""
         score = metrics.get("psnr", math.nan)
-        if math.isnan(score) and self.method.judged:
+        if math.isnan(score) and self.method.validation_loss_decides:
             score = -metrics.get("validation_loss", math.nan)
         if math.isnan(score) or score > self.best.score:
             weights = {name: value.detach().cpu().clone() for name, value in self.average.state_dict().items()}
-            self.best, self.worse = Best(-math.inf if math.isnan(score) else score, self.done, weights), 0
+            self.best = Best(-math.inf if math.isnan(score) else score, self.done, weights)
+            self.validations_without_improvement = 0
         else:
-            self.worse += 1
+            self.validations_without_improvement += 1
 
     @property
     def elapsed(self) -> float:
@@ -254,7 +256,7 @@ class Run:
             "average": self.average.state_dict(),
             "best": vars(self.best).copy(),
             "history": list(self.history),
-            "worse": self.worse,
+            "validations_without_improvement": self.validations_without_improvement,
             "sums": dict(self.sums),
             "summed": self.summed,
         }
@@ -270,7 +272,8 @@ class Run:
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.average.load_state_dict(state["average"])
         self.done, self.seconds = int(state["step"]), float(state["seconds"])
-        self.best, self.history, self.worse = Best(**state["best"]), list(state["history"]), int(state["worse"])
+        self.best, self.history = Best(**state["best"]), list(state["history"])
+        self.validations_without_improvement = int(state["validations_without_improvement"])
         self.sums, self.summed = dict(state["sums"]), int(state["summed"])
 
     def save_sometimes(self, *, validated: bool) -> None:
@@ -303,16 +306,16 @@ class Run:
             self.path.stem if self.path is not None else self.name,
             self.about,
             self.data,
-            parent=self.beginning.parent,
+            parent=self.initial.parent,
             steps=self.done,
             weights_of_step=best.step or self.done,
             seconds=self.elapsed,
             stopped=self.stopped,
             metrics={"test": test, "validation": validation},
         )
-        b = self.beginning
-        model = Model.from_state(b.architecture, b.hyperparameters, state, b.rule, card)
-        return dataclasses.replace(model, scale=getattr(self.data, "scale", None))
+        initial = self.initial
+        model = Model.from_state(initial.architecture, initial.hyperparameters, state, initial.rule, card)
+        return replace(model, scale=self.data.scale)
 
 
 def _duration(seconds: float) -> str:

@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
-from dataclasses import dataclass, fields
-from importlib.metadata import version
-from numbers import Integral, Real
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
+from napari_hush.declare import Bounds, NamesOf, check_fields
 from napari_hush.errors import InputError
-from napari_hush.files import read_toml
-from napari_hush.inference.engines.registry import Device
+from napari_hush.inference.engines.registry import Device  # noqa: TC001 - the fields are read
+from napari_hush.networks import NETWORKS
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-Network = Literal["cnn", "autoencoder", "unet", "tomogan", "cyclegan_resnet", "cyclegan_unet"]
+Network = Annotated[str, NamesOf(NETWORKS)]
 Augment = Literal["all", "flips", "none"]
 Schedule = Literal["cosine", "linear", "constant"]
 PixelLoss = Literal["l1", "mse", "charbonnier"]
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
+TrainingPrecision = Literal["auto", "float32", "bfloat16", "float16"]
+BatchSize = Annotated[int, Bounds(1, 65536)]
+Steps = Annotated[int, Bounds(1, 10**9)]
+Warmup = Annotated[int, Bounds(0, 10**8)]
+Norm = Annotated[float, Bounds(0, 1e9)]  # of a gradient; 0 for any
+Weight = Annotated[float, Bounds(0, 1e9)]  # of a term of the loss
+Share = Annotated[float, Bounds(0, 0.9)]
+LearningRate = Annotated[float, Bounds(0, 10)]
+Percentiles = Annotated[tuple[float, float], Bounds(0, 100, rising=True)]
 
 FREE = ("validate_every", "picture_every", "patience", "device", "workers", "steps", "epochs")  # may change on resuming
-_LIMITS: dict[str, tuple[float, float]] = {
-    "patch": (8, 8192), "batch_size": (1, 65536), "steps": (1, 10**9), "epochs": (0, 10**7), "shift": (0, 4096),
-    "validation_share": (0, 0.9), "test_share": (0, 0.9), "validation_images": (1, 1024), "learning_rate": (0, 10),
-    "warmup": (0, 10**8), "ema": (0, 0.99999), "clip": (0, 1e9), "validate_every": (1, 10**8),
-    "picture_every": (0, 10**6), "patience": (0, 10**6), "seed": (0, 2**63 - 1), "workers": (0, 64),
-    "discriminator_steps": (1, 100), "discriminator_width": (1, 512), "pool": (0, 10**5),
-    "blind_share": (0.0005, 0.25), "window": (3, 51), "row_mask": (0, 16), "unpaired_steps": (1, 10**9),
-    "lowpass_sigma": (0.5, 100),
-}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matching:
+    """How clean images of other fields are brought near the noisy ones before a training.
+
+    Parameters
+    ----------
+    contrast : bool
+        To the mean and the contrast of the noisy ones' signal, all by one map.
+    scale : bool
+        To the period of the noisy ones' lattice, by resampling, where both have one.
+    """
+
+    contrast: bool = True
+    scale: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,64 +107,48 @@ class TrainSettings:
         If a value is out of its range.
     """
 
-    patch: int = 128
-    batch_size: int = 8
-    steps: int = 2000
-    epochs: int = 0
+    patch: Annotated[int, Bounds(8, 8192)] = 128
+    batch_size: BatchSize = 8
+    steps: Steps = 2000
+    epochs: Annotated[int, Bounds(0, 10**7)] = 0
     augment: Augment = "all"
-    shift: int = 0
-    validation_share: float = 0.1
-    test_share: float = 0.1
-    validation_images: int = 16
+    shift: Annotated[int, Bounds(0, 4096)] = 0
+    validation_share: Share = 0.1
+    test_share: Share = 0.1
+    validation_images: Annotated[int, Bounds(1, 1024)] = 16
     network: Network = "unet"
     network_options: str = ""
     start: str = ""
-    percentiles: tuple[float, float] = (1.0, 99.0)
-    learning_rate: float = 3e-4
+    percentiles: Percentiles = (1.0, 99.0)
+    learning_rate: LearningRate = 3e-4
     schedule: Schedule = "cosine"
-    warmup: int = 50
-    ema: float = 0.999
-    clip: float = 1.0
-    validate_every: int = 200
-    picture_every: int = 1
-    patience: int = 0
-    seed: int = 0
+    warmup: Warmup = 50
+    ema: Annotated[float, Bounds(0, 0.99999)] = 0.999
+    clip: Norm = 1.0
+    validate_every: Annotated[int, Bounds(1, 10**8)] = 200
+    picture_every: Annotated[int, Bounds(0, 10**6)] = 1
+    patience: Annotated[int, Bounds(0, 10**6)] = 0
+    seed: Annotated[int, Bounds(0, 2**63 - 1)] = 0
     device: Device = "auto"
-    precision: Precision = "auto"
-    workers: int = 1
+    precision: TrainingPrecision = "auto"
+    workers: Annotated[int, Bounds(0, 64)] = 1
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value, choices = getattr(self, field.name), _CHOICES.get(str(field.type))
-            if choices and value not in choices:
-                raise InputError(f"{field.name} must be one of {', '.join(choices)}, got {value!r}")
-            if field.type in ("int", "float"):
-                _check_number(field.name, value, whole=field.type == "int")
-            elif field.type == "bool" and not isinstance(value, bool):
-                raise InputError(f"{field.name} must be true or false, got {value!r}")
-            elif field.type in ("str", "Path") and not isinstance(value, str | Path):
-                raise InputError(f"{field.name} must be text, got {value!r}")
-        low_high = tuple(self.percentiles) if isinstance(self.percentiles, list | tuple) else ()
-        if (
-            len(low_high) != 2
-            or not all(isinstance(p, Real) for p in low_high)
-            or not 0 <= low_high[0] < low_high[1] <= 100
-        ):
-            raise InputError(f"percentiles must be two rising numbers from 0 to 100, got {self.percentiles!r}")
-        object.__setattr__(self, "percentiles", (float(low_high[0]), float(low_high[1])))
+        check_fields(self)
+        if self.percentiles[0] == self.percentiles[1]:
+            raise InputError(f"percentiles must be two rising numbers, got {self.percentiles!r}")
         if self.validation_share + self.test_share > 0.9:
             raise InputError("validation_share and test_share leave nothing to train on: together at most 0.9")
         self.options()
 
     def options(self) -> dict[str, Any]:
         """The arguments of the network that ``network_options`` names."""
-        try:
-            options: dict[str, Any] = tomllib.loads(f"options = {{{self.network_options}}}")["options"]
-            return options
-        except tomllib.TOMLDecodeError as error:
-            raise InputError(
-                f"network_options must look like 'width = 16, levels = 2', got {self.network_options!r}"
-            ) from error
+        return read_options("network_options", self.network_options)
+
+    @property
+    def matching(self) -> Matching:
+        """How clean images of other fields are prepared."""
+        return Matching()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,8 +166,8 @@ class SupervisedSettings(TrainSettings):
     """
 
     loss: PixelLoss = "l1"
-    lambda_gradient: float = 0.1
-    lambda_spectrum: float = 0.05
+    lambda_gradient: Weight = 0.1
+    lambda_spectrum: Weight = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,8 +175,8 @@ class Noise2NoiseSettings(SupervisedSettings):
     """From noisy repeats of the same field; mean squared error, whose minimum is the mean of the repeats."""
 
     loss: PixelLoss = "mse"
-    lambda_gradient: float = 0.0
-    lambda_spectrum: float = 0.0
+    lambda_gradient: Weight = 0.0
+    lambda_spectrum: Weight = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,9 +196,9 @@ class Noise2VoidSettings(TrainSettings):
 
     network_options: str = "width = 24"
     augment: Augment = "flips"
-    blind_share: float = 0.02
-    window: int = 11
-    row_mask: int = 4
+    blind_share: Annotated[float, Bounds(0.0005, 0.25)] = 0.02
+    window: Annotated[int, Bounds(3, 51)] = 11
+    row_mask: Annotated[int, Bounds(0, 16)] = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,14 +222,14 @@ class TomoGANSettings(TrainSettings):
     """
 
     network: Network = "tomogan"
-    learning_rate: float = 1e-4
+    learning_rate: LearningRate = 1e-4
     schedule: Schedule = "constant"
-    warmup: int = 0
-    clip: float = 0.0
-    lambda_pixel: float = 0.5 * 255**2
-    lambda_adversarial: float = 20.0
-    lambda_perceptual: float = 2.0
-    discriminator_steps: int = 2
+    warmup: Warmup = 0
+    clip: Norm = 0.0
+    lambda_pixel: Weight = 0.5 * 255**2
+    lambda_adversarial: Weight = 20.0
+    lambda_perceptual: Weight = 2.0
+    discriminator_steps: Annotated[int, Bounds(1, 100)] = 2
     vgg: str = ""
 
 
@@ -273,23 +266,28 @@ class CycleGANSettings(TrainSettings):
         Whether the clean images are brought to the mean and the contrast of the noisy ones' signal.
     """
 
-    batch_size: int = 4
-    learning_rate: float = 5e-4
+    batch_size: BatchSize = 4
+    learning_rate: LearningRate = 5e-4
     schedule: Schedule = "linear"
-    warmup: int = 0
-    clip: float = 0.0
-    percentiles: tuple[float, float] = (0.1, 99.9)
-    lambda_cycle: float = 10.0
-    lambda_identity: float = 0.5
-    pool: int = 50
+    warmup: Warmup = 0
+    clip: Norm = 0.0
+    percentiles: Percentiles = (0.1, 99.9)
+    lambda_cycle: Weight = 10.0
+    lambda_identity: Weight = 0.5
+    pool: Annotated[int, Bounds(0, 10**5)] = 50
     one_sided: bool = True
-    lambda_lowpass: float = 5.0
-    lowpass_sigma: float = 6.0
+    lambda_lowpass: Weight = 5.0
+    lowpass_sigma: Annotated[float, Bounds(0.5, 100)] = 6.0
     spectrum_discriminator: bool = True
-    discriminator_width: int = 64
+    discriminator_width: Annotated[int, Bounds(1, 512)] = 64
     noise_input: bool = True
     match_scale: bool = True
     match_contrast: bool = True
+
+    @property
+    def matching(self) -> Matching:
+        """As chosen."""
+        return Matching(contrast=self.match_contrast, scale=self.match_scale)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,89 +308,27 @@ class TwoStageSettings(CycleGANSettings):
         Of the second stage.
     """
 
-    unpaired_steps: int = 1000
+    unpaired_steps: Steps = 1000
     final_network: Network = "unet"
     final_options: str = ""
-    final_learning_rate: float = 3e-4
-    final_batch_size: int = 4
+    final_learning_rate: LearningRate = 3e-4
+    final_batch_size: BatchSize = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        read_options("final_options", self.final_options)
 
 
-SETTINGS: dict[str, type[TrainSettings]] = {
-    "supervised": SupervisedSettings,
-    "tomogan": TomoGANSettings,
-    "cyclegan": CycleGANSettings,
-    "noise2noise": Noise2NoiseSettings,
-    "noise2void": Noise2VoidSettings,
-    "two-stage": TwoStageSettings,
-}
-
-_CHOICES: dict[str, tuple[str, ...]] = {
-    name: get_args(kind)
-    for name, kind in {
-        "Network": Network, "Augment": Augment, "Schedule": Schedule, "PixelLoss": PixelLoss, "Device": Device,
-        "Precision": Precision,
-    }.items()
-}  # fmt: skip
-
-
-def _check_number(name: str, value: object, *, whole: bool) -> None:
-    low, high = _LIMITS.get(name, (0, 1e9))
-    kind = Integral if whole else Real
-    if isinstance(value, bool) or not isinstance(value, kind) or not low <= float(value) <= high:
-        raise InputError(f"{name} must be a {'whole ' * whole}number from {low:g} to {high:g}, got {value!r}")
-
-
-def train_settings(method: str, table: Mapping[str, Any] | None = None) -> TrainSettings:
-    """Make the settings of a method of names and values; those left out take their defaults.
-
-    Parameters
-    ----------
-    method : str
-        A key of `METHODS`.
-    table : mapping, optional
-        Names and values.
-
-    Returns
-    -------
-    TrainSettings
-        Of the method's own class.
+def read_options(name: str, text: str) -> dict[str, Any]:
+    """The arguments of a network in a setting, such as ``"width = 16, levels = 2"``.
 
     Raises
     ------
     InputError
-        If the method or a name is unknown, or a value out of its range.
+        Naming the setting, if they are written in another way.
     """
-    if method not in SETTINGS:
-        raise InputError(f"unknown method {method!r}: expected {', '.join(SETTINGS)}")
-    kind = SETTINGS[method]
-    known = [field.name for field in fields(kind)]
-    for name in table or {}:
-        if name not in known:
-            raise InputError(f"unknown setting {name!r} of {method}: expected {', '.join(known)}")
-    return kind(**dict(table or {}))
-
-
-def read_train_settings(method: str, path: Path) -> TrainSettings:
-    """Read a settings file (TOML) for a method, see `train_settings`."""
-    table = read_toml(path)
     try:
-        return train_settings(method, table)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-
-
-def train_settings_to_toml(method: str, settings: TrainSettings) -> str:
-    """Write settings as the text of a settings file.
-
-    Examples
-    --------
-    >>> print(train_settings_to_toml("supervised", SupervisedSettings(steps=10)))
-    # napari-hush ...: napari-hush train supervised ... --settings FILE
-    patch = 128
-    ...
-    """
-    lines = [f"# napari-hush {version('napari-hush')}: napari-hush train {method} ... --settings FILE"]
-    for field in fields(settings):
-        value = getattr(settings, field.name)
-        lines.append(f"{field.name} = {json.dumps(list(value) if isinstance(value, tuple) else value)}")
-    return "\n".join(lines) + "\n"
+        options: dict[str, Any] = tomllib.loads(f"options = {{{text}}}")["options"]
+        return options
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{name} must look like 'width = 16, levels = 2', got {text!r}") from error

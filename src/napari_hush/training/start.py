@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,19 +13,19 @@ import torch
 from napari_hush.errors import InputError
 from napari_hush.importers.registry import load_model
 from napari_hush.inference.engines.registry import available_devices
-from napari_hush.networks import NETWORKS
+from napari_hush.networks import NETWORKS, Traits
 from napari_hush.normalize import NormalizationRule
 from napari_hush.training.data.open import open_data
-from napari_hush.training.methods.method import initialise, seeded
-from napari_hush.training.settings import TomoGANSettings, TwoStageSettings
+from napari_hush.training.methods.method import Choice, channels_of, initialise, seeded
+from napari_hush.training.streams import Purpose, stream_seed
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import nn
 
-    from napari_hush.training.data.simulated import SimulatedData
-    from napari_hush.training.data.training_data import TrainingData
-    from napari_hush.training.methods.method import Needs
+    from napari_hush.training.data.patches import PatchSource
+    from napari_hush.training.methods.method import Method
+    from napari_hush.training.methods.registry import Needs
     from napari_hush.training.settings import TrainSettings
 
 
@@ -36,7 +37,7 @@ PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Beginning:
+class InitialNetwork:
     """A denoiser before it is trained.
 
     Parameters
@@ -62,21 +63,16 @@ class Beginning:
     @property
     def channels(self) -> tuple[int, int]:
         """Of its input and of its output."""
-        return int(self.network.in_channels), int(self.network.out_channels)  # type: ignore[arg-type]
+        return channels_of(self.network)
 
 
-def rule_of(settings: TrainSettings, architecture: str) -> NormalizationRule:
-    """The normalisation of a new network: 0 to 1, or -1 to 1 for the networks of CycleGAN."""
-    low, high = settings.percentiles
-    target = (-1.0, 1.0) if architecture.startswith("cyclegan") else (0.0, 1.0)
-    return NormalizationRule(method="percentile", low=low, high=high, target=target)
-
-
-def begin(settings: TrainSettings, channels: int = 1) -> Beginning:
+def initial_network(method: type[Method], settings: TrainSettings, channels: int = 1) -> InitialNetwork:
     """Make or read the denoiser.
 
     Parameters
     ----------
+    method : type of Method
+        Says which of the networks in the settings is the denoiser, and which values it is given.
     settings : TrainSettings
         Network, options, start and seed.
     channels : int
@@ -92,57 +88,48 @@ def begin(settings: TrainSettings, channels: int = 1) -> Beginning:
     if settings.start:
         model = load_model(settings.start)
         network = copy.deepcopy(model.network).requires_grad_(True).train()
-        return Beginning(network, model.architecture, dict(model.hyperparameters), model.normalization, model.card.name)
-    architecture: str = settings.network
-    if isinstance(settings, TwoStageSettings):
-        architecture = settings.final_network
-        options = replace(settings, network_options=settings.final_options).options()
-    else:
-        options = settings.options()
-    options = {"in_channels": channels, "out_channels": channels, **options}
-    with seeded(settings.seed):
-        network = _build(architecture, options)
-        if architecture != "unet":  # which begins as the identity
-            initialise(network, 0.02 if architecture.startswith("cyclegan") else None)
-    rule = rule_of(settings, settings.network)
-    return Beginning(network.train(), architecture, options, rule)
+        rule, parent = model.normalization, model.card.name
+        return InitialNetwork(network, model.architecture, dict(model.hyperparameters), rule, parent)
+    chosen = method.denoiser_of(settings)
+    options = {"in_channels": channels, "out_channels": channels, **chosen.options}
+    with seeded(stream_seed(settings.seed, Purpose.DENOISER)):
+        network = _build(Choice(chosen.architecture, options))
+        initialise(network, chosen.traits.initial_weights)
+    low, high = settings.percentiles
+    rule = NormalizationRule(method="percentile", low=low, high=high, target=method.value_range(settings))
+    return InitialNetwork(network.train(), chosen.architecture, options, rule)
 
 
 def prepare(
-    settings: TrainSettings, data: Any, needs: Needs
-) -> tuple[Beginning, TrainingData | SimulatedData, TrainSettings]:
+    method: type[Method], needs: Needs, settings: TrainSettings, data: Any
+) -> tuple[InitialNetwork, PatchSource, TrainSettings]:
     """Make network and data, which depend on one another: the patch on the network, its channels on the data."""
-    beginning = begin(settings)
-    settings = fitting(settings, beginning.network)
-    opened = open_data(data, needs, settings, beginning.rule)
-    if beginning.channels == (opened.channels, opened.channels):
-        return beginning, opened, settings
+    initial = initial_network(method, settings)
+    settings = fitting(method, settings, initial.network)
+    opened = open_data(data, needs, settings, initial.rule)
+    if initial.channels == (opened.channels, opened.channels):
+        return initial, opened, settings
     if settings.start:
         raise InputError(
-            f"{settings.start}: takes {beginning.channels[0]} channels and gives {beginning.channels[1]}, the images "
+            f"{settings.start}: takes {initial.channels[0]} channels and gives {initial.channels[1]}, the images "
             f"have {opened.channels}; start from a model that fits, or from none"
         )
-    return begin(settings, opened.channels), opened, settings
+    return initial_network(method, settings, opened.channels), opened, settings
 
 
-def fitting(settings: TrainSettings, network: nn.Module) -> TrainSettings:
-    """The settings with a patch that the network can take."""
-    networks = [network]
-    if isinstance(settings, TwoStageSettings):
-        networks.append(_build(settings.network, settings.options()))
-    stride = max(int(getattr(one, "stride", 1)) for one in networks)  # powers of two
-    smallest = max(int(getattr(one, "smallest", 1)) for one in networks)
-    if isinstance(settings, TomoGANSettings):
-        stride = max(stride, 8)  # of its discriminator
-    patch = -(-max(settings.patch, smallest, stride) // stride) * stride
-    return replace(settings, patch=patch)
+def fitting(method: type[Method], settings: TrainSettings, denoiser: nn.Module) -> TrainSettings:
+    """The settings with a patch that the method and its networks can take."""
+    networks = [denoiser, *(_build(choice) for choice in method.further_networks(settings))]
+    stride = math.lcm(method.patch_stride, *(int(network.stride) for network in networks))  # type: ignore[arg-type]
+    least = max(settings.patch, *(Traits.of(network).smallest for network in networks))
+    return replace(settings, patch=-(-least // stride) * stride)
 
 
-def _build(architecture: str, options: dict[str, Any]) -> nn.Module:
+def _build(choice: Choice) -> nn.Module:
     try:
-        return NETWORKS[architecture](**options)
+        return NETWORKS[choice.architecture](**choice.options)
     except (TypeError, ValueError) as error:
-        raise InputError(f"the options do not fit the network {architecture}: {error}") from error
+        raise InputError(f"the options do not fit the network {choice.architecture}: {error}") from error
 
 
 def make_fabric(settings: TrainSettings) -> Fabric:

@@ -19,16 +19,18 @@ from napari_hush.training.data.checks import OnBad, usable
 from napari_hush.training.data.images import ImageSet
 from napari_hush.training.data.simulated import SimulatedData
 from napari_hush.training.data.training_data import TrainingData
+from napari_hush.training.methods.registry import methods_for
 
 if TYPE_CHECKING:
     from napari_hush.normalize import NormalizationRule
     from napari_hush.synthesis import Noise
-    from napari_hush.training.methods.method import Needs
+    from napari_hush.training.data.patches import PatchSource
+    from napari_hush.training.methods.registry import Needs
     from napari_hush.training.settings import TrainSettings
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Source:
+class TrainingSource:
     """Data with what there is to say about them, in the place of the data of `train`.
 
     Parameters
@@ -52,12 +54,12 @@ def open_data(
     channel_axis: int | None = None,
     truth: Any = None,
     on_bad: OnBad = "skip",
-) -> TrainingData | SimulatedData:
+) -> PatchSource:
     """Make training data of what a method needs.
 
     Parameters
     ----------
-    data : TrainingData, Source, SynthesisSettings, mapping, path, array_like, or tuple of two
+    data : TrainingData, TrainingSource, SynthesisSettings, mapping, path, array_like, or tuple of two
         - ``(noisy, clean)``: arrays (..., Y, X), image files, folders or lists of these; pairs or not, as ``needs``
           says;
         - ``(clean, noise)``: a noise of `NOISES` or a `Compose`, put onto clean images, anew each time;
@@ -84,7 +86,7 @@ def open_data(
     """
     if isinstance(data, TrainingData | SimulatedData):
         return data
-    if isinstance(data, Source):
+    if isinstance(data, TrainingSource):
         channel_axis, truth, on_bad, data = data.channel_axis, data.truth, data.on_bad, data.data
     if isinstance(data, str | Path) and Path(data).suffix.lower() == ".toml":
         drawer = Drawer(*read_settings(Path(data)))
@@ -99,7 +101,7 @@ def open_data(
         truth = truth if truth is not None else found_truth
     if isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], (Compose, *NOISES.values())):
         if needs != "pairs":
-            raise InputError("clean images with a noise make pairs: choose the method supervised or tomogan")
+            raise InputError(f"clean images with a noise make pairs: choose the method {methods_for('pairs')}")
         clean = ImageSet(data[0], channel_axis=channel_axis)
         good = usable([clean], on_bad=on_bad)
         return TrainingData("noise", settings, rule, clean=clean, noise=cast("Noise", data[1]), good=good)
@@ -132,8 +134,7 @@ def open_data(
         good, good_clean = usable([noisy], on_bad=on_bad), usable([clean], on_bad=on_bad)
         return TrainingData(
             "unpaired", settings, rule, noisy=noisy, clean=clean, truth=opened(truth), good=good, good_clean=good_clean,
-            test=test, match_contrast=getattr(settings, "match_contrast", True),
-            match_scale=getattr(settings, "match_scale", True),
+            test=test,
         )  # fmt: skip
     good = usable([noisy, clean], on_bad=on_bad)
     return TrainingData("pairs", settings, rule, noisy=noisy, clean=clean, good=good, test=test)
@@ -142,7 +143,7 @@ def open_data(
 def _simulated(drawer: Drawer, needs: Needs, settings: TrainSettings, rule: NormalizationRule) -> SimulatedData:
     if needs in ("repeats", "noisy"):
         raise InputError(
-            "simulated images have clean ones: choose supervised, tomogan, cyclegan or two-stage, or write a data set "
+            f"simulated images have clean ones: choose {methods_for('pairs', 'unpaired')}, or write a data set "
             "with napari-hush synthesize and train on its noisy images"
         )
     return SimulatedData(drawer, settings, rule, unpaired=needs == "unpaired")

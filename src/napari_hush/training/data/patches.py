@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from skimage.transform import resize
@@ -11,6 +11,7 @@ from skimage.transform import resize
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_hush.card import Scale
     from napari_hush.training.data.images import ImageSet
 
     Array = NDArray[np.float32]
@@ -36,6 +37,47 @@ class Patch:
     noisy: Array
     clean: Array | None
     true: bool = True
+
+
+class PatchSource(Protocol):
+    """What a training asks of its data."""
+
+    @property
+    def relation(self) -> str:
+        """How the images belong together, see `TrainingData`."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Of every patch."""
+        ...
+
+    @property
+    def zoom(self) -> float:
+        """By how much clean images were resampled."""
+        ...
+
+    @property
+    def scale(self) -> Scale | None:
+        """The lattice periods that a model trained on them is for, where they are known."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that changes when the data do."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of patches that cover the training images once."""
+        ...
+
+    def draw(self, number: int) -> Patch:
+        """Make one training patch, from its number and the seed alone."""
+        ...
+
+    def held_out(self, which: Literal["validation", "test"]) -> list[Patch]:
+        """Make the fixed patches to validate or to test by."""
+        ...
 
 
 def mirrored(places: NDArray[np.intp], low: int, high: int) -> NDArray[np.intp]:

@@ -15,8 +15,7 @@ from napari_hush.training.methods.method import Batch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from napari_hush.training.data.simulated import SimulatedData
-    from napari_hush.training.data.training_data import TrainingData
+    from napari_hush.training.data.patches import PatchSource
 
 AHEAD = 3  # batches per thread
 
@@ -26,7 +25,7 @@ class Batches:
 
     Parameters
     ----------
-    data : TrainingData or SimulatedData
+    data : PatchSource
         Draws the patches.
     before : callable
         How many patches each process has used before a step, see `Method.patches`.
@@ -43,7 +42,7 @@ class Batches:
 
     def __init__(
         self,
-        data: TrainingData | SimulatedData,
+        data: PatchSource,
         before: Callable[[int], int],
         *,
         rank: int = 0,

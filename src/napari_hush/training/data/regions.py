@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from napari_hush.errors import InputError
+from napari_hush.training.streams import Purpose, stream
 
 PARTS = ("train", "validation", "test")
 
@@ -73,7 +72,7 @@ def split_images(shapes: list[tuple[int, int, int]], *, validation: float, test:
     if len(whole) <= sum(wanted):
         bands = [_bands(region, validation, test, least) for region in whole]
         return Split(*(tuple(r for band in bands for r in band[k]) for k in range(3)))
-    order = np.random.default_rng([seed, 0x5917]).permutation(len(whole))
+    order = stream(seed, Purpose.SPLIT).permutation(len(whole))
     n_validation, n_test = (max(round(len(whole) * share), 1) if share else 0 for share in (validation, test))
     held = [whole[k] for k in order]
     return Split(

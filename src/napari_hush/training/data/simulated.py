@@ -14,6 +14,7 @@ from napari_hush.errors import InputError
 from napari_hush.resampling import resample
 from napari_hush.training.data.patches import Patch, turned
 from napari_hush.training.data.training_data import PICTURE
+from napari_hush.training.streams import Purpose, stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,6 +44,8 @@ class SimulatedData:
     unpaired : bool
         Whether noisy and clean patches show different fields.
     """
+
+    zoom = 1.0  # clean images are as they were drawn
 
     def __init__(
         self, drawer: Drawer, settings: TrainSettings, rule: NormalizationRule, *, unpaired: bool = False
@@ -82,7 +85,7 @@ class SimulatedData:
 
     def draw(self, number: int) -> Patch:
         """Make one training patch, from its number and the seed alone."""
-        rng = np.random.default_rng([self.settings.seed, 2, number])
+        rng = stream(self.settings.seed, Purpose.PATCH, number)
         count = self._drawer.settings.n - self._drawer.settings.n_test
         noisy, clean = self._field(int(rng.integers(count)), rng)
         if self.relation == "unpaired":

@@ -13,6 +13,7 @@ from napari_hush.errors import InputError
 from napari_hush.training.data.contrast import blocks, matched, middle, scale_between, to_unit
 from napari_hush.training.data.patches import Patch, finite, mirrored, read_window, scaled, shuffled, turned
 from napari_hush.training.data.regions import Region, Split, split_fields, split_images
+from napari_hush.training.streams import Purpose, stream, stream_seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 Relation = Literal["pairs", "unpaired", "repeats", "noisy", "noise"]
 PICTURE = 256  # side of a validation patch, px at most
+HELD_OUT = {"validation": Purpose.VALIDATION, "test": Purpose.TEST}
 ATTEMPTS = 16  # to find a patch without NaN; the last quarter of them fills it instead
 
 
@@ -43,7 +45,7 @@ class TrainingData:
         How the images belong together: "pairs"; "unpaired"; "repeats", noisy stacks of one field each; "noisy";
         "noise", clean images that get noise.
     settings : TrainSettings
-        Patch, shares, augmentation and seed.
+        Patch, shares, augmentation and seed; for "unpaired" how clean images are brought near the noisy ones.
     rule : NormalizationRule
         Of the model.
     noisy, clean : ImageSet, optional
@@ -57,17 +59,21 @@ class TrainingData:
         Numbers of the images to use, and of the clean ones of "unpaired"; all if left out.
     test : sequence of int
         Numbers of the images that are set aside for the test already.
-    match_contrast : bool
-        For "unpaired": bring clean images to the mean and the contrast of the noisy ones' signal, all by one map.
-    match_scale : bool
-        For "unpaired": resample clean images so that their lattice has the period of the noisy ones', where both have
-        one; ``zoom`` tells by how much.
+
+    Attributes
+    ----------
+    zoom : float
+        For "unpaired": by how much clean images are resampled.
+    scale : None
+        Nothing is known of the lattices that a model is for.
 
     Raises
     ------
     InputError
         If the images are smaller than a patch, or too few.
     """
+
+    scale = None
 
     def __init__(
         self,
@@ -82,8 +88,6 @@ class TrainingData:
         good: Sequence[int] | None = None,
         good_clean: Sequence[int] | None = None,
         test: Sequence[int] = (),
-        match_contrast: bool = True,
-        match_scale: bool = True,
     ) -> None:
         first = clean if relation == "noise" else noisy
         if first is None:
@@ -112,11 +116,11 @@ class TrainingData:
             assert clean is not None
             numbers = range(len(clean)) if good_clean is None else good_clean
             self._clean_regions = tuple(_whole(clean, number) for number in numbers)
-            if match_scale:
+            if settings.matching.scale:
                 self.zoom = scale_between(first, self.split.train, clean, self._clean_regions)
             for region in self._clean_regions:
                 self._check_size(region, clean, self.zoom)
-            if match_contrast:
+            if settings.matching.contrast:
                 of = partial(self._map, "noisy", first)
                 self._contrast = matched(first, self.split.train, of, clean, self._clean_regions)
 
@@ -144,10 +148,10 @@ class TrainingData:
             If image after image cannot be used.
         """
         epoch, place = divmod(number, len(self))
-        visit = shuffled(place, len(self), self.settings.seed * 1_000_003 + epoch)
+        visit = shuffled(place, len(self), stream_seed(self.settings.seed, Purpose.ORDER, epoch))
         reason = ""
         for attempt in range(ATTEMPTS):
-            rng = np.random.default_rng([self.settings.seed, 2, number, attempt])
+            rng = stream(self.settings.seed, Purpose.PATCH, number, attempt)
             if attempt > ATTEMPTS // 4:  # the image itself seems to be bad
                 visit = int(rng.integers(len(self)))
             region = self.split.train[int(np.searchsorted(self._until, visit, side="right"))]
@@ -179,7 +183,7 @@ class TrainingData:
                 size = max(min(high - low, side) // stride * stride, min(self.settings.patch, side))
                 start = low + (high - low - size) // 2
                 window.append(mirrored(np.arange(start, start + size), low, high))
-            rng = np.random.default_rng([self.settings.seed, 3 if which == "validation" else 4, k])
+            rng = stream(self.settings.seed, HELD_OUT[which], k)
             try:
                 patches.append(self._cut(region, (window[0], window[1]), rng, fixed=True, fill=True))
             except InputError as error:
@@ -304,7 +308,7 @@ class TrainingData:
     def _map_of_noised(self, number: int) -> Normalization:
         part = self._first.read(number, *(middle(0, n) for n in self._first.shape(number)))
         clean = self._known("unit", number, partial(to_unit, self._first, number)).apply(finite(part))
-        noisy = self._noised(clean, np.random.default_rng([self.settings.seed, 5, number]))
+        noisy = self._noised(clean, stream(self.settings.seed, Purpose.NOISED_RANGE, number))
         return self.rule.fit(lambda: [noisy])
 
 

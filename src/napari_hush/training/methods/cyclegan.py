@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from napari_hush.errors import InputError
-from napari_hush.networks import NETWORKS, PatchGAN, UNet
+from napari_hush.networks import NETWORKS, Traits
+from napari_hush.networks.patchgan import PatchGAN
 from napari_hush.training.methods.losses import l1, least_squares, log_spectrum, low_pass
-from napari_hush.training.methods.method import Batch, Method, initialise, plain, trained
+from napari_hush.training.methods.method import Batch, Method, channels_of, freeze, initialise, plain, unfreeze
+from napari_hush.training.streams import Purpose, stream_seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,35 +33,38 @@ if TYPE_CHECKING:
 
 
 SMALLEST = 24  # px; below it the discriminators have nothing to judge
+WEIGHTS = 0.02  # standard deviation of new ones, as published
 
 
 class CycleGAN(Method):
-    """Two generators (``denoiser``: noisy to clean, ``noiser``: clean to noisy) against two or three discriminators."""
+    """Two generators (``denoiser``: noisy to clean, ``noiser``: clean to noisy) against two or three discriminators.
 
-    needs = "unpaired"
-    judged = False  # an output near its input says nothing about the noise
+    The discriminators, ``judge_clean``, ``judge_noisy`` and ``judge_spectrum``, tell real from generated images.
+    """
+
+    validation_loss_decides = False  # an output near its input says nothing about the noise
 
     def build(self, denoiser: nn.Module) -> None:
         """Make the way back and the discriminators."""
         s: CycleGANSettings = self.settings
         if s.patch < SMALLEST:
             raise InputError(f"the discriminators need patches of {SMALLEST} px or more, got patch={s.patch}")
-        channels = int(getattr(denoiser, "in_channels", 1))
+        channels, _ = channels_of(denoiser)
         options = {"in_channels": channels + s.noise_input, "out_channels": channels, **s.options()}
         self.networks["noiser"] = NETWORKS[s.network](**options)
-        names = ["judge_clean", "judge_noisy", *(["judge_spectrum"] if s.spectrum_discriminator else [])]
-        for name in names:
-            self.networks[name] = PatchGAN(in_channels=channels, width=s.discriminator_width)
+        self.judged = ["clean", "noisy", *(["spectrum"] if s.spectrum_discriminator else [])]
+        for side in self.judged:
+            self.networks[f"judge_{side}"] = PatchGAN(in_channels=channels, width=s.discriminator_width)
         for name, network in self.networks.items():
             ready = name == "denoiser" and s.start
-            if not ready and not isinstance(network, UNet):  # which begins as the identity
-                initialise(network, 0.02)
-        self.pools = {name: Pool(s.pool) for name in names}
+            if not ready and Traits.of(network).initial_weights != "own":
+                initialise(network, WEIGHTS)
+        self.pools = {side: Pool(s.pool, number) for number, side in enumerate(self.judged)}
 
     def optimizers(self) -> dict[str, Iterable[nn.Parameter]]:
         """One for both generators, one for all discriminators."""
         generators = [p for name in ("denoiser", "noiser") for p in self.networks[name].parameters()]
-        judges = [p for name, network in self.networks.items() if "judge" in name for p in network.parameters()]
+        judges = [p for side in self.judged for p in self.networks[f"judge_{side}"].parameters()]
         return {"generators": generators, "judges": judges}
 
     def betas(self) -> tuple[float, float]:
@@ -70,21 +75,22 @@ class CycleGAN(Method):
         """One update of the generators, then one of the discriminators."""
         assert batch.clean is not None
         noisy, clean, net, s = batch.noisy, batch.clean, self.networks, self.settings
-        judges = [plain(net[name]) for name in self.pools]
+        judges = {side: net[f"judge_{side}"] for side in self.judged}
 
-        for judge in judges:
-            trained(judge, False)
+        for judge in judges.values():
+            freeze(plain(judge))
         white = batch.generators(s.seed)
         denoised, noised = net["denoiser"](noisy).float(), self.noised(clean, white)
-        fakes = {"judge_clean": denoised, "judge_noisy": noised}
+        fakes = {"clean": denoised, "noisy": noised}
         if s.spectrum_discriminator:
-            fakes["judge_spectrum"] = log_spectrum(noised)
-        losses = {f"fool_{name[6:]}": least_squares(net[name](fake), True) for name, fake in fakes.items()}
+            fakes["spectrum"] = log_spectrum(noised)
+        losses = {f"fool_{side}": least_squares(judges[side](fake), True) for side, fake in fakes.items()}
+        adversarial = torch.stack(list(losses.values())).sum()
         # One-sided, the cycle teaches the denoiser alone: it would reward noise that is easily taken away, or none.
         losses["cycle"] = l1(net["denoiser"](noised.detach() if s.one_sided else noised), clean)
         if not s.one_sided:
             losses["cycle"] = losses["cycle"] + l1(self.noised(denoised, white), noisy)
-        loss = sum(losses.values()) + (s.lambda_cycle - 1) * losses["cycle"]
+        loss = adversarial + s.lambda_cycle * losses["cycle"]
         if s.lambda_identity:
             losses["identity"] = l1(net["denoiser"](clean), clean)
             if not s.one_sided:
@@ -96,18 +102,15 @@ class CycleGAN(Method):
             loss = loss + s.lambda_lowpass * losses["low_pass"]
         self.update("generators", loss, number)
 
-        for judge in judges:
-            trained(judge, True)
-        reals = {"judge_clean": clean, "judge_noisy": noisy}
+        for judge in judges.values():
+            unfreeze(plain(judge))
+        reals = {"clean": clean, "noisy": noisy}
         if s.spectrum_discriminator:
-            reals["judge_spectrum"] = log_spectrum(noisy)
-        j_loss = sum(
-            0.5 * (least_squares(net[name](reals[name]), True) + least_squares(net[name](shown), False))
-            for name, shown in (
-                (name, self.pools[name].exchange(fakes[name].detach(), s.seed, number)) for name in fakes
-            )
-        )
-        assert isinstance(j_loss, torch.Tensor)
+            reals["spectrum"] = log_spectrum(noisy)
+        j_loss = noisy.new_zeros(())
+        for side, judge in judges.items():
+            shown = self.pools[side].exchange(fakes[side].detach(), s.seed, number)
+            j_loss = j_loss + 0.5 * (least_squares(judge(reals[side]), True) + least_squares(judge(shown), False))
         self.update("judges", j_loss, number)
         return {"loss": loss, **losses, "judges": j_loss}
 
@@ -152,10 +155,12 @@ class Pool:
     ----------
     size : int
         How many are kept; 0 shows the newest only.
+    which : int
+        Of several pools, whose random numbers differ.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, size: int, which: int = 0) -> None:
+        self.size, self.which = size, which
         self.images: list[Tensor] = []
 
     def exchange(self, images: Tensor, seed: int, number: int) -> Tensor:
@@ -168,7 +173,7 @@ class Pool:
         seed, number : int
             Of the training and the step; they decide which.
         """
-        generator = torch.Generator().manual_seed(seed * 1_000_003 % 2**62 + number)
+        generator = torch.Generator().manual_seed(stream_seed(seed, Purpose.POOL, self.which, number))
         shown = []
         for image in images:
             if len(self.images) < self.size:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import nn
+
+from napari_hush.networks import NETWORKS, Traits
+from napari_hush.training.streams import Purpose, stream_seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,7 +22,26 @@ if TYPE_CHECKING:
 
     from napari_hush.training.settings import TrainSettings
 
-Needs = Literal["pairs", "unpaired", "repeats", "noisy"]
+
+@dataclass(frozen=True)
+class Choice:
+    """An architecture of `NETWORKS` with the arguments that a person chose for it.
+
+    Parameters
+    ----------
+    architecture : str
+        A key of `NETWORKS`.
+    options : dict
+        Arguments.
+    """
+
+    architecture: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def traits(self) -> Traits:
+        """What its class says of training it."""
+        return Traits.of(NETWORKS[self.architecture])
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +64,8 @@ class Batch:
 
     def generators(self, seed: int) -> list[torch.Generator]:
         """One source of random numbers for each patch: they are the same in whatever batch and process it is."""
-        start = seed * 1_000_003 % 2**62 + self.first
-        return [torch.Generator().manual_seed(start + k) for k in range(len(self.noisy))]
+        seeds = [stream_seed(seed, Purpose.STEP, self.first + k) for k in range(len(self.noisy))]
+        return [torch.Generator().manual_seed(one) for one in seeds]
 
 
 class Method(ABC):
@@ -57,14 +79,30 @@ class Method(ABC):
         The network that is wanted in the end.
     """
 
-    needs: ClassVar[Needs]
-    judged: ClassVar[bool] = True
+    validation_loss_decides: ClassVar[bool] = True
     """Whether the validation loss tells, where the truth is not known, which weights are best."""
+    patch_stride: ClassVar[int] = 1
+    """Patches have sides that are multiples of it, px, besides what the networks want."""
 
     def __init__(self, settings: Any, denoiser: nn.Module) -> None:
         self.settings = settings
         self.networks: dict[str, nn.Module] = {"denoiser": denoiser}
         self.build(denoiser)
+
+    @classmethod
+    def denoiser_of(cls, settings: Any) -> Choice:
+        """Which network is wanted in the end."""
+        return Choice(settings.network, settings.options())
+
+    @classmethod
+    def further_networks(cls, settings: Any) -> tuple[Choice, ...]:
+        """Further networks of `NETWORKS` that are given the patches."""
+        return ()
+
+    @classmethod
+    def value_range(cls, settings: Any) -> tuple[float, float]:
+        """What the darkest and the brightest values of an image become for a new network."""
+        return cls.denoiser_of(settings).traits.value_range
 
     def build(self, denoiser: nn.Module) -> None:  # noqa: B027 - most methods need none
         """Make the other networks; the order decides about their initial weights."""
@@ -73,7 +111,7 @@ class Method(ABC):
         """Which parameters each optimiser has, by name; one per network unless a method says otherwise."""
         return {name: network.parameters() for name, network in self.networks.items()}
 
-    def age(self, number: int) -> int:
+    def denoiser_steps(self, number: int) -> int:
         """How many updates the denoiser has had before step ``number``."""
         return number
 
@@ -176,6 +214,11 @@ def plain(network: nn.Module) -> nn.Module:
     return getattr(network, "module", network) if type(network).__name__ == "_FabricModule" else network
 
 
+def channels_of(network: nn.Module) -> tuple[int, int]:
+    """Of its input and of its output."""
+    return int(network.in_channels), int(network.out_channels)  # type: ignore[arg-type]
+
+
 def learning_rate(settings: TrainSettings, number: int) -> float:
     """Of step ``number``: a linear warm-up, then the schedule."""
     if number < settings.warmup:
@@ -186,21 +229,28 @@ def learning_rate(settings: TrainSettings, number: int) -> float:
     return settings.learning_rate * (min(1.0, 2 * (1 - part)) if settings.schedule == "linear" else 1.0)
 
 
-def initialise(network: nn.Module, std: float | None = None) -> None:
-    """New weights: He's for ReLU, or normal ones of a given standard deviation; biases 0.
+def initialise(network: nn.Module, weights: float | Literal["he", "own"] = "he") -> None:
+    """New weights: He's for ReLU, normal ones of a given standard deviation, or those that it has; biases 0.
 
     K. He, X. Zhang, S. Ren, J. Sun, "Delving deep into rectifiers", ICCV 2015, https://doi.org/10.1109/ICCV.2015.123
     """
+    if weights == "own":
+        return
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            if std is None:
+            if weights == "he":
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             else:
-                nn.init.normal_(module.weight, 0.0, std)
+                nn.init.normal_(module.weight, 0.0, weights)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 
 
-def trained(network: nn.Module, on: bool) -> None:
-    """Whether gradients reach the parameters of a network."""
-    network.requires_grad_(on)
+def freeze(network: nn.Module) -> None:
+    """Let no gradient reach the parameters of a network, though it passes through."""
+    network.requires_grad_(False)
+
+
+def unfreeze(network: nn.Module) -> None:
+    """Let gradients reach the parameters of a network again."""
+    network.requires_grad_(True)

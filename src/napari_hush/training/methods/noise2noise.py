@@ -6,15 +6,8 @@ https://doi.org/10.48550/arXiv.1803.04189
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
-
 from napari_hush.training.methods.supervised import Supervised
-
-if TYPE_CHECKING:
-    from napari_hush.training.methods.method import Needs
 
 
 class Noise2Noise(Supervised):
     """The target is another noisy image of the field: noise cannot be predicted, so its mean, the image, is learned."""
-
-    needs: ClassVar[Needs] = "repeats"

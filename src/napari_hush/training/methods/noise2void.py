@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 class Noise2Void(Method):
     """Hidden pixels take a neighbour's value; the loss is the squared error there."""
 
-    needs = "noisy"
-
     def losses(self, batch: Batch) -> Tensor:
         """Mean over the patches of the mean squared error at their hidden pixels."""
         hidden, blind = hide(batch, self.settings)

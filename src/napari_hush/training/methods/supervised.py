@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from napari_hush.training.methods.losses import PIXEL_LOSSES, gradient, spectrum
 from napari_hush.training.methods.method import Batch, Method
@@ -10,20 +10,16 @@ from napari_hush.training.methods.method import Batch, Method
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_hush.training.methods.method import Needs
-
 
 class Supervised(Method):
     """The denoiser learns to turn the noisy into the clean image."""
-
-    needs: ClassVar[Needs] = "pairs"
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The terms and their weighted sum."""
         assert batch.clean is not None
         s, output = self.settings, self.networks["denoiser"](batch.noisy)
-        terms = {s.loss: PIXEL_LOSSES[s.loss](output, batch.clean)}
-        total = terms[s.loss]
+        terms = {"pixel": PIXEL_LOSSES[s.loss](output, batch.clean)}
+        total = terms["pixel"]
         for name, term, weight in (
             ("gradient", gradient, s.lambda_gradient),
             ("spectrum", spectrum, s.lambda_spectrum),

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from napari_hush.networks import TomoGANDiscriminator
+from napari_hush.networks.tomogan_discriminator import TomoGANDiscriminator
 from napari_hush.training.methods.losses import cross_entropy, mse
-from napari_hush.training.methods.method import Batch, Method, initialise, plain, trained
+from napari_hush.training.methods.method import Batch, Method, channels_of, freeze, initialise, plain, unfreeze
 from napari_hush.training.methods.vgg import VGGFeatures, load_vgg19
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 class TomoGAN(Method):
     """Discriminator steps, then one generator step: pixels, adversary, perception."""
 
-    needs = "pairs"
+    patch_stride = TomoGANDiscriminator.stride
     vgg: VGGFeatures | None = None
 
     def build(self, denoiser: nn.Module) -> None:
         """Make the discriminator, and read VGG19 where it is given."""
-        channels = int(getattr(denoiser, "out_channels", 1))
+        _, channels = channels_of(denoiser)
         self.networks["discriminator"] = TomoGANDiscriminator(in_channels=channels, size=self.settings.patch)
         initialise(self.networks["discriminator"])
         if self.settings.vgg:
@@ -53,16 +53,16 @@ class TomoGAN(Method):
             d_loss = cross_entropy(real, True) + cross_entropy(false, False)
             self.update("discriminator", d_loss, number)
 
-        trained(plain(discriminator), False)
+        freeze(plain(discriminator))
         pixel = mse(fake, batch.clean)
         adversarial = cross_entropy(discriminator(fake.float()), True)
         perceptual = self._perceptual(fake.float(), batch.clean)
         loss = s.lambda_pixel * pixel + s.lambda_adversarial * adversarial + s.lambda_perceptual * perceptual
         self.update("denoiser", loss, number)
-        trained(plain(discriminator), True)
+        unfreeze(plain(discriminator))
         return {
             "loss": loss,
-            "mse": pixel,
+            "pixel": pixel,
             "adversarial": adversarial,
             "perceptual": perceptual,
             "discriminator": d_loss,

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from napari_hush.networks import NETWORKS
 from napari_hush.training.methods.cyclegan import CycleGAN
-from napari_hush.training.methods.method import Batch, Method
+from napari_hush.training.methods.method import Batch, Choice, Method, channels_of
 from napari_hush.training.methods.supervised import Supervised
-from napari_hush.training.settings import CycleGANSettings, SupervisedSettings, TrainSettings, TwoStageSettings
+from napari_hush.training.settings import (
+    CycleGANSettings,
+    SupervisedSettings,
+    TrainSettings,
+    TwoStageSettings,
+    read_options,
+)
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -21,18 +27,32 @@ if TYPE_CHECKING:
 class TwoStage(Method):
     """First a CycleGAN on unpaired patches; then its clean-to-noisy generator makes the pairs."""
 
-    needs = "unpaired"
-    judged = False
+    validation_loss_decides = False
+
+    @classmethod
+    def denoiser_of(cls, settings: TwoStageSettings) -> Choice:
+        """That of the second stage."""
+        return Choice(settings.final_network, read_options("final_options", settings.final_options))
+
+    @classmethod
+    def further_networks(cls, settings: TwoStageSettings) -> tuple[Choice, ...]:
+        """Those of the first stage."""
+        return (CycleGAN.denoiser_of(settings),)
+
+    @classmethod
+    def value_range(cls, settings: TwoStageSettings) -> tuple[float, float]:
+        """That of the first stage, whose images the second one learns from."""
+        return CycleGAN.value_range(settings)
 
     def build(self, denoiser: nn.Module) -> None:
         """Make both stages."""
         s: TwoStageSettings = self.settings
-        channels = int(getattr(denoiser, "in_channels", 1))
-        unpaired = {name: getattr(s, name) for name in CycleGANSettings.__dataclass_fields__}
+        channels, _ = channels_of(denoiser)
+        unpaired = {field.name: getattr(s, field.name) for field in fields(CycleGANSettings)}
         unpaired |= {"steps": s.unpaired_steps, "start": ""}
         network = NETWORKS[s.network](in_channels=channels, out_channels=channels, **s.options())
         self.first = CycleGAN(CycleGANSettings(**unpaired), network)
-        shared = {name: getattr(s, name) for name in TrainSettings.__dataclass_fields__}
+        shared = {field.name: getattr(s, field.name) for field in fields(TrainSettings)}
         shared |= {"steps": max(s.steps - s.unpaired_steps, 1), "learning_rate": s.final_learning_rate}
         shared |= {"schedule": "cosine", "warmup": 20, "clip": 1.0}
         self.second = Supervised(replace(SupervisedSettings(), **shared), denoiser)
@@ -51,16 +71,16 @@ class TwoStage(Method):
         with torch.no_grad():
             assert batch.clean is not None
             noisy = self.first.noised(batch.clean, batch.generators(self.settings.seed))
-        return self.second.step(Batch(noisy, batch.clean, batch.first), self.age(number))
+        return self.second.step(Batch(noisy, batch.clean, batch.first), self.denoiser_steps(number))
 
-    def age(self, number: int) -> int:
+    def denoiser_steps(self, number: int) -> int:
         """Updates of the second stage."""
         return max(number - int(self.settings.unpaired_steps), 0)
 
     def patches(self, number: int) -> int:
         """Of both stages, whose batches differ in size."""
         s: TwoStageSettings = self.settings
-        return min(number, s.unpaired_steps) * s.batch_size + self.age(number) * s.final_batch_size
+        return min(number, s.unpaired_steps) * s.batch_size + self.denoiser_steps(number) * s.final_batch_size
 
     def validation_loss(self, batch: Batch) -> Tensor:
         """As that of the first stage, for the denoiser."""

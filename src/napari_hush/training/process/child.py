@@ -12,7 +12,6 @@ import threading
 import time
 import traceback
 import warnings
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path  # noqa: TC003 - pickled
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +20,8 @@ import numpy as np
 import psutil
 
 from napari_hush.errors import InputError
-from napari_hush.progress import Progress
+from napari_hush.progress import Progress, drain
+from napari_hush.training.figures import WITHOUT_TRUTH, of_validation
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
 REPORT_SECONDS = 0.1  # between two reports
 GRACE_SECONDS = 60.0  # to finish a step and write the checkpoint
-FIGURES = ("psnr", "ssim", "mse", "mae", "noisy_psnr", "validation_loss")  # of a validation
-SHOWN_FIGURES = ("psnr", "noisy_psnr", "validation_loss")
+SHOWN_FIGURES = ("psnr", "noisy_psnr", WITHOUT_TRUTH)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +114,7 @@ class Report:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class TrainingOutcome:
     """A finished training.
 
     Parameters
@@ -157,11 +156,15 @@ def work(pipe: Pipe, order: Order) -> None:
             text = f"not enough memory ({text}): take a smaller batch_size or patch, or a smaller network"
             mendable = True
         line.send("failed", (mendable, text, "".join(traceback.format_exception(error))))
-    line.leave()
+    line.clean_up()
+
+
+class _StopRequestedError(Exception):
+    """Napari wants the training to end after the step that was just done."""
 
 
 def _train(order: Order, line: _Line) -> tuple[str, Any]:
-    from napari_hush.training.data.open import Source
+    from napari_hush.training.data.open import TrainingSource
     from napari_hush.training.fit import fit
 
     line.send("event", Report(progress=Progress(0, 0, "opening the images…"), points=[]))
@@ -169,7 +172,8 @@ def _train(order: Order, line: _Line) -> tuple[str, Any]:
     if order.resume:
         reporter.remember(order.checkpoint)
     noisy, clean, truth = (None if one is None else one.open() for one in (order.noisy, order.clean, order.truth))
-    data = Source(data=noisy if clean is None else (noisy, clean), truth=truth, channel_axis=-1 if order.rgb else None)
+    images = noisy if clean is None else (noisy, clean)
+    data = TrainingSource(data=images, truth=truth, channel_axis=-1 if order.rgb else None)
     steps = fit(
         order.method,
         data,
@@ -177,24 +181,25 @@ def _train(order: Order, line: _Line) -> tuple[str, Any]:
         checkpoint=order.checkpoint,
         resume=order.checkpoint if order.resume else None,
     )
-    with closing(steps):  # which writes the checkpoint
-        while True:
-            try:
-                event = next(steps)
-            except StopIteration as end:
-                reporter.flush()
-                return "done", _save(end.value, order)
-            line.begun = True
-            reporter.take(event)
-            if line.wait():
-                break
-    return "stopped", event.step
+
+    def report(event: Progress) -> None:
+        line.begun = True
+        reporter.take(event)
+        if line.wait():
+            raise _StopRequestedError
+
+    try:
+        model = drain(steps, report)  # where it is left, the checkpoint is written
+    except _StopRequestedError:
+        return "stopped", reporter.step
+    reporter.flush()
+    return "done", _save(model, order)
 
 
-def _save(model: Model, order: Order) -> Outcome:
+def _save(model: Model, order: Order) -> TrainingOutcome:
     model.save(order.model)
     card = model.card
-    return Outcome(
+    return TrainingOutcome(
         model=order.model,
         steps=int(card.training["steps"]),
         stopped=str(card.training.get("stopped", "")),
@@ -223,7 +228,7 @@ class _Line:
         self._go.wait()
         return self._stop.is_set()
 
-    def leave(self) -> None:
+    def clean_up(self) -> None:
         """At the end: without a napari, the temporary files are removed here."""
         if self._alone:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -240,7 +245,7 @@ class _Line:
         self._alone = True
         self._obey("stop")
         time.sleep(GRACE_SECONDS)
-        self.leave()
+        self.clean_up()
         os._exit(1)
 
     def _obey(self, word: str) -> None:
@@ -250,7 +255,7 @@ class _Line:
         if word == "stop":
             self._stop.set()
             if not self.begun:
-                self.leave()
+                self.clean_up()
                 os._exit(0)
         self._go.set()
 
@@ -271,19 +276,24 @@ class _Reporter:
         self._sent = self._rated = time.monotonic()
         self._rate, self._first = 0.0, -1  # steps per second, and the step from which they count
 
+    @property
+    def step(self) -> int:
+        """The last one that was taken."""
+        return self._event.step
+
     def remember(self, checkpoint: Path) -> None:
         """Begin with the curves of the run that goes on."""
         from napari_hush.training.checkpoint import read_checkpoint
 
         for record in read_checkpoint(checkpoint).get("history", []):
-            names = [name for name in record if name not in ("step", "seconds", *FIGURES)]
+            names = [name for name in record if name not in ("step", "seconds") and not of_validation(name)]
             self._add(int(record["step"]), {name: record[name] for name in (*names, *SHOWN_FIGURES) if name in record})
 
     def take(self, event: Progress) -> None:
         """Note one step."""
-        validated = "noisy_psnr" in event.losses or "validation_loss" in event.losses
+        validated = "noisy_psnr" in event.losses or WITHOUT_TRUTH in event.losses
         for name, value in event.losses.items():
-            if not (validated and name in FIGURES):
+            if not (validated and of_validation(name)):
                 total, count = self._sums.get(name, (0.0, 0))
                 self._sums[name] = total + value, count + 1
         if validated:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from napari_hush.datasets.pool import main_set_aside
 from napari_hush.errors import InputError
 from napari_hush.progress import Progress
-from napari_hush.training.process.child import GRACE_SECONDS, Order, Outcome, Report, work
+from napari_hush.training.process.child import GRACE_SECONDS, Order, Report, TrainingOutcome, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -35,7 +35,7 @@ class TrainingError(RuntimeError):
 
 
 @dataclass(eq=False)
-class Run:
+class RemoteTraining:
     """What the dock and the thread of one training share: plain attributes, each written by one of them.
 
     Attributes
@@ -86,15 +86,15 @@ class Run:
 
 
 def train_steps(
-    order: Callable[[Path], Generator[Progress, None, Order]], run: Run
-) -> Generator[Progress, None, Outcome]:
+    order: Callable[[Path], Generator[Progress, None, Order]], run: RemoteTraining
+) -> Generator[Progress, None, TrainingOutcome]:
     """Train in a new process; leaving the loop lets it finish its step and write its checkpoint.
 
     Parameters
     ----------
     order : callable
         Given a folder for temporary files, writes what the process needs and says what to do.
-    run : Run
+    run : RemoteTraining
         Is kept up to date.
 
     Raises
@@ -123,7 +123,7 @@ def train_steps(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _listen(process: Any, pipe: Pipe, run: Run) -> Generator[Progress, None, Outcome]:
+def _listen(process: Any, pipe: Pipe, run: RemoteTraining) -> Generator[Progress, None, TrainingOutcome]:
     latest = Progress(0, 0, "starting a process…")
     while True:
         kind: str = ""
@@ -134,7 +134,7 @@ def _listen(process: Any, pipe: Pipe, run: Run) -> Generator[Progress, None, Out
                 kind, content = pipe.recv()
         except (EOFError, OSError):
             process.join(GRACE_SECONDS)
-            raise InputError(_obituary(process.exitcode)) from None
+            raise InputError(_why_it_ended(process.exitcode)) from None
         if kind == "event":
             run.take(content)
             latest = content.progress
@@ -146,12 +146,12 @@ def _listen(process: Any, pipe: Pipe, run: Run) -> Generator[Progress, None, Out
                 raise InputError(text)
             raise TrainingError(text) from TrainingError(f"in the training process:\n{trace}")
         elif kind == "done":
-            outcome: Outcome = content
+            outcome: TrainingOutcome = content
             return outcome
         yield latest
 
 
-def _end(process: Any, pipe: Pipe, run: Run) -> None:
+def _end(process: Any, pipe: Pipe, run: RemoteTraining) -> None:
     """Let the process stop, and see to it that it does."""
     deadline = time.monotonic() + GRACE_SECONDS
 
@@ -181,7 +181,7 @@ def _end(process: Any, pipe: Pipe, run: Run) -> None:
         process.close()
 
 
-def _obituary(code: int | None) -> str:
+def _why_it_ended(code: int | None) -> str:
     how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
     return (
         f"the training process {how}, perhaps because memory ran out: take a smaller batch_size or patch. The last "

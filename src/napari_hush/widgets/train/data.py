@@ -19,6 +19,7 @@ from napari_hush.datasets.records import read_settings
 from napari_hush.errors import InputError
 from napari_hush.progress import Progress
 from napari_hush.training.data.images import ImageSet
+from napari_hush.training.methods.registry import METHODS, methods_for
 from napari_hush.training.process.child import Stored
 from napari_hush.widgets.parts.bits import small_label
 from napari_hush.widgets.parts.layer_list import LayerOrNone
@@ -30,20 +31,14 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
-    Part = Source | Path
+    from napari_hush.training.methods.registry import Needs
 
-NEEDS: dict[str, str] = {  # of `METHODS`, which load torch
-    "supervised": "pairs",
-    "tomogan": "pairs",
-    "cyclegan": "unpaired",
-    "noise2noise": "repeats",
-    "noise2void": "noisy",
-    "two-stage": "unpaired",
-}
+    ChosenImages = Source | Path
+
 TIPS = {
     "noisy": "A layer, stack or folder of noisy images; or a data set or settings file (.toml) of Synthesise, which "
     "has noisy and clean ones",
-    "clean": "Clean images: of the same fields in the same order for pairs, of any fields for cyclegan and two-stage",
+    "clean": "Clean images: of the same fields in the same order for pairs, of any fields otherwise",
     "truth": "Clean images of the noisy ones, to watch the training by; it does not learn from them",
 }
 CHOSEN_PATHS = 5  # that stay in a list
@@ -186,9 +181,9 @@ class Data(QWidget):
         self._on_chosen()
 
     @property
-    def needs(self) -> str:
+    def needs(self) -> Needs:
         """What the method learns from."""
-        return NEEDS[self._method]
+        return METHODS[self._method].needs
 
     @property
     def found(self) -> Found | InputError | None:
@@ -197,7 +192,7 @@ class Data(QWidget):
             return InputError(missing)
         return self.study.known.get("images")  # type: ignore[return-value]
 
-    def parts(self) -> dict[str, Part]:
+    def parts(self) -> dict[str, ChosenImages]:
         """What was chosen and counts, by name, as it is now."""
         chosen = {name: getattr(self, name).source for name in self._names()}
         return {
@@ -244,7 +239,7 @@ def is_data_set(path: Path) -> bool:
     return path.suffix.lower() in (".toml", ".h5", ".hdf5")
 
 
-def look(parts: dict[str, Part], needs: str) -> Found:
+def look(parts: dict[str, ChosenImages], needs: Needs) -> Found:
     """Count and measure images; their values are checked when the training begins.
 
     Raises
@@ -264,7 +259,7 @@ def look(parts: dict[str, Part], needs: str) -> Found:
     return _count(sets, needs)
 
 
-def _count(sets: dict[str, ImageSet], needs: str) -> Found:
+def _count(sets: dict[str, ImageSet], needs: Needs) -> Found:
     noisy, clean = sets["noisy"], sets.get("clean")
     shapes = [noisy.shape(k) for k in range(len(noisy))]
     note = f", {noisy.channels} channels" if noisy.channels > 1 else ""
@@ -278,34 +273,34 @@ def _count(sets: dict[str, ImageSet], needs: str) -> Found:
                 "images of the same fields"
             )
         note += f"; {len(odd)} of them differ in size and are left out" if odd else ""
-        return _found(f"{len(noisy)} pair{'s' * (len(noisy) > 1)}", shapes, note)
+        return _found(_counted(len(noisy), "pair"), shapes, note)
     if needs == "repeats":
         fields = {noisy.companions(k) for k in range(len(noisy))}
         if min(len(field) for field in fields) < 2:
             raise InputError("repeats need a stack (R, Y, X) of two or more noisy images of each field")
         counts = sorted({len(field) for field in fields})
         each = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        words = f"{len(fields)} field{'s' * (len(fields) > 1)}, {each} repeats each,"
+        words = f"{_counted(len(fields), 'field')}, {each} repeats each,"
     elif needs == "unpaired" and clean is not None:
         words = f"{len(noisy)} noisy and {len(clean)} clean images"
         shapes += [clean.shape(k) for k in range(len(clean))]
     else:
-        words = f"{len(noisy)} noisy image{'s' * (len(noisy) > 1)}"
+        words = _counted(len(noisy), "noisy image")
     note += f"; truth of {len(sets['truth'])}" if "truth" in sets else ""
     return _found(words, shapes, note)
 
 
-def _look_into_data_set(path: Path, needs: str) -> Found:
+def _look_into_data_set(path: Path, needs: Needs) -> Found:
     suffix = path.suffix.lower()
     if suffix == ".toml":
         settings, _ = read_settings(path)
         if needs not in ("pairs", "unpaired"):
-            raise InputError("simulated images have clean ones: choose supervised, tomogan, cyclegan or two-stage")
+            raise InputError(f"simulated images have clean ones: choose {methods_for('pairs', 'unpaired')}")
         return _found(f"simulated: {settings.n} pairs ({settings.kind})", [settings.shape], "")
     if path.is_dir():
         paired = (path / "train" / "noisy").is_dir()
         if not paired and needs == "pairs":
-            raise InputError(f"{path.name} is an unpaired data set: choose cyclegan or two-stage")
+            raise InputError(f"{path.name} is an unpaired data set: choose {methods_for('unpaired')}")
         noisy = ImageSet(path / "train" / "noisy" if paired else path / "trainA")
     else:
         noisy = ImageSet(f"{path}:/train_ns")
@@ -317,17 +312,21 @@ def _found(words: str, shapes: list[tuple[int, int]], note: str) -> Found:
     return Found(words=f"{words} of {_size(shapes)}{note}", side=min(min(shape) for shape in shapes))
 
 
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def _size(shapes: list[tuple[int, int]]) -> str:
     small, large = min(shapes), max(shapes)
     words = f"{small[1]} x {small[0]} px"  # as microscopes say it
     return words if small == large else f"{words} to {large[1]} x {large[0]} px"
 
 
-def _images(part: Part) -> ImageSet:
+def _images(part: ChosenImages) -> ImageSet:
     return ImageSet(part) if isinstance(part, Path) else ImageSet(part.data, channel_axis=part.channel_axis)
 
 
-def store(part: Part, folder: Path, name: str) -> Generator[Progress, None, Stored]:
+def store(part: ChosenImages, folder: Path, name: str) -> Generator[Progress, None, Stored]:
     """Put images where another process can open them: what is in a file already stays there.
 
     Raises

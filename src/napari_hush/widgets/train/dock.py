@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QApplication, QPushButton
 from napari_hush.errors import InputError
 from napari_hush.files import atomic_write
 from napari_hush.training.process.child import Order
-from napari_hush.training.process.parent import Run, train_steps
-from napari_hush.training.settings import train_settings_to_toml
+from napari_hush.training.process.parent import RemoteTraining, train_steps
+from napari_hush.training.settings_file import train_settings_to_toml
 from napari_hush.widgets.parts import notify
 from napari_hush.widgets.parts.bits import row, rule
 from napari_hush.widgets.parts.dock import Dock
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     import napari
 
     from napari_hush.progress import Progress
-    from napari_hush.training.process.child import Outcome, Stored
+    from napari_hush.training.process.child import Stored, TrainingOutcome
     from napari_hush.training.settings import TrainSettings
-    from napari_hush.widgets.train.data import Part
+    from napari_hush.widgets.train.data import ChosenImages
 
 MINIMUM_WIDTH = 300
 
@@ -49,7 +49,7 @@ class TrainWidget(Dock):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer, MINIMUM_WIDTH)
-        self._run = Run()  # the latest one
+        self._run = RemoteTraining()  # the latest one
         self._shown: Any = None  # its preview
         self._name = ""  # of the model that is trained
         self._reference: Image | None = None  # the layer that the preview lies beside
@@ -191,7 +191,7 @@ class TrainWidget(Dock):
         except OSError as error:
             notify.error(InputError(f"{error.filename}: {error.strerror}; choose another folder"))
             return
-        self._run, self._shown, self._model = Run(), None, None
+        self._run, self._shown, self._model = RemoteTraining(), None, None
         self.curves.begin()
         order = partial(_order, self.settings.method, settings, parts, model, self.place.file(".ckpt"), resume)
         self._launch(partial(train_steps, order, self._run))
@@ -221,7 +221,7 @@ class TrainWidget(Dock):
             if show_preview(self._viewer, picture, self._run.step, reference) and first:
                 self._viewer.reset_view()
 
-    def _on_returned(self, outcome: Outcome) -> None:
+    def _on_returned(self, outcome: TrainingOutcome) -> None:
         self._model = outcome.model
         remember(outcome.model)
         _offer(outcome.model)
@@ -253,7 +253,7 @@ class TrainWidget(Dock):
 def _order(
     method: str,
     settings: TrainSettings,
-    parts: dict[str, Part],
+    parts: dict[str, ChosenImages],
     model: Path,
     checkpoint: Path,
     resume: bool,
@@ -284,7 +284,7 @@ def _offer(model: Path) -> None:
             widget.add(model)
 
 
-def _summary(outcome: Outcome) -> str:
+def _summary(outcome: TrainingOutcome) -> str:
     words = f"{outcome.model.stem}: {outcome.steps} steps"
     figures: dict[str, Any] = outcome.figures
     if "psnr" in figures:

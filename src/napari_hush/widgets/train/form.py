@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, get_type_hints
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QFormLayout, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_hush.training.methods.registry import METHODS
 from napari_hush.training.presets import PRESETS
-from napari_hush.training.settings import FREE, SETTINGS, TrainSettings, read_train_settings
+from napari_hush.training.settings import FREE, TrainSettings
+from napari_hush.training.settings_file import read_train_settings
 from napari_hush.widgets.parts.bits import NoWheel, small_label, word_combo
-from napari_hush.widgets.parts.form import DecimalBox, Form
+from napari_hush.widgets.parts.form import Form
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,20 +22,6 @@ if TYPE_CHECKING:
 SHOWN = ("patch", "batch_size", "steps", "network", "learning_rate")
 OWN = "own settings"
 NARROWEST = 80  # field, px
-DIGITS = 7  # after the point: published learning rates go down to 0.00001
-RANGES: dict[Any, tuple[float, float]] = {  # what a field can hold; what is allowed is up to the settings
-    int: (0, 2**31 - 1),
-    float: (0.0, 1e9),
-    tuple[float, float]: (0.0, 100.0),
-}
-ABOUT = {
-    "supervised": "from pairs of noisy and clean images",
-    "tomogan": "from pairs, with a discriminator",
-    "cyclegan": "from noisy images and clean ones of other fields",
-    "noise2noise": "from repeated noisy images of the same fields",
-    "noise2void": "from noisy images alone",
-    "two-stage": "from unpaired images: a CycleGAN makes pairs for a denoiser",
-}
 
 
 class SettingsForm(QWidget):
@@ -49,9 +37,9 @@ class SettingsForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.methods, self.presets = word_combo(SETTINGS), word_combo([OWN])
-        for index, method in enumerate(SETTINGS):
-            self.methods.setItemData(index, ABOUT[method], 3)  # its tooltip
+        self.methods, self.presets = word_combo(METHODS), word_combo([OWN])
+        for index, entry in enumerate(METHODS.values()):
+            self.methods.setItemData(index, entry.about, Qt.ItemDataRole.ToolTipRole)
         self._words = small_label()
         self._guard = NoWheel(self)
         for combo in (self.methods, self.presets):
@@ -64,7 +52,7 @@ class SettingsForm(QWidget):
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.addLayout(rows)
-        self.form = self._make("supervised")
+        self.form = self._make(self.method)
         self._layout.addWidget(self.form)
         self._layout.addWidget(self._words)
         self._follow()
@@ -94,7 +82,8 @@ class SettingsForm(QWidget):
 
     @settings.setter
     def settings(self, value: TrainSettings) -> None:
-        self.method = next(method for method, kind in SETTINGS.items() if type(value) is kind)
+        if type(value) is not METHODS[self.method].settings:
+            self.method = next(name for name, entry in METHODS.items() if type(value) is entry.settings)
         self.form.value = value
 
     @property
@@ -108,6 +97,7 @@ class SettingsForm(QWidget):
 
     def preset(self, name: str) -> None:
         """Fill in a published set-up."""
+        self.method = PRESETS[name].method
         self.settings = PRESETS[name].settings
 
     def take_up(self, path: Path) -> None:
@@ -124,21 +114,10 @@ class SettingsForm(QWidget):
             now = self.settings
             if replace(now, **{name: getattr(old, name) for name in FREE}) == old:
                 return
-        self.settings = old
+        self.method, self.settings = method, old
 
     def _make(self, method: str) -> Form:
-        kind = SETTINGS[method]
-        hints = get_type_hints(kind)
-        names = [field.name for field in fields(kind)]
-        form = Form(
-            kind(),
-            shown=SHOWN,
-            advanced=[name for name in names if name not in SHOWN],
-            ranges={name: RANGES[hints[name]] for name in names if hints[name] in RANGES},
-        )
-        for box in form.findChildren(DecimalBox):
-            box.setDecimals(DIGITS)
-        form.value = kind()  # with all its digits
+        form = Form(METHODS[method].settings(), shown=SHOWN)
         form.changed.connect(self._follow)
         form.refused.connect(self._follow)
         for rows in form.findChildren(QFormLayout):
@@ -172,7 +151,7 @@ class SettingsForm(QWidget):
         self.presets.setCurrentText(same[0] if same else OWN)
         self.presets.setEnabled(bool(names))
         self.presets.setToolTip(PRESETS[same[0]].description if same else "Published set-ups of this method")
-        self.methods.setToolTip(ABOUT[method])
+        self.methods.setToolTip(METHODS[method].about)
         self._words.setText(refusal)
         self._words.setVisible(bool(refusal))
         self.changed.emit()
@@ -182,4 +161,4 @@ def settings_method(path: Path) -> str:
     """The method that a settings file was written for; as its first line tells."""
     with path.open(encoding="utf-8") as file:
         found = re.search(r"napari-hush train (\S+)", file.readline())
-    return found[1] if found and found[1] in SETTINGS else "supervised"
+    return found[1] if found and found[1] in METHODS else next(iter(METHODS))

@@ -12,6 +12,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QPen
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from napari_hush.training.figures import is_metric
 from napari_hush.widgets.synthesize.targets import beside
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ COLOURS = ("#4fc3f7", "#ffb74d", "#81c784", "#e57373", "#ba68c8", "#fff176", "#a
 GREEN = "#81c784"
 HEIGHT = 100  # of a plot, px
 MOST_TICKS = 5
-FIGURES = ("psnr", "noisy_psnr")
+PLOTTED = ("psnr", "noisy_psnr")  # of the metrics
 KEY, ROLE = "napari-hush", "preview"
 MISSING = "pip install pyqtgraph shows curves of losses and PSNR here"
 
@@ -58,15 +59,17 @@ class Curves(QWidget):
         if not self._plots:
             return
         for name, points in list(curves.items()):
+            if is_metric(name) and name not in PLOTTED:  # it has a unit of its own
+                continue
             steps, values = np.array(points[:], dtype=float).T
-            if name not in FIGURES:
+            if not is_metric(name):
                 values = np.log10(np.where(values > 0, values, np.nan))
             if np.isfinite(values).any():
                 self._line(name).setData(steps, values)
         if "psnr" in self._lines:
             for part in (self._captions[1], self._plots[1]):
                 part.show()
-        losses = [name for name in self._lines if name not in FIGURES]
+        losses = [name for name in self._lines if not is_metric(name)]
         self._label_decades(losses)
         self._captions[0].setText("Loss: " + ", ".join(_coloured(name, self._colour(name)) for name in losses))
         if best := curves.get("psnr"):
@@ -134,17 +137,19 @@ class Curves(QWidget):
         if name not in self._lines:
             style = Qt.PenStyle.DashLine if name == "noisy_psnr" else Qt.PenStyle.SolidLine
             colour = QColor(self._colour(name))
-            colour.setAlpha(255 if name in ("loss", *FIGURES) else 150)
+            colour.setAlpha(255 if name in ("loss", *PLOTTED) else 150)
             pen = QPen(colour, 2 if name in ("loss", "psnr") else 1, style)
             pen.setCosmetic(True)
             dots = {"symbol": "o", "symbolSize": 4, "symbolBrush": GREEN, "symbolPen": None} if name == "psnr" else {}
-            self._lines[name] = self._plots[name in FIGURES].plot(pen=pen, connect="finite", **dots)
+            losses, metrics = self._plots
+            plot = metrics if is_metric(name) else losses
+            self._lines[name] = plot.plot(pen=pen, connect="finite", **dots)
         return self._lines[name]
 
     def _colour(self, name: str) -> str:
-        if name in FIGURES:
+        if is_metric(name):
             return GREEN if name == "psnr" else "#9e9e9e"
-        names = [one for one in self._lines if one not in FIGURES]
+        names = [one for one in self._lines if not is_metric(one)]
         return COLOURS[(names.index(name) if name in names else len(names)) % len(COLOURS)]
 
 

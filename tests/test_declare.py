@@ -86,6 +86,22 @@ def test_what_a_field_does_not_take_is_named(given, reason):
         Settings(**given)
 
 
+def test_a_bound_that_is_infinite_is_none():
+    @dataclass(frozen=True)
+    class Levels:
+        sigma: Annotated[float, Bounds(0, float("inf"))] = 1.0
+        offset: Annotated[float, Bounds(float("-inf"), float("inf"))] = 0.0
+
+        def __post_init__(self) -> None:
+            check_fields(self, where="Levels")
+
+    assert Levels(sigma=1e300, offset=-1e300).offset == -1e300
+    with pytest.raises(InputError, match=r"^Levels: sigma must be a number of at least 0, got -1$"):
+        Levels(sigma=-1)
+    with pytest.raises(InputError, match=r"^Levels: offset must be a number, got nan$"):
+        Levels(offset=float("nan"))
+
+
 def test_what_is_added_to_a_registry_can_be_chosen(monkeypatch):
     monkeypatch.setitem(COLOURS, "blue", 0.4)
     assert Settings(colour="blue").colour == "blue"

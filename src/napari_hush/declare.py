@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, fields
@@ -40,8 +41,7 @@ class Registry(MutableMapping[str, T], Generic[T]):
     def __getitem__(self, name: str) -> T:
         entry = self._entries[name]
         if isinstance(entry, str):
-            module, _, attribute = entry.partition(":")
-            entry = self._entries[name] = cast("T", getattr(import_module(module), attribute))
+            entry = self._entries[name] = cast("T", imported(entry))
         return entry
 
     def __setitem__(self, name: str, entry: T | str) -> None:
@@ -63,6 +63,18 @@ class Registry(MutableMapping[str, T], Generic[T]):
         return f"Registry({', '.join(self._entries)})"
 
 
+def imported(place: str) -> Any:
+    """What is at ``"module:attribute"``.
+
+    Examples
+    --------
+    >>> imported("math:sqrt")(9.0)
+    3.0
+    """
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)
+
+
 @dataclass(frozen=True)
 class Bounds:
     """In the annotation of a number, or of a pair of numbers: the smallest and the largest that it takes.
@@ -70,7 +82,7 @@ class Bounds:
     Parameters
     ----------
     low, high : number
-        Both are allowed.
+        Both are allowed; an infinite one is no bound.
     rising : bool
         Of a pair, whether the second one must not be below the first.
     """
@@ -182,8 +194,7 @@ class Declared:
             isinstance(value, bool) or not isinstance(value, Integral if whole else Real) or not low <= value <= high  # type: ignore[operator]
         ):
             kind = "a whole number" if whole else "a number"
-            span = f" from {_shown(low)} to {_shown(high)}" if self.bounds is not None else ""
-            self._refuse(self._or_words(f"{kind}{span}"), value)
+            self._refuse(self._or_words(kind + _span(low, high)), value)
         number: Any = value
         return int(number) if whole else float(number)
 
@@ -222,10 +233,17 @@ def _declared_of(cls: type) -> dict[str, Declared]:
     return {f.name: _declared(f.name, hints[f.name], texts.get(f.name, "")) for f in fields(cls)}
 
 
-def check_fields(settings: Any) -> None:
+def check_fields(settings: Any, *, where: str = "") -> None:
     """Check every field of a frozen dataclass by what it declares, and bring lists to tuples and numbers to their type.
 
     For its ``__post_init__``.
+
+    Parameters
+    ----------
+    settings : dataclass instance
+        What is checked.
+    where : str
+        What the message begins with, for a dataclass that is one of several in a list.
 
     Raises
     ------
@@ -233,7 +251,11 @@ def check_fields(settings: Any) -> None:
         Naming the field, what it takes and what came.
     """
     for name, one in declared(type(settings)).items():
-        object.__setattr__(settings, name, one.checked(getattr(settings, name)))
+        try:
+            value = one.checked(getattr(settings, name))
+        except InputError as error:
+            raise InputError(f"{where}: {error}" if where else str(error)) from None
+        object.__setattr__(settings, name, value)
 
 
 def parameter_texts(cls: type) -> dict[str, str]:
@@ -298,6 +320,13 @@ def _declared(name: str, hint: Any, text: str) -> Declared:
         names=next((one for one in notes if isinstance(one, NamesOf)), None),
         text=text,
     )
+
+
+def _span(low: float, high: float) -> str:
+    """What lies between two bounds, in words; nothing where there are none."""
+    if high == math.inf:
+        return "" if low == -math.inf else f" of at least {_shown(low)}"
+    return f" up to {_shown(high)}" if low == -math.inf else f" from {_shown(low)} to {_shown(high)}"
 
 
 def _shown(number: float) -> str:

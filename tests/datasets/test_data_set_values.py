@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import tomllib
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -16,11 +16,12 @@ import napari_hush as hush
 from napari_hush.datasets.drawing import Drawer, Target
 from napari_hush.datasets.materials import Materials, make_materials
 from napari_hush.datasets.records import jobs_of, read_settings
-from napari_hush.datasets.settings import IN_COLOUR, Kind, Layout, SynthesisSettings, settings_to_toml
+from napari_hush.datasets.settings import Layout, SynthesisSettings, settings_to_toml
 from napari_hush.datasets.synthesize import synthesize
 from napari_hush.io import read_image
 from napari_hush.resampling import resample, resampled_size
 from napari_hush.synthesis import (
+    KINDS,
     PHANTOMS,
     Compose,
     Lattice,
@@ -76,7 +77,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_kinds_are_the_phantoms_and_the_lattices() -> None:
-    assert set(get_args(Kind)) == {"lattice", "published", "general", *PHANTOMS}
+    assert set(KINDS) == {"lattice", "published", *PHANTOMS}
 
 
 def check_truth(truth: dict[str, Any], shape: tuple[int, int]) -> None:
@@ -89,18 +90,18 @@ def check_truth(truth: dict[str, Any], shape: tuple[int, int]) -> None:
     assert isinstance(noise_from_dict(json.loads(str(truth["noise"]))), Compose)
 
 
-@pytest.mark.parametrize("kind", get_args(Kind))
-def test_every_kind_is_written_with_all_its_truth(kind: Kind, published_materials: Materials, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_written_with_all_its_truth(kind: str, published_materials: Materials, tmp_path: Path) -> None:
     settings = SynthesisSettings(kind=kind, n=1, shape=(48, 40), test_share=0, magnification=200)
     materials = published_materials if kind == "published" else None
     out = synthesize(settings, tmp_path / "data", materials=materials)
     (target,) = synthesize(settings, materials=materials)
     for what in ("noisy", "clean"):
         image = read_image(out / "train" / what / "00000.tif")
-        assert image.axes == ("CYX" if kind in IN_COLOUR else "YX")
+        assert image.axes == ("CYX" if KINDS[kind].colours else "YX")
         assert image.data.dtype == np.float32
         np.testing.assert_array_equal(image.data, getattr(target, what))
-        assert image.data.shape == ((3, 48, 40) if kind in IN_COLOUR else (48, 40))
+        assert image.data.shape == ((3, 48, 40) if KINDS[kind].colours else (48, 40))
         assert np.isfinite(image.data).all()
     assert not np.array_equal(target.noisy, target.clean)
     with np.load(out / "train" / "truth" / "00000.npz", allow_pickle=False) as file:
@@ -109,8 +110,8 @@ def test_every_kind_is_written_with_all_its_truth(kind: Kind, published_material
     check_truth(truth, (48, 40))
     for name, value in target.truth().items():
         np.testing.assert_array_equal(truth[name], value)
-    assert bool(np.isnan(truth["period"])) == (kind not in ("lattice", "published"))
-    assert len(truth["positions"]) == 0 or kind in ("lattice", "published")
+    assert bool(np.isnan(truth["period"])) == (not KINDS[kind].from_images)
+    assert len(truth["positions"]) == 0 or KINDS[kind].from_images
     if kind not in ("lattice", "general"):  # of those, the truth tells which lattice it is, or what else
         assert str(truth["kind"]) == kind
 

@@ -22,7 +22,7 @@ from napari_hush.synthesis.noise.registry import Poisson
 from napari_hush.widgets.synthesize import dock as synthesize
 from napari_hush.widgets.synthesize import targets as layers_of_targets
 from napari_hush.widgets.synthesize.dock import SynthesizeWidget
-from napari_hush.widgets.synthesize.materials import VARIANTS, Plane, learn_crop
+from napari_hush.widgets.synthesize.materials import VARIANTS, Plane, measure_crop
 
 TIMEOUT = 300_000
 SMALL = SynthesisSettings(n=3, shape=(64, 64), period=(8.0, 12.0), seed=5)
@@ -64,7 +64,7 @@ def make(request, qtbot):
         widget = widgets.pop()
         try:
             widget.cancel()
-            widget.choices.study.stop()
+            widget.choices.measurements.stop()
             qtbot.waitUntil(partial(idle, widget), timeout=TIMEOUT)
         except RuntimeError:  # it is deleted
             continue
@@ -73,11 +73,11 @@ def make(request, qtbot):
 
 
 @pytest.fixture
-def learned(qtbot):
+def measured(qtbot):
     """Wait until everything that was chosen is measured."""
 
     def wait(widget):
-        qtbot.waitUntil(lambda: not widget.choices.study.busy, timeout=TIMEOUT)
+        qtbot.waitUntil(lambda: not widget.choices.measurements.busy, timeout=TIMEOUT)
         return widget.choices.known()
 
     return wait
@@ -99,7 +99,7 @@ def slow(monkeypatch):
 
 
 def idle(widget):
-    return not widget.running and not widget.choices.study.busy
+    return not widget.running and not widget.choices.measurements.busy
 
 
 def rectangle(widget, layer, corners, **pose):
@@ -117,7 +117,7 @@ def words(widget, name):
     return widget.choices._words[name].text()
 
 
-def test_rectangle_takes_its_pixels_from_a_scaled_and_moved_layer(make, learned):
+def test_rectangle_takes_its_pixels_from_a_scaled_and_moved_layer(make, measured):
     field = render_lattice(Lattice(period=9.0), (96, 96), 0).image
     viewer, widget = make()
     layer = viewer.add_image(field, scale=(0.2, 0.3), translate=(5, -7))
@@ -125,58 +125,58 @@ def test_rectangle_takes_its_pixels_from_a_scaled_and_moved_layer(make, learned)
     np.testing.assert_array_equal(shapes.scale, layer.scale)
     np.testing.assert_array_equal(shapes.translate, layer.translate)
     assert shapes.mode == "add_rectangle"
-    np.testing.assert_array_equal(learned(widget)["unit crop"].image, field[10:51, 20:61])
+    np.testing.assert_array_equal(measured(widget)["unit crop"].image, field[10:51, 20:61])
     assert words(widget, "unit crop").startswith("41 x 41 px: square-like lattice, periods 9.0 and 9.0 px")
     shapes.add_rectangles(np.array([[30.4, 29.6], [30.4, 70.4], [90.0, 70.4], [90.0, 29.6]]))  # the last one counts
-    np.testing.assert_array_equal(learned(widget)["unit crop"].image, field[31:91, 30:71])
+    np.testing.assert_array_equal(measured(widget)["unit crop"].image, field[31:91, 30:71])
 
 
-def test_rectangle_in_a_layer_that_lies_otherwise_goes_through_the_world(make, learned):
+def test_rectangle_in_a_layer_that_lies_otherwise_goes_through_the_world(make, measured):
     field = render_lattice(Lattice(period=9.0), (96, 96), 0).image
     viewer, widget = make()
     layer = viewer.add_image(field, scale=(0.5, 0.5), rotate=90, translate=(3, 4))
     corners = np.array([layer.data_to_world(c) for c in ((10, 20), (10, 60), (50, 60), (50, 20))])
     pose = {"scale": (1, 1), "rotate": 0, "translate": (0, 0)}
     rectangle(widget, layer, corners, **pose)
-    np.testing.assert_array_equal(learned(widget)["unit crop"].image, field[10:51, 20:61])
+    np.testing.assert_array_equal(measured(widget)["unit crop"].image, field[10:51, 20:61])
 
 
-def test_rectangle_over_a_stack_takes_the_plane_in_sight(make, learned):
+def test_rectangle_over_a_stack_takes_the_plane_in_sight(make, measured):
     planes = np.stack([render_lattice(Lattice(period=p), (64, 64), 0).image for p in (8.0, 10.0)])
     viewer, widget = make()
     layer = viewer.add_image(planes, scale=(1, 0.5, 0.5))
     viewer.dims.set_current_step(0, 0)
     rectangle(widget, layer, [[8, 8], [8, 49], [49, 49], [49, 8]])
-    np.testing.assert_array_equal(learned(widget)["unit crop"].image, planes[0, 8:50, 8:50])
+    np.testing.assert_array_equal(measured(widget)["unit crop"].image, planes[0, 8:50, 8:50])
     viewer.dims.set_current_step(0, 1)
-    np.testing.assert_array_equal(learned(widget)["unit crop"].image, planes[1, 8:50, 8:50])
+    np.testing.assert_array_equal(measured(widget)["unit crop"].image, planes[1, 8:50, 8:50])
 
 
-def test_rectangle_is_clipped_to_the_image_and_one_beside_it_is_explained(make, learned, crop):
+def test_rectangle_is_clipped_to_the_image_and_one_beside_it_is_explained(make, measured, crop):
     viewer, widget = make(crop=crop)
     shapes = rectangle(widget, viewer.layers["crop"], [[-9, -9], [-9, 90], [90, 90], [90, -9]])
-    np.testing.assert_array_equal(learned(widget)["unit crop"].image, crop)
+    np.testing.assert_array_equal(measured(widget)["unit crop"].image, crop)
     shapes.add_rectangles(np.array([[80, 80], [80, 90], [90, 90], [90, 80]], dtype=float))
-    assert isinstance(learned(widget)["unit crop"], InputError)
+    assert isinstance(measured(widget)["unit crop"], InputError)
     assert "beside crop" in words(widget, "unit crop")
     shapes.add_rectangles(np.array([[2, 2], [2, 6], [30, 6], [30, 2]], dtype=float))
-    learned(widget)
+    measured(widget)
     assert words(widget, "unit crop").startswith("the rectangle holds 5 x 29 px")
     viewer.layers.remove(shapes)
-    np.testing.assert_array_equal(learned(widget)["unit crop"].image, crop)
+    np.testing.assert_array_equal(measured(widget)["unit crop"].image, crop)
 
 
-def test_noise_for_a_crop_is_told(make, learned):
+def test_noise_for_a_crop_is_told(make, measured):
     noise = np.random.default_rng(0).normal(size=(40, 40))
     _, widget = make(noise=noise)
     widget.choices.crop.layer = widget._viewer.layers["noise"]
-    learned(widget)
+    measured(widget)
     assert "no lattice found" in words(widget, "unit crop")
 
 
 def test_a_crop_that_is_mostly_noise_is_doubted(crop):
     image = np.tile(crop, (1, 1)) + np.random.default_rng(1).normal(0, 0.25, crop.shape)
-    told = learn_crop(Plane(data=image, name="crop", index=()))
+    told = measure_crop(Plane(data=image, name="crop", index=()))
     assert "Looks like noise or texture" in told.words
 
 
@@ -185,19 +185,19 @@ def test_a_crop_that_is_mostly_noise_is_doubted(crop):
 )
 def test_lattices_are_named(kind, name):
     lattice = Lattice(kind=kind, period=11.0, angle=17.0)
-    told = learn_crop(Plane(data=render_lattice(lattice, (48, 48), 0).image, name="crop", index=()))
+    told = measure_crop(Plane(data=render_lattice(lattice, (48, 48), 0).image, name="crop", index=()))
     assert f"{name}-like lattice, periods 11.0" in told.words
 
 
-def test_recipe_steps_as_layers_are_those_of_the_library(make, learned, crop, dented):
+def test_recipe_steps_as_layers_are_those_of_the_library(make, measured, crop, dented):
     viewer, widget = make(SynthesisSettings(kind="published", n=2, shape=(64, 64)), crop=crop)
     source = viewer.add_image(dented, name="dented", scale=(0.5, 0.5), translate=(2, 3))
     widget.choices.dents.layer = source
     widget.choices.show_mask.setChecked(True)
-    learned(widget)
+    measured(widget)
     for recipe in (MaskRecipe(), MaskRecipe(smoothing="minimum", distance=1, threshold=100.0, sigma=2.0)):
         widget.choices.recipe.value = recipe
-        learned(widget)
+        measured(widget)
         for name, step in mask_steps(dented, recipe).items():
             layer = viewer.layers[f"dents · {name}"]
             np.testing.assert_array_equal(layer.data, step.astype(np.float32))
@@ -207,7 +207,7 @@ def test_recipe_steps_as_layers_are_those_of_the_library(make, learned, crop, de
     assert widget.choices.variant.currentText() == "custom"
 
 
-def test_a_variant_sets_the_smoothing(make, learned, dented):
+def test_a_variant_sets_the_smoothing(make, measured, dented):
     viewer, widget = make(SynthesisSettings(kind="published", n=2, shape=(64, 64)), dented=dented)
     widget.choices.dents.layer = viewer.layers["dented"]
     widget.choices.show_mask.setChecked(True)
@@ -215,17 +215,17 @@ def test_a_variant_sets_the_smoothing(make, learned, dented):
         (text,) = (t for t in VARIANTS if t.split(" ")[0] == name)
         widget.choices.variant.setCurrentText(text)
         widget.choices.variant.textActivated.emit(text)
-        learned(widget)
+        measured(widget)
         np.testing.assert_array_equal(viewer.layers["dents · smoothed"].data, mask.astype(np.float32))
         assert widget.choices.variant.currentText() == text
 
 
-def test_transmission_as_a_layer(make, learned, dented):
+def test_transmission_as_a_layer(make, measured, dented):
     viewer, widget = make(dented=dented)
     widget.choices.dents.layer = viewer.layers["dented"]
     widget.choices.transmission.value = type(widget.choices.transmission.value)(spacing=10.0, dark=0.0)
     widget.choices.show_mask.setChecked(True)
-    known = learned(widget)
+    known = measured(widget)
     mask = viewer.layers["dents · transmission"].data
     np.testing.assert_array_equal(mask, known["dents"].steps["transmission"])
     assert mask[60, 70] < 0.35
@@ -233,18 +233,18 @@ def test_transmission_as_a_layer(make, learned, dented):
     assert "period 10.0 px" in words(widget, "dents")
 
 
-def test_noise_like_an_image(make, learned, dented):
+def test_noise_like_an_image(make, measured, dented):
     viewer, widget = make(dented=dented)
     widget.choices.noise.layer = viewer.layers["dented"]
-    assert learned(widget)["noise"].noises == fit_noise(dented).noise().noises
+    assert measured(widget)["noise"].noises == fit_noise(dented).noise().noises
     assert "counts per px" in words(widget, "noise")
     assert not widget.choices.form._fields["dose"].isEnabled()
 
 
-def test_noise_that_cannot_be_measured_is_refused(make, learned, messages, qtbot):
+def test_noise_that_cannot_be_measured_is_refused(make, measured, messages, qtbot):
     viewer, widget = make(tiny=np.random.default_rng(0).normal(size=(32, 32)))
     widget.choices.noise.layer = viewer.layers["tiny"]
-    learned(widget)
+    measured(widget)
     assert "at least 128 x 128" in words(widget, "noise")
     widget.preview()
     qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
@@ -392,7 +392,9 @@ def same_data_set(one, other):
 
 
 @pytest.mark.parametrize("kind", ["lattice", "published"])
-def test_data_set_with_crop_dents_and_noise_is_that_of_the_library(make, learned, finish, tmp_path, kind, crop, dented):
+def test_data_set_with_crop_dents_and_noise_is_that_of_the_library(
+    make, measured, finish, tmp_path, kind, crop, dented
+):
     settings = SynthesisSettings(kind=kind, n=2, shape=(64, 64), period=(8.0, 10.0), magnification=60.0, test_share=0.0)
     viewer, widget = make(settings, crop=crop, dented=dented)
     widget.choices.crop.layer = viewer.layers["crop"]
@@ -407,7 +409,7 @@ def test_data_set_with_crop_dents_and_noise_is_that_of_the_library(make, learned
     noises = fit_noise(dented).noise().noises
     napari_hush.synthesize({**vars(settings), "noises": noises}, tmp_path / "library", materials=materials)
     same_data_set(tmp_path / "dock", tmp_path / "library")
-    learned(widget)
+    measured(widget)
 
 
 def test_cancelled_data_set_goes_on(make, qtbot, finish, slow, tmp_path):
@@ -485,28 +487,28 @@ def test_settings_that_cannot_be_are_explained_where_they_are(make, messages):
     assert messages() == []
 
 
-def test_images_with_colours_are_refused(make, learned):
+def test_images_with_colours_are_refused(make, measured):
     viewer, widget = make()
     viewer.add_image(np.zeros((32, 32, 3), np.uint8), name="photo", rgb=True)
     widget.choices.crop.layer = viewer.layers["photo"]
-    learned(widget)
+    measured(widget)
     assert words(widget, "unit crop") == "photo has colours: choose a grey image"
 
 
-def test_other_layers_do_not_start_measurements(make, learned, crop):
+def test_other_layers_do_not_start_measurements(make, measured, crop):
     viewer, widget = make(crop=crop)
     widget.choices.crop.layer = viewer.layers["crop"]
-    known = learned(widget)["unit crop"]
+    known = measured(widget)["unit crop"]
     viewer.add_image(np.zeros((8, 8)), name="other")
-    assert not widget.choices.study.busy
+    assert not widget.choices.measurements.busy
     viewer.layers["other"].name = "renamed"
     assert widget.choices.known()["unit crop"] is known
     viewer.layers["crop"].data = np.tile(crop, (1, 2))[:, :60]
     assert "unit crop" not in widget.choices.known()
-    learned(widget)
+    measured(widget)
 
 
-def test_layers_removed_while_running(make, finish, slow, crop, qtbot, learned):
+def test_layers_removed_while_running(make, finish, slow, crop, qtbot, measured):
     viewer, widget = make(SynthesisSettings(n=20, shape=(32, 32), period=(8.0, 10.0)), crop=crop)
     widget.choices.crop.layer = viewer.layers["crop"]
     widget.generate()
@@ -515,7 +517,7 @@ def test_layers_removed_while_running(make, finish, slow, crop, qtbot, learned):
     finish(widget)
     assert len(viewer.layers["targets · noisy"].data) == 20
     assert widget.choices.crop.layer is None
-    learned(widget)
+    measured(widget)
 
 
 def test_an_unexpected_error_becomes_a_notification(make, finish, messages, monkeypatch):
@@ -566,24 +568,24 @@ def test_closing_the_dock_while_running(make_napari_viewer, qtbot, slow):
     viewer.layers.clear()
 
 
-def test_the_dock_is_narrow_and_draws_with_the_mouse_mode(make, crop, dented, learned):
+def test_the_dock_is_narrow_and_draws_with_the_mouse_mode(make, crop, dented, measured):
     viewer, widget = make(SynthesisSettings(kind="published"), window=True, crop=crop, dented=dented)
     widget.choices.crop.layer = viewer.layers["crop"]
     widget.choices.dents.layer = viewer.layers["dented"]
-    learned(widget)
+    measured(widget)
     assert widget.widget().minimumSizeHint().width() <= synthesize.MINIMUM_WIDTH
     widget.choices._draw.click()
     assert viewer.layers.selection.active.name == "unit crop"
     assert str(viewer.layers["unit crop"].mode) == "add_rectangle"
 
 
-def test_the_samples_of_this_dock_go_together(make, learned, finish):
+def test_the_samples_of_this_dock_go_together(make, measured, finish):
     viewer, widget = make(SynthesisSettings(n=2, shape=(64, 64), lattice_share=1.0))
     for layer in (*samples.unit_crop(), *samples.dented_lattice()):
         viewer._add_layer_from_data(*layer)
     widget.choices.crop.layer = viewer.layers["unit-crop"]
     widget.choices.dents.layer = widget.choices.noise.layer = viewer.layers["dented-lattice"]
-    known = learned(widget)
+    known = measured(widget)
     assert not [one for one in known.values() if isinstance(one, InputError)]
     widget.preview()
     finish(widget)

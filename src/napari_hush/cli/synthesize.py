@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path  # noqa: TC003 - tyro reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from napari_hush.cli.options import options_of, settings_of
 from napari_hush.datasets.settings import SynthesisSettings
 from napari_hush.errors import InputError
 
@@ -15,14 +16,7 @@ if TYPE_CHECKING:
     from napari_hush.datasets.materials import Materials
 
 
-@dataclass(frozen=True, kw_only=True)
-class SynthesisOptions(SynthesisSettings):
-    """What the data set holds."""
-
-    noises: tyro.conf.Suppress[tuple[Any, ...]] = ()  # for --noise-like and settings files
-
-    def __post_init__(self) -> None:
-        """Leave the checks to the settings that are made of them: their errors are one line."""
+Options: Any = options_of(SynthesisSettings, hidden=("noises",))  # those are for --noise-like and settings files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +35,7 @@ class Synthesize:
     """Level of those images where there is nothing, such as vacuum; estimated from their noise if not given."""
     noise_like: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """A noisy image: all images get the noise that is measured on it."""
-    contents: tyro.conf.OmitArgPrefixes[SynthesisOptions] = field(default_factory=SynthesisOptions)
+    contents: tyro.conf.OmitArgPrefixes[Options] = field(default_factory=Options)
 
     def run(self) -> int:
         """Run it; the exit code."""
@@ -58,9 +52,7 @@ class Synthesize:
         from napari_hush.datasets.records import read_settings
 
         assert self.settings is not None
-        bare = Synthesize(
-            output=self.output, settings=self.settings, contents=SynthesisOptions(workers=self.contents.workers)
-        )
+        bare = Synthesize(output=self.output, settings=self.settings, contents=Options(workers=self.contents.workers))
         if self != bare:
             raise InputError("--settings says all but --workers: leave out the other options, or edit a copy of it")
         settings, materials = read_settings(self.settings)
@@ -70,7 +62,7 @@ class Synthesize:
         from napari_hush.datasets.materials import make_materials, read_plane
         from napari_hush.synthesis.noise.fit.noise import fit_noise
 
-        settings = SynthesisSettings(**{f.name: getattr(self.contents, f.name) for f in fields(SynthesisSettings)})
+        settings = settings_of(self.contents, SynthesisSettings)
         if self.dark is not None and not self.dents:
             raise InputError("--dark goes with --dents: name the images, or leave it out")
         if self.noise_like is not None:

@@ -10,11 +10,10 @@ import numpy as np
 from skimage.transform import resize
 
 from napari_hush.datasets.materials import Materials
-from napari_hush.datasets.settings import TOMOGRAPHY, SynthesisSettings
 from napari_hush.errors import InputError
 from napari_hush.resampling import resample, resampled_size
 from napari_hush.synthesis import (
-    PHANTOMS,
+    KINDS,
     Compose,
     noise_to_dict,
     published_targets,
@@ -23,11 +22,12 @@ from napari_hush.synthesis import (
 )
 from napari_hush.synthesis.noise.registry import Poisson, SparseAngles
 from napari_hush.synthesis.noise.streaks import random_tomograph
-from napari_hush.synthesis.pictures.general import random_camera_noise, random_picture
+from napari_hush.synthesis.pictures.general import random_camera_noise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_hush.datasets.settings import SynthesisSettings
     from napari_hush.synthesis import Scene
 
 Split = Literal["train", "trainA", "trainB", "test", "testA", "testB"]
@@ -58,7 +58,7 @@ class Target:
         Lattice period, px; NaN in phantoms.
     kind : str
         What is seen: the lattice's kind, "crop" for the user's own, "flat", "texture", "atoms", the phantom's name, or
-        one of `SORTS`.
+        for kind "general" one of `SORTS`.
     noise : Compose
         What was done to the clean image, or to ``native``.
     native : ndarray, shape (Y', X'), optional
@@ -104,6 +104,7 @@ class Drawer:
 
     Examples
     --------
+    >>> from napari_hush.datasets.settings import SynthesisSettings
     >>> target = Drawer(SynthesisSettings(shape=(64, 64)))("train", 3)
     >>> target.noisy.shape, target.positions.shape[1]
     ((64, 64), 2)
@@ -116,7 +117,7 @@ class Drawer:
                 "kind published needs a unit crop and at least one noisy image for a mask: give both, --crop and "
                 '--dents, in Python with make_materials("published", crop=..., images=...)'
             )
-        if settings.kind not in ("lattice", "published") and materials:
+        if materials and not KINDS[settings.kind].from_images:
             raise InputError(f"kind {settings.kind} takes nothing from images: leave out the crop and the dents")
         self.settings, self.materials = settings, materials
         self._cell = materials.cell
@@ -201,10 +202,7 @@ class Drawer:
 
     def _phantom(self, rng: np.random.Generator) -> Target:
         s = self.settings
-        if s.kind == "general":
-            clean, seen = random_picture(s.shape, rng=rng)
-        else:
-            clean, seen = PHANTOMS[s.kind](s.shape, rng=rng), str(s.kind)
+        clean, seen = KINDS[s.kind].picture(s.shape, rng=rng)
         noise = self._noise(rng, np.nan)
         planes = [noise(plane, rng) for plane in clean.reshape(-1, *s.shape)]
         return Target(
@@ -216,24 +214,24 @@ class Drawer:
             species=np.empty(0, dtype=np.intp),
             vacancies=np.empty((0, 2)),
             period=np.nan,
-            kind=seen,
+            kind=seen or s.kind,
             noise=noise,
         )
 
     def _noise(self, rng: np.random.Generator, period: float) -> Compose:
-        s = self.settings
+        s, kind = self.settings, KINDS[self.settings.kind]
         if s.noises:
             return Compose(noises=s.noises)
-        if s.kind in ("lattice", "published"):
+        if kind.noise == "scan":
             return random_scan_noise(rng, dose=s.dose, period=period)
-        if s.kind == "general":
+        if kind.noise == "camera":
             return random_camera_noise(rng)
         dose = float(np.exp(rng.uniform(*np.log(s.dose))))
-        if s.kind in TOMOGRAPHY:
+        if kind.projected:
             n_angles = round(float(np.exp(rng.uniform(*np.log(s.angles)))))
             # The dose is spread over the projections: what a pixel of the slice gets, its rays got together.
             slices = SparseAngles(n_angles=n_angles, counts=dose * s.shape[1] / n_angles)
-            return Compose(noises=(random_tomograph(slices, rng) if s.kind == "tomography" else slices,))
+            return Compose(noises=(random_tomograph(slices, rng) if kind.noise == "tomographs" else slices,))
         return Compose(noises=(Poisson(dose=dose),))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from napari_hush.atoms.spacing import require_spacing
 from napari_hush.errors import InputError
 from napari_hush.io import read_image, write_image
-from napari_hush.synthesis import MaskRecipe, average_cell, dent_from_image, mask_steps
+from napari_hush.synthesis import KINDS, MaskRecipe, average_cell, dent_from_image, mask_steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_hush.datasets.settings import Kind
     from napari_hush.synthesis import UnitCell
 
 
@@ -116,7 +115,7 @@ def _plane(name: str, values: ArrayLike) -> NDArray[np.float32]:
 
 
 def make_materials(
-    kind: Kind,
+    kind: str,
     *,
     crop: ArrayLike | None = None,
     images: Sequence[ArrayLike] = (),
@@ -153,7 +152,7 @@ def make_materials(
         If the kind takes nothing from images, the crop has no lattice, or a dent cannot be measured.
     """
     given = crop is not None or len(images) > 0
-    if given and kind not in ("lattice", "published"):
+    if given and not (kind in KINDS and KINDS[kind].from_images):
         raise InputError(f"kind {kind} takes nothing from images: leave out the crop and the dents, or choose lattice")
     plane = None if crop is None else _plane("the crop", crop)
     masks, periods = [], []

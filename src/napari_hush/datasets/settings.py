@@ -6,41 +6,32 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib.metadata import version
-from numbers import Integral, Real
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
+from napari_hush.declare import Bounds, NamesOf, check_fields
 from napari_hush.errors import InputError
+from napari_hush.synthesis.kinds import KINDS
 
-# synthesis is imported where it is used: the help of the command line does not wait for it.
+# What draws is imported where it is used: the help of the command line does not wait for it.
 
-Kind = Literal[
-    "lattice",
-    "published",
-    "foam",
-    "ellipses",
-    "tomography",
-    "filaments",
-    "cells",
-    "dead-leaves",
-    "dead-leaves-rgb",
-    "tissue",
-    "general",
-]
 Layout = Literal["paired", "unpaired", "hdf5"]
-IN_COLOUR = ("dead-leaves-rgb", "tissue")
-TOMOGRAPHY = ("foam", "ellipses", "tomography")
+SIDE = Bounds(16, 16_384)  # of an image, px
+PERIOD = Bounds(3.0, 4096.0, rising=True)  # of a lattice, px
+SHARE = Bounds(0, 1)
+# Of the kinds that are there from the start; ask KINDS where others may have been added.
+IN_COLOUR = tuple(name for name, kind in KINDS.items() if kind.colours)
+TOMOGRAPHY = tuple(name for name, kind in KINDS.items() if kind.projected)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SynthesisSettings:
-    """What is in a data set; all but ``workers`` decides about its values.
+    """What is in a data set; all but the number of workers decides about its values.
 
     Parameters
     ----------
     kind : str
-        "lattice"; "published", lattices with a mask added, to compare with; or a phantom: "foam", "ellipses",
-        "tomography" (a mix of such slices), "filaments", "cells", "dead-leaves", "dead-leaves-rgb" or "tissue"; or
-        "general", grey images of all sorts with the noise of cameras.
+        What is seen: "lattice"; "published", lattices with a mask added, to compare with; "general", grey images of
+        all sorts with the noise of cameras; or a phantom, of which "tomography" is a mix of such slices.
     n : int
         Number of images, train and test together; of pairs, or for layout "unpaired" of each side.
     shape : (int, int)
@@ -82,88 +73,49 @@ class SynthesisSettings:
         If a value is out of its range.
     """
 
-    kind: Kind = "lattice"
-    n: int = 100
-    shape: tuple[int, int] = (256, 256)
-    test_share: float = 0.1
-    dose: tuple[float, float] = (2.0, 500.0)
-    period: tuple[float, float] = (5.5, 42.0)
-    rescale_to: tuple[float, float] | None = None
-    dent_share: float = 0.7
-    mask_share: float = 0.5
-    lattice_share: float = 0.9
-    magnification: float = 20.0
-    angles: tuple[int, int] = (16, 64)
-    seed: int = 0
+    kind: Annotated[str, NamesOf(KINDS)] = "lattice"
+    n: Annotated[int, Bounds(1, 10_000_000)] = 100
+    shape: Annotated[tuple[int, int], SIDE] = (256, 256)
+    test_share: Annotated[float, SHARE] = 0.1
+    dose: Annotated[tuple[float, float], Bounds(1e-3, 1e6, rising=True)] = (2.0, 500.0)
+    period: Annotated[tuple[float, float], PERIOD] = (5.5, 42.0)
+    rescale_to: Annotated[tuple[float, float], PERIOD] | None = None
+    dent_share: Annotated[float, SHARE] = 0.7
+    mask_share: Annotated[float, SHARE] = 0.5
+    lattice_share: Annotated[float, SHARE] = 0.9
+    magnification: Annotated[float, Bounds(0.1, 1000)] = 20.0
+    angles: Annotated[tuple[int, int], Bounds(1, 100_000, rising=True)] = (16, 64)
+    seed: Annotated[int, Bounds(0, 2**63 - 1)] = 0
     layout: Layout = "paired"
-    workers: int = 1
+    workers: Annotated[int, Bounds(1, 256)] = 1
     noises: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, choices in (("kind", Kind), ("layout", Layout)):
-            if getattr(self, name) not in get_args(choices):
-                raise InputError(f"{name} must be one of {', '.join(get_args(choices))}, got {getattr(self, name)!r}")
-        for name, low, high in (("n", 1, 10_000_000), ("seed", 0, 2**63 - 1), ("workers", 1, 256)):
-            self._set(name, _whole(name, getattr(self, name), low, high))
-        self._set("shape", tuple(_whole("shape", side, 16, 16_384) for side in _pair("shape", self.shape)))
-        for name in ("test_share", "dent_share", "mask_share", "lattice_share"):
-            self._set(name, _number(name, getattr(self, name), 0, 1))
-        self._set("magnification", _number("magnification", self.magnification, 0.1, 1000))
-        for name, least, most in (("dose", 1e-3, 1e6), ("period", 3.0, 4096.0)):
-            self._set(name, _rising(name, [_number(name, v, least, most) for v in _pair(name, getattr(self, name))]))
-        if self.rescale_to is not None:
-            self._set_rescale_to()
-        self._set("angles", _rising("angles", [_whole("angles", v, 1, 100_000) for v in _pair("angles", self.angles)]))
-        self._set("noises", _checked_noises(self.noises))
+        check_fields(self)
+        object.__setattr__(self, "noises", _checked_noises(self.noises))
         if self.n_test == self.n:
             raise InputError(f"no image is left to train on: n={self.n}, test_share={self.test_share}; lower it")
-        if self.layout == "hdf5" and self.kind in IN_COLOUR:
+        if self.layout == "hdf5" and KINDS[self.kind].colours:
             raise InputError(f"layout hdf5 holds grey images only, {self.kind} has colours; choose paired or unpaired")
+        if self.rescale_to is not None:
+            self._check_rescale_to(*self.rescale_to)
 
     @property
     def n_test(self) -> int:
         """How many of the images are set aside for testing."""
         return round(self.n * self.test_share)
 
-    def _set_rescale_to(self) -> None:
-        ends = _pair("rescale_to", self.rescale_to)
-        low, high = _rising("rescale_to", [_number("rescale_to", value, 3.0, 4096.0) for value in ends])
-        if self.kind != "lattice":
-            raise InputError(f"rescale_to goes with the kind lattice, not with {self.kind}: leave it out")
+    def _check_rescale_to(self, low: float, high: float) -> None:
+        if "rescale_to" not in KINDS[self.kind].settings:
+            fit = ", ".join(name for name, kind in KINDS.items() if "rescale_to" in kind.settings)
+            raise InputError(f"rescale_to goes with the kind {fit}, not with {self.kind}: leave it out")
         smallest, largest = min(self.shape) * self.period[0] / high, max(self.shape) * self.period[1] / low
-        if smallest < 16 or largest > 16_384:
+        if smallest < SIDE.low or largest > SIDE.high:
             raise InputError(
                 f"periods of {self.period} px, resampled to {(low, high)}, need fields of {smallest:.0f} to "
-                f"{largest:.0f} px, which must be from 16 to 16384: choose another shape, period or rescale_to"
+                f"{largest:.0f} px, which must be from {SIDE.low} to {SIDE.high}: choose another shape, period or "
+                "rescale_to"
             )
-        self._set("rescale_to", (low, high))
-
-    def _set(self, name: str, value: object) -> None:
-        object.__setattr__(self, name, value)
-
-
-def _whole(name: str, value: object, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) <= high:
-        raise InputError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
-    return int(value)
-
-
-def _number(name: str, value: object, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) <= high:
-        raise InputError(f"{name} must be a number from {low:g} to {high:g}, got {value!r}")
-    return float(value)
-
-
-def _pair(name: str, values: object) -> tuple[object, object]:
-    if not isinstance(values, list | tuple) or len(values) != 2:
-        raise InputError(f"{name} must be two numbers, got {values!r}")
-    return values[0], values[1]
-
-
-def _rising(name: str, ends: list[Any]) -> tuple[Any, Any]:
-    if ends[0] > ends[1]:
-        raise InputError(f"{name} must be the lowest and the highest value, got {ends[0]} and {ends[1]}")
-    return ends[0], ends[1]
 
 
 def _checked_noises(noises: object) -> tuple[Any, ...]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from scipy import ndimage
 
+from napari_hush.declare import Bounds, check_fields
 from napari_hush.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,22 +42,14 @@ class MaskRecipe:
     """
 
     smoothing: Smoothing = "mean"
-    distance: int = 2
-    top: float = 255.0
-    threshold: float = 128.0
-    sigma: float = 1.0
+    distance: Annotated[int, Bounds(0, 999)] = 2
+    top: Annotated[float, Bounds(1e-6, 1e6)] = 255.0
+    threshold: Annotated[float, Bounds(0, 1e6)] = 128.0
+    sigma: Annotated[float, Bounds(0, 1e6)] = 1.0
     border: Border = "reflect"
 
     def __post_init__(self) -> None:
-        for name, choices in (("smoothing", get_args(Smoothing)), ("border", get_args(Border))):
-            if getattr(self, name) not in choices:
-                raise InputError(f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}")
-        if isinstance(self.distance, bool) or not isinstance(self.distance, Integral) or not 0 <= self.distance <= 999:
-            raise InputError(f"distance must be a whole number of px from 0 to 999; got {self.distance!r}")
-        for name, low in (("top", 1e-6), ("threshold", 0.0), ("sigma", 0.0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Real) or not low <= value <= 1e6:
-                raise InputError(f"{name} must be a number from {low:g} to 1e6; got {value!r}")
+        check_fields(self)
 
 
 def mask_steps(image: ArrayLike, recipe: MaskRecipe | None = None) -> dict[str, NDArray[np.float64]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -131,14 +132,33 @@ def _direction(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.f
     return np.asarray(y[:, None] * np.float32(np.sin(turn)) + x * np.float32(np.cos(turn)))
 
 
-DENTS: dict[str, Callable[[tuple[int, int], float, np.random.Generator], NDArray[np.float32]]] = {
-    "ellipse": _ellipse,
-    "crack": _crack,
-    "holes": _holes,
-    "wedge": _wedge,
-    "vacuum": _vacuum,
+@dataclass(frozen=True, kw_only=True)
+class Dent:
+    """One kind of dent; it is called with a shape (Y, X), the lattice period in px and a random generator.
+
+    Parameters
+    ----------
+    draw : callable
+        Gives the transmission, (Y, X), from 0 to 1.
+    weight : float
+        How often it is drawn, beside the weights of the others.
+    """
+
+    draw: Callable[[tuple[int, int], float, np.random.Generator], NDArray[np.float32]]
+    weight: float
+
+    def __call__(self, shape: tuple[int, int], period: float, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Draw one."""
+        return self.draw(shape, period, rng)
+
+
+DENTS: dict[str, Dent] = {
+    "ellipse": Dent(draw=_ellipse, weight=0.5),
+    "crack": Dent(draw=_crack, weight=0.12),
+    "holes": Dent(draw=_holes, weight=0.16),
+    "wedge": Dent(draw=_wedge, weight=0.1),
+    "vacuum": Dent(draw=_vacuum, weight=0.12),
 }
-_WEIGHTS = {"ellipse": 0.5, "crack": 0.12, "holes": 0.16, "wedge": 0.1, "vacuum": 0.12}
 
 
 def random_dent(shape: tuple[int, int], period: float, rng: np.random.Generator | int) -> NDArray[np.float32]:
@@ -166,6 +186,7 @@ def random_dent(shape: tuple[int, int], period: float, rng: np.random.Generator 
     """
     rng = np.random.default_rng(rng)
     transmission = np.ones(shape, dtype=np.float32)
-    for kind in rng.choice(list(_WEIGHTS), size=rng.choice([1, 2, 3], p=[0.6, 0.3, 0.1]), p=list(_WEIGHTS.values())):
+    weights = np.array([dent.weight for dent in DENTS.values()])
+    for kind in rng.choice(list(DENTS), size=rng.choice([1, 2, 3], p=[0.6, 0.3, 0.1]), p=weights / weights.sum()):
         transmission *= DENTS[str(kind)](shape, period, rng)
     return np.clip(transmission, 0, 1)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
 from scipy import fft, ndimage
 
+from napari_hush.declare import Bounds, check_fields
 from napari_hush.errors import InputError
 from napari_hush.synthesis.fields import smooth_field
 from napari_hush.synthesis.lattices.lattice import render_columns, sites_near, slow_displacement
 from napari_hush.synthesis.lattices.unit_cell import frequencies
-from napari_hush.synthesis.ranges import check_ranges
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,16 +43,15 @@ class Flaws:
         Standard deviation of a slow relative change of the brightness.
     """
 
-    displacement: float = 0.0
-    intensity_spread: float = 0.0
-    vacancies: float = 0.0
-    background: float = 0.0
-    strain: float = 0.0
-    thickness: float = 0.0
+    displacement: Annotated[float, Bounds(0, 0.1)] = 0.0
+    intensity_spread: Annotated[float, Bounds(0, 0.5)] = 0.0
+    vacancies: Annotated[float, Bounds(0, 1)] = 0.0
+    background: Annotated[float, Bounds(0, 0.9)] = 0.0
+    strain: Annotated[float, Bounds(0, 0.2)] = 0.0
+    thickness: Annotated[float, Bounds(0, 0.3)] = 0.0
 
     def __post_init__(self) -> None:
-        check_ranges(self, displacement=(0, 0.1), intensity_spread=(0, 0.5), vacancies=(0, 1), background=(0, 0.9))
-        check_ranges(self, strain=(0, 0.2), thickness=(0, 0.3))
+        check_fields(self, where=type(self).__name__)
 
 
 class Crystal(NamedTuple):

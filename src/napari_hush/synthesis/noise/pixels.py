@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from scipy import ndimage
 
-from napari_hush.synthesis.ranges import check_ranges
+from napari_hush.declare import Bounds, check_fields
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,10 +24,10 @@ class Poisson:
         Counts per pixel where the image is 1. The result is counts divided by the dose; negative values count as 0.
     """
 
-    dose: float = 10.0
+    dose: Annotated[float, Bounds(1e-6, 1e9)] = 10.0
 
     def __post_init__(self) -> None:
-        check_ranges(self, dose=(1e-6, 1e9))
+        check_fields(self, where=type(self).__name__)
 
     def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
         """Count the electrons of (Y, X)."""
@@ -44,10 +44,10 @@ class Readout:
         Standard deviation, in units of the image.
     """
 
-    sigma: float = 0.05
+    sigma: Annotated[float, Bounds(0, np.inf)] = 0.05
 
     def __post_init__(self) -> None:
-        check_ranges(self, sigma=(0, np.inf))
+        check_fields(self, where=type(self).__name__)
 
     def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
         """Add white noise to (Y, X)."""
@@ -67,11 +67,11 @@ class Gaussian:
         demosaicing do. 0: white. The standard deviation is ``sigma`` whatever the grain.
     """
 
-    sigma: float = 0.1
-    grain: float = 0.0
+    sigma: Annotated[float, Bounds(0, np.inf)] = 0.1
+    grain: Annotated[float, Bounds(0, 100)] = 0.0
 
     def __post_init__(self) -> None:
-        check_ranges(self, sigma=(0, np.inf), grain=(0, 100))
+        check_fields(self, where=type(self).__name__)
 
     def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
         """Add noise of mean 0 to (Y, X)."""
@@ -105,10 +105,10 @@ class Speckle:
        https://doi.org/10.1364/JOSA.66.001145
     """
 
-    sigma: float = 0.3
+    sigma: Annotated[float, Bounds(0, 10)] = 0.3
 
     def __post_init__(self) -> None:
-        check_ranges(self, sigma=(0, 10))
+        check_fields(self, where=type(self).__name__)
 
     def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
         """Multiply each pixel of (Y, X) by its own factor."""
@@ -130,11 +130,11 @@ class GainOffset:
         Output where the image is 0, output units.
     """
 
-    gain: float = 1.0
-    offset: float = 0.1
+    gain: Annotated[float, Bounds(1e-30, 1e30)] = 1.0
+    offset: Annotated[float, Bounds(-1e30, 1e30)] = 0.1
 
     def __post_init__(self) -> None:
-        check_ranges(self, gain=(1e-30, 1e30), offset=(-1e30, 1e30))
+        check_fields(self, where=type(self).__name__)
 
     def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
         """Return ``gain * image + offset`` for (Y, X)."""
@@ -155,12 +155,12 @@ class SaltPepper:
         Bright pixels lie up to this many times the image's range above its maximum, uniformly from 0.
     """
 
-    fraction: float = 0.002
-    salt: float = 0.5
-    height: float = 1.0
+    fraction: Annotated[float, Bounds(0, 1)] = 0.002
+    salt: Annotated[float, Bounds(0, 1)] = 0.5
+    height: Annotated[float, Bounds(0, np.inf)] = 1.0
 
     def __post_init__(self) -> None:
-        check_ranges(self, fraction=(0, 1), salt=(0, 1), height=(0, np.inf))
+        check_fields(self, where=type(self).__name__)
 
     def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
         """Replace some pixels of (Y, X)."""
@@ -182,10 +182,10 @@ class Quantisation:
         Number of equal steps between the image's minimum and maximum; 255 for 8 bits.
     """
 
-    levels: int = 255
+    levels: Annotated[int, Bounds(1, 2**32)] = 255
 
     def __post_init__(self) -> None:
-        check_ranges(self, whole=True, levels=(1, 2**32))
+        check_fields(self, where=type(self).__name__)
 
     def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
         """Round (Y, X) to the nearest level."""

@@ -139,7 +139,7 @@ def noise_from_dict(mapping: Mapping[str, Any]) -> Noise:
     Examples
     --------
     >>> noise_from_dict({"name": "poisson", "dose": 20})
-    Poisson(dose=20)
+    Poisson(dose=20.0)
     """
     if not isinstance(mapping, Mapping):
         raise InputError(f"a noise is a table with a name and its parameters; got {mapping!r}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from scipy.signal import lfilter
 
-from napari_hush.synthesis.ranges import check_ranges
+from napari_hush.declare import Bounds, check_fields
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,12 +35,12 @@ class RowJitter:
         Constant shift towards lower X, px: what a later `DetectorLag` drags the image along.
     """
 
-    rms: float = 0.3
-    correlation: float = 0.5
-    advance: float = 0.0
+    rms: Annotated[float, Bounds(0, np.inf)] = 0.3
+    correlation: Annotated[float, Bounds(0, 0.999)] = 0.5
+    advance: Annotated[float, Bounds(-np.inf, np.inf)] = 0.0
 
     def __post_init__(self) -> None:
-        check_ranges(self, rms=(0, np.inf), correlation=(0, 0.999))
+        check_fields(self, where=type(self).__name__)
 
     def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
         """Shift each row of (Y, X) by cubic (Catmull-Rom) interpolation; the ends repeat."""
@@ -85,10 +85,10 @@ class DetectorLag:
         ``correlation / (1 - correlation)`` px towards higher X.
     """
 
-    correlation: float = 0.3
+    correlation: Annotated[float, Bounds(0, 0.95)] = 0.3
 
     def __post_init__(self) -> None:
-        check_ranges(self, correlation=(0, 0.95))
+        check_fields(self, where=type(self).__name__)
 
     @property
     def delay(self) -> float:
@@ -114,11 +114,11 @@ class RowOffsets:
         Correlation between neighbouring rows, 0 to below 1.
     """
 
-    sigma: float = 0.03
-    correlation: float = 0.5
+    sigma: Annotated[float, Bounds(0, np.inf)] = 0.03
+    correlation: Annotated[float, Bounds(0, 0.999)] = 0.5
 
     def __post_init__(self) -> None:
-        check_ranges(self, sigma=(0, np.inf), correlation=(0, 0.999))
+        check_fields(self, where=type(self).__name__)
 
     def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
         """Add one value per row of (Y, X)."""
@@ -136,10 +136,10 @@ class MissingLines:
         Share of the rows, 0 to 1. The first row is never lost.
     """
 
-    fraction: float = 0.005
+    fraction: Annotated[float, Bounds(0, 1)] = 0.005
 
     def __post_init__(self) -> None:
-        check_ranges(self, fraction=(0, 1))
+        check_fields(self, where=type(self).__name__)
 
     def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
         """Replace some rows of (Y, X) by the last good one."""
@@ -163,12 +163,12 @@ class Spikes:
         Mean length along X, px, at least 1; geometrically distributed. A streak ends with its row.
     """
 
-    fraction: float = 0.001
-    height: float = 1.0
-    length: float = 2.0
+    fraction: Annotated[float, Bounds(0, 1)] = 0.001
+    height: Annotated[float, Bounds(0, np.inf)] = 1.0
+    length: Annotated[float, Bounds(1, 1e6)] = 2.0
 
     def __post_init__(self) -> None:
-        check_ranges(self, fraction=(0, 1), height=(0, np.inf), length=(1, 1e6))
+        check_fields(self, where=type(self).__name__)
 
     def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
         """Add spikes to (Y, X); where two meet, their heights add up."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from scipy import ndimage
 from skimage.transform import iradon, radon
 
-from napari_hush.errors import InputError
-from napari_hush.synthesis.ranges import check_ranges
+from napari_hush.declare import Bounds, check_fields
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,18 +48,15 @@ class SparseAngles:
        https://doi.org/10.1137/1.9780898719277
     """
 
-    n_angles: int = 30
-    counts: float = 0.0
-    opacity: float = 2.0
-    rings: float = 0.0
-    smoothing: float = 0.0
+    n_angles: Annotated[int, Bounds(1, 100_000)] = 30
+    counts: Annotated[float, Bounds(0, 1e12)] = 0.0
+    opacity: Annotated[float, Bounds(1e-6, 20)] = 2.0
+    rings: Annotated[float, Bounds(0, 1)] = 0.0
+    smoothing: Annotated[float, Bounds(0, 100)] = 0.0
     circle: bool = False
 
     def __post_init__(self) -> None:
-        check_ranges(self, whole=True, n_angles=(1, 100_000))
-        check_ranges(self, counts=(0, 1e12), opacity=(1e-6, 20), rings=(0, 1), smoothing=(0, 100))
-        if not isinstance(self.circle, bool):
-            raise InputError(f"SparseAngles: circle must be true or false; got {self.circle!r}")
+        check_fields(self, where=type(self).__name__)
 
     def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
         """Project and reconstruct (Y, X), in the image's units."""

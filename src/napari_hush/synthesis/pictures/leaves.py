@@ -81,6 +81,11 @@ def dead_leaves(
     return np.asarray(np.clip(image if channels == 3 else image[0], 0, 1), dtype=np.float32)
 
 
+def coloured_leaves(shape: tuple[int, int], *, rng: np.random.Generator | int) -> NDArray[np.float32]:
+    """Draw `dead_leaves` in colour, (3, Y, X)."""
+    return dead_leaves(shape, channels=3, rng=rng)
+
+
 def lay_leaves(
     shape: tuple[int, int], low: float, high: float, leaf: str, rng: np.random.Generator
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
@@ -11,6 +10,7 @@ from scipy.spatial import cKDTree
 
 from napari_hush.errors import InputError
 from napari_hush.synthesis.fields import smooth_field
+from napari_hush.synthesis.kinds import PHANTOMS, Phantom
 from napari_hush.synthesis.pictures.leaves import dead_leaves
 from napari_hush.synthesis.pictures.slices import cover, ellipses, foam, pack_circles
 from napari_hush.synthesis.pictures.specimens import specimen, tomography
@@ -31,14 +31,6 @@ __all__ = [
     "tissue",
     "tomography",
 ]
-
-
-class Phantom(Protocol):
-    """Anything that draws a clean image with values from 0 to 1, (Y, X) or with three colours (3, Y, X)."""
-
-    def __call__(self, shape: tuple[int, int], *, rng: np.random.Generator | int) -> NDArray[np.float32]:
-        """Draw one image of ``shape`` (Y, X), px."""
-        ...
 
 
 def filaments(
@@ -242,15 +234,3 @@ def _splat(
     for down, across, share in ((0, 0, (1 - f) * (1 - g)), (0, 1, (1 - f) * g), (1, 0, f * (1 - g)), (1, 1, f * g)):
         canvas += np.bincount((i + down) * shape[1] + j + across, weights=light * share, minlength=canvas.size)
     return canvas.reshape(shape)
-
-
-PHANTOMS: dict[str, Phantom] = {
-    "foam": foam,
-    "ellipses": ellipses,
-    "tomography": tomography,
-    "filaments": filaments,
-    "cells": cells,
-    "dead-leaves": dead_leaves,
-    "dead-leaves-rgb": partial(dead_leaves, channels=3),
-    "tissue": tissue,
-}

@@ -7,12 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakMethod
 
-from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QFormLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_hush.datasets.settings import TOMOGRAPHY, SynthesisSettings
+from napari_hush.datasets.settings import SynthesisSettings
+from napari_hush.declare import declared
 from napari_hush.errors import InputError
-from napari_hush.synthesis import MaskRecipe
+from napari_hush.synthesis import KINDS, MaskRecipe
 from napari_hush.widgets.parts.bits import NoWheel, rule, small_label, word_combo
 from napari_hush.widgets.parts.deleted import when_deleted
 from napari_hush.widgets.parts.form import Form
@@ -23,15 +24,15 @@ from napari_hush.widgets.synthesize.materials import (
     VARIANTS,
     Dents,
     DentSettings,
-    Learned,
-    Lessons,
+    Measured,
     Plane,
-    learn_crop,
-    learn_noise,
-    learn_recipe,
-    learn_transmission,
+    ToMeasure,
+    measure_crop,
+    measure_mask,
+    measure_noise,
+    measure_transmission,
 )
-from napari_hush.widgets.synthesize.study import Study
+from napari_hush.widgets.synthesize.measurements import Measurements
 from napari_hush.widgets.synthesize.targets import limits, show_image
 
 if TYPE_CHECKING:
@@ -39,16 +40,6 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
     from napari.layers import Image
-
-CRYSTALS = ("lattice", "published")  # the kinds that take things from images
-KINDS_OF = {
-    "period": ("lattice",),
-    "dent_share": ("lattice",),
-    "mask_share": ("lattice",),
-    "lattice_share": ("lattice",),
-    "magnification": ("published",),
-    "angles": TOMOGRAPHY,
-}
 
 
 class Choices(QWidget):
@@ -71,7 +62,7 @@ class Choices(QWidget):
         super().__init__(parent)
         self._viewer = viewer
         self._refusal = ""
-        self.study = Study(self, self._lessons)
+        self.measurements = Measurements(self, self._to_measure)
         self._build()
         self._connect()
         self._refresh()
@@ -101,13 +92,13 @@ class Choices(QWidget):
     def reference(self) -> Image | None:
         """The layer that targets are compared with: that of the noise, of the dents, or of the unit crop."""
         combos = {"noise": self.noise, "dents": self.dents, "unit crop": self.crop}
-        wanted = self._lessons()
+        wanted = self._to_measure()
         return next((combo.layer for name, combo in combos.items() if name in wanted), None)
 
-    def known(self) -> dict[str, Learned]:
+    def known(self) -> dict[str, Measured]:
         """What was measured of the chosen layers, by name."""
-        wanted = self._lessons()
-        return {name: learned for name, learned in self.study.known.items() if name in wanted}
+        wanted = self._to_measure()
+        return {name: measured for name, measured in self.measurements.known.items() if name in wanted}
 
     def _build(self) -> None:
         self.form = Form(
@@ -115,6 +106,9 @@ class Choices(QWidget):
             shown=("kind", "n", "shape", "dose", "period", "dent_share", "magnification", "angles"),
             hidden=("noises",),  # a layer gives them
         )
+        kinds = self.form.findChild(QComboBox, "kind")
+        for row in range(kinds.count()):
+            kinds.setItemData(row, KINDS[kinds.itemText(row)].about, Qt.ItemDataRole.ToolTipRole)
         self.crop = LayerOrNone(self._viewer, "none (random lattices)")
         self.rectangle = Rectangle(self._viewer, self)
         self._draw = QPushButton("Draw rectangle")
@@ -155,7 +149,7 @@ class Choices(QWidget):
 
     def _connect(self) -> None:
         self._kind = self.form.value.kind
-        self.study.changed.connect(self._on_learned)
+        self.measurements.changed.connect(self._on_measured)
         self.form.changed.connect(self._on_settings)
         self.form.refused.connect(self._refresh)
         self.crop.chosen.connect(self._on_crop)
@@ -178,35 +172,37 @@ class Choices(QWidget):
 
         when_deleted(self, forget)
 
-    def _lessons(self) -> Lessons:
+    def _to_measure(self) -> ToMeasure:
         """What has to be measured for the present choices."""
-        kind = self.form.chosen("kind")
-        lessons: Lessons = {}
-        if kind in CRYSTALS and self.crop.layer is not None:
-            lessons["unit crop"] = self._lesson(self.crop.layer, learn_crop, region=True)
-        if kind in CRYSTALS and self.dents.layer is not None:
-            published = kind == "published"
-            form, learn = (self.recipe, learn_recipe) if published else (self.transmission, learn_transmission)
-            lessons["dents"] = self._lesson(self.dents.layer, learn, form)
-        if kind not in TOMOGRAPHY and self.noise.layer is not None:
-            lessons["noise"] = self._lesson(self.noise.layer, learn_noise)
-        return lessons
+        name = self.form.chosen("kind")
+        kind = KINDS[name]
+        to_measure: ToMeasure = {}
+        if kind.from_images and self.crop.layer is not None:
+            to_measure["unit crop"] = self._measurement(self.crop.layer, measure_crop, region=True)
+        if kind.from_images and self.dents.layer is not None:
+            if name == "published":
+                to_measure["dents"] = self._measurement(self.dents.layer, measure_mask, self.recipe)
+            else:
+                to_measure["dents"] = self._measurement(self.dents.layer, measure_transmission, self.transmission)
+        if not kind.projected and self.noise.layer is not None:
+            to_measure["noise"] = self._measurement(self.noise.layer, measure_noise)
+        return to_measure
 
-    def _lesson(
-        self, layer: Image, learn: Callable[..., Learned], form: Form | None = None, *, region: bool = False
-    ) -> Callable[[], Learned]:
+    def _measurement(
+        self, layer: Image, measure: Callable[..., Measured], form: Form | None = None, *, region: bool = False
+    ) -> Callable[[], Measured]:
         """Take the pixels now; they are looked at in the thread."""
         try:
             plane, _ = visible_part(layer, self._viewer.dims)
             part = self.rectangle.region(layer, plane) if region else None
-            return partial(learn, Plane.of(layer, plane, part), *([] if form is None else [form.value]))
+            return partial(measure, Plane.of(layer, plane, part), *([] if form is None else [form.value]))
         except InputError as error:
             return partial(_refuse, str(error))
 
     def _on_settings(self, settings: SynthesisSettings) -> None:
         if settings.kind != self._kind:
             self._kind = settings.kind
-            self.study.forget("dents")  # each kind measures them in its own way
+            self.measurements.forget("dents")  # each kind measures them in its own way
         self._refresh()
 
     def _on_draw(self) -> None:
@@ -214,19 +210,19 @@ class Choices(QWidget):
             self.rectangle.draw(self.crop.layer)
 
     def _on_crop(self, _: object = None) -> None:
-        self.study.forget("unit crop")
+        self.measurements.forget("unit crop")
 
     def _on_dents(self, _: object = None) -> None:
-        self.study.forget("dents")
+        self.measurements.forget("dents")
 
     def _on_noise(self, _: object = None) -> None:
-        self.study.forget("noise")
+        self.measurements.forget("noise")
 
     def _on_step(self, _: object = None) -> None:
         """Another plane is shown: what was taken from a stack is taken anew."""
         combos = {"unit crop": self.crop, "dents": self.dents, "noise": self.noise}
         if names := [name for name, combo in combos.items() if combo.layer is not None and combo.layer.ndim > 2]:
-            self.study.forget(*names)
+            self.measurements.forget(*names)
 
     def _on_variant(self, name: str) -> None:
         if name in VARIANTS:
@@ -242,7 +238,7 @@ class Choices(QWidget):
                 return
         self.variant.setCurrentText("custom")
 
-    def _on_learned(self) -> None:
+    def _on_measured(self) -> None:
         self._refresh()
         self._show_steps()
 
@@ -262,35 +258,42 @@ class Choices(QWidget):
                 **pose(layer),
             )
 
+    def _is_given(self, name: str) -> bool:
+        """Whether a setting that can be left out is not: another kind refuses it, so it stays in sight."""
+        try:
+            return declared(SynthesisSettings)[name].optional and self.form.chosen(name) is not None
+        except InputError:
+            return True
+
     def _refresh(self, _: object = None) -> None:
         """Bring rows and texts in line with what is chosen and known."""
-        kind = self.form.chosen("kind")
-        crystal = kind in CRYSTALS
-        for name, kinds in KINDS_OF.items():
-            self.form.show_field(name, kind in kinds)
-        self.form.enable_field("dose", kind in TOMOGRAPHY or self.noise.layer is None)
-        dented = crystal and self.dents.layer is not None
+        chosen = self.form.chosen("kind")
+        kind, published = KINDS[chosen], chosen == "published"
+        for name in {name for one in KINDS.values() for name in one.settings}:
+            self.form.show_field(name, name in kind.settings or self._is_given(name))
+        self.form.enable_field("dose", kind.projected or self.noise.layer is None)
+        dented = kind.from_images and self.dents.layer is not None
         for widget, shown in (
-            (self.crop, crystal),
-            (self._draw, crystal and self.crop.layer is not None),
-            (self.dents, crystal),
-            (self.transmission, dented and kind == "lattice"),
-            (self.recipe, dented and kind == "published"),
+            (self.crop, kind.from_images),
+            (self._draw, kind.from_images and self.crop.layer is not None),
+            (self.dents, kind.from_images),
+            (self.transmission, dented and not published),
+            (self.recipe, dented and published),
             (self.show_mask, dented),
-            (self.noise, kind not in TOMOGRAPHY),  # theirs is that of projections
+            (self.noise, not kind.projected),
         ):
             self._sources.setRowVisible(widget, shown)
-        self.show_mask.setText("Show steps" if kind == "published" else "Show mask")
+        self.show_mask.setText("Show steps" if published else "Show mask")
         self._refusal = ""
         try:
             _ = self.settings
         except ValueError as error:
             self._refusal = str(error)
         texts = dict.fromkeys(self._words, "") | {"settings": self._refusal}
-        for name in self._lessons():
-            learned = self.study.known.get(name)
-            texts[name] = "measuring…" if learned is None else str(getattr(learned, "words", learned))
-        if kind == "published":
+        for name in self._to_measure():
+            measured = self.measurements.known.get(name)
+            texts[name] = "measuring…" if measured is None else str(getattr(measured, "words", measured))
+        if published:
             for name, combo in (("unit crop", self.crop), ("dents", self.dents)):
                 if combo.layer is None:
                     texts[name] = "needed for kind published: choose a layer"
@@ -302,5 +305,5 @@ class Choices(QWidget):
         self.changed.emit()
 
 
-def _refuse(reason: str) -> Learned:
+def _refuse(reason: str) -> Measured:
     raise InputError(reason)

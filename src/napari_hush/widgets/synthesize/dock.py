@@ -17,7 +17,7 @@ from napari_hush.progress import Progress
 from napari_hush.widgets.parts.bits import row, rule
 from napari_hush.widgets.parts.dock import Dock
 from napari_hush.widgets.synthesize.choices import Choices
-from napari_hush.widgets.synthesize.materials import learn_steps, make_drawer
+from napari_hush.widgets.synthesize.materials import make_drawer, measure_steps
 from napari_hush.widgets.synthesize.targets import Stack, beside, check_memory, show_stack, show_target
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from napari_hush.datasets.drawing import Drawer, Target
     from napari_hush.datasets.settings import SynthesisSettings
-    from napari_hush.widgets.synthesize.materials import Learned, Lessons
+    from napari_hush.widgets.synthesize.materials import Measured, ToMeasure
 
     Steps = Generator[Progress, None, Any]
 
@@ -114,7 +114,7 @@ class SynthesizeWidget(Dock):
     def _start(self, work: Callable[..., Steps]) -> bool:
         if self._job.running or self.choices.refusal:
             return False
-        known, missing, settings = self.choices.known(), self.choices.study.missing(), self.choices.settings
+        known, missing, settings = self.choices.known(), self.choices.measurements.missing(), self.choices.settings
         self._stack, self._saving = None, False
         self._launch(partial(_draw, settings, known, missing, work))
         return True
@@ -158,7 +158,7 @@ class SynthesizeWidget(Dock):
 
     def _stop(self) -> None:
         super()._stop()
-        self.choices.study.stop()
+        self.choices.measurements.stop()
 
     def _ask_path(self, layout: str, start: str) -> str:
         if layout == "hdf5":
@@ -174,10 +174,10 @@ class SynthesizeWidget(Dock):
 
 
 def _draw(
-    settings: SynthesisSettings, known: dict[str, Learned], missing: Lessons, work: Callable[..., Steps]
+    settings: SynthesisSettings, known: dict[str, Measured], missing: ToMeasure, work: Callable[..., Steps]
 ) -> Steps:
     """The whole work, in the thread: what is not measured yet is measured first."""
-    found = known | (yield from learn_steps(missing))
+    found = known | (yield from measure_steps(missing))
     drawer = make_drawer(settings, found)
     made = yield from work(drawer)
     return drawer.settings, made

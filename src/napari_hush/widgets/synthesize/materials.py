@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
 from napari_hush.atoms.spacing import require_spacing
 from napari_hush.datasets.drawing import Drawer
 from napari_hush.datasets.materials import Materials
+from napari_hush.declare import Bounds, check_fields
 from napari_hush.errors import InputError
 from napari_hush.progress import Progress
 from napari_hush.synthesis import (
@@ -53,8 +54,11 @@ class DentSettings:
         Level where there is nothing, in the image's unit, such as that of vacuum; None estimates it from the noise.
     """
 
-    spacing: float | None = None
+    spacing: Annotated[float, Bounds(1.0, 16_384.0)] | None = None
     dark: float | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -121,11 +125,11 @@ class NoiseLike:
     words: str
 
 
-Learned = Crop | Dents | NoiseLike | InputError
-Lessons = dict[str, "Callable[[], Learned]"]
+Measured = Crop | Dents | NoiseLike | InputError
+ToMeasure = dict[str, "Callable[[], Measured]"]
 
 
-def learn_crop(plane: Plane) -> Crop:
+def measure_crop(plane: Plane) -> Crop:
     """Find the lattice of a unit crop."""
     image = plane.read()
     lattice = measure_lattice(image)
@@ -151,7 +155,7 @@ def describe_lattice(lattice: UnitLattice) -> str:
     return f"{kind}-like lattice, periods {first:.1f} and {second:.1f} px at {angle:.0f}°"
 
 
-def learn_transmission(plane: Plane, settings: DentSettings) -> Dents:
+def measure_transmission(plane: Plane, settings: DentSettings) -> Dents:
     """Measure where the specimen is thinner."""
     image = checked_image(plane.read())
     if min(image.shape) < 16:
@@ -163,7 +167,7 @@ def learn_transmission(plane: Plane, settings: DentSettings) -> Dents:
     return Dents(steps={"transmission": mask}, period=spacing, words=words)
 
 
-def learn_recipe(plane: Plane, recipe: MaskRecipe) -> Dents:
+def measure_mask(plane: Plane, recipe: MaskRecipe) -> Dents:
     """Go through the steps of the published recipe."""
     steps: dict[str, NDArray[Any]] = {
         name: step.astype(np.float32) for name, step in mask_steps(plane.read(), recipe).items()
@@ -172,7 +176,7 @@ def learn_recipe(plane: Plane, recipe: MaskRecipe) -> Dents:
     return Dents(steps=steps, period=1.0, words=f"{share:.0%} of the area reaches the threshold")
 
 
-def learn_noise(plane: Plane) -> NoiseLike:
+def measure_noise(plane: Plane) -> NoiseLike:
     """Measure gain, dose, row correlation and jitter of an image."""
     fitted = fit_noise(plane.read())
     noises = fitted.noise().noises
@@ -186,19 +190,19 @@ def learn_noise(plane: Plane) -> NoiseLike:
     return NoiseLike(noises=noises, fitted=fitted, words=words)
 
 
-def learn_steps(lessons: Lessons) -> Generator[Progress, None, dict[str, Learned]]:
+def measure_steps(to_measure: ToMeasure) -> Generator[Progress, None, dict[str, Measured]]:
     """Measure one after the other; what cannot be measured gives the `InputError` that says why."""
-    found: dict[str, Learned] = {}
-    for name, lesson in lessons.items():
+    found: dict[str, Measured] = {}
+    for name, measure in to_measure.items():
         yield Progress(0, 0, f"measuring the {name}…")
         try:
-            found[name] = lesson()
+            found[name] = measure()
         except InputError as error:
             found[name] = InputError(str(error))  # the one that was raised holds images and widgets in its traceback
     return found
 
 
-def make_drawer(settings: SynthesisSettings, found: Mapping[str, Learned]) -> Drawer:
+def make_drawer(settings: SynthesisSettings, found: Mapping[str, Measured]) -> Drawer:
     """Put settings and materials together.
 
     Raises
@@ -206,9 +210,9 @@ def make_drawer(settings: SynthesisSettings, found: Mapping[str, Learned]) -> Dr
     InputError
         If something was asked for that could not be measured.
     """
-    for name, learned in found.items():
-        if isinstance(learned, InputError):
-            raise InputError(f"{name}: {learned}")
+    for name, measured in found.items():
+        if isinstance(measured, InputError):
+            raise InputError(f"{name}: {measured}")
     crop, dents, noise = (found.get(name) for name in ("unit crop", "dents", "noise"))
     if isinstance(noise, NoiseLike):
         settings = replace(settings, noises=noise.noises)

@@ -10,12 +10,11 @@ import numpy as np
 from napari.layers import Image, Labels, Points
 
 from napari_hush.datasets.drawing import Drawer
-from napari_hush.datasets.settings import IN_COLOUR
 from napari_hush.datasets.synthesize import draw_steps
 from napari_hush.errors import InputError
 from napari_hush.memory import free_memory
 from napari_hush.progress import Progress
-from napari_hush.synthesis import noise_to_dict
+from napari_hush.synthesis import KINDS, noise_to_dict
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -183,7 +182,7 @@ class Stack:
         """Draw all images of the settings, those for training first."""
         s = self.settings = replace(drawer.settings, layout="paired")  # of an unpaired set, one side has all there is
         drawer = Drawer(s, drawer.materials)
-        colours = (3,) if s.kind in IN_COLOUR else ()
+        colours = (3,) if KINDS[s.kind].colours else ()
         self.noisy, self.clean = (np.zeros((s.n, *s.shape, *colours), np.float32) for _ in range(2))
         self.transmission = np.zeros((s.n, *s.shape), np.float32)
         made: list[Target] = []
@@ -238,7 +237,7 @@ def check_memory(settings: SynthesisSettings) -> None:
     InputError
         If it would not fit.
     """
-    values = settings.n * settings.shape[0] * settings.shape[1] * (7 if settings.kind in IN_COLOUR else 3)
+    values = settings.n * settings.shape[0] * settings.shape[1] * (7 if KINDS[settings.kind].colours else 3)
     needed = 4 * values
     if needed <= ALWAYS_FITS:
         return

@@ -24,7 +24,7 @@ from napari_hush.training.process.child import Stored
 from napari_hush.widgets.parts.bits import small_label
 from napari_hush.widgets.parts.layer_list import LayerOrNone
 from napari_hush.widgets.parts.layer_source import Source
-from napari_hush.widgets.synthesize.study import Study
+from napari_hush.widgets.synthesize.measurements import Measurements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -162,7 +162,7 @@ class Data(QWidget):
         for name in ("noisy", "clean", "truth"):
             self._rows.addRow(name.capitalize(), getattr(self, name))
         self._rows.addRow(self.words)
-        self.study = Study(self, self._lessons)
+        self.study = Measurements(self, self._lessons)
         self.study.changed.connect(self._refresh)
         for name in ("noisy", "clean", "truth"):
             getattr(self, name).chosen.connect(self._on_chosen)

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_hush.widgets.parts import notify
 from napari_hush.widgets.parts.job import Job
-from napari_hush.widgets.synthesize.materials import Learned, Lessons, learn_steps
+from napari_hush.widgets.synthesize.materials import Measured, ToMeasure, measure_steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 PAUSE_MS = 300  # without a change, before it is measured
 
 
-class Study(QObject):
+class Measurements(QObject):
     """Measures in a thread what was asked for last, once nothing has changed for a moment.
 
     Attributes
     ----------
     changed : Signal()
-        Something was learned, or is not known any more.
+        Something was measured, or is not known any more.
     progressed : Signal(object)
         What is measured now, as `Progress`.
 
@@ -32,18 +32,18 @@ class Study(QObject):
     ----------
     parent : QObject
         When it is deleted, nothing is heard any more.
-    lessons : bound method
+    to_measure : bound method
         Gives what is to be known at the moment: name, and the function that measures it.
     """
 
     changed = Signal()
     progressed = Signal(object)
 
-    def __init__(self, parent: QObject, lessons: Callable[[], Lessons]) -> None:
+    def __init__(self, parent: QObject, to_measure: Callable[[], ToMeasure]) -> None:
         super().__init__(parent)
-        self.known: dict[str, Learned] = {}
+        self.known: dict[str, Measured] = {}
         # no cycle: one that Python collects before Qt deletes its objects leaves them with slots that are empty
-        self._lessons = WeakMethod(lessons)
+        self._to_measure = WeakMethod(to_measure)
         self._versions: dict[str, int] = {}
         self._asked: dict[str, int] = {}
         self._job = Job(self)
@@ -62,10 +62,12 @@ class Study(QObject):
         """Whether something is being measured or about to be."""
         return self._job.running or self._timer.isActive()
 
-    def missing(self) -> Lessons:
+    def missing(self) -> ToMeasure:
         """What is to be known and is not."""
-        lessons = self._lessons()
-        return {} if lessons is None else {name: make for name, make in lessons().items() if name not in self.known}
+        to_measure = self._to_measure()
+        if to_measure is None:
+            return {}
+        return {name: measure for name, measure in to_measure().items() if name not in self.known}
 
     def forget(self, *names: str) -> None:
         """Measure these anew."""
@@ -85,12 +87,12 @@ class Study(QObject):
         if self._job.running or not missing:
             return  # its end begins anew
         self._asked = {name: self._versions.get(name, 0) for name in missing}
-        self._job.start(partial(learn_steps, missing))
+        self._job.start(partial(measure_steps, missing))
 
-    def _on_returned(self, found: dict[str, Learned]) -> None:
-        for name, learned in found.items():
+    def _on_returned(self, found: dict[str, Measured]) -> None:
+        for name, measured in found.items():
             if self._versions.get(name, 0) == self._asked[name]:  # else something has changed meanwhile
-                self.known[name] = learned
+                self.known[name] = measured
         self.changed.emit()
         if not self._timer.isActive():
             self._begin()

@@ -217,7 +217,7 @@ def _displacement(evaluation: Evaluation) -> Picture:
 
 
 def spread(evidence: Evidence, shape: tuple[int, ...]) -> float:
-    """Distance of the arrows, px: two lattice spacings, and no more than 48 arrows across."""
+    """Distance of the arrows, px: two lattice periods, and no more than 48 arrows across."""
     return max(2 * (evidence.spacing or 8.0), max(shape) / 48)
 
 

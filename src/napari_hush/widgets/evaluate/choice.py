@@ -38,7 +38,7 @@ class Inputs:
     planes : list of tuple of int or None
         Which planes; None means all.
     settings : EvaluationSettings
-        What the checks have to be told.
+        What the checks cannot find in the images by themselves.
     files : dict of str to dict
         What is known of each image, for the report.
     """

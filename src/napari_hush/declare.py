@@ -40,8 +40,7 @@ class Registry(MutableMapping[str, T], Generic[T]):
     def __getitem__(self, name: str) -> T:
         entry = self._entries[name]
         if isinstance(entry, str):
-            module, _, attribute = entry.partition(":")
-            entry = self._entries[name] = cast("T", getattr(import_module(module), attribute))
+            entry = self._entries[name] = cast("T", imported(entry))
         return entry
 
     def __setitem__(self, name: str, entry: T | str) -> None:
@@ -61,6 +60,21 @@ class Registry(MutableMapping[str, T], Generic[T]):
 
     def __repr__(self) -> str:
         return f"Registry({', '.join(self._entries)})"
+
+
+def imported(place: str) -> Any:
+    """What ``"module:attribute"`` stands for; the attribute may be one of a class.
+
+    Examples
+    --------
+    >>> imported("pathlib:Path.cwd").__name__
+    'cwd'
+    """
+    module, _, attributes = place.partition(":")
+    found: Any = import_module(module)
+    for attribute in attributes.split("."):
+        found = getattr(found, attribute)
+    return found
 
 
 @dataclass(frozen=True)

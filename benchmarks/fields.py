@@ -71,9 +71,9 @@ def lattice_field(dose: float, number: int, size: int) -> Field:
     truth = {"positions": scene.positions, "vacancies": scene.vacancies, "transmission": scene.transmission}
 
     def figures(output: np.ndarray) -> dict[str, float]:
-        found = judge(output, clean, spacing=scene.period, **truth).as_dict()
+        found = judge(None, output, truth=clean, spacing=scene.period, **truth).as_dict()
         if nearest < 0.99 * scene.period:
-            found |= compare_columns(output, clean, nearest, found=find_atoms(output, nearest), **truth).figures
+            found |= compare_columns(clean, output, nearest, found=find_atoms(output, nearest), **truth).figures
             found["position_error"] *= nearest / scene.period
         chosen = {name: found[name] for name in LATTICE if name in found}
         if flat:
@@ -205,7 +205,7 @@ def real_field(condition: str, folder: Path) -> Field:
         given["r_em"] = np.asarray(read_image(folder / "stem" / "Tecnai_Osiris_SrTiO3_r_em.tif").data, np.float64)
 
     def figures(output: np.ndarray) -> dict[str, float]:
-        found = judge(output, noisy=noisy).as_dict()
+        found = judge(noisy, output).as_dict()
         return {key: found[key] for key in REAL if key in found}
 
     return Field(noisy=np.ascontiguousarray(noisy), clean=None, judge=figures, given=given)

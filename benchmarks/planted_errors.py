@@ -139,14 +139,14 @@ def main() -> None:
     calls, seconds, notes = 0, 0.0, []
     reasons: Counter[str] = Counter()
 
-    def count(row: str, column: str, truth: Field, image: np.ndarray, expect: bool, **known: object) -> None:
+    def count(row: str, column: str, case: Field, image: np.ndarray, expect: bool, **known: object) -> None:
         nonlocal calls, seconds
         start = time.perf_counter()
-        failed = failures(judge(image, **known))  # type: ignore[arg-type]
+        failed = failures(judge(known.pop("noisy", None), image, **known))  # type: ignore[arg-type]
         seconds, calls = seconds + time.perf_counter() - start, calls + 1
         flagged[row, column] += bool(failed)
         if bool(failed) != expect:
-            notes.append(f"- field {seed}, period {truth.period:.1f}: {row}, {column}: {', '.join(failed) or 'passed'}")
+            notes.append(f"- field {seed}, period {case.period:.1f}: {row}, {column}: {', '.join(failed) or 'passed'}")
         if row == "model output":
             reasons.update(f"{column}: {failure.split()[0]}" for failure in failed)
 
@@ -155,7 +155,7 @@ def main() -> None:
         truth = field(seed)
         clean = truth.draw() * truth.transmission
         exact = {
-            "image_true": clean,
+            "truth": clean,
             "positions": truth.positions,
             "vacancies": truth.vacancies,
             "transmission": truth.transmission,
@@ -166,7 +166,7 @@ def main() -> None:
         for name, image in outputs.items():
             count(name, "truth, exact", truth, image, name != "none", **exact)
             if name == "none":
-                count(name, "truth, image", truth, image, False, image_true=clean)
+                count(name, "truth, image", truth, image, False, truth=clean)
         for dose in args.doses:
             draw = np.random.default_rng([93, seed])
             chain = random_scan_noise(draw, dose=(dose, dose), period=truth.period)

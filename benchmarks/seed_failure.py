@@ -211,10 +211,10 @@ def levelled(name: str, image: np.ndarray, field: Field) -> np.ndarray:
 def score(name: str, image: np.ndarray, field: Field) -> dict[str, float]:
     """Judge an image by the truth."""
     known: dict[str, Any] = {
-        "image_true": field.clean, "positions": field.positions, "vacancies": field.vacancies,
+        "truth": field.clean, "positions": field.positions, "vacancies": field.vacancies,
         "transmission": field.transmission, "spacing": field.period,
     }  # fmt: skip
-    found = judge(levelled(name, image, field), **known).as_dict()
+    found = judge(None, levelled(name, image, field), **known).as_dict()
     found["lowpass_slope"] = slope(field.clean.astype(np.float64), np.asarray(image), field.period)
     return {figure: found.get(figure, float("nan")) for figure in FIGURES}
 

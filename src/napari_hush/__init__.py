@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_hush.datasets.synthesize import synthesize
     from napari_hush.errors import FileFormatError, InputError, ModelFileError
     from napari_hush.exporters import export
-    from napari_hush.fidelity.evaluate import evaluate
+    from napari_hush.fidelity.evaluate import evaluate, judge
     from napari_hush.importers.registry import load_model
     from napari_hush.inference.denoise import denoise
     from napari_hush.inference.settings import DenoiseSettings
@@ -44,6 +44,7 @@ __all__ = [
     "export",
     "find_atoms",
     "fit",
+    "judge",
     "list_models",
     "load_model",
     "sample",
@@ -69,6 +70,7 @@ _HOMES = {
     "export": "exporters",
     "find_atoms": "atoms.columns",
     "fit": "training.fit",
+    "judge": "fidelity.evaluate",
     "list_models": "card",
     "load_model": "importers.registry",
     "sample": "synthesis.samples",

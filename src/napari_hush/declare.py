@@ -64,15 +64,18 @@ class Registry(MutableMapping[str, T], Generic[T]):
 
 
 def imported(place: str) -> Any:
-    """What is at ``"module:attribute"``.
+    """What ``"module:attribute"`` stands for; the attribute may be one of a class.
 
     Examples
     --------
-    >>> imported("math:sqrt")(9.0)
-    3.0
+    >>> imported("pathlib:Path.cwd").__name__
+    'cwd'
     """
-    module, _, attribute = place.partition(":")
-    return getattr(import_module(module), attribute)
+    module, _, attributes = place.partition(":")
+    found: Any = import_module(module)
+    for attribute in attributes.split("."):
+        found = getattr(found, attribute)
+    return found
 
 
 @dataclass(frozen=True)

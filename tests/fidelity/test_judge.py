@@ -9,13 +9,13 @@ from scipy import ndimage
 
 from napari_hush.errors import InputError
 from napari_hush.fidelity.evaluate import evaluate, judge, table
-from napari_hush.fidelity.findings import COUNTS, LIMITS, finding, overall
+from napari_hush.fidelity.findings import all_limits, finding, overall
 from napari_hush.synthesis.samples import sample
 
 FIELD = make_field()
 CLEAN = FIELD.draw()
 NOISY = scan(CLEAN)
-EXACT = {"image_true": CLEAN, "positions": FIELD.positions, "vacancies": [VACANCY], "transmission": FIELD.transmission}
+EXACT = {"truth": CLEAN, "positions": FIELD.positions, "vacancies": [VACANCY], "transmission": FIELD.transmission}
 
 
 def moved():
@@ -53,8 +53,8 @@ def value(evidence, name):
 
 
 def test_the_truth_itself_passes_with_and_without_truth():
-    for known in (EXACT, {"image_true": CLEAN}, {"noisy": NOISY}, {"image_true": CLEAN, "noisy": NOISY}):
-        evidence = judge(CLEAN, **known)
+    for noisy, known in ((None, EXACT), (None, {"truth": CLEAN}), (NOISY, {}), (NOISY, {"truth": CLEAN})):
+        evidence = judge(noisy, CLEAN, **known)
         assert evidence.passed, table(evidence)
         told = (
             "Nothing lost or invented" if "positions" in known else f"Columns found: {len(evidence.kept)} kept; weaker"
@@ -65,42 +65,42 @@ def test_the_truth_itself_passes_with_and_without_truth():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_low_dose_lag_and_jitter_are_no_error_of_the_output(seed):
-    evidence = judge(CLEAN, noisy=scan(CLEAN, dose=6, seed=seed, jitter=0.4, lag=0.35), spacing=PERIOD)
+    evidence = judge(scan(CLEAN, dose=6, seed=seed, jitter=0.4, lag=0.35), CLEAN, spacing=PERIOD)
     assert evidence.passed, table(evidence)
 
 
 @pytest.mark.parametrize("name", PLANTS)
 def test_a_planted_error_is_found_with_the_truth(name):
     draw, check = PLANTS[name]
-    evidence = judge(draw(), **EXACT)
+    evidence = judge(None, draw(), **EXACT)
     assert (check if name != "shallower" else "dent_depth_error") in failed(evidence), table(evidence)
 
 
 @pytest.mark.parametrize("name", [name for name in PLANTS if name != "shallower"])
 def test_a_planted_error_is_found_without_the_truth(name):
     draw, check = PLANTS[name]
-    evidence = judge(draw(), noisy=scan(CLEAN, dose=100), spacing=PERIOD)
+    evidence = judge(scan(CLEAN, dose=100), draw(), spacing=PERIOD)
     assert check in failed(evidence), table(evidence)
 
 
 def test_the_columns_are_named_by_their_place():
-    for known in (EXACT, {"noisy": NOISY}):
-        new = judge(FIELD.draw(added=VACANCY), **known).new
+    for noisy, known in ((None, EXACT), (NOISY, {})):
+        new = judge(noisy, FIELD.draw(added=VACANCY), **known).new
         assert new == pytest.approx(VACANCY[None], abs=1)
         without = FIELD.draw(np.delete(FIELD.positions, FIELD.nearest((42.0, 54.0)), axis=0))
-        assert judge(without, **known).lost == pytest.approx(np.array([[42.0, 54.0]]), abs=1.5)
+        assert judge(noisy, without, **known).lost == pytest.approx(np.array([[42.0, 54.0]]), abs=1.5)
 
 
 def test_a_filled_vacancy_and_an_atom_in_the_void_are_counted():
-    filled, phantom = (judge(FIELD.draw(added=place), **EXACT) for place in (VACANCY, HOLE))
+    filled, phantom = (judge(None, FIELD.draw(added=place), **EXACT) for place in (VACANCY, HOLE))
     assert value(filled, "vacancies_filled") == 100 and value(filled, "vacancies_filled_count") == 1
     assert value(phantom, "atoms_in_voids") == 1
 
 
 def test_a_lattice_drawn_into_the_hole_is_a_phantom():
     whole = make_field(np.ones((SIDE, SIDE))).draw()
-    for known in (EXACT, {"noisy": NOISY}):
-        evidence = judge(whole, **known)
+    for noisy, known in ((None, EXACT), (NOISY, {})):
+        evidence = judge(noisy, whole, **known)
         assert {"phantom_lattice", "lowpass_slope"} & failed(evidence)
         assert value(evidence, "phantom_lattice") > 30
         assert evidence.phantom.shape == CLEAN.shape and np.nanmax(evidence.phantom) > 0.5
@@ -108,27 +108,27 @@ def test_a_lattice_drawn_into_the_hole_is_a_phantom():
 
 def test_the_displacement_map_shows_a_shift_from_input_to_output():
     image = FIELD.draw(FIELD.positions + np.array([0.6, 0]))
-    u = judge(image, noisy=scan(CLEAN, dose=100), spacing=PERIOD).displacement
+    u = judge(scan(CLEAN, dose=100), image, spacing=PERIOD).displacement
     assert np.nanmedian(u, axis=(1, 2)) == pytest.approx([0.6, 0], abs=0.1)
     assert u.shape == (2, SIDE, SIDE)
 
 
 @pytest.mark.parametrize("level", [0.0, 0.4])
 def test_a_constant_output_fails_without_a_crash(level):
-    for known in ({"image_true": CLEAN}, {"noisy": NOISY}):
-        evidence = judge(np.full_like(CLEAN, level), **known)
+    for noisy, truth in ((None, CLEAN), (NOISY, None)):
+        evidence = judge(noisy, np.full_like(CLEAN, level), truth=truth)
         assert {"lattice_gain", "lowpass_slope"} <= failed(evidence)
-    assert {"recall", "columns_lost"} <= failed(judge(np.full_like(CLEAN, level), CLEAN))
+    assert {"recall", "columns_lost"} <= failed(judge(None, np.full_like(CLEAN, level), truth=CLEAN))
 
 
 def test_without_a_lattice_the_rest_is_judged():
     rng = np.random.default_rng(0)
     clean = np.add.outer(np.linspace(1, 3, 96), np.linspace(0, 1, 96) ** 2)
     noisy = clean + rng.normal(0, 0.15, clean.shape)
-    evidence = judge(clean, noisy=noisy)
+    evidence = judge(noisy, clean)
     assert evidence.spacing is None and evidence.displacement is None
     assert value(evidence, "lowpass_slope") == pytest.approx(1, abs=0.02)
-    dimmed = judge(0.8 * clean, noisy=noisy)
+    dimmed = judge(noisy, 0.8 * clean)
     assert "lowpass_slope" in failed(dimmed) and dimmed.status == "fail"
     assert dimmed.verdict.startswith("No lattice found: ")
     verdicts = {f.name: f.verdict for f in evidence.findings}
@@ -141,12 +141,12 @@ def test_slow_brightness_alone_is_no_verdict():
     dotted = cells.clean.copy()
     dotted[np.random.default_rng(0).integers(0, dotted.shape[0], (40, 2)).T.tolist()] += 5 * dotted.std()
     for output in (cells.clean, blurred, dotted):
-        assert judge(output, cells.clean).status != "pass"
+        assert judge(None, output, truth=cells.clean).status != "pass"
     for output in (cells.clean, blurred):
-        evidence = judge(output, noisy=cells.noisy)
+        evidence = judge(cells.noisy, output)
         assert evidence.status == "not judged" and not evidence.passed
         assert evidence.verdict.startswith("Not judged: no lattice was found")
-    flat = judge(np.ones((40, 40)), noisy=np.ones((40, 40)))
+    flat = judge(np.ones((40, 40)), np.ones((40, 40)))
     assert flat.status == "not judged" and flat.verdict.endswith("nothing else could be measured")
 
 
@@ -160,39 +160,50 @@ def test_columns_that_nobody_found_are_no_verdict():
 def test_gaps_integers_and_dark_columns_are_no_obstacle():
     noisy, output = NOISY.copy(), CLEAN.copy()
     noisy[30:34, 30:40], output[60, 60] = np.nan, np.inf
-    evidence = judge(output, noisy=noisy)
+    evidence = judge(noisy, output)
     assert evidence.passed and np.isnan(evidence.residual[31, 31]) and np.isnan(evidence.residual[60, 60])
     whole = [np.round(200 * image).astype(np.uint16) for image in (CLEAN, NOISY)]
-    assert judge(whole[0], noisy=whole[1]).passed
-    dark = judge(2 - FIELD.draw(added=VACANCY), noisy=2 - NOISY, dark=True)
+    assert judge(whole[1], whole[0]).passed
+    dark = judge(2 - NOISY, 2 - FIELD.draw(added=VACANCY), dark=True)
     assert dark.new == pytest.approx(VACANCY[None], abs=1)
 
 
 def test_stacks_sum_counts_and_average_the_rest():
-    two = evaluate(np.stack([CLEAN, FIELD.draw(added=VACANCY)]), noisy=np.stack([NOISY, NOISY]), spacing=PERIOD)
-    one = evaluate(CLEAN, noisy=NOISY, spacing=PERIOD)
+    two = evaluate(np.stack([NOISY, NOISY]), np.stack([CLEAN, FIELD.draw(added=VACANCY)]), spacing=PERIOD)
+    one = evaluate(NOISY, CLEAN, spacing=PERIOD)
     assert two["columns_new"] == 1 and two["columns_kept"] == 2 * one["columns_kept"]
     assert two["lattice_gain"] == pytest.approx(one["lattice_gain"], abs=0.02)
 
 
 def test_what_cannot_be_compared_is_refused():
     with pytest.raises(InputError, match="got neither"):
-        judge(CLEAN)
+        judge(None, CLEAN)
     with pytest.raises(InputError, match="one shape"):
-        judge(CLEAN, CLEAN[:-1])
+        judge(None, CLEAN, truth=CLEAN[:-1])
     with pytest.raises(InputError, match="one shape"):
-        evaluate(CLEAN, noisy=NOISY[None])
+        evaluate(NOISY[None], CLEAN)
     with pytest.raises(InputError, match="more than half"):
-        judge(np.full_like(CLEAN, np.nan), CLEAN)
+        judge(None, np.full_like(CLEAN, np.nan), truth=CLEAN)
     with pytest.raises(InputError, match="spacing"):
         judge(CLEAN, CLEAN, spacing=1.0)
     with pytest.raises(InputError, match="real numbers"):
-        judge(CLEAN * 1j, CLEAN)
+        judge(CLEAN, CLEAN * 1j)
+
+
+@pytest.mark.parametrize("function", [judge, evaluate])
+def test_other_names_of_the_images_are_explained(function):
+    for call in (
+        lambda: function(CLEAN, noisy=NOISY),
+        lambda: function(image_test=CLEAN, image_true=CLEAN),
+        lambda: function(CLEAN, image_true=CLEAN),
+        lambda: function(NOISY, CLEAN, denoised=CLEAN),
+    ):
+        with pytest.raises(InputError, match=rf"expected {function.__name__}\(noisy, denoised, truth=...\)"):
+            call()
 
 
 def test_every_finding_has_words_and_judges_by_its_limits():
-    assert set(COUNTS) <= set(LIMITS)
-    for name, limit in LIMITS.items():
+    for name, limit in all_limits().items():
         assert limit.label and limit.meaning.endswith(".")
         assert finding(name, np.nan).verdict == "not measured"
     gain = [finding("lattice_gain", v).verdict for v in (0.89, 0.9, 1.3, 1.31)]
@@ -201,5 +212,5 @@ def test_every_finding_has_words_and_judges_by_its_limits():
 
 
 def test_the_verdict_names_what_failed():
-    text = judge(FIELD.draw(added=VACANCY), **EXACT).verdict
+    text = judge(None, FIELD.draw(added=VACANCY), **EXACT).verdict
     assert "checks failed" in text and "columns new (1)" in text and "vacancies filled" in text

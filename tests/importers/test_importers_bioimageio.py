@@ -15,8 +15,8 @@ import torch
 import yaml
 
 from napari_hush.errors import ModelFileError
-from napari_hush.importers.bioimageio import is_bioimageio
 from napari_hush.importers.registry import load_model
+from napari_hush.importers.sniff import is_bioimageio
 from napari_hush.model import Model
 from napari_hush.normalize import NormalizationRule
 

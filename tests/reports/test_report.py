@@ -15,7 +15,7 @@ from PIL import Image
 
 from napari_hush import InputError, sample
 from napari_hush.fidelity.evaluate import Evidence
-from napari_hush.fidelity.findings import finding
+from napari_hush.fidelity.findings import Finding, finding
 from napari_hush.fidelity.stacks import Evaluation, EvaluationSettings, PlaneResult, evaluate_steps
 from napari_hush.reports.page import page
 from napari_hush.reports.pictures import FATES, arrows, pictures
@@ -49,14 +49,17 @@ def evaluation(*found: Evidence, worst: int = 0, truth: bool = False) -> Evaluat
     planes = tuple(
         PlaneResult(
             index=(k,) if len(found) > 1 else (),
-            findings=one.findings,
-            scores={"psnr": 30.0 + k, "ssim": 0.9, "mse": np.nan, "mae": 1.0} if truth else {},
+            findings=one.findings + (scores(30.0 + k) if truth else ()),
             verdict=one.verdict,
         )
         for k, one in enumerate(found)
     )
     images = {"noisy": rng.poisson(20, shape).astype(float), "denoised": rng.normal(20, 1, shape)}
     return Evaluation(planes=planes, worst=planes[worst], evidence=found[worst], images=images)
+
+
+def scores(psnr: float) -> tuple[Finding, ...]:
+    return tuple(finding(name, v) for name, v in {"psnr": psnr, "ssim": 0.9, "mse": np.nan, "mae": 1.0}.items())
 
 
 def make_page(result: Evaluation, **given: Any) -> str:

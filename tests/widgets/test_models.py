@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import subprocess
 import sys
 import zipfile
@@ -235,16 +236,18 @@ KINDS = {
         "PyTorch checkpoint",
     ),
     "package.zip": (lambda path: write_zip(path, "rdf.yaml", "weights.pt"), "BioImage.IO package"),
-    "folder.zip": (lambda path: write_zip(path, "unet/bioimageio.yaml"), "BioImage.IO package"),
     "silent.safetensors": (lambda path: Model.create("cnn", {"widths": (2,)}).save(path), "napari-hush model"),
 }
 
 FOREIGN = {
     "image.h5": (write_hdf5, "without a Keras model"),
-    "images.zip": (lambda path: write_zip(path, "a.tif"), "without a model"),
+    "images.zip": (lambda path: write_zip(path, "a.tif"), "a zip archive of something else (with 'a.tif')"),
+    "folder.zip": (lambda path: write_zip(path, "unet/bioimageio.yaml"), "a zip archive of something else"),
+    "values.pth": (lambda path: path.write_bytes(pickle.dumps([1, 2])), "none of torch.save"),
     "broken.zip": (lambda path: path.write_bytes(b"PK\x03\x04 and so on"), "damaged"),
-    "noise.safetensors": (lambda path: path.write_bytes(b"nonsense"), "damaged"),
-    "text.pth": (lambda path: path.write_text("hello"), "another kind"),
+    "cut.safetensors": (lambda path: path.write_bytes(bytes([100, *[0] * 7]) + b'{"a'), "damaged"),
+    "noise.safetensors": (lambda path: path.write_bytes(b"nonsense"), "text that begins with 'nonsense'"),
+    "text.pth": (lambda path: path.write_text("hello"), "text that begins with 'hello'"),
     "empty.h5": (lambda path: path.write_bytes(b""), "empty"),
     "folder.h5": (lambda path: path.mkdir(), "folder"),
     "missing.h5": (lambda path: None, "no such file"),

@@ -11,21 +11,25 @@ import tyro
 from napari_hush.cli.console import printable, size_text
 from napari_hush.cli.importing import ImportOptions, model_path
 from napari_hush.errors import InputError
+from napari_hush.exporters import EXPORTERS
+from napari_hush.exporters import expected as exportable
+from napari_hush.importers.registry import expected as importable
 
 if TYPE_CHECKING:
     from napari_hush.card import ModelCard
 
-KINDS = {".safetensors": "napari-hush model", ".onnx": "ONNX model", ".zip": "BioImage.IO package"}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Convert:
-    """Convert a model: to .safetensors, to .onnx, or to a BioImage.IO .zip, by the ending of OUT."""
+    """Convert a model into another file format, which the ending of OUT chooses."""
 
-    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="IN")]
-    """A bundled model, or a model file: .safetensors, Keras .h5, PyTorch .pth, BioImage.IO .zip."""
-    target: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
-    """The file to write."""
+    source: Annotated[
+        tyro.conf.Positional[str], tyro.conf.arg(metavar="IN", help=f"A bundled model, or {importable()}.")
+    ]
+    target: Annotated[
+        tyro.conf.Positional[Path],
+        tyro.conf.arg(metavar="OUT", help=f"The file to write: {exportable()}."),
+    ]
     importing: tyro.conf.OmitArgPrefixes[ImportOptions] = field(default_factory=ImportOptions)
     name: str | None = None
     """A new name for the model's card."""
@@ -47,7 +51,7 @@ class Convert:
 
         options = {"authors": list(self.author)} if self.author else {}
         export(model, self.target, **options)
-        kind = KINDS.get(self.target.suffix.lower(), self.target.suffix)
+        kind = EXPORTERS[self.target.suffix.lower()].kind
         size = size_text(self.target.stat().st_size)
         print(f"{self.target}: {kind}, {model.architecture}, {model.n_parameters:,} parameters, {size}")
         return 0
@@ -55,8 +59,11 @@ class Convert:
     def _check_target(self) -> None:
         """Tell before the work what would go wrong after it."""
         target, source = self.target, model_path(self.source)
-        if self.author and target.suffix.lower() != ".zip":
-            raise InputError(f"{target}: only a BioImage.IO package (.zip) names its authors; leave out --author")
+        exporter = EXPORTERS.get(target.suffix.lower())
+        if exporter is None:
+            raise InputError(f"{target}: ends in none of {exportable()}: choose one of these endings")
+        if self.author and "authors" not in exporter.options:
+            raise InputError(f"{target}: a file of this kind ({exporter.kind}) names no authors; leave out --author")
         if target.is_dir():
             raise InputError(f"{target}: is a folder; name a file in it")
         if not target.parent.is_dir():

@@ -51,12 +51,11 @@ class Demo:
         done = run_with_bar(denoise_steps(truth.noisy, model, settings_of(self.settings, DenoiseSettings)), truth.name)
         print(f"run      {run_text(done)}\n")
         print(f"{'against the truth':18}{'noisy':>12}{'denoised':>12}")
-        for name, metric in METRICS.items():
-            unit = {"psnr": "dB", "mse": "counts^2", "mae": "counts"}.get(name, "")
+        for metric in METRICS.values():
             before, after = metric(truth.clean, truth.noisy), metric(truth.clean, done.image)
-            print(f"{name.upper():18}{before:12.4g}{after:12.4g}  {unit}")
+            print(f"{metric.label:18}{before:12.4g}{after:12.4g}  {metric.unit}".rstrip())
         plane = len(truth.noisy) // 2 if truth.noisy.ndim > 2 else ...
-        print(f"\nby the noisy image alone\n{judge(done.image[plane], noisy=truth.noisy[plane]).verdict}")
+        print(f"\nby the noisy image alone\n{judge(truth.noisy[plane], done.image[plane]).verdict}")
         self.output.mkdir(parents=True, exist_ok=True)
         axes = "TYX"[-truth.noisy.ndim :]
         pixel_size = (1.0, truth.pixel_size, truth.pixel_size)[-truth.noisy.ndim :]

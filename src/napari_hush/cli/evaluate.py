@@ -50,7 +50,7 @@ class Evaluate:
     csv: Annotated[Path | None, tyro.conf.arg(metavar="CSV")] = None
     """Write a sheet: one row per slice and one for all."""
     spacing: Annotated[float | None, tyro.conf.arg(metavar="PX")] = None
-    """Distance of neighbouring atom columns, px; measured if not given."""
+    """Lattice period, px; measured in each plane if not given."""
     model: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None
     """The model that made it: measure what it is unsure of, which takes 8 times as long as denoising."""
     uncertainty: Annotated[Path | None, tyro.conf.arg(metavar="TIFF")] = None
@@ -83,7 +83,7 @@ class Evaluate:
         if model is not None:
             found, shown = _uncertainty(images["noisy"], model, evaluation.worst.index)
             evaluation = replace(evaluation, uncertainty=shown)
-            self._tell_uncertainty(found, images["noisy"])
+            self._report_uncertainty(found, images["noisy"])
         if self.report is not None:
             text = page(
                 evaluation,
@@ -99,7 +99,7 @@ class Evaluate:
             print(f"{self.csv}: the sheet")
         return EXIT_CODES[evaluation.status]
 
-    def _tell_uncertainty(self, found: np.ndarray, noisy: ImageData) -> None:
+    def _report_uncertainty(self, found: np.ndarray, noisy: ImageData) -> None:
         """Print and write what the model is unsure of."""
         import numpy as np
 

@@ -1,34 +1,24 @@
-"""Loading a model for a command: the importers' options that make sense in a shell."""
+"""Loading a model for a command: the importers' options as options of the shell."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import tyro
 
 from napari_hush.card import ZOO
+from napari_hush.declare import parameter_texts
+from napari_hush.importers.registry import IMPORTERS, load_model
 
 if TYPE_CHECKING:
     from napari_hush.model import Model
 
-Upsampling = Literal["file", "nearest", "bilinear", "bilinear_tf1"]
-Method = Literal["match", "percentile", "identity"]
-
 
 @dataclass(frozen=True, kw_only=True)
-class ImportOptions:
+class Importing:
     """What files of other projects do not say; an option that a file's kind does not have is refused."""
-
-    upsampling: Upsampling | None = None
-    """Keras files of TomoGAN: how the decoder doubles the size; file takes the file's word."""
-    normalization: Method | None = None
-    """Keras files: match maps images that lie outside the range of values, percentile every image, identity none."""
-    value_range: tuple[float, float] | None = None
-    """The values of the images that the network was trained on, for example 0 255."""
-    percentiles: tuple[float, float] | None = None
-    """PyTorch checkpoints: the percentiles of an image that are mapped to the network's range; else 0.1 and 99.9."""
-    entry: str | None = None
-    """PyTorch checkpoints with several networks: which one."""
 
     @property
     def given(self) -> dict[str, Any]:
@@ -38,9 +28,32 @@ class ImportOptions:
 
     def load(self, source: str) -> Model:
         """The model, see `napari_hush.load_model`."""
-        from napari_hush.importers.registry import load_model
-
         return load_model(source, **self.given)
+
+
+def import_options() -> type[Importing]:
+    """Make a dataclass with the options of all `IMPORTERS`; those that are not given are None."""
+    hints: dict[str, Any] = {}
+    texts: dict[str, list[str]] = {}
+    for importer in IMPORTERS.values():
+        if importer.options is not None:
+            found, words = get_type_hints(importer.options), parameter_texts(importer.options)
+            for name in importer.option_names:
+                hints.setdefault(name, found[name])
+                texts.setdefault(name, []).append(f"For a {importer.kind}: {words.get(name, '')}".rstrip(": "))
+    made: list[tuple[str, Any, Any]] = [
+        (name, Annotated[hint | None, tyro.conf.arg(help=" ".join(texts[name]))], field(default=None))
+        for name, hint in hints.items()
+    ]
+    options = make_dataclass("ImportOptions", made, bases=(Importing,), frozen=True, kw_only=True)
+    options.__doc__ = Importing.__doc__
+    return options
+
+
+if TYPE_CHECKING:
+    ImportOptions = Importing
+else:
+    ImportOptions = import_options()
 
 
 def model_path(source: str) -> Path:

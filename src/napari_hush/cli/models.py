@@ -17,6 +17,7 @@ from napari_hush.cli.console import printable, size_text
 from napari_hush.cli.importing import ImportOptions, model_path
 from napari_hush.errors import InputError
 from napari_hush.files import file_sha256
+from napari_hush.importers.registry import expected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,8 +34,10 @@ BUFFERS = ("running_mean", "running_var", "num_batches_tracked")  # of batch nor
 class Models:
     """List the bundled models, or tell all that is known of one."""
 
-    source: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[NAME|FILE]")] = None
-    """A bundled model, or a model file: .safetensors, Keras .h5, PyTorch .pth, BioImage.IO .zip."""
+    source: Annotated[
+        tyro.conf.Positional[str | None],
+        tyro.conf.arg(metavar="[NAME|FILE]", help=f"A bundled model, or {expected()}."),
+    ] = None
     json: bool = False
     """Print JSON, for scripts."""
     importing: tyro.conf.OmitArgPrefixes[ImportOptions] = field(default_factory=ImportOptions)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import numpy as np
 from scipy import ndimage
@@ -13,17 +14,20 @@ from napari_hush.atoms.spacing import find_lattice
 from napari_hush.errors import InputError
 from napari_hush.fidelity.column_scores import score_columns
 from napari_hush.fidelity.evidence import compare_slow, vector_spread, whiteness
-from napari_hush.fidelity.findings import COUNTS, LIMITS, Finding, Status, finding, overall
+from napari_hush.fidelity.findings import Compared, Finding, Status, all_limits, finding, overall
 from napari_hush.fidelity.lattice import compare_lattice
 from napari_hush.fidelity.recorded import record
 from napari_hush.fidelity.truth import compare_columns, compare_dents, compare_pixels, dent_mask
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike, NDArray
 
     Floats = NDArray[np.float64]
 
-HEADLINE = ("lattice_displacement", "phantom_lattice", "lowpass_slope", "psnr")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,7 +37,7 @@ class Evidence:
     Parameters
     ----------
     findings : tuple of Finding
-        In the order of `LIMITS`.
+        In the order of `all_limits`.
     spacing : float or None
         Lattice period, px; None without a lattice.
     kept : ndarray, shape (N, 2)
@@ -81,10 +85,11 @@ class Evidence:
         """All in one line."""
         judged = [f for f in self.findings if f.verdict in ("pass", "fail")]
         failed = [f for f in judged if f.verdict == "fail"]
-        figures = [f"{_lower(f.label)} {f.text}" for f in self.findings if f.name in HEADLINE and f.text != "-"]
+        limits = all_limits()
+        figures = [f"{_lower(f.label)} {f.text}" for f in self.findings if limits[f.name].headline and f.text != "-"]
         if failed:
             words = [
-                f"{_lower(f.label)} ({f.text})" if f.name in COUNTS else f"{_lower(f.label)} {f.text} ({f.limit_text})"
+                f"{_lower(f.label)} ({f.text})" if f.count else f"{_lower(f.label)} {f.text} ({f.limit_text})"
                 for f in failed
             ]
             verb = "check" if len(judged) == 1 else "checks"
@@ -107,11 +112,29 @@ class Evidence:
         return {"spacing": spacing, **{f.name: f.value for f in self.findings}}
 
 
+def _one_order(function: Callable[P, T]) -> Callable[P, T]:
+    """Refuse arguments of other names with words that say how the images are passed."""
+
+    @wraps(function)
+    def checked(*args: P.args, **options: P.kwargs) -> T:
+        wrong = [name for name in ("image_true", "image_test") if name in options]
+        if wrong or (args and "noisy" in options) or (len(args) > 1 and "denoised" in options):
+            call = f"{function.__name__}(noisy, denoised, truth=...)"
+            raise InputError(
+                f"expected {call}, with None for a noisy image that is not known; got "
+                f"{', '.join(wrong) or 'an image before noisy= or denoised='}"
+            )
+        return function(*args, **options)
+
+    return checked
+
+
+@_one_order
 def judge(
-    image_test: ArrayLike,
-    image_true: ArrayLike | None = None,
+    noisy: ArrayLike | None,
+    denoised: ArrayLike,
     *,
-    noisy: ArrayLike | None = None,
+    truth: ArrayLike | None = None,
     spacing: float | None = None,
     positions: ArrayLike | None = None,
     vacancies: ArrayLike | None = None,
@@ -122,16 +145,16 @@ def judge(
 
     Parameters
     ----------
-    image_test : array_like, shape (Y, X)
-        The denoised image.
-    image_true : array_like, shape (Y, X), optional
+    noisy : array_like, shape (Y, X), or None
+        What was denoised; None where only the truth is known.
+    denoised : array_like, shape (Y, X)
+        The denoised image, in the same intensity units.
+    truth : array_like, shape (Y, X), optional
         The clean image, in the same intensity units.
-    noisy : array_like, shape (Y, X), optional
-        What was denoised, in the same intensity units.
     spacing : float, optional
         Lattice period, px; by default that of the truth, else of the noisy image, else of the denoised one.
     positions, vacancies : array_like, shape (N, 2), optional
-        True and missing columns (y, x), px. They need ``image_true``; without positions the columns that the detector
+        True and missing columns (y, x), px. They need ``truth``; without positions the columns that the detector
         finds in it are the true ones.
     transmission : array_like, shape (Y, X), optional
         Share of the material that is there in truth, 0 to 1.
@@ -153,10 +176,10 @@ def judge(
     --------
     >>> import napari_hush as hush
     >>> sample = hush.sample("dented-lattice")
-    >>> judge(sample.clean[:160, :160], noisy=sample.noisy[:160, :160]).passed
+    >>> hush.judge(sample.noisy[:160, :160], sample.clean[:160, :160]).passed
     True
     """
-    test, true, scan, usable = _planes(image_test, image_true, noisy)
+    test, true, scan, usable = _planes(noisy, denoised, truth)
     through = None if transmission is None else _plane(transmission, "transmission", test.shape)
     reference = true if true is not None else scan
     assert reference is not None
@@ -165,8 +188,8 @@ def judge(
         lattice = find_lattice(test)
     if spacing is None:
         spacing = None if lattice is None else lattice.spacing
-    elif not 2 < spacing < np.inf:
-        raise InputError(f"spacing must be the lattice period in px, over 2; got {spacing}")
+    elif not 2 <= spacing < np.inf:
+        raise InputError(f"spacing must be the lattice period in px, at least 2; got {spacing}")
     recorded = None if scan is None else record(test, scan, usable, spacing)
     compared = recorded if true is None else None
     values: dict[str, float] = {}
@@ -179,7 +202,7 @@ def judge(
         if true is not None:
             known, missing = (None if p is None else _places(p) for p in (positions, vacancies))
             columns = compare_columns(
-                sign * test, sign * true, spacing, found=atoms.positions, positions=known, vacancies=missing,
+                sign * true, sign * test, spacing, found=atoms.positions, positions=known, vacancies=missing,
                 transmission=through,
             )  # fmt: skip
             values |= columns.figures
@@ -201,13 +224,19 @@ def judge(
     values |= compare_slow(reference, test, spacing, compared)
     if true is not None:
         if spacing is not None and not dark:
-            values |= compare_dents(test, true, spacing, through)
-        values |= compare_pixels(test, true, usable, dent_mask(true, None if dark else spacing, through))
+            values |= compare_dents(true, test, spacing, through)
+        values |= compare_pixels(true, test, usable, dent_mask(true, None if dark else spacing, through))
     if scan is not None:
         values |= whiteness(np.where(usable, scan - test, 0))
-    names = [name for name in LIMITS if name in values or (true is not None or name in WITHOUT_TRUTH)]
+    compared_planes = Compared(denoised=test, noisy=scan, truth=true, usable=usable, spacing=spacing)
+    findings = []
+    for name, limit in all_limits().items():
+        if limit.measure is not None:
+            values[name] = _measured(limit.measure, compared_planes)
+        if name in values or true is not None or not limit.needs_truth:
+            findings.append(finding(name, values.get(name, float("nan"))))
     return Evidence(
-        findings=tuple(finding(name, values.get(name, float("nan"))) for name in names),
+        findings=tuple(findings),
         spacing=spacing,
         kept=kept,
         lost=lost,
@@ -220,23 +249,24 @@ def judge(
     )
 
 
+@_one_order
 def evaluate(
-    image_test: ArrayLike,
-    image_true: ArrayLike | None = None,
+    noisy: ArrayLike | None,
+    denoised: ArrayLike,
     *,
-    noisy: ArrayLike | None = None,
+    truth: ArrayLike | None = None,
     spacing: float | None = None,
 ) -> dict[str, float]:
     """Measure how faithful a denoised image is, with the truth, the noisy image, or both.
 
     Parameters
     ----------
-    image_test : array_like, shape (..., Y, X)
-        The denoised image or stack.
-    image_true : array_like, shape (..., Y, X), optional
+    noisy : array_like, shape (..., Y, X), or None
+        What was denoised; None where only the truth is known.
+    denoised : array_like, shape (..., Y, X)
+        The denoised image or stack, in the same intensity units.
+    truth : array_like, shape (..., Y, X), optional
         The clean image, in the same intensity units.
-    noisy : array_like, shape (..., Y, X), optional
-        What was denoised.
     spacing : float, optional
         Lattice period, px; estimated for each plane by default.
 
@@ -259,25 +289,26 @@ def evaluate(
     --------
     >>> import napari_hush as hush
     >>> sample = hush.sample("dented-lattice")
-    >>> evaluate(sample.clean[:160, :160], noisy=sample.noisy[:160, :160])["columns_lost"]
+    >>> hush.evaluate(sample.noisy[:160, :160], sample.clean[:160, :160])["columns_lost"]
     0.0
     """
-    test = np.asarray(image_test)
-    others = {k: None if v is None else np.asarray(v) for k, v in (("image_true", image_true), ("noisy", noisy))}
+    test = np.asarray(denoised)
+    others = {k: None if v is None else np.asarray(v) for k, v in (("noisy", noisy), ("truth", truth))}
     if test.ndim < 2 or 0 in test.shape:
         raise InputError(f"expected an image of the shape (..., Y, X); got {test.shape}")
     for name, other in others.items():
         if other is not None and other.shape != test.shape:
-            raise InputError(f"image_test and {name} must have one shape, got {test.shape} and {other.shape}: crop one")
+            raise InputError(f"{name} and denoised must have one shape, got {other.shape} and {test.shape}: crop one")
     planes = []
     for index in np.ndindex(test.shape[:-2]):
-        true, scan = (None if other is None else other[index] for other in others.values())
-        planes.append(judge(test[index], true, noisy=scan, spacing=spacing).as_dict())
+        scan, true = (None if other is None else other[index] for other in others.values())
+        planes.append(judge(scan, test[index], truth=true, spacing=spacing).as_dict())
+    limits = all_limits()
     result: dict[str, float] = {}
     for name in planes[0]:
         values = np.array([plane[name] for plane in planes])
         values = values[~np.isnan(values)]
-        combine = np.sum if name in COUNTS else np.mean
+        combine = np.sum if name in limits and limits[name].count else np.mean
         result[name] = float(combine(values)) if len(values) else float("nan")
     return result
 
@@ -299,22 +330,22 @@ def table(evidence: Evidence) -> str:
     --------
     >>> import napari_hush as hush
     >>> sample = hush.sample("dented-lattice")
-    >>> evidence = judge(sample.clean[:160, :160], noisy=sample.noisy[:160, :160])
+    >>> evidence = hush.judge(sample.noisy[:160, :160], sample.clean[:160, :160])
     >>> table(evidence).splitlines()[2].split("  ")[0]
     'Columns lost'
     """
     rows = [(f.label, f.text, f.limit_text, f.verdict) for f in evidence.findings]
     widths = [max(len(row[k]) for row in rows) for k in range(4)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    spacing = "no lattice found" if evidence.spacing is None else f"lattice spacing a = {evidence.spacing:.4g} px"
+    spacing = "no lattice found" if evidence.spacing is None else f"lattice period a = {evidence.spacing:.4g} px"
     return "\n".join([spacing, *lines, evidence.verdict])
 
 
-WITHOUT_TRUTH = (
-    "columns_kept", "columns_lost", "columns_new", "columns_moved", "lattice_displacement", "area_shifted",
-    "phantom_lattice", "lattice_gain", "lowpass_slope", "lowpass_r", "residual_leakage", "residual_correlation_x",
-    "residual_correlation_y", "vector_spread",
-)  # fmt: skip
+def _measured(measure: Callable[[Compared], float], compared: Compared) -> float:
+    try:
+        return float(measure(compared))
+    except InputError:
+        return float("nan")
 
 
 def _lower(label: str) -> str:
@@ -328,18 +359,18 @@ def _plane(image: ArrayLike, name: str, shape: tuple[int, ...] | None) -> Floats
     if values.dtype.kind not in "biuf":
         raise InputError(f"{name} must hold real numbers; got {values.dtype}")
     if shape is not None and values.shape != shape:
-        raise InputError(f"image_test and {name} must have one shape, got {shape} and {values.shape}: crop one")
+        raise InputError(f"{name} and denoised must have one shape, got {values.shape} and {shape}: crop one")
     return values.astype(np.float64)
 
 
 def _planes(
-    image_test: ArrayLike, image_true: ArrayLike | None, noisy: ArrayLike | None
+    noisy: ArrayLike | None, denoised: ArrayLike, truth: ArrayLike | None
 ) -> tuple[Floats, Floats | None, Floats | None, NDArray[np.bool_]]:
-    """All images as float64 without gaps, and which pixels were finite in all."""
-    if image_true is None and noisy is None:
-        raise InputError("expected the truth (image_true) or the noisy image (noisy) to compare with; got neither")
-    test = _plane(image_test, "image_test", None)
-    true = None if image_true is None else _plane(image_true, "image_true", test.shape)
+    """Denoised, true and noisy image as float64 without gaps, and which pixels were finite in all."""
+    if noisy is None and truth is None:
+        raise InputError("expected the noisy image or the truth (truth=) to compare with; got neither")
+    test = _plane(denoised, "denoised", None)
+    true = None if truth is None else _plane(truth, "truth", test.shape)
     scan = None if noisy is None else _plane(noisy, "noisy", test.shape)
     usable = np.all([np.isfinite(image) for image in (test, true, scan) if image is not None], axis=0)
     if 2 * np.count_nonzero(usable) < usable.size:

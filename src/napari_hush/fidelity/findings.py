@@ -1,13 +1,21 @@
-"""What a check found: a value, the limits that it has to keep, and what it means; all of them declared in `LIMITS`."""
+"""What a check found: a value, the limits that it has to keep, and what it means; all of them declared in `LIMITS`.
+
+A new finding is one line in it. The metrics of `METRICS` are findings as well, which are shown and not judged.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
+
+from napari_hush.fidelity.metrics import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 Verdict = Literal["pass", "fail", "not judged", "not measured"]
 Status = Literal["pass", "fail", "not judged"]
@@ -20,17 +28,19 @@ class Finding:
     Parameters
     ----------
     name : str
-        Its key in `LIMITS`.
+        Its key in `LIMITS` or `METRICS`.
     label : str
         The same in plain words.
     value : float
         NaN where it could not be measured.
     unit : str
-        ``"a"`` is the lattice spacing; empty for counts and ratios.
+        ``"a"`` is the lattice period; empty for counts and ratios.
     limits : (float or None, float or None)
         The lowest and the highest value that pass; both None: shown, not judged.
     meaning : str
         One sentence for a microscopist.
+    count : bool
+        Whether it is a number of things, which is summed over planes.
 
     Examples
     --------
@@ -45,6 +55,7 @@ class Finding:
     unit: str
     limits: tuple[float | None, float | None]
     meaning: str
+    count: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -74,7 +85,7 @@ class Finding:
         if math.isnan(self.value):
             return "-"
         unit = f" {self.unit}" if self.unit else ""
-        return f"{self.value:,.0f}{unit}" if self.name in COUNTS else f"{_rounded(self.value)}{unit}"
+        return f"{self.value:,.0f}{unit}" if self.count else f"{_rounded(self.value)}{unit}"
 
 
 def _rounded(value: float) -> str:
@@ -82,103 +93,159 @@ def _rounded(value: float) -> str:
     return f"{round(value, 4):.4g}" if abs(value) >= 5e-5 else ("0" if abs(value) < 1e-9 else f"{value:.1e}")
 
 
-class Limit(NamedTuple):
-    """How one finding is called, judged and explained."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Compared:
+    """What a finding may be measured on: one plane without gaps, float64.
+
+    Parameters
+    ----------
+    denoised : ndarray, shape (Y, X)
+        The output of a denoiser.
+    noisy, truth : ndarray, shape (Y, X), or None
+        What was denoised, and the clean image, as far as they are known; one of them always is.
+    usable : ndarray of bool, shape (Y, X)
+        Where all of them were finite.
+    spacing : float or None
+        Lattice period, px; None without a lattice.
+    """
+
+    denoised: NDArray[np.float64]
+    noisy: NDArray[np.float64] | None
+    truth: NDArray[np.float64] | None
+    usable: NDArray[np.bool_]
+    spacing: float | None
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How one finding is called, judged and explained.
+
+    Parameters
+    ----------
+    label : str
+        In plain words.
+    unit : str
+        ``"a"`` is the lattice period; empty for counts and ratios.
+    limits : (float or None, float or None)
+        The lowest and the highest value that pass; both None: shown, not judged.
+    meaning : str
+        One sentence for a microscopist.
+    count : bool
+        Whether it is a number of things, which is summed over planes.
+    needs_truth : bool
+        Whether it is left out, not "not measured", where there is no truth.
+    shows_detail : bool
+        Whether a blur, a lost or an invented detail could change it: only then does passing it say anything of them.
+    headline : bool
+        Whether the line with the verdict tells its value.
+    measure : callable, optional
+        `Compared` to its value; NaN or an `InputError` where it cannot be measured. None for what `judge` measures
+        together with others.
+    """
 
     label: str
     unit: str
     limits: tuple[float | None, float | None]
     meaning: str
+    count: bool = False
+    needs_truth: bool = False
+    shows_detail: bool = True
+    headline: bool = False
+    measure: Callable[[Compared], float] | None = None
 
 
-_SHOWN = (None, None)
+SHOWN = (None, None)
+REGIONS = {"lattice": ("lattice", "The same outside dents."), "dent": ("dents", "The same in dents.")}
 
 LIMITS: dict[str, Limit] = {
-    "columns_kept": Limit("Columns kept", "", _SHOWN, "Atom columns of the output that the input confirms."),
-    "columns_lost": Limit(
-        "Columns lost", "", (None, 0), "Atom columns that the input shows with certainty and the output does not."
+    "columns_kept": Limit("Columns kept", "", SHOWN, "Atom columns of the output that the input confirms.", count=True),
+    "columns_lost": Limit("Columns lost", "", (None, 0),
+        "Atom columns that the input shows with certainty and the output does not.", count=True,
     ),
-    "columns_new": Limit(
-        "Columns new", "", (None, 0), "Atom columns of the output of which the input certainly has less than half."
+    "columns_new": Limit("Columns new", "", (None, 0),
+        "Atom columns of the output of which the input certainly has less than half.", count=True,
     ),
-    "columns_moved": Limit(
-        "Columns moved", "", (None, 0), "Atom columns that certainly lie elsewhere in the input, by 0.05 a or more."
+    "columns_moved": Limit("Columns moved", "", (None, 0),
+        "Atom columns that certainly lie elsewhere in the input, by 0.05 a or more.", count=True,
     ),
-    "vacancies_filled": Limit(
-        "Vacancies filled", "%", (None, 2), "Share of the missing columns at whose place the output shows one."
+    "vacancies_filled": Limit("Vacancies filled", "%", (None, 2),
+        "Share of the missing columns at whose place the output shows one.", needs_truth=True,
     ),
-    "vacancies_filled_count": Limit("Vacancies filled", "", (None, 0), "Missing columns that the output shows."),
-    "atoms_in_voids": Limit(
-        "Atoms in voids", "", (None, 0), "Columns of the output where there is no material in truth."
+    "vacancies_filled_count": Limit("Vacancies filled", "", (None, 0),
+        "Missing columns that the output shows.", count=True, needs_truth=True,
     ),
-    "recall": Limit("Recall", "", (0.98, None), "Share of the true columns that the output shows within 0.25 a."),
-    "precision": Limit("Precision", "", (0.98, None), "Share of the output's columns that are true."),
-    "f1": Limit("F1", "", (0.98, None), "Recall and precision in one: their harmonic mean."),
-    "position_error": Limit(
-        "Position error, RMS", "a", (None, 0.03), "How far the output's columns lie from the true ones."
+    "atoms_in_voids": Limit("Atoms in voids", "", (None, 0),
+        "Columns of the output where there is no material in truth.", count=True, needs_truth=True,
     ),
-    "worst_position_error": Limit(
-        "Position error, worst", "a", _SHOWN, "The column that lies farthest from its true place."
+    "recall": Limit("Recall", "", (0.98, None),
+        "Share of the true columns that the output shows within 0.25 a.", needs_truth=True,
     ),
-    "lattice_displacement": Limit(
-        "Lattice displacement", "a", (None, 0.02),
-        "How far the lattice of the output is displaced from that of the input, RMS where the lattice is strong; "
-        "what the noise of the input explains is taken off.",
+    "precision": Limit("Precision", "", (0.98, None), "Share of the output's columns that are true.", needs_truth=True),
+    "f1": Limit("F1", "", (0.98, None), "Recall and precision in one: their harmonic mean.", needs_truth=True),
+    "position_error": Limit("Position error, RMS", "a", (None, 0.03),
+        "How far the output's columns lie from the true ones.", needs_truth=True,
     ),
-    "area_shifted": Limit(
-        "Area shifted", "a²", (None, 4),
+    "worst_position_error": Limit("Position error, worst", "a", SHOWN,
+        "The column that lies farthest from its true place.", needs_truth=True,
+    ),
+    "lattice_displacement": Limit("Lattice displacement", "a", (None, 0.02),
+        "How far the lattice of the output is displaced from that of the input, RMS where the lattice is strong; what "
+        "the noise of the input explains is taken off.", headline=True,
+    ),
+    "area_shifted": Limit("Area shifted", "a²", (None, 4),
         "Lattice that is displaced as a whole, a tile for example, well beyond the displacement elsewhere.",
     ),
-    "phantom_lattice": Limit(
-        "Phantom lattice", "%", (None, 5),
-        "Lattice of the output where the input has none (a dent, vacuum), as a share of the bulk's.",
+    "phantom_lattice": Limit("Phantom lattice", "%", (None, 5),
+        "Lattice of the output where the input has none (a dent, vacuum), as a share of the bulk's.", headline=True,
     ),
-    "lattice_gain": Limit(
-        "Lattice gain", "", (0.9, 1.3), "Strength of the lattice, output over input; below 1 it is dimmed."
+    "lattice_gain": Limit("Lattice gain", "", (0.9, 1.3),
+        "Strength of the lattice, output over input; below 1 it is dimmed.",
     ),
-    "lowpass_slope": Limit(
-        "Low-pass slope", "", (0.97, 1.03), "Slow brightness (thickness, dents) of the output over that of the input."
+    "lowpass_slope": Limit("Low-pass slope", "", (0.97, 1.03),
+        "Slow brightness (thickness, dents) of the output over that of the input.", shows_detail=False, headline=True,
     ),
-    "lowpass_r": Limit(
-        "Low-pass correlation", "", (0.995, None), "How well slow brightness of output and input agree beyond noise."
+    "lowpass_r": Limit("Low-pass correlation", "", (0.995, None),
+        "How well slow brightness of output and input agree beyond noise.", shows_detail=False,
     ),
-    "dent_depth_error": Limit(
-        "Dent depth error", "%", (None, 4), "Change of the deepest dent's depth, as a share of its true depth."
+    "dent_depth_error": Limit("Dent depth error", "%", (None, 4),
+        "Change of the deepest dent's depth, as a share of its true depth.", needs_truth=True,
     ),
-    "dent_overlap": Limit(
-        "Dent overlap", "", (0.9, None), "Area in common over area in all of the dents at half depth, output and truth."
+    "dent_overlap": Limit("Dent overlap", "", (0.9, None),
+        "Area in common over area in all of the dents at half depth, output and truth.", needs_truth=True,
     ),
-    "residual_leakage": Limit(
-        "Residual leakage", "", _SHOWN,
+    "residual_leakage": Limit("Residual leakage", "", SHOWN,
         "Power of what was taken away at the lattice's spots over its surroundings; 1: nothing of the lattice.",
     ),
-    "residual_correlation_x": Limit(
-        "Residual correlation, X", "", _SHOWN, "Between neighbours along X in what was taken away; detectors: 0-0.5."
+    "residual_correlation_x": Limit("Residual correlation, X", "", SHOWN,
+        "Between neighbours along X in what was taken away; detectors: 0-0.5.",
     ),
-    "residual_correlation_y": Limit(
-        "Residual correlation, Y", "", _SHOWN, "Between neighbours along Y in what was taken away; 0 for most noise."
+    "residual_correlation_y": Limit("Residual correlation, Y", "", SHOWN,
+        "Between neighbours along Y in what was taken away; 0 for most noise.",
     ),
-    "vector_spread": Limit(
-        "Spread of lattice vectors", "a", _SHOWN,
+    "vector_spread": Limit("Spread of lattice vectors", "a", SHOWN,
         "Standard deviation of the steps from column to neighbour; below the truth's own it was made too regular.",
     ),
-    "vector_spread_true": Limit("Spread of lattice vectors, truth", "a", _SHOWN, "The same in the truth."),
-    "psnr": Limit("PSNR", "dB", _SHOWN, "Peak signal-to-noise ratio; says little about atoms."),
-    "psnr_lattice": Limit("PSNR, lattice", "dB", _SHOWN, "The same outside dents."),
-    "psnr_dent": Limit("PSNR, dents", "dB", _SHOWN, "The same in dents."),
-    "ssim": Limit("SSIM", "", _SHOWN, "Structural similarity; says little about atoms."),
-    "ssim_lattice": Limit("SSIM, lattice", "", _SHOWN, "The same outside dents."),
-    "ssim_dent": Limit("SSIM, dents", "", _SHOWN, "The same in dents."),
-    "mse": Limit("MSE", "", _SHOWN, "Mean squared error, squared intensity."),
-    "mae": Limit("MAE", "", _SHOWN, "Mean absolute error, intensity."),
+    "vector_spread_true": Limit("Spread of lattice vectors, truth", "a", SHOWN,
+        "The same in the truth.", needs_truth=True,
+    ),
 }  # fmt: skip
 
-COUNTS = (
-    "columns_kept", "columns_lost", "columns_new", "columns_moved", "vacancies_filled_count", "atoms_in_voids",
-)  # fmt: skip
 
+def all_limits() -> dict[str, Limit]:
+    """All findings that there are, by name: those of `LIMITS`, then the metrics, some of them by region as well.
 
-BLIND = ("lowpass_slope", "lowpass_r")  # neither a blur nor a lost or an invented detail changes slow brightness
+    Examples
+    --------
+    >>> all_limits()["psnr_dent"].label
+    'PSNR, dents'
+    """
+    found = dict(LIMITS)
+    for name, one in METRICS.items():
+        found[name] = Limit(one.label, one.unit, SHOWN, one.meaning, needs_truth=True, headline=one.headline)
+        if one.by_region:
+            for region, (words, meaning) in REGIONS.items():
+                found[f"{name}_{region}"] = Limit(f"{one.label}, {words}", one.unit, SHOWN, meaning, needs_truth=True)
+    return found
 
 
 def overall(findings: Iterable[Finding]) -> Status:
@@ -200,13 +267,12 @@ def overall(findings: Iterable[Finding]) -> Status:
     >>> overall([finding("lowpass_slope", 1.0)]), overall([finding("lowpass_slope", 0.5)])
     ('not judged', 'fail')
     """
-    by_name = {found.name: found for found in findings}
+    by_name, limits = {found.name: found for found in findings}, all_limits()
     if any(found.verdict == "fail" for found in by_name.values()):
         return "fail"
-    blind: tuple[str, ...] = BLIND
-    if "columns_kept" in by_name and not by_name["columns_kept"].value > 0:
-        blind += COUNTS
-    return "pass" if any(f.verdict == "pass" for name, f in by_name.items() if name not in blind) else "not judged"
+    no_columns = "columns_kept" in by_name and not by_name["columns_kept"].value > 0
+    seen = [one for name, one in by_name.items() if limits[name].shows_detail and not (no_columns and one.count)]
+    return "pass" if any(one.verdict == "pass" for one in seen) else "not judged"
 
 
 def finding(name: str, value: float) -> Finding:
@@ -215,19 +281,27 @@ def finding(name: str, value: float) -> Finding:
     Parameters
     ----------
     name : str
-        A key of `LIMITS`.
+        A key of `LIMITS` or `METRICS`.
     value : float
         In that finding's unit; NaN where it could not be measured.
 
     Returns
     -------
     Finding
-        With the label, limits and meaning from `LIMITS`.
+        With its label, limits and meaning.
 
     Examples
     --------
     >>> finding("columns_lost", 0).verdict
     'pass'
     """
-    limit = LIMITS[name]
-    return Finding(name=name, value=float(value), **limit._asdict())
+    limit = all_limits()[name]
+    return Finding(
+        name=name,
+        label=limit.label,
+        value=float(value),
+        unit=limit.unit,
+        limits=limit.limits,
+        meaning=limit.meaning,
+        count=limit.count,
+    )

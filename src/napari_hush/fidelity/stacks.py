@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
+from napari_hush.declare import Bounds, check_fields
 from napari_hush.errors import InputError
 from napari_hush.fidelity.evaluate import Evidence, judge
 from napari_hush.fidelity.findings import overall
@@ -25,22 +25,21 @@ Index = tuple[int, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSettings:
-    """What the checks have to be told.
+    """What the checks cannot find in the images by themselves.
 
     Parameters
     ----------
     spacing : float or None
-        Distance of neighbouring atom columns, px; None measures it in each plane.
+        Lattice period, px; measured in each plane if not given.
     dark : bool
-        Whether the atom columns are darker than what is between them.
+        The atom columns are darker than what is between them.
     """
 
-    spacing: float | None = None
+    spacing: Annotated[float | None, Bounds(2, 1e5)] = None
     dark: bool = False
 
     def __post_init__(self) -> None:
-        if self.spacing is not None and not (math.isfinite(self.spacing) and self.spacing > 0):
-            raise InputError(f"spacing must be a positive number of pixels, got {self.spacing}")
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +52,18 @@ class PlaneResult:
         Its place along the leading axes; empty for a single image.
     findings : tuple of Finding
         The checks.
-    scores : dict of str to float
-        `METRICS` against the truth; empty without one, NaN where one cannot be computed.
     verdict : str
         One line.
     """
 
     index: Index
     findings: tuple[Finding, ...]
-    scores: dict[str, float]
     verdict: str
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """`METRICS` against the truth; empty without one, NaN where one cannot be computed."""
+        return {found.name: found.value for found in self.findings if found.name in METRICS}
 
     @property
     def status(self) -> Status:
@@ -123,8 +124,8 @@ class Evaluation:
         counts = {status: sum(plane.status == status for plane in self.planes) for status in words}
         parts = [f"{counts[status]} {words[status]}" for status in words if counts[status]]
         which = "the worst" if counts["fail"] else "for example"
-        told = f"of {len(self.planes)} planes {', '.join(parts)}"
-        return f"{told}; {which}, plane {name(self.worst.index)}: {self.worst.verdict}"
+        summary = f"of {len(self.planes)} planes {', '.join(parts)}"
+        return f"{summary}; {which}, plane {name(self.worst.index)}: {self.worst.verdict}"
 
 
 def name(index: Index) -> str:
@@ -156,7 +157,7 @@ def evaluate_steps(
     truth : array_like, shape (..., Y, X), optional
         The clean image, where it is known.
     settings : EvaluationSettings, optional
-        What the checks have to be told.
+        What the checks cannot find in the images by themselves.
     channel_axis : int, optional
         The axis of colours, which are averaged.
     planes : sequence of tuple of int, optional
@@ -222,23 +223,18 @@ def read_plane(view: Planes, index: Index) -> np.ndarray:
 def _judge(
     images: dict[str, np.ndarray], index: Index, settings: EvaluationSettings, *, several: bool
 ) -> tuple[PlaneResult, Evidence]:
-    truth = images.get("truth")
     try:
-        evidence = judge(images["denoised"], truth, noisy=images["noisy"], spacing=settings.spacing, dark=settings.dark)
+        evidence = judge(
+            images["noisy"],
+            images["denoised"],
+            truth=images.get("truth"),
+            spacing=settings.spacing,
+            dark=settings.dark,
+        )
     except InputError as error:
         raise InputError(f"plane {name(index)}: {error}" if several else str(error)) from error
-    scores = {} if truth is None else {key: _score(key, truth, images["denoised"]) for key in METRICS}
-    result = PlaneResult(index=index, findings=evidence.findings, scores=scores, verdict=evidence.verdict)
-    return result, evidence
+    return PlaneResult(index=index, findings=evidence.findings, verdict=evidence.verdict), evidence
 
 
 def _badness(result: PlaneResult) -> tuple[int, bool]:
     return result.failed, result.status == "not judged"
-
-
-def _score(key: str, truth: np.ndarray, test: np.ndarray) -> float:
-    """A metric, NaN where it has none: a constant truth, a plane too small for SSIM."""
-    try:
-        return METRICS[key](truth, test)
-    except InputError:
-        return math.nan

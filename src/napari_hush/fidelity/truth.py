@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
-from skimage.metrics import structural_similarity
 
 from napari_hush.atoms.columns import find_atoms, match_atoms
+from napari_hush.errors import InputError
+from napari_hush.fidelity.metrics import METRICS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from napari_hush.fidelity.metrics import Metric
 
     Floats = NDArray[np.float64]
 
@@ -45,8 +47,8 @@ class ColumnTruth:
 
 
 def compare_columns(
-    output: Floats,
     clean: Floats,
+    output: Floats,
     spacing: float,
     *,
     found: Floats,
@@ -58,8 +60,8 @@ def compare_columns(
 
     Parameters
     ----------
-    output, clean : ndarray, shape (Y, X)
-        Denoised image and truth; columns bright.
+    clean, output : ndarray, shape (Y, X)
+        Truth and denoised image; columns bright.
     spacing : float
         Lattice period, px.
     found : ndarray, shape (N, 2)
@@ -127,14 +129,14 @@ def compare_columns(
 
 
 def compare_dents(
-    output: Floats, clean: Floats, spacing: float, transmission: Floats | None = None
+    clean: Floats, output: Floats, spacing: float, transmission: Floats | None = None
 ) -> dict[str, float]:
     """Compare dents: ``dent_depth_error`` and ``dent_overlap``; empty where the truth has none.
 
     Parameters
     ----------
-    output, clean : ndarray, shape (Y, X)
-        Denoised image and truth.
+    clean, output : ndarray, shape (Y, X)
+        Truth and denoised image.
     spacing : float
         The low-pass is a Gaussian of this sigma, px.
     transmission : ndarray, shape (Y, X), optional
@@ -182,43 +184,36 @@ def dent_mask(clean: Floats, spacing: float | None, transmission: Floats | None 
 
 
 def compare_pixels(
-    output: Floats, clean: Floats, valid: NDArray[np.bool_], dented: NDArray[np.bool_]
+    clean: Floats, output: Floats, valid: NDArray[np.bool_], dented: NDArray[np.bool_]
 ) -> dict[str, float]:
-    """PSNR and SSIM of the whole, outside dents and in them; mean squared and absolute error.
+    """All `METRICS` of the whole, and some of them outside dents and in them as well.
 
     Parameters
     ----------
-    output, clean : ndarray, shape (Y, X)
-        Finite.
+    clean, output : ndarray, shape (Y, X)
+        Truth and denoised image, finite.
     valid, dented : ndarray of bool, shape (Y, X)
         Which pixels count, and which of them lie in dents.
 
     Returns
     -------
     dict
-        The range is that of the truth; NaN without one.
+        NaN where one cannot be computed: a constant truth has no range, a small plane no room for SSIM.
     """
-    square = (output - clean) ** 2
-    figures = {"mse": float(square[valid].mean()), "mae": float(np.abs(output - clean)[valid].mean())}
-    span = float(np.ptp(clean[valid]))
-    if span == 0:
-        return figures
-    similar = None
-    if min(clean.shape) >= 11:
-        similarity = partial(structural_similarity, data_range=span, gaussian_weights=True, sigma=1.5)
-        similar = similarity(clean, output, use_sample_covariance=False, full=True)[1]
-    parts = {"": valid}
-    if (dented & valid).any() and (~dented & valid).any():
-        parts |= {"_lattice": valid & ~dented, "_dent": valid & dented}
-    for name, part in parts.items():
-        error = float(square[part].mean())
-        figures[f"psnr{name}"] = float(10 * np.log10(span**2 / error)) if error else float("inf")
-        if similar is not None:
-            inner = np.zeros_like(part)
-            inner[5:-5, 5:-5] = part[5:-5, 5:-5]
-            if inner.any():
-                figures[f"ssim{name}"] = float(similar[inner].mean())
+    parts = {"lattice": valid & ~dented, "dent": valid & dented}
+    figures = {}
+    for name, metric in METRICS.items():
+        figures[name] = _measured(metric, clean, output, valid)
+        if metric.by_region and all(part.any() for part in parts.values()):
+            figures |= {f"{name}_{key}": _measured(metric, clean, output, part) for key, part in parts.items()}
     return figures
+
+
+def _measured(metric: Metric, clean: Floats, output: Floats, where: NDArray[np.bool_]) -> float:
+    try:
+        return metric(clean, output, where)
+    except InputError:
+        return float("nan")
 
 
 def _contrast(image: Floats, spacing: float) -> Floats:

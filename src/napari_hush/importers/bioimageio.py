@@ -20,7 +20,9 @@ from napari_hush.card import FORMAT_VERSION, HEADER_KEY, Header, ModelCard, firs
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.importers.bioimageio_yaml import read_rule, read_yaml, take
 from napari_hush.importers.pytorch.pickle_content import show
-from napari_hush.importers.pytorch.torch_file import DAMAGED_ZIP, ZIP_ERRORS, is_zip, list_members, read_torch
+from napari_hush.importers.pytorch.torch_file import read_torch
+from napari_hush.importers.sniff import DESCRIPTIONS
+from napari_hush.importers.zip_file import DAMAGED_ZIP, ZIP_ERRORS, list_members
 from napari_hush.model import Model
 from napari_hush.networks import NETWORKS
 from napari_hush.normalize import NormalizationRule
@@ -28,24 +30,12 @@ from napari_hush.normalize import NormalizationRule
 if TYPE_CHECKING:
     from pathlib import Path
 
-DESCRIPTIONS = ("bioimageio.yaml", "rdf.yaml")
 MAX_DESCRIPTION_BYTES = 1 << 19
 MAX_WEIGHTS_BYTES = 1 << 31
 MAX_RATIO = 100  # of unpacked to packed bytes; weights are hardly compressible
 SMALL = 1 << 20  # bytes; what is smaller may be of any ratio
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 WHOLE = "get the whole package again"
-
-
-def is_bioimageio(path: Path, head: bytes) -> bool:
-    """Whether a file is a zip archive with a description of BioImage.IO."""
-    if not is_zip(head):
-        return False
-    try:
-        with path.open("rb") as file:
-            return any(member.filename in DESCRIPTIONS for member in list_members(file))
-    except ModelFileError:
-        return False
 
 
 def load_bioimageio(path: Path) -> Model:

@@ -7,7 +7,7 @@ describe says which arrays of which shapes may be read.
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 
@@ -16,6 +16,7 @@ from napari_hush.errors import InputError, ModelFileError
 from napari_hush.files import file_sha256
 from napari_hush.importers.hdf5 import get_group, list_datasets, open_hdf5, read_floats, read_texts
 from napari_hush.importers.keras_graph import recognise, short
+from napari_hush.importers.options import KerasOptions
 from napari_hush.model import Model
 from napari_hush.networks import NETWORKS
 from napari_hush.networks.tomogan import Upsampling
@@ -26,39 +27,22 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 MAX_CONFIG_BYTES = 1 << 24
 # What the published models were trained on, and how they are called; the files do not say it.
 VALUE_RANGES = {"tomogan": (0.0, 255.0), "cnn": (0.0, 1.0)}
+DEFAULTS = KerasOptions()
 TITLES = {"tomogan": "TomoGAN generator", "cnn": "Plain CNN"}
 
 
-def is_hdf5(_path: Path, head: bytes) -> bool:
-    """Whether a file begins like HDF5."""
-    return head.startswith(HDF5_MAGIC)
-
-
-def load_keras(
-    path: Path,
-    *,
-    upsampling: Literal["file", "nearest", "bilinear", "bilinear_tf1"] = "file",
-    value_range: tuple[float, float] | None = None,
-    normalization: Method = "match",
-) -> Model:
+def load_keras(path: Path, options: KerasOptions = DEFAULTS) -> Model:
     """Read a whole model that Keras 2 saved as HDF5.
 
     Parameters
     ----------
     path : Path
         The file; it is opened read-only.
-    upsampling : {"file", "nearest", "bilinear", "bilinear_tf1"}
-        How TomoGAN's decoder doubles the size. ``file`` takes the file's word; where the file is silent, nearest,
-        as Keras does. The published ``TomoGAN.h5`` is silent, but was most likely trained with ``bilinear_tf1``.
-    value_range : tuple of float, optional
-        The values that the network was trained on. Default: 0-255 for TomoGAN, 0-1 for a plain CNN, as published;
-        the file does not say.
-    normalization : {"match", "identity", "percentile"}
-        How an image is brought to that range, see `napari_hush.normalize.NormalizationRule`.
+    options : KerasOptions
+        What the file does not say.
 
     Returns
     -------
@@ -77,6 +61,7 @@ def load_keras(
     UserWarning
         If the file does not store TomoGAN's upsampling and ``upsampling`` is ``"file"``.
     """
+    upsampling, value_range, normalization = options.upsampling, options.value_range, options.normalization
     modes = ("file", *get_args(Upsampling))
     if upsampling not in modes:
         raise InputError(f"upsampling must be one of {', '.join(modes)}, got {upsampling!r}")

@@ -1,66 +1,145 @@
 """Loading a model from whatever holds one: a bundled name, our own file, or a file of another project.
 
-A new format adds its file and one line to ``IMPORTERS``. The importer is chosen by what a file holds, never by its
-name's extension.
+A new format adds its file and one entry to ``IMPORTERS``: `load_model`, the command line and the docks all follow. The
+importer is chosen by what a file holds, never by its name's extension. Nothing here imports torch before a model is
+loaded.
 """
 
 from __future__ import annotations
 
 import codecs
-import inspect
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_hush.card import ZOO
+from napari_hush.declare import imported
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.files import explain_wrong_file
-from napari_hush.importers.bioimageio import is_bioimageio, load_bioimageio
-from napari_hush.importers.keras import is_hdf5, load_keras
-from napari_hush.importers.pytorch.checkpoint import is_pytorch, load_pytorch
-from napari_hush.importers.pytorch.torch_file import explain_zip, is_zip
-from napari_hush.model import Model
+from napari_hush.importers.options import KerasOptions, PyTorchOptions
+from napari_hush.importers.sniff import (
+    describe_keras,
+    describe_pytorch,
+    describe_safetensors,
+    is_bioimageio,
+    is_hdf5,
+    is_pytorch,
+    is_safetensors,
+)
+from napari_hush.importers.zip_file import explain_zip, is_zip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-EXPECTED = "a napari-hush model (.safetensors), a Keras .h5, a CycleGAN .pth or a BioImage.IO .zip"
+    from napari_hush.model import Model
+
+HEAD = 64  # bytes of a file that `Importer.matches` gets
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Importer:
     """One file format.
 
     Parameters
     ----------
+    kind : str
+        What a file of it is, in words: ``"Keras model"``.
+    suffixes : tuple of str
+        How its files usually end; for dialogs, content alone decides.
     matches : callable
-        Whether a file, given by its path and its first 64 bytes, is of the format.
-    load : callable
-        Path to model; its keyword-only arguments are the options that `load_model` takes.
+        Whether a file, given by its path and its first 64 bytes, is of the format. It may not trust the file and not
+        import torch: docks ask it for any file.
+    load : str or callable
+        Path, and options where there are any, to model; ``"module:function"`` is imported when it is used.
+    options : type, optional
+        A dataclass of what a person may say of a file. Its fields are the options of `load_model` and of the command
+        line.
+    describe : callable, optional
+        What the file itself says that its model is for, empty where it says nothing; raises `ModelFileError` where it
+        can be seen at once that it is no model. The rules are those of ``matches``.
+
+    Examples
+    --------
+    >>> IMPORTERS["keras"].kind, IMPORTERS["keras"].option_names
+    ('Keras model', ['upsampling', 'value_range', 'normalization'])
     """
 
+    kind: str
+    suffixes: tuple[str, ...]
     matches: Callable[[Path, bytes], bool]
-    load: Callable[..., Model]
+    load: str | Callable[..., Model]
+    options: type | None = None
+    describe: Callable[[Path], str] | None = None
 
     @property
-    def options(self) -> list[str]:
+    def option_names(self) -> list[str]:
         """The names of the options."""
-        parameters = inspect.signature(self.load).parameters.values()
-        return [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+        return [] if self.options is None else [field.name for field in fields(self.options)]
 
-
-def is_safetensors(_path: Path, head: bytes) -> bool:
-    """Whether a file begins like safetensors: the header's length in 8 bytes, then JSON."""
-    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= 100_000_000
+    @property
+    def loader(self) -> Callable[..., Model]:
+        """What loads."""
+        found: Callable[..., Model] = imported(self.load) if isinstance(self.load, str) else self.load
+        return found
 
 
 IMPORTERS: dict[str, Importer] = {
-    "safetensors": Importer(is_safetensors, Model.load),
-    "keras": Importer(is_hdf5, load_keras),
-    "bioimageio": Importer(is_bioimageio, load_bioimageio),
-    "pytorch": Importer(is_pytorch, load_pytorch),
+    "safetensors": Importer(
+        kind="napari-hush model",
+        suffixes=(".safetensors",),
+        matches=is_safetensors,
+        load="napari_hush.model:Model.load",
+        describe=describe_safetensors,
+    ),
+    "keras": Importer(
+        kind="Keras model",
+        suffixes=(".h5", ".hdf5"),
+        matches=is_hdf5,
+        load="napari_hush.importers.keras:load_keras",
+        options=KerasOptions,
+        describe=describe_keras,
+    ),
+    "bioimageio": Importer(
+        kind="BioImage.IO package",
+        suffixes=(".zip",),
+        matches=is_bioimageio,
+        load="napari_hush.importers.bioimageio:load_bioimageio",
+    ),
+    "pytorch": Importer(
+        kind="PyTorch checkpoint",
+        suffixes=(".pth", ".pt"),
+        matches=is_pytorch,
+        load="napari_hush.importers.pytorch.checkpoint:load_pytorch",
+        options=PyTorchOptions,
+        describe=describe_pytorch,
+    ),
 }
+
+
+def suffixes() -> tuple[str, ...]:
+    """How files of models usually end."""
+    return tuple(dict.fromkeys(suffix for importer in IMPORTERS.values() for suffix in importer.suffixes))
+
+
+def expected() -> str:
+    """Which files can be read, in words."""
+    kinds = [f"{importer.kind} ({importer.suffixes[0]})" for importer in IMPORTERS.values()]
+    return f"a model file: {', '.join(kinds[:-1])} or {kinds[-1]}"
+
+
+def look(path: Path) -> str:
+    """What a model is for, or which kind of file it is; does not need torch.
+
+    Raises
+    ------
+    ModelFileError
+        If it can be seen at once that the file is no model.
+    OSError
+        If it cannot be read.
+    """
+    importer = IMPORTERS[_recognise(path)]
+    return (importer.describe(path) if importer.describe is not None else "") or importer.kind
 
 
 def load_model(source: Model | str | os.PathLike[str], **importer_options: Any) -> Model:
@@ -75,8 +154,8 @@ def load_model(source: Model | str | os.PathLike[str], **importer_options: Any) 
         ``"./name"`` for the file.
     **importer_options
         For Keras files ``upsampling``, ``value_range``, ``normalization``, see
-        `napari_hush.importers.keras.load_keras`; for PyTorch files ``percentiles``, ``value_range``, ``entry``, see
-        `napari_hush.importers.pytorch.checkpoint.load_pytorch`.
+        `napari_hush.importers.options.KerasOptions`; for PyTorch files ``percentiles``, ``value_range``, ``entry``,
+        see `napari_hush.importers.options.PyTorchOptions`.
 
     Returns
     -------
@@ -90,20 +169,30 @@ def load_model(source: Model | str | os.PathLike[str], **importer_options: Any) 
     ModelFileError
         If the file is missing, damaged, unsafe, or of a kind that is not read.
     """
+    from napari_hush.model import Model  # not above: it imports torch
+
     if isinstance(source, Model):
         _check_options("a loaded model", [], importer_options)
         return source
     if not isinstance(source, str | os.PathLike):
         raise InputError(f"a model is a Model, a bundled name or a path, got {type(source).__name__}")
     path = _find(source)
-    explain_wrong_file(path, ModelFileError, EXPECTED)
+    name = _recognise(path)
+    importer = IMPORTERS[name]
+    _check_options(f"the {name} importer", importer.option_names, importer_options)
+    loader = importer.loader
+    return loader(path) if importer.options is None else loader(path, importer.options(**importer_options))
+
+
+def _recognise(path: Path) -> str:
+    """The name of the importer that takes a file."""
+    explain_wrong_file(path, ModelFileError, expected())
     with path.open("rb") as file:
-        head = file.read(64)
+        head = file.read(HEAD)
     for name, importer in IMPORTERS.items():
         if importer.matches(path, head):
-            _check_options(f"the {name} importer", importer.options, importer_options)
-            return importer.load(path, **importer_options)
-    raise ModelFileError(f"{path}: {_explain(path, head)}; expected {EXPECTED}")
+            return name
+    raise ModelFileError(f"{path}: {_explain(path, head)}; expected {expected()}")
 
 
 def _find(source: str | os.PathLike[str]) -> Path:

@@ -1,62 +1,95 @@
-"""What a file of a model is, found out without torch from its first bytes; whether it can be loaded shows later."""
+"""How a file of a model is recognised by its first bytes, without torch and without trusting it.
+
+Whether it can be loaded shows later.
+"""
 
 from __future__ import annotations
 
-import struct
-import zipfile
 from typing import TYPE_CHECKING
 
 from napari_hush.card import read_header
 from napari_hush.errors import ModelFileError
-from napari_hush.files import explain_wrong_file
+from napari_hush.importers.zip_file import is_zip, list_members
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SUFFIXES = (".safetensors", ".h5", ".hdf5", ".pth", ".pt", ".zip")
-EXPECTED = "a model file: .safetensors, Keras .h5, PyTorch .pth or BioImage.IO .zip"
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 TORCH_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # pickled, in files from before PyTorch 1.6
 LOOKED_AT = 1 << 20  # bytes of an HDF5 file; Keras writes its description before the weights
+DESCRIPTIONS = ("bioimageio.yaml", "rdf.yaml")
 
 
-def look(path: Path) -> str:
-    """What a model is for, or which kind of file it is; does not need torch.
+def is_safetensors(_path: Path, head: bytes) -> bool:
+    """Whether a file begins like safetensors: the header's length in 8 bytes, then JSON."""
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= 100_000_000
+
+
+def is_hdf5(_path: Path, head: bytes) -> bool:
+    """Whether a file begins like HDF5."""
+    return head.startswith(HDF5_MAGIC)
+
+
+def is_bioimageio(path: Path, head: bytes) -> bool:
+    """Whether a file is a zip archive with a description of BioImage.IO."""
+    return is_zip(head) and any(name in DESCRIPTIONS for name in _members(path))
+
+
+def is_pytorch(path: Path, head: bytes) -> bool:
+    """Whether a file is of one of PyTorch's two formats, or a binary pickle at least."""
+    if is_zip(head):
+        return any(name.endswith("/data.pkl") and name.count("/") == 1 for name in _members(path))
+    return len(head) > 1 and head[:1] == b"\x80" and 1 <= head[1] <= 5
+
+
+def describe_safetensors(path: Path) -> str:
+    """What the card in the file's header says; empty where it says nothing.
 
     Raises
     ------
     ModelFileError
-        If it can be seen at once that the file is no model.
-    OSError
-        If it cannot be read.
+        If the header is none of napari-hush, or damaged.
     """
-    explain_wrong_file(path, ModelFileError, EXPECTED)
+    return read_header(path)[0].card.description
+
+
+def describe_keras(path: Path) -> str:
+    """Nothing, or that it is not certain whether the HDF5 file holds a Keras model.
+
+    Raises
+    ------
+    ModelFileError
+        If it certainly holds none.
+    """
+    with path.open("rb") as file:  # not with h5py: a damaged file can keep the HDF5 library busy forever
+        if b"model_config" in file.read(LOOKED_AT):
+            return ""
+        if not file.read(1):
+            raise ModelFileError(
+                f"{path}: an HDF5 file without a Keras model in it; save it with model.save('name.h5')"
+            )
+    return "HDF5 file"
+
+
+def describe_pytorch(path: Path) -> str:
+    """Nothing.
+
+    Raises
+    ------
+    ModelFileError
+        If it is a pickle that ``torch.save`` did not write.
+    """
     with path.open("rb") as file:
         head = file.read(64)
-        if head.startswith(b"\x89HDF\r\n\x1a\n"):
-            # not with h5py: a damaged file can keep the HDF5 library busy forever
-            if b"model_config" in head + file.read(LOOKED_AT):
-                return "Keras model"
-            if not file.read(1):
-                raise ModelFileError(f"{path}: an HDF5 file without a Keras model in it; expected {EXPECTED}")
-            return "HDF5 file"
-    if head.startswith(b"PK"):
-        return _look_into_zip(path)
-    if head.startswith(b"\x80") and TORCH_MAGIC in head:
-        return "PyTorch checkpoint"
-    if path.suffix.lower() == ".safetensors" or head[8:9] == b"{":
-        return read_header(path)[0].card.description or "napari-hush model"
-    raise ModelFileError(f"{path}: contents of another kind; expected {EXPECTED}")
+    if not is_zip(head) and TORCH_MAGIC not in head:
+        raise ModelFileError(f"{path}: a Python pickle, but none of torch.save; save the weights: torch.save(...)")
+    return ""
 
 
-def _look_into_zip(path: Path) -> str:
+def _members(path: Path) -> list[str]:
+    """The names in a zip archive; none where it is damaged."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, ValueError, RuntimeError, EOFError, OverflowError, struct.error) as error:
-        raise ModelFileError(f"{path}: truncated or damaged zip archive ({error}); get the file again") from error
-    last = {name.rpartition("/")[2] for name in names}
-    if last & {"rdf.yaml", "bioimageio.yaml"}:
-        return "BioImage.IO package"
-    if "data.pkl" in last:
-        return "PyTorch checkpoint"
-    raise ModelFileError(f"{path}: a zip archive without a model in it; expected {EXPECTED}")
+        with path.open("rb") as file:
+            return [member.filename for member in list_members(file)]
+    except ModelFileError:
+        return []

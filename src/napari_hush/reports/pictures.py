@@ -1,4 +1,7 @@
-"""The evidence as pictures: atom columns, displacements, maps and spectrum, drawn without a plotting library."""
+"""The evidence as pictures: atom columns, displacements, maps and spectrum, drawn without a plotting library.
+
+`PICTURES` lists what there is beside the images themselves; another one is one function and one line in it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from skimage.transform import downscale_local_mean
 from napari_hush.reports.panels import contrast, grey, png_bytes, range_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from napari_hush.fidelity.evaluate import Evidence
     from napari_hush.fidelity.stacks import Evaluation
@@ -59,10 +62,10 @@ def pictures(evaluation: Evaluation) -> Iterator[Picture]:
     Yields
     ------
     Picture
-        Noisy, denoised and truth at one contrast; a detail of them; atom columns; displacements; phantom lattice;
-        residual and its power spectrum; uncertainty. What there is no evidence of is left out.
+        Noisy, denoised and truth at one contrast; a detail of them; then those of `PICTURES` of which there is
+        evidence.
     """
-    evidence, images = evaluation.evidence, evaluation.images
+    images = evaluation.images
     low, high = contrast(images["denoised"])
     scale = f"black {low:.4g}, white {high:.4g}"
     for name, image in images.items():
@@ -77,27 +80,9 @@ def pictures(evaluation: Evaluation) -> Iterator[Picture]:
     yield Picture(
         title="Detail: " + ", ".join(images), caption=f"{where}, {reason}; {scale}", png=_png(row, low, high, 256)
     )
-    if evidence.spacing is not None and any(len(at) for at in _fates(evidence).values()):
-        counts = ", ".join(f"{len(at):,} {fate} ({SHAPES[fate]})" for fate, at in _fates(evidence).items())
-        yield Picture(title="Atom columns", caption=f"{counts}; on the denoised image", png=_columns(evaluation))
-    if evidence.displacement is not None and np.isfinite(evidence.displacement).any():
-        yield _displacement(evaluation)
-    if evidence.phantom is not None and np.isfinite(evidence.phantom).any():
-        yield _phantom(evidence.phantom)
-    residual = np.asarray(evidence.residual, np.float64)
-    width = contrast_of_residual(residual)
-    yield Picture(
-        title="Noisy - denoised",
-        caption=f"blue {-width:.4g}, white 0, orange {width:.4g}; atoms or edges in it were taken away or added",
-        png=_colour(residual, -width, width, DIVERGING),
-    )
-    yield Picture(
-        title="Spectrum of noisy - denoised",
-        caption="logarithm of the power, zero frequency in the middle; sharp spots are lattice in the residual",
-        png=_spectrum(residual),
-    )
-    if evaluation.uncertainty is not None and np.isfinite(evaluation.uncertainty).any():
-        yield _uncertainty(evaluation.uncertainty)
+    for draw in PICTURES.values():
+        if (picture := draw(evaluation)) is not None:
+            yield picture
 
 
 def contrast_of_residual(residual: np.ndarray) -> float:
@@ -163,17 +148,21 @@ def _detail(evaluation: Evaluation) -> tuple[tuple[slice, slice], str]:
     return (slice(y, y + size[0]), slice(x, x + size[1])), reason
 
 
-def _columns(evaluation: Evaluation) -> bytes:
+def _columns(evaluation: Evaluation) -> Picture | None:
     """The denoised image, dimmed, with a mark at every column."""
     image, evidence = evaluation.images["denoised"], evaluation.evidence
+    fates = _fates(evidence)
+    if evidence.spacing is None or not any(len(at) for at in fates.values()):
+        return None
     canvas, factor = _canvas(image)
     draw = ImageDraw.Draw(canvas)
-    radius = max(0.3 * (evidence.spacing or 10.0) * factor, 2.0)
-    for fate, at in _fates(evidence).items():
+    radius = max(0.3 * evidence.spacing * factor, 2.0)
+    for fate, at in fates.items():
         size = radius * (1.0 if fate == "kept" else 1.5)
         for y, x in (at + 0.5) * factor:
             _mark(draw, fate, float(y), float(x), size)
-    return png_bytes(canvas)
+    counts = ", ".join(f"{len(at):,} {fate} ({SHAPES[fate]})" for fate, at in fates.items())
+    return Picture(title="Atom columns", caption=f"{counts}; on the denoised image", png=png_bytes(canvas))
 
 
 def _mark(draw: ImageDraw.ImageDraw, fate: str, y: float, x: float, size: float) -> None:
@@ -196,9 +185,11 @@ def _canvas(image: np.ndarray) -> tuple[Image.Image, float]:
     return Image.fromarray(picture), _factor(image.shape)
 
 
-def _displacement(evaluation: Evaluation) -> Picture:
+def _displacement(evaluation: Evaluation) -> Picture | None:
     """Arrows from the input's lattice to the output's."""
     image, evidence = evaluation.images["denoised"], evaluation.evidence
+    if evidence.displacement is None or not np.isfinite(evidence.displacement).any():
+        return None
     start, arrow = arrows(evidence, image.shape)
     longest = float(np.percentile(np.hypot(*arrow.T), 99)) or 1.0 if len(arrow) else 1.0
     canvas, factor = _canvas(image)
@@ -217,7 +208,7 @@ def _displacement(evaluation: Evaluation) -> Picture:
 
 
 def spread(evidence: Evidence, shape: tuple[int, ...]) -> float:
-    """Distance of the arrows, px: two lattice spacings, and no more than 48 arrows across."""
+    """Distance of the arrows, px: two lattice periods, and no more than 48 arrows across."""
     return max(2 * (evidence.spacing or 8.0), max(shape) / 48)
 
 
@@ -251,7 +242,10 @@ def arrows(evidence: Evidence, shape: tuple[int, ...]) -> tuple[np.ndarray, np.n
     return start[there], arrow[there]
 
 
-def _phantom(phantom: np.ndarray) -> Picture:
+def _phantom(evaluation: Evaluation) -> Picture | None:
+    phantom = evaluation.evidence.phantom
+    if phantom is None or not np.isfinite(phantom).any():
+        return None
     high = max(float(np.nanmax(phantom)), 0.05)
     return Picture(
         title="Phantom lattice",
@@ -261,7 +255,10 @@ def _phantom(phantom: np.ndarray) -> Picture:
     )
 
 
-def _uncertainty(deviation: np.ndarray) -> Picture:
+def _uncertainty(evaluation: Evaluation) -> Picture | None:
+    deviation = evaluation.uncertainty
+    if deviation is None or not np.isfinite(deviation).any():
+        return None
     values = deviation[np.isfinite(deviation)]
     high = float(np.percentile(values, 99.5)) or 1.0
     return Picture(
@@ -272,12 +269,37 @@ def _uncertainty(deviation: np.ndarray) -> Picture:
     )
 
 
-def _spectrum(residual: np.ndarray) -> bytes:
+def _residual(evaluation: Evaluation) -> Picture:
+    residual = np.asarray(evaluation.evidence.residual, np.float64)
+    width = contrast_of_residual(residual)
+    return Picture(
+        title="Noisy - denoised",
+        caption=f"blue {-width:.4g}, white 0, orange {width:.4g}; atoms or edges in it were taken away or added",
+        png=_colour(residual, -width, width, DIVERGING),
+    )
+
+
+def _spectrum(evaluation: Evaluation) -> Picture:
     """Log power of the middle of the residual, at most 512 px wide."""
+    residual = np.asarray(evaluation.evidence.residual, np.float64)
     (top, left) = (max((n - 512) // 2, 0) for n in residual.shape)
     part = np.nan_to_num(residual[top : top + 512, left : left + 512])
     window = np.hanning(part.shape[0])[:, None] * np.hanning(part.shape[1])
     power = np.abs(np.fft.fftshift(np.fft.fft2((part - part.mean()) * window))) ** 2
     values = np.log10(power + 1e-12 * (power.max() or 1.0))
     low, high = (float(v) for v in np.percentile(values, (2, 99.98)))
-    return _png(values, low, high if high > low else low + 1, SHADES)
+    return Picture(
+        title="Spectrum of noisy - denoised",
+        caption="logarithm of the power, zero frequency in the middle; sharp spots are lattice in the residual",
+        png=_png(values, low, high if high > low else low + 1, SHADES),
+    )
+
+
+PICTURES: dict[str, Callable[[Evaluation], Picture | None]] = {
+    "columns": _columns,
+    "displacement": _displacement,
+    "phantom lattice": _phantom,
+    "residual": _residual,
+    "spectrum": _spectrum,
+    "uncertainty": _uncertainty,
+}

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hush.fidelity.findings import COUNTS
 from napari_hush.fidelity.metrics import METRICS
 from napari_hush.fidelity.stacks import name
 
 if TYPE_CHECKING:
+    from napari_hush.fidelity.findings import Finding
     from napari_hush.fidelity.stacks import Evaluation, PlaneResult
-
-UNITS = {"psnr": "dB", "mse": "squared image units", "mae": "image units"}
 
 
 def sheet(evaluation: Evaluation) -> bytes:
@@ -35,36 +33,31 @@ def sheet(evaluation: Evaluation) -> bytes:
         row, ``all``, holds means over the slices, and sums of counts. What could not be measured is empty.
     """
     rows = [_row(plane) for plane in evaluation.planes]
+    about = {finding.name: finding for finding in evaluation.planes[0].findings}
     names = [key for key in rows[0] if any(not math.isnan(row[key]) for row in rows)]
-    heads = _heads(evaluation.planes[0])
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["slice", "verdict", "failed checks", *(heads[key] for key in names)])
+    writer.writerow(["slice", "verdict", "failed checks", *(_head(about[key]) for key in names)])
     for plane, row in zip(evaluation.planes, rows, strict=True):
         failed = "; ".join(finding.label for finding in plane.findings if finding.verdict == "fail")
         numbers = [_number(row[key]) for key in names]
         writer.writerow([name(plane.index), plane.status, failed, *numbers])
     bad = sum(bool(plane.failed) for plane in evaluation.planes)
     words = f"in {bad} of {len(rows)} slices" if bad else ""
-    total = [_number(_total([row[key] for row in rows], key in COUNTS)) for key in names]
+    total = [_number(_total([row[key] for row in rows], about[key].count)) for key in names]
     writer.writerow(["all", evaluation.status, words, *total])
     return text.getvalue().encode()
 
 
 def _row(plane: PlaneResult) -> dict[str, float]:
-    return dict(plane.scores) | {
-        finding.name: finding.value for finding in plane.findings if finding.name not in plane.scores
-    }
+    """The values by name, the metrics first."""
+    found = sorted(plane.findings, key=lambda finding: finding.name not in METRICS)
+    return {finding.name: finding.value for finding in found}
 
 
-def _heads(plane: PlaneResult) -> dict[str, str]:
-    heads = {finding.name: _head(finding.label, finding.unit, finding.limit_text) for finding in plane.findings}
-    return heads | {key: _head(key.upper(), UNITS.get(key, ""), "") for key in METRICS}
-
-
-def _head(label: str, unit: str, limit: str) -> str:
-    note = "; ".join(part for part in (unit, limit) if part)
-    return f"{label} ({note})" if note else label
+def _head(finding: Finding) -> str:
+    note = "; ".join(part for part in (finding.unit, finding.limit_text) if part)
+    return f"{finding.label} ({note})" if note else finding.label
 
 
 def _number(value: float) -> str:

@@ -8,6 +8,7 @@ import napari
 import numpy as np
 
 from napari_hush.synthesis.samples import layers
+from napari_hush.widgets.parts.layer_record import as_metadata
 
 if TYPE_CHECKING:
     from napari_hush.inference.denoise import Denoised
@@ -34,7 +35,7 @@ def show(truth: Sample, done: Denoised, model: str, *, block: bool = True) -> na
     options["contrast_limits"] = limits  # one scale for all three, so that the eye compares like with like
     viewer.add_image(truth.clean, **options | {"name": f"{truth.name} · truth", "visible": False})
     viewer.add_image(truth.noisy, **options)
-    metadata = {"napari-hush": done.provenance}
+    metadata = as_metadata(done.provenance)
     viewer.add_image(done.image, **options | {"name": f"{truth.name} · {model}", "metadata": metadata})
     viewer.window.add_plugin_dock_widget("napari-hush", "Denoise")
     if block:

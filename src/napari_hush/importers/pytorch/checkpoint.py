@@ -16,6 +16,7 @@ import torch
 from napari_hush.card import ModelCard
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.importers.keras_graph import short
+from napari_hush.importers.options import PyTorchOptions
 from napari_hush.importers.pytorch.cyclegan_keys import (
     EXPECTED,
     Generator,
@@ -28,7 +29,7 @@ from napari_hush.importers.pytorch.cyclegan_keys import (
 )
 from napari_hush.importers.pytorch.cyclegan_options import find_contradictions, read_options
 from napari_hush.importers.pytorch.pickle_content import show
-from napari_hush.importers.pytorch.torch_file import is_pickle, is_zip, list_members, read_torch
+from napari_hush.importers.pytorch.torch_file import read_torch
 from napari_hush.model import Model
 from napari_hush.normalize import NormalizationRule
 
@@ -38,40 +39,18 @@ if TYPE_CHECKING:
 MAX_ENTRIES = 1000
 MAX_TENSORS = 10_000
 TARGET = (-1.0, 1.0)
+DEFAULTS = PyTorchOptions()
 
 
-def is_pytorch(path: Path, head: bytes) -> bool:
-    """Whether a file is of one of PyTorch's two formats, or a pickle at least."""
-    if not is_zip(head):
-        return is_pickle(head)
-    try:
-        with path.open("rb") as file:
-            names = [member.filename for member in list_members(file)]
-    except ModelFileError:
-        return False
-    return any(name.endswith("/data.pkl") and name.count("/") == 1 for name in names)
-
-
-def load_pytorch(
-    path: Path,
-    *,
-    entry: str | None = None,
-    percentiles: tuple[float, float] = (0.1, 99.9),
-    value_range: tuple[float, float] | None = None,
-) -> Model:
+def load_pytorch(path: Path, options: PyTorchOptions = DEFAULTS) -> Model:
     """Read a generator that pytorch-CycleGAN-and-pix2pix saved.
 
     Parameters
     ----------
     path : Path
         The file; it is opened read-only. An options file (``train_opt.txt``) beside it is read for the card.
-    entry : str, optional
-        Which of several generators, for a training checkpoint that holds more than one: ``"netG_A"``.
-    percentiles : tuple of float
-        The percentiles of an image that are mapped to the ends of the network's range, -1 and 1.
-    value_range : tuple of float, optional
-        Fixed values to be mapped to -1 and 1 instead, for images that always have the values of the training:
-        (0, 255) for 8-bit ones.
+    options : PyTorchOptions
+        What the file does not say.
 
     Returns
     -------
@@ -90,14 +69,14 @@ def load_pytorch(
     UserWarning
         If the options beside the file contradict its weights; the weights are believed.
     """
-    rule = _make_rule(percentiles, value_range)
+    rule = _make_rule(options.percentiles, options.value_range)
     try:
         with path.open("rb") as file:
             content = read_torch(file)
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             size = file.tell()
-        name, tensors = _choose(content, entry)
+        name, tensors = _choose(content, options.entry)
         claimed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
         if claimed > size:  # the same numbers used again and again, each tensor small enough
             raise ModelFileError(f"its weights claim {claimed:,} bytes, the file has {size:,}; save the weights again")
@@ -106,13 +85,13 @@ def load_pytorch(
         state = {new: _check_tensor(old, tensors[old]) for new, old in names.items()}
         fill_counters(state)
         role = _find_role(name) or _find_role(path.stem)
-        options_file, options = read_options(path)
-        card = _make_card(path, digest, name, role, generator, rule, options)
+        options_file, training = read_options(path)
+        card = _make_card(path, digest, name, role, generator, rule, training)
         model = Model.from_state(generator.architecture, generator.hyperparameters, state, rule, card)
     except InputError as error:
         kind = ModelFileError if isinstance(error, ModelFileError) else InputError
         raise kind(f"{path}: {error}") from error
-    if wrong := find_contradictions(options, generator, backward=role == "G_B"):
+    if wrong := find_contradictions(training, generator, backward=role == "G_B"):
         warnings.warn(
             f"{options_file} beside {path.name} contradicts its weights, which are believed: {'; '.join(wrong)}",
             UserWarning,

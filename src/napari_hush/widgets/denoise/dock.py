@@ -20,6 +20,7 @@ from napari_hush.widgets.parts.bits import row, small_label
 from napari_hush.widgets.parts.dock import Dock
 from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.layer_list import LayerCombo
+from napari_hush.widgets.parts.layer_record import LayerRecord, is_preview, read_record
 from napari_hush.widgets.parts.layer_source import Source, describe, visible_part
 from napari_hush.widgets.parts.model_list import ModelCombo, is_model_name
 
@@ -143,22 +144,22 @@ class DenoiseWidget(Dock):
 
     def _on_returned(self, result: tuple[Any, dict[str, Any]]) -> None:
         data, options = result
-        record = options["metadata"]["napari-hush"]
+        record = read_record(options["metadata"])
         source = self._source
         self._finish(_summary(record, data, options["rgb"]))
-        if "region" in record and self._update_preview(data, options):
+        if is_preview(record) and self._update_preview(data, options):
             return
         layer = self._viewer.add_image(data, **options)
-        if source is not None and "region" not in record:
+        if source is not None and not is_preview(record):
             self._pair.append(layer.unique_id)
             self._verdict.begin(source, data, visible_part(layer, self._viewer.dims)[0], dark=record.get("dark", False))
 
     def _update_preview(self, data: Any, options: dict[str, Any]) -> bool:
         """Show it in the preview layer of the same source, if there is one that can take it."""
-        source = options["metadata"]["napari-hush"]["source_layer"]
+        source = read_record(options["metadata"])["source_layer"]
         for layer in self._viewer.layers:
-            record = layer.metadata.get("napari-hush", {})
-            if "region" not in record or record["source_layer"] != source:
+            record = read_record(layer.metadata)
+            if not is_preview(record) or record.get("source_layer") != source:
                 continue
             if layer.rgb != options["rgb"] or layer.data.ndim != data.ndim:
                 continue
@@ -212,11 +213,11 @@ def _check_size(image: Any, free: int) -> None:
         )
 
 
-def _summary(record: dict[str, Any], data: Any, rgb: bool) -> str:
+def _summary(record: LayerRecord, data: Any, rgb: bool) -> str:
     seconds = max(record["seconds"], 1e-3)
     how = f"{record['engine']} on {record['device']}, {record['precision']}"
     why = f"{record['chosen_because']}, so " if record["chosen_because"] else ""
-    if "region" in record:  # mostly preparation: a speed would mislead
+    if is_preview(record):  # mostly preparation: a speed would mislead
         return f"{why}preview by {record['model']}: {seconds:.1f} s ({how})"
     pixels = np.prod(data.shape[:-1] if rgb else data.shape)
     return f"{why}{record['model']}: {seconds:.1f} s, {pixels / seconds / 1e6:.2g} Mpx/s ({how})"

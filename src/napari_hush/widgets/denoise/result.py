@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_hush.io import convert_dtype
+from napari_hush.widgets.parts.layer_record import as_metadata
 from napari_hush.widgets.parts.layer_source import translated
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def result_layer(
         "name": name,
         "rgb": source.rgb,
         "multiscale": False,
-        "metadata": {"napari-hush": record},
+        "metadata": as_metadata(record),
     }
 
 

@@ -125,5 +125,5 @@ def _check(source: Source, image: Any, plane: tuple[int, ...], dark: bool) -> Ge
         about.append(f"middle {noisy.shape[1]} x {noisy.shape[0]} px")
     if source.rgb:
         about.append("mean of the colours")
-    evidence = judge(denoised, noisy=noisy, dark=dark)
+    evidence = judge(noisy, denoised, dark=dark)
     return evidence.status, evidence.verdict + (f" ({', '.join(about)})" if about else "")

@@ -14,13 +14,13 @@ from napari_hush.fidelity.stacks import EvaluationSettings
 from napari_hush.widgets.parts.bits import NoWheel, small_label, word_combo
 from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.layer_list import LayerCombo, LayerOrNone
+from napari_hush.widgets.parts.layer_record import origin, read_record
 from napari_hush.widgets.parts.layer_source import Source, describe, image_data, visible_part
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-KEY = "napari-hush"
 SHOWN, ALL = "shown in the viewer", "all of them"
 PLACE = "scale translate rotate shear units axis_labels affine".split()
 
@@ -38,7 +38,7 @@ class Inputs:
     planes : list of tuple of int or None
         Which planes; None means all.
     settings : EvaluationSettings
-        What the checks have to be told.
+        What the checks cannot find in the images by themselves.
     files : dict of str to dict
         What is known of each image, for the report.
     """
@@ -205,18 +205,14 @@ class Choice(QWidget):
 
 def _origin(layer: Any) -> str:
     """The name of the layer that this one was denoised from; empty for others, and for previews."""
-    record = layer.metadata.get(KEY)
-    if not isinstance(record, dict) or "region" in record:
-        return ""
-    return str(record.get("source_layer", ""))
+    return origin(read_record(layer.metadata))
 
 
 def _record(layer: Image) -> dict[str, Any]:
     """What is known of a layer, for a report."""
-    record = layer.metadata.get(KEY)
     facts: dict[str, Any] = {"layer": layer.name}
     if layer.source.path:
         facts["file"] = layer.source.path
     facts |= {"shape": tuple(image_data(layer).shape), "type": image_data(layer).dtype}
     facts["pixel size"] = ", ".join(f"{s:g} {u}" for s, u in zip(layer.scale, layer.units, strict=True))
-    return facts | (record if isinstance(record, dict) else {})
+    return facts | dict(read_record(layer.metadata))

@@ -1,6 +1,6 @@
 """Evidence as layers over the denoised image: columns, displacements, phantom lattice, residual.
 
-`EVIDENCE` lists what there is; another kind is one function and one line in it.
+`EVIDENCE` lists what there is; another kind is one function and one entry in it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QWidget
 
 from napari_hush.reports.pictures import ARROW, FATES, arrows, contrast_of_residual, spread
 from napari_hush.widgets.parts.deleted import when_deleted
+from napari_hush.widgets.parts.layer_record import as_metadata, read_record
 from napari_hush.widgets.parts.layer_source import translated
 
 if TYPE_CHECKING:
@@ -28,15 +29,8 @@ if TYPE_CHECKING:
     from napari_hush.fidelity.stacks import Evaluation
 
 LayerData = tuple[Any, dict[str, Any], str]
-KEY = "napari-hush"
-MEANINGS = {
-    "columns": "Kept: blue circles; lost: red crosses; new: yellow diamonds; moved: pink triangles",
-    "displacement": "Arrows from the lattice of the noisy image to that of the denoised one",
-    "phantom lattice": "Lattice of the denoised image where the noisy one has none",
-    "residual": "Noisy minus denoised: should be noise, without atoms or edges",
-}
 SYMBOLS = {"kept": "disc", "lost": "x", "new": "diamond", "moved": "triangle_up"}
-SIZES = {"kept": 0.55, "lost": 0.9, "new": 0.9, "moved": 0.9}  # in lattice spacings
+SIZES = {"kept": 0.55, "lost": 0.9, "new": 0.9, "moved": 0.9}  # in lattice periods
 ENLARGED = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 BLUE_WHITE_ORANGE = Colormap(
     ["#2166ac", "#92c5de", "#f7f7f7", "#fdb863", "#b35806"], name="blue_white_orange", display_name="blue white orange"
@@ -128,26 +122,65 @@ def residual(evaluation: Evaluation, pose: Pose) -> LayerData | None:
     return data, {"name": "noisy - denoised", **options, **place}, "image"
 
 
-EVIDENCE: dict[str, Callable[[Evaluation, Pose], LayerData | None]] = {
-    "columns": columns,
-    "displacement": displacement,
-    "phantom lattice": phantom,
-    "residual": residual,
+@dataclass(frozen=True, kw_only=True)
+class EvidenceLayer:
+    """One kind of evidence.
+
+    Parameters
+    ----------
+    label : str
+        Of its box in the dock.
+    meaning : str
+        How to read it; the box's tooltip.
+    make : callable
+        Given what was found and where the denoised image lies, the layer: data, arguments and the name of its kind;
+        None where there is no evidence of this kind.
+    at_first : bool
+        Whether it is shown after the first run, before anybody has ticked a box.
+    """
+
+    label: str
+    meaning: str
+    make: Callable[[Evaluation, Pose], LayerData | None]
+    at_first: bool = False
+
+
+EVIDENCE: dict[str, EvidenceLayer] = {
+    "columns": EvidenceLayer(
+        label="Columns",
+        meaning="Kept: blue circles; lost: red crosses; new: yellow diamonds; moved: pink triangles",
+        make=columns,
+        at_first=True,
+    ),
+    "displacement": EvidenceLayer(
+        label="Displacement",
+        meaning="Arrows from the lattice of the noisy image to that of the denoised one",
+        make=displacement,
+    ),
+    "phantom lattice": EvidenceLayer(
+        label="Phantom lattice",
+        meaning="Lattice of the denoised image where the noisy one has none",
+        make=phantom,
+    ),
+    "residual": EvidenceLayer(
+        label="Residual",
+        meaning="Noisy minus denoised: should be noise, without atoms or edges",
+        make=residual,
+    ),
 }
 
 
 def shown(viewer: ViewerModel, what: str) -> Layer | None:
     """The layer of one kind of evidence, if there is one."""
     for layer in viewer.layers:
-        record = layer.metadata.get(KEY)
-        if isinstance(record, dict) and record.get("evaluate") == what:
+        if read_record(layer.metadata).get("evaluate") == what:
             return layer
     return None
 
 
 def show(viewer: ViewerModel, what: str, evaluation: Evaluation, pose: Pose) -> Layer | None:
     """Show one kind of evidence in place of an older one; None where there is none of it."""
-    made = EVIDENCE[what](evaluation, pose)
+    made = EVIDENCE[what].make(evaluation, pose)
     if made is None:
         hide(viewer, what)
         return None
@@ -159,7 +192,7 @@ def put(viewer: ViewerModel, what: str, made: LayerData) -> Layer:
     hide(viewer, what)
     data, options, kind = made
     active = viewer.layers.selection.active
-    layer: Layer = getattr(viewer, f"add_{kind}")(data, metadata={KEY: {"evaluate": what}}, **options)
+    layer: Layer = getattr(viewer, f"add_{kind}")(data, metadata=as_metadata({"evaluate": what}), **options)
     viewer.layers.selection.active = active  # the image stays the one that is worked with
     return layer
 
@@ -184,7 +217,7 @@ class Evidences(QWidget):
         self._viewer = viewer
         self._evaluation: Evaluation | None = None
         self._pose: Pose | None = None
-        self._boxes = {what: QCheckBox(what.capitalize()) for what in EVIDENCE}
+        self._boxes = {what: QCheckBox(kind.label) for what, kind in EVIDENCE.items()}
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         for number, (what, box) in enumerate(self._boxes.items()):
@@ -206,10 +239,11 @@ class Evidences(QWidget):
         self._evaluation, self._pose = evaluation, Pose(style=place, index=evaluation.worst.index)
         self.show()
         for what, box in self._boxes.items():
-            there = EVIDENCE[what](evaluation, self._pose) is not None
+            kind = EVIDENCE[what]
+            there = kind.make(evaluation, self._pose) is not None
             box.setEnabled(there)
-            box.setToolTip(MEANINGS[what] if there else "there is none in this image")
-            wanted = there and (box.isChecked() or (first and what == "columns"))
+            box.setToolTip(kind.meaning if there else "there is none in this image")
+            wanted = there and (box.isChecked() or (first and kind.at_first))
             hide(self._viewer, what)
             with QSignalBlocker(box):
                 box.setChecked(wanted)

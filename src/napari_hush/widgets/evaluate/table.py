@@ -8,7 +8,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QSizePolicy, QTableWidget, QTableWidgetItem, QWidget
 
-from napari_hush.fidelity.findings import COUNTS
 from napari_hush.reports import SYMBOLS
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 COLOURS = {"pass": "#3fbf95", "fail": "#ff8a50"}  # readable on napari's dark theme and its light one
 FAINT = "#9a9fa6"
 ROW = 24  # px
+SHORT = 4  # letters of a unit that the narrow table has room for; "image units" is left to the tooltip
 
 
 class VerdictLabel(QLabel):
@@ -111,9 +111,10 @@ class FindingsTable(QTableWidget):
 
 def _value(finding: Finding) -> str:
     """The value in three digits: the dock is narrow, and the tooltip has it all."""
-    if finding.name in COUNTS:
+    if finding.count:
         return f"{finding.value:,.0f}"
-    return f"{finding.value:.3g} {finding.unit}".strip()
+    unit = finding.unit if len(finding.unit) <= SHORT else ""
+    return f"{finding.value:.3g} {unit}".strip()
 
 
 def _range(finding: Finding) -> str:

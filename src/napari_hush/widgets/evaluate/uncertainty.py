@@ -12,7 +12,8 @@ from napari_hush.card import ZOO, read_header
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.progress import Progress
-from napari_hush.widgets.evaluate.layers import KEY, Pose, put
+from napari_hush.widgets.evaluate.layers import Pose, put
+from napari_hush.widgets.parts.layer_record import LayerRecord, read_record
 from napari_hush.widgets.parts.recent import recent_files
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def uncertainty_of(inputs: Inputs, layer: Any, index: tuple[int, ...]) -> Genera
     path = None if record is None else _find_model(record)
     if record is None or path is None:
         raise InputError(why_not(layer))
-    return _steps(inputs, path, dict(record), index)
+    return _steps(inputs, path, record.copy(), index)
 
 
 def show_uncertain(viewer: ViewerModel, found: Uncertain) -> Layer:
@@ -95,7 +96,7 @@ def show_uncertain(viewer: ViewerModel, found: Uncertain) -> Layer:
 
 
 def _steps(
-    inputs: Inputs, path: Path, record: dict[str, Any], index: tuple[int, ...]
+    inputs: Inputs, path: Path, record: LayerRecord, index: tuple[int, ...]
 ) -> Generator[Progress, None, Uncertain]:
     yield Progress(0, 0, "starting…" if "torch" in sys.modules else "loading PyTorch…")
     from napari_hush.importers.registry import load_model
@@ -113,14 +114,14 @@ def _steps(
     return Uncertain(inputs=inputs, index=index, deviation=deviation)
 
 
-def _record(layer: Any) -> dict[str, Any] | None:
-    """How a layer was denoised, if it tells."""
-    record = None if layer is None else layer.metadata.get(KEY)
-    return record if isinstance(record, dict) and isinstance(record.get("model"), str) else None
+def _record(layer: Any) -> LayerRecord | None:
+    """How a layer was denoised, if it says so."""
+    record = LayerRecord() if layer is None else read_record(layer.metadata)
+    return record if isinstance(record.get("model"), str) else None
 
 
-def _find_model(record: dict[str, Any]) -> Path | None:
-    """The file of the model that a layer was made by, as far as can be told without loading it."""
+def _find_model(record: LayerRecord) -> Path | None:
+    """The file of the model that a layer was made by, as far as can be known without loading it."""
     name, source = record["model"], str(record.get("model_source", ""))
     for path in [*sorted(ZOO.glob("*.safetensors")), *recent_files()]:
         if path.suffix.lower() != ".safetensors":
@@ -136,7 +137,7 @@ def _find_model(record: dict[str, Any]) -> Path | None:
     return None
 
 
-def _settings(record: dict[str, Any]) -> DenoiseSettings:
+def _settings(record: LayerRecord) -> DenoiseSettings:
     """How the layer was made."""
     return DenoiseSettings(
         device=record.get("device", "auto"),

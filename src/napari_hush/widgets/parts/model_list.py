@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QStyle, QStyleOptionComboBox,
 
 from napari_hush.card import ZOO
 from napari_hush.errors import ModelFileError
-from napari_hush.importers.sniff import EXPECTED, SUFFIXES, look
+from napari_hush.importers.registry import expected, look, suffixes
 from napari_hush.inference.settings import AUTO
 from napari_hush.widgets.parts.recent import recent_files, remember
 
@@ -110,7 +110,7 @@ class ModelCombo(QComboBox):
             self._append(path, path.stem, f"<qt>{escape(description(path))}</qt>")
         for path, name in zip(files, tell_apart(files), strict=True):
             self._append(path, name, f"<qt>{escape(description(path))}<br>{escape(str(path))}</qt>")
-        self._append(None, FROM_FILE, EXPECTED)
+        self._append(None, FROM_FILE, expected())
         self._choose(chosen)
 
     def _choose(self, path: Path | None) -> None:
@@ -137,7 +137,7 @@ class ModelCombo(QComboBox):
         if path is None:
             files = recent_files()
             folder = str(files[0].parent) if files else ""
-            filters = f"Models ({' '.join(f'*{suffix}' for suffix in SUFFIXES)});;All files (*)"
+            filters = f"Models ({' '.join(f'*{suffix}' for suffix in suffixes())});;All files (*)"
             path, _ = QFileDialog.getOpenFileName(self, "Choose a model file", folder, filters)
         if path:
             self.add(path)
@@ -147,7 +147,7 @@ class ModelCombo(QComboBox):
 
 def is_model_name(path: str | Path) -> bool:
     """Whether a file's name is that of a model."""
-    return Path(path).suffix.lower() in SUFFIXES
+    return Path(path).suffix.lower() in suffixes()
 
 
 def tell_apart(paths: list[Path]) -> list[str]:

@@ -15,6 +15,7 @@ from napari_hush.errors import InputError
 from napari_hush.memory import free_memory
 from napari_hush.progress import Progress
 from napari_hush.synthesis import KINDS, noise_to_dict
+from napari_hush.widgets.parts.layer_record import as_metadata, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 COLOURS = np.array([[0.2, 0.8, 1, 1], [1, 0.7, 0, 1], [0.4, 1, 0.4, 1], [1, 0.4, 0.8, 1]])  # by species, RGBA
 DENTED = "#ff5050"
-KEY = "napari-hush"
 ALWAYS_FITS = 1 << 28  # bytes; the free memory is not even looked up
 
 
@@ -269,9 +269,8 @@ def _settings(settings: SynthesisSettings) -> dict[str, Any]:
 
 
 def _metadata(role: str, record: dict[str, Any]) -> dict[str, Any]:
-    return {KEY: {"synthesise": role, **record}}
+    return as_metadata({"synthesise": role, **record})
 
 
 def _role(layer: Any) -> str:
-    record = layer.metadata.get(KEY)
-    return str(record.get("synthesise", "")) if isinstance(record, dict) else ""
+    return str(read_record(layer.metadata).get("synthesise", ""))

@@ -13,6 +13,7 @@ from qtpy.QtGui import QColor, QPen
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_hush.training.figures import is_metric
+from napari_hush.widgets.parts.layer_record import as_metadata, read_record
 from napari_hush.widgets.synthesize.targets import beside
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ GREEN = "#81c784"
 HEIGHT = 100  # of a plot, px
 MOST_TICKS = 5
 PLOTTED = ("psnr", "noisy_psnr")  # of the metrics
-KEY, ROLE = "napari-hush", "preview"
+ROLE = "preview"
 MISSING = "pip install pyqtgraph shows curves of losses and PSNR here"
 
 
@@ -178,7 +179,7 @@ def show_preview(viewer: ViewerModel, picture: NDArray[np.float32], step: int, r
     rgb = picture.ndim == 3
     if rgb:
         picture = np.clip((picture - limits[0]) / (limits[1] - limits[0]), 0, 1).astype(np.float32)
-    metadata = {KEY: {"train": ROLE, "step": step, "shows": "noisy, denoised, truth"}}
+    metadata = as_metadata({"train": ROLE, "step": step, "shows": "noisy, denoised, truth"})
     for layer in viewer.layers:
         if _is_preview(layer) and layer.rgb == rgb:
             layer.data = picture
@@ -194,5 +195,4 @@ def show_preview(viewer: ViewerModel, picture: NDArray[np.float32], step: int, r
 
 
 def _is_preview(layer: Any) -> bool:
-    record = layer.metadata.get(KEY)
-    return isinstance(record, dict) and record.get("train") == ROLE
+    return read_record(layer.metadata).get("train") == ROLE

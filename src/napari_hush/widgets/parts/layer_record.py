@@ -1,0 +1,73 @@
+"""What a layer says of how it was made: one record in its metadata, read and written here alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypedDict, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEY = "napari-hush"
+
+
+class LayerRecord(TypedDict, total=False):
+    """What a layer may say; each kind of layer says a part of it.
+
+    A result of *Denoise* has all of `napari_hush.inference.denoise.Denoised.provenance`, of which these are read again,
+    and its source; a preview has its place as well. Layers of *Evaluate*, *Synthesise* and *Train* say which they are.
+    """
+
+    # a result
+    model: str  # name on the model's card
+    model_source: str
+    chosen_because: str | None  # why "auto" took this model
+    engine: str
+    device: str
+    precision: str
+    guard: bool | dict[str, Any]  # False, or what it did
+    rescale: bool | dict[str, Any]  # False, or by which factor
+    dark: bool
+    seconds: float  # that it took
+    source_layer: str  # name of the noisy layer
+    time: str  # ISO 8601
+    # a preview of a result
+    plane: list[int]  # place along the leading axes
+    region: list[int]  # y0, y1, x0, x1, px
+    # evidence
+    evaluate: str  # a name in `EVIDENCE`, or "uncertainty"
+    # a target
+    synthesise: str  # which of its layers
+    number: int
+    settings: dict[str, Any]
+    truths: list[dict[str, Any]]  # of a stack, one each
+    # the preview of a training
+    train: str
+    step: int
+    shows: str  # the pictures in it, from left to right
+
+
+def read_record(metadata: Mapping[str, Any]) -> LayerRecord:
+    """The record in the metadata of a layer; empty where it has none.
+
+    Parameters
+    ----------
+    metadata : mapping
+        ``layer.metadata``, or what a layer will be given; strangers may have written it.
+    """
+    record = metadata.get(KEY)
+    return cast("LayerRecord", record) if isinstance(record, dict) else LayerRecord()
+
+
+def as_metadata(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record as the metadata of a layer."""
+    return {KEY: dict(record)}
+
+
+def is_preview(record: LayerRecord) -> bool:
+    """Whether a layer shows the preview of a part, not a result."""
+    return "region" in record
+
+
+def origin(record: LayerRecord) -> str:
+    """The name of the layer that a result was made of; empty for previews and for other layers."""
+    return "" if is_preview(record) else str(record.get("source_layer", ""))

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 E = TypeVar("E")
 T = TypeVar("T")
-E = TypeVar("E")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -138,15 +138,12 @@ def _find_model(record: LayerRecord) -> Path | None:
 
 
 def _settings(record: LayerRecord) -> DenoiseSettings:
-    """How the layer was made."""
-    return DenoiseSettings(
-        device=record.get("device", "auto"),
-        engine=record.get("engine", "auto"),
-        precision=record.get("precision", "auto"),
-        guard=False if record.get("guard") is False else "auto",
-        rescale=False if record.get("rescale") is False else "auto",
-        dark=record.get("dark", False),
-    )
+    """How the layer was made: what was chosen, and what ``auto`` became."""
+    known = {field.name for field in fields(DenoiseSettings)}
+    record_of_run: dict[str, Any] = {**record}
+    became = {name: record_of_run[name] for name in ("device", "engine", "precision") if name in record}
+    settings = {**record.get("settings", {}), **became}
+    return DenoiseSettings(**{name: value for name, value in settings.items() if name in known})
 
 
 def _images(inputs: Inputs) -> tuple[Any, Any]:

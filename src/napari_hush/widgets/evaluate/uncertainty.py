@@ -142,7 +142,7 @@ def _settings(record: LayerRecord) -> DenoiseSettings:
     known = {field.name for field in fields(DenoiseSettings)}
     record_of_run: dict[str, Any] = {**record}
     became = {name: record_of_run[name] for name in ("device", "engine", "precision") if name in record}
-    settings = {**record.get("settings", {}), **became}
+    settings: dict[str, Any] = {**record.get("settings", {}), **became}
     return DenoiseSettings(**{name: value for name, value in settings.items() if name in known})
 
 

@@ -141,7 +141,7 @@ def _settings(record: LayerRecord) -> DenoiseSettings:
     """How the layer was made: what was chosen, and what ``auto`` became."""
     known = {field.name for field in fields(DenoiseSettings)}
     record_of_run: dict[str, Any] = {**record}
-    became = {name: record_of_run[name] for name in ("device", "engine", "precision") if name in record}
+    became: dict[str, Any] = {name: record_of_run[name] for name in ("device", "engine", "precision") if name in record}
     settings: dict[str, Any] = {**record.get("settings", {}), **became}
     return DenoiseSettings(**{name: value for name, value in settings.items() if name in known})
 

@@ -11,7 +11,7 @@ if not why_no_window():
     import torch
     from napari.components import ViewerModel
     from napari.utils.notifications import notification_manager
-    from qtpy.QtCore import QSettings
+    from qtpy.QtCore import QSettings, QThreadPool
 
     from napari_hush.card import ModelCard
     from napari_hush.model import Model
@@ -38,6 +38,13 @@ def own_settings(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NAPARI_CONFIG", str(tmp_path_factory.mktemp("napari") / "settings.yaml"))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_thread_outlives_qt():
+    """The last checks of a deleted dock may still be under way, as in napari, which waits for them before it quits."""
+    yield
+    QThreadPool.globalInstance().waitForDone(TIMEOUT)
 
 
 @pytest.fixture(scope="session")

@@ -91,7 +91,7 @@ def test_the_model_says_what_it_is_unsure_of(desk: Path, capsys: pytest.CaptureF
         ("noisy.tif short.tif", "one shape"),
         ("noisy.tif good.tif --truth short.tif", "one shape"),
         ("noisy.tif missing.tif", "missing.tif"),
-        ("noisy.tif good.tif --spacing -3", "positive"),
+        ("noisy.tif good.tif --spacing -3", "spacing must be a number from 2"),
         ("noisy.tif good.tif --report r.pdf", ".html"),
         ("noisy.tif good.tif --csv nowhere/m.csv", "nowhere"),
         ("noisy.tif good.tif --csv folder.csv", "is a folder"),

@@ -224,7 +224,7 @@ def test_a_forked_process_ends_in_peace(close):
 import os, sys, time
 import numpy as np, torch, warnings
 from napari_hush.inference.engines.openvino_engine import OpenVINOEngine
-from napari_hush.networks import CNN
+from napari_hush.networks.cnn import CNN
 
 warnings.simplefilter("ignore")
 engine = OpenVINOEngine(CNN().eval())

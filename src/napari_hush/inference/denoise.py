@@ -70,7 +70,7 @@ def denoise(
     progress : callable or bool, optional
         Called with each `Progress`; True shows a bar.
     **settings
-        Any of `DenoiseSettings`: tile, batch_size, device, engine, precision, guard, rescale, dark.
+        Any field of `DenoiseSettings`, which says what each does.
 
     Returns
     -------

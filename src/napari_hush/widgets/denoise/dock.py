@@ -216,7 +216,7 @@ def _check_size(image: Any, free: int) -> None:
 def _summary(record: LayerRecord, data: Any, rgb: bool) -> str:
     seconds = max(record["seconds"], 1e-3)
     how = f"{record['engine']} on {record['device']}, {record['precision']}"
-    why = f"{record['chosen_because']}, so " if record["chosen_because"] else ""
+    why = f"{because}, so " if (because := record.get("chosen_because")) else ""
     if is_preview(record):  # mostly preparation: a speed would mislead
         return f"{why}preview by {record['model']}: {seconds:.1f} s ({how})"
     pixels = np.prod(data.shape[:-1] if rgb else data.shape)

@@ -33,7 +33,7 @@ from skimage.transform import downscale_local_mean
 
 import napari_hush as hush
 from memory import Peak
-from napari_hush.inference.tiling import aligned, plan_tiles
+from napari_hush.inference.tiles.geometry import aligned, plan_tiles
 from napari_hush.io import read_image
 from napari_hush.model import Model
 from napari_hush.networks import NETWORKS

@@ -26,7 +26,7 @@ from napari_hush.cli.models import normalization_text
 from napari_hush.importers.options import KerasOptions
 from napari_hush.importers.registry import IMPORTERS
 from napari_hush.inference import denoise as inference
-from napari_hush.inference.tiles import TileRunner
+from napari_hush.inference.tiles.runner import TileRunner
 from napari_hush.io import read_image, write_image
 from napari_hush.model import Model
 from napari_hush.networks.cnn import CNN

@@ -7,11 +7,12 @@ import zarr
 
 import napari_hush as hush
 from napari_hush.errors import InputError
-from napari_hush.inference import plan, staged
+from napari_hush.inference import plan
 from napari_hush.inference.denoise import denoise_steps, run_steps
 from napari_hush.inference.engines.openvino_engine import has_openvino
 from napari_hush.inference.engines.torch_engine import TorchEngine
 from napari_hush.inference.settings import DenoiseSettings
+from napari_hush.inference.tiles import staged
 from napari_hush.model import Model
 from napari_hush.normalize import NormalizationRule
 

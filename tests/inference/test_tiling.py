@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_hush.inference.tiling import aligned, balanced_tile, plan_tiles
+from napari_hush.inference.tiles.geometry import aligned, balanced_tile, plan_tiles
 
 sizes = st.integers(1, 300)
 plans = st.fixed_dictionaries(

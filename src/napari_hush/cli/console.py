@@ -1,8 +1,13 @@
-"""What the commands print: errors in one line, and texts of strangers without control characters."""
+"""What the commands print: runs and errors in one line, and texts of strangers without control characters."""
 
 from __future__ import annotations
 
+import math
 import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_hush.inference.denoise import Denoised
 
 
 def complain(kind: str, text: str) -> None:
@@ -31,3 +36,22 @@ def size_text(n_bytes: int) -> str:
         if n_bytes >= 10**power:
             return f"{n_bytes / 10**power:.1f} {unit}"
     return f"{n_bytes} bytes"
+
+
+def run_with_bar(steps: Any, label: str) -> Denoised:
+    """Go through the steps with a progress bar."""
+    from napari_hush.inference.denoise import run_steps
+
+    return run_steps(steps, True, label=label)
+
+
+def run_text(done: Denoised) -> str:
+    """How an image was denoised, in one line."""
+    p = done.provenance
+    tile = f"tiles of {p['tile'][0]} x {p['tile'][1]} px" if p["tile"] else "one pass"
+    rate = math.prod(p["shape"]) / 1e6 / max(p["seconds"], 1e-9)
+    why = f"{p['chosen_because']}, so " if p["chosen_because"] else ""
+    return (
+        f"{why}{p['model']} on {p['device']} with {p['engine']} in {p['precision']}, {tile}, {p['seconds']:.1f} s "
+        f"({rate:.2f} megapixels/s)"
+    )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from napari_hush.cli.console import run_text, run_with_bar
 from napari_hush.cli.denoise import DenoiseOptions
 from napari_hush.cli.options import settings_of
-from napari_hush.cli.running import middle_plane, run_text, run_with_bar
 from napari_hush.errors import InputError
 from napari_hush.inference.settings import DenoiseSettings
 
@@ -41,7 +41,7 @@ class Demo:
         from napari_hush.importers.registry import load_model
         from napari_hush.inference.denoise import denoise_steps
         from napari_hush.io import write_image
-        from napari_hush.reports.panels import write_panel
+        from napari_hush.reports.panels import middle_plane, write_panel
         from napari_hush.synthesis.samples import sample
 
         model = load_model(self.model)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from napari_hush.cli.console import complain, one_line
+from napari_hush.cli.console import complain, one_line, run_text, run_with_bar
 from napari_hush.cli.options import options_of, settings_of
-from napari_hush.cli.running import middle_plane, run_text, run_with_bar
 from napari_hush.errors import InputError
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 
@@ -82,7 +81,7 @@ class Denoise:
         denoise: Callable[..., Any],
     ) -> None:
         from napari_hush.io import check_writable, convert_dtype, read_image, write_image, zarr_writer
-        from napari_hush.reports.panels import write_panel
+        from napari_hush.reports.panels import middle_plane, write_panel
 
         check_writable(target)
         if panel is not None:

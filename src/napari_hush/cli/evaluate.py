@@ -176,7 +176,7 @@ def _uncertainty(noisy: ImageData, model: Model, shown: tuple[int, ...]) -> tupl
     """What the model is unsure of, in all planes, float32; and in one of them, with colours averaged."""
     import numpy as np
 
-    from napari_hush.cli.running import run_with_bar
+    from napari_hush.cli.console import run_with_bar
     from napari_hush.fidelity.stacks import name, read_plane
     from napari_hush.inference.planes import Planes
     from napari_hush.inference.uncertainty import uncertainty_steps

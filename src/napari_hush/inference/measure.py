@@ -12,7 +12,7 @@ from napari_hush.atoms.spacing import find_lattice
 from napari_hush.errors import InputError
 from napari_hush.inference.guard import Guard, measure_guard
 from napari_hush.inference.scaling import ScaledPlane, scale_factor
-from napari_hush.inference.tiles import filled_block
+from napari_hush.inference.tiles.runner import filled_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_hush.inference.channels import Group
     from napari_hush.inference.planes import Planes
     from napari_hush.inference.settings import DenoiseSettings
-    from napari_hush.inference.tiles import Read
+    from napari_hush.inference.tiles.runner import Read
     from napari_hush.model import Model
 
 WHOLE = 1536  # px; larger planes are measured in windows
@@ -28,7 +28,7 @@ WINDOW = 1024
 CERTAIN = 0.8  # of a lattice: no need to look at further windows
 
 
-class Lattice:
+class MeasuredLattice:
     """The lattice of an image, measured when somebody asks, and once.
 
     Parameters
@@ -48,12 +48,12 @@ class Lattice:
         return measure_spacing(self.source, self.channels)
 
 
-def fitting_model(lattice: Lattice) -> tuple[str, str]:
+def fitting_model(lattice: MeasuredLattice) -> tuple[str, str]:
     """Choose the bundled model for an image.
 
     Parameters
     ----------
-    lattice : Lattice
+    lattice : MeasuredLattice
         Of the noisy image.
 
     Returns
@@ -66,12 +66,14 @@ def fitting_model(lattice: Lattice) -> tuple[str, str]:
     return "stem", f"a lattice of {lattice.spacing:.4g} px was found"
 
 
-def measure_scale(lattice: Lattice, model: Model, settings: DenoiseSettings) -> tuple[float | None, ScaledPlane]:
+def measure_scale(
+    lattice: MeasuredLattice, model: Model, settings: DenoiseSettings
+) -> tuple[float | None, ScaledPlane]:
     """Measure the lattice period, where it is needed, and find the scale at which the network is to see the image.
 
     Parameters
     ----------
-    lattice : Lattice
+    lattice : MeasuredLattice
         Of the noisy image.
     model, settings
         What is run, and how.

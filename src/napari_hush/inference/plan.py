@@ -14,13 +14,13 @@ import numpy as np
 from napari_hush.errors import InputError
 from napari_hush.inference.channels import Group, channel_groups, read_group
 from napari_hush.inference.guard import guard_margin
-from napari_hush.inference.measure import Lattice, fitting_model, is_guarded, measure_guards, measure_scale
+from napari_hush.inference.measure import MeasuredLattice, fitting_model, is_guarded, measure_guards, measure_scale
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import AUTO, DenoiseSettings
-from napari_hush.inference.sizes import LAZY_TILE_BYTES, tile_sides
-from napari_hush.inference.staged import StagedRunner
-from napari_hush.inference.tiles import PlaneTask, TileRunner
-from napari_hush.inference.tiling import aligned
+from napari_hush.inference.tiles.geometry import aligned
+from napari_hush.inference.tiles.runner import PlaneTask, TileRunner
+from napari_hush.inference.tiles.sizes import LAZY_TILE_BYTES, tile_sides
+from napari_hush.inference.tiles.staged import StagedRunner
 from napari_hush.io import zarr_writer
 from napari_hush.memory import free_memory
 from napari_hush.progress import Progress, within
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.loaded import LoadedModels
     from napari_hush.inference.scaling import ScaledPlane
-    from napari_hush.inference.tiles import Read
-    from napari_hush.inference.tiling import Tile
+    from napari_hush.inference.tiles.geometry import Tile
+    from napari_hush.inference.tiles.runner import Read
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
 
@@ -256,14 +256,14 @@ def plan_steps(
         If image, model and settings do not fit together.
     """
     source = Planes(image, channel_axis)
-    lattice, reason = Lattice(source, [0]), ""
+    lattice, reason = MeasuredLattice(source, [0]), ""
     if model == AUTO:
         yield Progress(0, 1, MEASURING)
         model, reason = fitting_model(lattice)
     model = loaded.model(model)
     groups = channel_groups(source, model)
     if (channels := sorted(set(groups[0].inputs))) != lattice.channels:
-        lattice = Lattice(source, channels)
+        lattice = MeasuredLattice(source, channels)
     indices = _plane_indices(source, plane)
     if engine is None:
         y0, y1, x0, x1 = region or (0, source.plane_shape[0], 0, source.plane_shape[1])

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hush.inference.tiles import FILL_RADIUS, filled_block
+from napari_hush.inference.tiles.runner import FILL_RADIUS, filled_block
 from napari_hush.resampling import reach, resample_part, resampled_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_hush.inference.tiles import Read
+    from napari_hush.inference.tiles.runner import Read
 
 NEAR_ENOUGH = 0.02  # of a period: a resampling would cost more than it brings
 BLOCK_BYTES = 16 << 20

@@ -17,7 +17,7 @@ from napari_hush.inference.denoise import denoise_steps, run_steps
 from napari_hush.inference.engines.registry import choose_engine
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import DenoiseSettings
-from napari_hush.inference.tiling import aligned
+from napari_hush.inference.tiles.geometry import aligned
 from napari_hush.model import Model
 from napari_hush.progress import Progress, within
 from napari_hush.resampling import resample

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_hush.files import atomic_write
+from napari_hush.inference.planes import Planes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,3 +92,12 @@ def grey(image: np.ndarray, low: float, high: float) -> np.ndarray:
     values = np.nan_to_num((_finite(image) - low) / (high - low), nan=0.0)
     shades = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
     return shades if shades.ndim == 3 else np.repeat(shades[..., None], 3, axis=-1)
+
+
+def middle_plane(data: Any, channel_axis: int | None) -> np.ndarray:
+    """One plane for a picture: (Y, X), or (Y, X, 3) where there are three channels."""
+    planes = Planes(data, channel_axis)
+    index = tuple(n // 2 for n in planes.lead_shape)
+    channels = list(range(planes.n_channels)) if planes.n_channels == 3 else [0]
+    values = planes.read(index, channels, slice(None), slice(None)).astype(np.float64)
+    return np.moveaxis(values, 0, -1) if len(channels) == 3 else values[0]

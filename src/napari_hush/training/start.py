@@ -16,7 +16,7 @@ from napari_hush.inference.engines.registry import available_devices
 from napari_hush.networks import NETWORKS, Traits
 from napari_hush.normalize import NormalizationRule
 from napari_hush.training.data.open import open_data
-from napari_hush.training.methods.method import Choice, channels_of, initialise, seeded
+from napari_hush.training.methods.method import NetworkChoice, channels_of, initialise, seeded
 from napari_hush.training.streams import Purpose, stream_seed
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def initial_network(method: type[Method], settings: TrainSettings, channels: int
     chosen = method.denoiser_of(settings)
     options = {"in_channels": channels, "out_channels": channels, **chosen.options}
     with seeded(stream_seed(settings.seed, Purpose.DENOISER)):
-        network = _build(Choice(chosen.architecture, options))
+        network = _build(NetworkChoice(chosen.architecture, options))
         initialise(network, chosen.traits.initial_weights)
     low, high = settings.percentiles
     rule = NormalizationRule(method="percentile", low=low, high=high, target=method.value_range(settings))
@@ -125,7 +125,7 @@ def fitting(method: type[Method], settings: TrainSettings, denoiser: nn.Module) 
     return replace(settings, patch=-(-least // stride) * stride)
 
 
-def _build(choice: Choice) -> nn.Module:
+def _build(choice: NetworkChoice) -> nn.Module:
     try:
         return NETWORKS[choice.architecture](**choice.options)
     except (TypeError, ValueError) as error:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Choice:
+class NetworkChoice:
     """An architecture of `NETWORKS` with the arguments that a person chose for it.
 
     Parameters
@@ -90,12 +90,12 @@ class Method(ABC):
         self.build(denoiser)
 
     @classmethod
-    def denoiser_of(cls, settings: Any) -> Choice:
+    def denoiser_of(cls, settings: Any) -> NetworkChoice:
         """Which network is wanted in the end."""
-        return Choice(settings.network, settings.options())
+        return NetworkChoice(settings.network, settings.options())
 
     @classmethod
-    def further_networks(cls, settings: Any) -> tuple[Choice, ...]:
+    def further_networks(cls, settings: Any) -> tuple[NetworkChoice, ...]:
         """Further networks of `NETWORKS` that are given the patches."""
         return ()
 

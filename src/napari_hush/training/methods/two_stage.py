@@ -9,7 +9,7 @@ import torch
 
 from napari_hush.networks import NETWORKS
 from napari_hush.training.methods.cyclegan import CycleGAN
-from napari_hush.training.methods.method import Batch, Choice, Method, channels_of
+from napari_hush.training.methods.method import Batch, Method, NetworkChoice, channels_of
 from napari_hush.training.methods.supervised import Supervised
 from napari_hush.training.settings import (
     CycleGANSettings,
@@ -30,12 +30,12 @@ class TwoStage(Method):
     validation_loss_decides = False
 
     @classmethod
-    def denoiser_of(cls, settings: TwoStageSettings) -> Choice:
+    def denoiser_of(cls, settings: TwoStageSettings) -> NetworkChoice:
         """That of the second stage."""
-        return Choice(settings.final_network, read_options("final_options", settings.final_options))
+        return NetworkChoice(settings.final_network, read_options("final_options", settings.final_options))
 
     @classmethod
-    def further_networks(cls, settings: TwoStageSettings) -> tuple[Choice, ...]:
+    def further_networks(cls, settings: TwoStageSettings) -> tuple[NetworkChoice, ...]:
         """Those of the first stage."""
         return (CycleGAN.denoiser_of(settings),)
 

@@ -16,7 +16,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QWidget
 
 from napari_hush.reports.pictures import ARROW, FATES, arrows, contrast_of_residual, spread
-from napari_hush.widgets.parts.deleted import when_deleted
+from napari_hush.widgets.parts.bits import when_deleted
 from napari_hush.widgets.parts.layer_record import as_metadata, read_record
 from napari_hush.widgets.parts.layer_source import translated
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QComboBox, QFrame, QGraphicsOpacityEffect, QHBoxLayout, QLabel, QPushButton, QWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CLEANINGS: set[Any] = set()  # Python's collector empties slots that only a dying widget holds
 
 
 class NoWheel(QObject):
@@ -59,3 +64,14 @@ def row(*buttons: QPushButton) -> QHBoxLayout:
     for button in buttons:
         layout.addWidget(button)
     return layout
+
+
+def when_deleted(widget: QObject, clean: Callable[[], None]) -> None:
+    """Call a function when Qt deletes a widget; the function must not hold it."""
+
+    def run(_: object = None) -> None:
+        _CLEANINGS.discard(run)
+        clean()
+
+    _CLEANINGS.add(run)
+    widget.destroyed.connect(run)

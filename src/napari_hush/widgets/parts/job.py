@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer, Signal, Slot  # type: ignore[attr-defined]
 from superqt.utils import FunctionWorker
 
-from napari_hush.widgets.parts.deleted import when_deleted
+from napari_hush.widgets.parts.bits import when_deleted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

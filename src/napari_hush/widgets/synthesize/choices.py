@@ -14,8 +14,7 @@ from napari_hush.datasets.settings import SynthesisSettings
 from napari_hush.declare import declared
 from napari_hush.errors import InputError
 from napari_hush.synthesis import KINDS, MaskRecipe
-from napari_hush.widgets.parts.bits import NoWheel, rule, small_label, word_combo
-from napari_hush.widgets.parts.deleted import when_deleted
+from napari_hush.widgets.parts.bits import NoWheel, rule, small_label, when_deleted, word_combo
 from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.layer_list import LayerOrNone
 from napari_hush.widgets.parts.layer_source import visible_part

@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_hush.errors import InputError
-from napari_hush.widgets.parts.deleted import when_deleted
+from napari_hush.widgets.parts.bits import when_deleted
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -16,7 +16,7 @@ _SURE = 6.0  # times the noise power: 0.25 % of pure noise exceeds it
 _LIKELY = 3.0  # enough beside a sure coefficient
 
 
-class Split(NamedTuple):
+class SplitNoise(NamedTuple):
     """An image as a smooth part that is mostly signal, and a rest that is mostly noise."""
 
     smooth: Array
@@ -70,7 +70,7 @@ def noise_level(power: Array) -> Array:
     return np.asarray(ndimage.gaussian_filter1d(level, 6, mode="nearest"))
 
 
-def split(periodic: Array) -> Split:
+def split(periodic: Array) -> SplitNoise:
     """Separate the coefficients of a periodic image (Y, X) that stand out of the noise from the others."""
     spectrum = fft.rfft2(periodic)
     power = np.abs(spectrum) ** 2 / periodic.size
@@ -83,7 +83,7 @@ def split(periodic: Array) -> Split:
     signal = sure | (beside & (power > _LIKELY * level))
     signal[0, :3] = signal[:3, 0] = signal[-2:, 0] = True
     smooth = fft.irfft2(spectrum * signal, s=periodic.shape)
-    return Split(np.asarray(smooth), periodic - smooth, signal, level)
+    return SplitNoise(np.asarray(smooth), periodic - smooth, signal, level)
 
 
 def clear_frequency(signal: NDArray[np.bool_], width: int) -> float:

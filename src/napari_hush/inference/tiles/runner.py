@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.ndimage import correlate
 
-from napari_hush.inference.sizes import batch_size
-from napari_hush.inference.tiling import Tile, plan_tiles
+from napari_hush.inference.tiles.geometry import Tile, plan_tiles
+from napari_hush.inference.tiles.sizes import batch_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

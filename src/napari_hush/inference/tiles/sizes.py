@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hush.inference.tiling import Tile, aligned, balanced_tile
+from napari_hush.inference.tiles.geometry import Tile, aligned, balanced_tile
 from napari_hush.memory import free_memory
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ import torch
 from torch import nn
 
 from napari_hush.errors import InputError
-from napari_hush.inference.tiles import PlaneTask, TileRunner, read_window
-from napari_hush.inference.tiling import Tile, aligned, plan_tiles
+from napari_hush.inference.tiles.geometry import Tile, aligned, plan_tiles
+from napari_hush.inference.tiles.runner import PlaneTask, TileRunner, read_window
 from napari_hush.networks.cyclegan import InstanceNorm, Stage
 
 if TYPE_CHECKING:

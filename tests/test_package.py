@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.util
 import inspect
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import napari_hush
+from napari_hush.fidelity.evaluate import Evidence
 from napari_hush.inference.settings import DenoiseSettings
 
 HEAVY = ("PyQt6", "PySide6", "dask", "h5py", "magicgui", "napari", "numpy", "qtpy", "scipy", "skimage", "torch", "zarr")
@@ -66,6 +68,43 @@ def test_public_name_resolves(name: str) -> None:
     assert item.__name__ == name
     assert name in dir(napari_hush)
     assert item is getattr(importlib.import_module(item.__module__), name)
+
+
+# Scripts outside of this repository use these names, and call them like this.
+CALLS = {
+    "denoise": "image model",
+    "estimate_spacing": "image",
+    "evaluate": "noisy denoised truth= spacing=",
+    "export": "model path",
+    "find_atoms": "image spacing",
+    "fit": "method data settings",
+    "judge": "noisy denoised truth= spacing= positions= vacancies= transmission= dark=",
+    "load_model": "source",
+    "sample": "name rng",
+    "synthesize": "settings out",
+    "train": "method data settings",
+    "train_settings": "method table",
+}
+CLASSES = {
+    "DenoiseSettings", "FileFormatError", "InputError", "Model", "ModelCard", "ModelFileError", "Progress", "Sample",
+    "SynthesisSettings", "Target",
+}  # fmt: skip
+
+
+def test_public_names_are_these() -> None:
+    assert set(napari_hush.__all__) == {*CALLS, "list_models", *CLASSES}
+    assert {"status", "verdict", "findings", "residual", "spacing"} <= set(dir(Evidence)) | {
+        field.name for field in dataclasses.fields(Evidence)
+    }
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_public_function_takes_these_arguments_first(name: str) -> None:
+    parameters = list(inspect.signature(getattr(napari_hush, name)).parameters.values())
+    for asked, parameter in zip(CALLS[name].split(), parameters, strict=False):
+        assert asked.removesuffix("=") == parameter.name
+        assert asked.endswith("=") == (parameter.kind is inspect.Parameter.KEYWORD_ONLY)
+    assert len(parameters) >= len(CALLS[name].split())
 
 
 def test_unknown_name_is_an_attribute_error() -> None:

@@ -26,21 +26,15 @@ from napari_hush.training.data.open import TrainingSource, open_data
 from napari_hush.training.data.patches import mirrored, shuffled
 from napari_hush.training.data.regions import split_images
 from napari_hush.training.data.simulated import SimulatedData
+from napari_hush.training.methods.registry import METHODS
 from napari_hush.training.settings_file import train_settings
 
 RULE = NormalizationRule()
-NEEDS = {
-    "supervised": "pairs",
-    "tomogan": "pairs",
-    "cyclegan": "unpaired",
-    "noise2noise": "repeats",
-    "noise2void": "noisy",
-}
 
 
 def opened(data, method="supervised", rule=RULE, **changes):
     names = {"patch": 16} | changes
-    return open_data(data, NEEDS[method], train_settings(method, names), rule)
+    return open_data(data, METHODS[method].needs, train_settings(method, names), rule)
 
 
 def same(a, b):
@@ -454,9 +448,8 @@ def test_clean_images_of_another_scale_are_resampled_to_the_period_of_the_noisy_
     noisy = [Poisson(dose=20)(image, np.random.default_rng(5)) for image in lattices(8.0)]
     data = opened((noisy, lattices(16.0)), "cyclegan", patch=64, augment="none")
     assert data.zoom == pytest.approx(0.5, rel=0.03)
-    for number in range(4):
-        clean = data.draw(number).clean[0].astype(np.float64)
-        assert estimate_spacing(clean) == pytest.approx(8.0, rel=0.03)
+    for k in range(6):
+        assert estimate_spacing(data.draw(k).clean[0].astype(np.float64)) == pytest.approx(8.0, rel=0.03)
     plain = opened((noisy, lattices(16.0)), "cyclegan", patch=64, augment="none", match_scale=False)
     assert plain.zoom == 1
     with pytest.raises(InputError, match=r"at 0\.5 times its size"):

@@ -123,7 +123,7 @@ def test_python_of_the_page_runs(page: Path, desk: Path) -> None:
         pytest.importorskip(module)
     namespace: dict[str, object] = {"__name__": "page"}
     for code in blocks(page, "python"):
-        exec(compile(code, page.name, "exec"), namespace)
+        exec(compile(code, page.name, "exec", dont_inherit=True), namespace)  # as a reader would run it
 
 
 @pytest.mark.parametrize("words", command_params())

@@ -230,7 +230,7 @@ def _checked(image: ArrayLike, spacing: float) -> Floats:
     if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "biuf":
         raise InputError(f"expected one plane (Y, X) of real numbers, got shape {values.shape} of {values.dtype}")
     if not isinstance(spacing, Real) or not 2 < spacing < np.inf:
-        raise InputError(f"spacing must be the distance between columns, a number over 2 px; got {spacing!r}")
+        raise InputError(f"spacing must be the lattice period, a number over 2 px; got {spacing!r}")
     values = values.astype(np.float64)
     bad = ~np.isfinite(values)
     if 2 * np.count_nonzero(bad) > values.size:

@@ -18,9 +18,6 @@ Layout = Literal["paired", "unpaired", "hdf5"]
 SIDE = Bounds(16, 16_384)  # of an image, px
 PERIOD = Bounds(3.0, 4096.0, rising=True)  # of a lattice, px
 SHARE = Bounds(0, 1)
-# Of the kinds that are there from the start; ask KINDS where others may have been added.
-IN_COLOUR = tuple(name for name, kind in KINDS.items() if kind.colours)
-TOMOGRAPHY = tuple(name for name, kind in KINDS.items() if kind.projected)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_hush.card import Scale
-from napari_hush.datasets.settings import IN_COLOUR, TOMOGRAPHY, settings_to_toml
+from napari_hush.datasets.settings import settings_to_toml
 from napari_hush.errors import InputError
 from napari_hush.resampling import resample
+from napari_hush.synthesis.kinds import KINDS
 from napari_hush.training.data.patches import Patch, turned
 from napari_hush.training.data.training_data import PICTURE
 from napari_hush.training.streams import Purpose, stream
@@ -60,7 +61,7 @@ class SimulatedData:
         self._kept: OrderedDict[int, tuple[NDArray[np.floating], Noise | None, float]] = OrderedDict()
         self._kept_bytes = 0
         self._lock = threading.Lock()
-        self.channels = 3 if drawer.settings.kind in IN_COLOUR else 1
+        self.channels = 3 if KINDS[drawer.settings.kind].colours else 1
 
     def __len__(self) -> int:
         """Number of patches that cover the training images once."""
@@ -126,7 +127,7 @@ class SimulatedData:
         made: tuple[NDArray[np.floating], Noise | None, float] = _planes(target.clean), target.noise, target.factor
         if target.native is not None:  # coarse ones are large
             made = target.native[None].astype(np.float16), target.noise, target.factor
-        elif self._drawer.settings.kind in TOMOGRAPHY and not self._drawer.settings.noises:
+        elif KINDS[self._drawer.settings.kind].projected and not self._drawer.settings.noises:
             made = np.concatenate([_planes(target.noisy), _planes(target.clean)]).astype(np.float16), None, 1.0
         with self._lock:
             self._kept_bytes += made[0].nbytes - (self._kept[number][0].nbytes if number in self._kept else 0)

@@ -15,6 +15,8 @@ from napari_hush.io import read_image
 from napari_hush.synthesis import Lattice, ellipse, render_lattice
 from napari_hush.synthesis.noise.registry import Compose, Poisson, RowJitter
 
+pytestmark = pytest.mark.slow  # many lattices are measured
+
 
 def noisy_lattice(shape=(256, 256), dose=10.0, seed=0, **options):
     lattice = Lattice(**{"angle": 17.0, "sigma": 0.18, "background": 0.1} | options)

@@ -36,6 +36,8 @@ from napari_hush.synthesis.noise.registry import Poisson, RowOffsets
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # many images are drawn
+
 SMALL: dict[str, Any] = {"n": 6, "shape": (32, 40), "test_share": 0.34, "period": (6, 12), "seed": 3}
 TRUTH = {"transmission", "mask", "positions", "species", "vacancies", "period", "kind", "noise"}
 LAYOUTS: dict[Layout, str] = {"paired": "", "unpaired": "", "hdf5": ".h5"}

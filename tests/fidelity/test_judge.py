@@ -12,6 +12,8 @@ from napari_hush.fidelity.evaluate import evaluate, judge, table
 from napari_hush.fidelity.findings import all_limits, finding, overall
 from napari_hush.synthesis.samples import sample
 
+pytestmark = pytest.mark.slow  # images are judged with the truth and without
+
 FIELD = make_field()
 CLEAN = FIELD.draw()
 NOISY = scan(CLEAN)

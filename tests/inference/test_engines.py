@@ -20,6 +20,8 @@ from napari_hush.inference.engines.openvino_engine import OpenVINOEngine, has_op
 from napari_hush.inference.engines.registry import choose_engine
 from napari_hush.model import Model
 
+pytestmark = pytest.mark.slow  # processes are started
+
 IMAGE = np.random.default_rng(0).poisson(10, (768, 768)).astype(np.float32)
 FAST = {"engine": "openvino", "device": "cpu", "precision": "float32", "guard": False}
 TORCH = FAST | {"engine": "torch"}

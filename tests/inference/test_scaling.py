@@ -24,6 +24,8 @@ from napari_hush.synthesis import Lattice, render_lattice
 from napari_hush.synthesis.noise.registry import Poisson
 from napari_hush.synthesis.samples import sample
 
+pytestmark = pytest.mark.slow  # lattices are measured and resampled
+
 CPU = {"engine": "torch", "device": "cpu", "precision": "float32"}
 
 

@@ -16,6 +16,8 @@ from napari_hush.inference.tiles import staged
 from napari_hush.model import Model
 from napari_hush.normalize import NormalizationRule
 
+pytestmark = pytest.mark.slow  # networks in pieces and in one pass
+
 IMAGE = np.random.default_rng(0).integers(0, 4000, (203, 187)).astype(np.uint16)
 KINDS = {
     "resnet": ("cyclegan_resnet", {"width": 4, "blocks": 2}),

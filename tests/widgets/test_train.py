@@ -298,6 +298,7 @@ def test_killed_process_is_reported_and_resumed(new_process, make, begun, traine
     assert f"{done + 2} steps" in widget._progress.text
 
 
+@pytest.mark.nightly
 def test_stop_at_once_kills(new_process, make, begun, pair, qtbot):
     noisy, clean = pair
     _, widget = make(LONG, noisy=noisy, clean=clean)
@@ -311,6 +312,7 @@ def test_stop_at_once_kills(new_process, make, begun, pair, qtbot):
     qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
 
 
+@pytest.mark.nightly
 def test_process_ends_by_itself_without_its_parent(tmp_path):
     """Kill the process that started the training, as a crash of napari does."""
     code = f"""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import napari
 import numpy as np
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QThreadPool, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_hush.inference.settings import DenoiseSettings
@@ -75,6 +75,7 @@ def main() -> None:
     work_until(lambda: not dock.running)
     print(f"cancel: {time.monotonic() - start:.2f} s, layers: {len(viewer.layers)}")
     viewer.close()
+    QThreadPool.globalInstance().waitForDone()  # the verdict of the first run may still be under way
     pause(0.3)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 REPORT = (".html", ".htm")
 SHEET = (".csv",)
 MAP = (".tif", ".tiff")
-EXIT_CODES: dict[Status, int] = {"pass": 0, "fail": 1, "not judged": 3}
+EXIT_CODES: dict[Status, int] = {"pass": 0, "fail": 1, "open": 3, "warn": 4}
 HASHED = 1 << 30  # bytes; reading a larger file twice is not worth its checksum
 
 
@@ -35,8 +35,8 @@ HASHED = 1 << 30  # bytes; reading a larger file twice is not worth its checksum
 class Evaluate:
     """Check what a denoised image kept, lost and made up: against the noisy image, and the truth if it is known.
 
-    The exit code is 0 where all checks passed, 1 where one failed, 2 for input that cannot be used, 3 where nothing
-    could be checked that shows lost or invented detail.
+    The exit code is 0 where all checks passed, 1 where one failed, 2 for input that cannot be used, 3 where there is no
+    verdict because nobody could look, 4 for a warning: noise was kept.
     """
 
     noisy: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="NOISY")]

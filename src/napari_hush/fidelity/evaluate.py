@@ -19,10 +19,14 @@ from napari_hush.fidelity.lattice import compare_lattice
 from napari_hush.fidelity.recorded import record
 from napari_hush.fidelity.truth import compare_columns, compare_dents, compare_pixels, dent_mask
 
+from napari_hush.residual.compare import Residual, compare_residual, no_residual
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import ArrayLike, NDArray
+
+    from napari_hush.residual.support import Support
 
     Floats = NDArray[np.float64]
 
@@ -52,8 +56,10 @@ class Evidence:
         Of the lattice from input to output, px; NaN where it is weak.
     phantom : ndarray, shape (Y, X), or None
         Amplitude of the output's lattice where the input has none, as a share of the bulk's; NaN elsewhere.
-    residual : ndarray, shape (Y, X)
-        Input minus output; truth minus output where there is no noisy input.
+    residual : Residual
+        What was taken away, at every scale, against the noise of the input.
+    support : Support or None
+        What of the output's detail the input carries; None where its noise is not understood.
     positions_known : bool
         Whether the true positions of all columns were given: else those that are too weak for the detector are not
         looked at.
@@ -67,12 +73,13 @@ class Evidence:
     moved: Floats
     displacement: Floats | None
     phantom: Floats | None
-    residual: Floats
+    residual: Residual
+    support: Support | None = None
     positions_known: bool = False
 
     @property
     def status(self) -> Status:
-        """Whether what was looked at is in order; "not judged" where nothing was that could have seen lost detail."""
+        """"pass" only where everything that the data show would have been seen; "open" where nobody could look."""
         return overall(self.findings)
 
     @property
@@ -81,35 +88,80 @@ class Evidence:
         return self.status == "pass"
 
     @property
+    def resolution(self) -> float:
+        """The finest width of detail that the data carry, px; NaN where nobody knows."""
+        return float("nan") if self.support is None else self.support.resolution
+
+    @property
     def verdict(self) -> str:
         """All in one line."""
-        judged = [f for f in self.findings if f.verdict in ("pass", "fail")]
-        failed = [f for f in judged if f.verdict == "fail"]
-        limits = all_limits()
-        figures = [f"{_lower(f.label)} {f.text}" for f in self.findings if limits[f.name].headline and f.text != "-"]
-        if failed:
-            words = [
-                f"{_lower(f.label)} ({f.text})" if f.count else f"{_lower(f.label)} {f.text} ({f.limit_text})"
-                for f in failed
-            ]
-            verb = "check" if len(judged) == 1 else "checks"
-            start = "" if self.spacing is not None else "No lattice found: "
-            return f"{start}{len(failed)} of {len(judged)} {verb} failed: {', '.join(words)}"
-        if self.status == "not judged":
-            why = "no lattice was found" if self.spacing is None else "no atom columns were found"
-            if not judged:
-                return f"Not judged: {why}, and nothing else could be measured"
-            seen = f" ({', '.join(figures)})" if figures else ""
-            return f"Not judged: {why}; of slow brightness{seen} alone no lost or invented detail can be told"
-        count = f"{len(self.kept):,}"
-        if self.positions_known:
-            return ", ".join([f"Nothing lost or invented: {count} columns kept", *figures])
-        return f"Columns found: {count} kept; weaker ones were not looked at ({', '.join(figures)})"
+        words = _WORDS[self.status](self)
+        return words[0].upper() + words[1:]
 
     def as_dict(self) -> dict[str, float]:
         """Return the values by name, with the spacing (px, NaN without a lattice)."""
         spacing = float("nan") if self.spacing is None else self.spacing
         return {"spacing": spacing, **{f.name: f.value for f in self.findings}}
+
+
+def _failure(evidence: Evidence) -> str:
+    """What failed, the worst first."""
+    judged = [f for f in evidence.findings if f.verdict in ("pass", "warn", "fail")]
+    failed = [f for f in judged if f.verdict == "fail"] + [f for f in judged if f.verdict == "warn"]
+    parts = [
+        f"{_lower(f.label)} ({f.text})" if f.count else f"{_lower(f.label)} {f.text} ({f.limit_text})" for f in failed
+    ]
+    where = _place(evidence)
+    verb = "check" if len(judged) == 1 else "checks"
+    return f"{len(failed)} of {len(judged)} {verb} failed: {', '.join(parts)}{where}"
+
+
+def _place(evidence: Evidence) -> str:
+    """Where the residual stands out most, if it does."""
+    found = evidence.residual
+    if not found.z.size or not max(found.missing, found.contradicted) > found.threshold:
+        return ""
+    scale, y, x = np.unravel_index(int(np.abs(found.z).argmax()), found.z.shape)
+    what = "missing" if found.z[scale, y, x] > 0 else "contradicted"
+    return f"; most clearly {what} at x {x}, y {y}, {found.scales[scale]:g} px wide"
+
+
+def _warning(evidence: Evidence) -> str:
+    kept = [f for f in evidence.findings if f.name == "noise_kept" and f.verdict == "warn"]
+    if kept and kept[0].value > 95:
+        return "nothing was denoised: the output is the noisy image"
+    if kept:
+        return f"{kept[0].value:.0f} % of the noise is still in the output; nothing else stands out"
+    return _failure(evidence)
+
+
+def _openness(evidence: Evidence) -> str:
+    why = evidence.residual.reason or "there is nothing to compare with"
+    seen = f"the columns found, {len(evidence.kept):,}, are kept; nothing else was looked at: " if len(evidence.kept) else ""
+    return f"no verdict: {seen}{why}"
+
+
+def _success(evidence: Evidence) -> str:
+    limits = all_limits()
+    figures = [f"{_lower(f.label)} {f.text}" for f in evidence.findings if limits[f.name].headline and f.text != "-"]
+    parts = []
+    if evidence.residual.calibrated and evidence.residual.z.size:
+        parts.append("what was taken away is noise at every scale from 1 to 8 px")
+    elif evidence.positions_known or evidence.spacing is not None:
+        parts.append("nothing lost or invented")
+    if evidence.spacing is not None:
+        parts.append(f"{len(evidence.kept):,} columns kept")
+    if np.isfinite(evidence.resolution):
+        parts.append(f"detail down to {evidence.resolution:.2g} px is carried by the data")
+    return "; ".join([*parts, *figures])
+
+
+_WORDS: dict[Status, Callable[[Evidence], str]] = {
+    "pass": _success,
+    "warn": _warning,
+    "fail": _failure,
+    "open": _openness,
+}
 
 
 def _one_order(function: Callable[P, T]) -> Callable[P, T]:
@@ -228,13 +280,21 @@ def judge(
         values |= compare_pixels(true, test, usable, dent_mask(true, None if dark else spacing, through))
     if scan is not None:
         values |= whiteness(np.where(usable, scan - test, 0))
+    residual, support = _residual_of(scan, test, true, usable, spacing)
+    values |= {
+        "missing_detail": residual.missing,
+        "contradicted_detail": residual.contradicted,
+        "residual_spread": residual.spread if residual.calibrated else float("nan"),
+        "noise_kept": 100 * residual.kept,
+    }
+    most = dict.fromkeys(("missing_detail", "contradicted_detail"), residual.threshold)
     compared_planes = Compared(denoised=test, noisy=scan, truth=true, usable=usable, spacing=spacing)
     findings = []
     for name, limit in all_limits().items():
         if limit.measure is not None:
             values[name] = _measured(limit.measure, compared_planes)
         if name in values or true is not None or not limit.needs_truth:
-            findings.append(finding(name, values.get(name, float("nan"))))
+            findings.append(finding(name, values.get(name, float("nan")), most.get(name)))
     return Evidence(
         findings=tuple(findings),
         spacing=spacing,
@@ -244,9 +304,19 @@ def judge(
         moved=moved,
         displacement=None if evidence is None else evidence.displacement,
         phantom=None if evidence is None else evidence.phantom,
-        residual=np.where(usable, (reference if scan is None else scan) - test, np.nan),
+        residual=residual,
+        support=support,
         positions_known=true is not None and positions is not None,
     )
+
+
+def _residual_of(
+    noisy: Floats | None, denoised: Floats, truth: Floats | None, usable: NDArray[np.bool_], spacing: float | None
+) -> tuple[Residual, Support | None]:
+    if noisy is not None:
+        return compare_residual(noisy, denoised, usable, spacing)
+    assert truth is not None
+    return no_residual(np.where(usable, truth - denoised, np.nan), "there is no noisy image"), None
 
 
 @_one_order

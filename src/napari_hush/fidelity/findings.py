@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Verdict = Literal["pass", "fail", "not judged", "not measured"]
-Status = Literal["pass", "fail", "not judged"]
+Verdict = Literal["pass", "warn", "fail", "not judged", "not measured"]
+Status = Literal["pass", "warn", "fail", "open"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,8 @@ class Finding:
         One sentence for a microscopist.
     count : bool
         Whether it is a number of things, which is summed over planes.
+    soft : bool
+        Whether a value beyond the limits is a warning, no failure.
 
     Examples
     --------
@@ -56,6 +58,7 @@ class Finding:
     limits: tuple[float | None, float | None]
     meaning: str
     count: bool = False
+    soft: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -66,7 +69,7 @@ class Finding:
         if low is None and high is None:
             return "not judged"
         kept = (low is None or self.value >= low) and (high is None or self.value <= high)
-        return "pass" if kept else "fail"
+        return "pass" if kept else "warn" if self.soft else "fail"
 
     @property
     def limit_text(self) -> str:
@@ -134,8 +137,11 @@ class Limit:
         Whether it is a number of things, which is summed over planes.
     needs_truth : bool
         Whether it is left out, not "not measured", where there is no truth.
-    shows_detail : bool
-        Whether a blur, a lost or an invented detail could change it: only then does passing it say anything of them.
+    decides : bool
+        Whether every blur, lost or invented detail that the data show would change it: only then does passing it say
+        that there is none.
+    soft : bool
+        Whether a value beyond the limits is a warning, no failure.
     headline : bool
         Whether the line with the verdict tells its value.
     measure : callable, optional
@@ -149,7 +155,8 @@ class Limit:
     meaning: str
     count: bool = False
     needs_truth: bool = False
-    shows_detail: bool = True
+    decides: bool = False
+    soft: bool = False
     headline: bool = False
     measure: Callable[[Compared], float] | None = None
 
@@ -158,6 +165,21 @@ SHOWN = (None, None)
 REGIONS = {"lattice": ("lattice", "The same outside dents."), "dent": ("dents", "The same in dents.")}
 
 LIMITS: dict[str, Limit] = {
+    "missing_detail": Limit("Missing detail", "σ", (None, 6.0),
+        "The most that stands out of the noise in what was taken away, at any scale from 1 to 8 px; the limit is what "
+        "noise alone passes in one image of a hundred.", decides=True,
+    ),
+    "contradicted_detail": Limit("Contradicted detail", "σ", (None, 6.0),
+        "The most by which the noisy image lies below the output, at any scale from 1 to 8 px: what was added there is "
+        "not in the data.", decides=True,
+    ),
+    "residual_spread": Limit("Spread of the residual", "", (None, 1.1),
+        "Standard deviation of what was taken away, means over 1 to 8 px, over that of the noise; above 1 faint detail "
+        "is missing or invented all over the image.", decides=True,
+    ),
+    "noise_kept": Limit("Noise kept", "%", (None, 10),
+        "Share of the noise's amplitude that is still in the output; 100 % if nothing was done.", soft=True,
+    ),
     "columns_kept": Limit("Columns kept", "", SHOWN, "Atom columns of the output that the input confirms.", count=True),
     "columns_lost": Limit("Columns lost", "", (None, 0),
         "Atom columns that the input shows with certainty and the output does not.", count=True,
@@ -178,7 +200,7 @@ LIMITS: dict[str, Limit] = {
         "Columns of the output where there is no material in truth.", count=True, needs_truth=True,
     ),
     "recall": Limit("Recall", "", (0.98, None),
-        "Share of the true columns that the output shows within 0.25 a.", needs_truth=True,
+        "Share of the true columns that the output shows within 0.25 a.", needs_truth=True, decides=True,
     ),
     "precision": Limit("Precision", "", (0.98, None), "Share of the output's columns that are true.", needs_truth=True),
     "f1": Limit("F1", "", (0.98, None), "Recall and precision in one: their harmonic mean.", needs_truth=True),
@@ -202,10 +224,10 @@ LIMITS: dict[str, Limit] = {
         "Strength of the lattice, output over input; below 1 it is dimmed.",
     ),
     "lowpass_slope": Limit("Low-pass slope", "", (0.97, 1.03),
-        "Slow brightness (thickness, dents) of the output over that of the input.", shows_detail=False, headline=True,
+        "Slow brightness (thickness, dents) of the output over that of the input.", headline=True,
     ),
     "lowpass_r": Limit("Low-pass correlation", "", (0.995, None),
-        "How well slow brightness of output and input agree beyond noise.", shows_detail=False,
+        "How well slow brightness of output and input agree beyond noise.",
     ),
     "dent_depth_error": Limit("Dent depth error", "%", (None, 4),
         "Change of the deepest dent's depth, as a share of its true depth.", needs_truth=True,
@@ -258,24 +280,25 @@ def overall(findings: Iterable[Finding]) -> Status:
 
     Returns
     -------
-    {"pass", "fail", "not judged"}
-        ``"not judged"`` where nothing failed, but nothing that could have seen lost or invented detail was looked at:
-        slow brightness alone, or atom columns where none was found.
+    {"pass", "warn", "fail", "open"}
+        ``"open"`` where nothing failed, but nothing was measured that would have seen every lost or invented detail:
+        slow brightness alone, the columns that a detector finds, or noise that is not understood.
 
     Examples
     --------
     >>> overall([finding("lowpass_slope", 1.0)]), overall([finding("lowpass_slope", 0.5)])
-    ('not judged', 'fail')
+    ('open', 'fail')
     """
     by_name, limits = {found.name: found for found in findings}, all_limits()
-    if any(found.verdict == "fail" for found in by_name.values()):
+    verdicts = {name: found.verdict for name, found in by_name.items()}
+    if "fail" in verdicts.values():
         return "fail"
-    no_columns = "columns_kept" in by_name and not by_name["columns_kept"].value > 0
-    seen = [one for name, one in by_name.items() if limits[name].shows_detail and not (no_columns and one.count)]
-    return "pass" if any(one.verdict == "pass" for one in seen) else "not judged"
+    if "warn" in verdicts.values():
+        return "warn"
+    return "pass" if any(v == "pass" and limits[name].decides for name, v in verdicts.items()) else "open"
 
 
-def finding(name: str, value: float) -> Finding:
+def finding(name: str, value: float, most: float | None = None) -> Finding:
     """Put a measured value beside its limits.
 
     Parameters
@@ -284,6 +307,8 @@ def finding(name: str, value: float) -> Finding:
         A key of `LIMITS` or `METRICS`.
     value : float
         In that finding's unit; NaN where it could not be measured.
+    most : float, optional
+        The highest value that passes, where it depends on the image.
 
     Returns
     -------
@@ -301,7 +326,8 @@ def finding(name: str, value: float) -> Finding:
         label=limit.label,
         value=float(value),
         unit=limit.unit,
-        limits=limit.limits,
+        limits=limit.limits if most is None else (limit.limits[0], most),
         meaning=limit.meaning,
         count=limit.count,
+        soft=limit.soft,
     )

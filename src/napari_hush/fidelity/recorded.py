@@ -66,7 +66,9 @@ class Recorded:
     count: float
 
 
-def record(output: Floats, noisy: Floats, usable: NDArray[np.bool_], spacing: float | None) -> Recorded:
+def record(
+    output: Floats, noisy: Floats, usable: NDArray[np.bool_], spacing: float | None, *, blur: bool = True
+) -> Recorded:
     """Fit what the instrument did to a denoised image.
 
     Parameters
@@ -77,6 +79,8 @@ def record(output: Floats, noisy: Floats, usable: NDArray[np.bool_], spacing: fl
         Pixels that count.
     spacing : float or None
         Lattice period, px. Without a lattice rows are not shifted.
+    blur : bool
+        Whether the small kernel is fitted; without it a blur of the output stays in the residual.
 
     Returns
     -------
@@ -116,7 +120,8 @@ def record(output: Floats, noisy: Floats, usable: NDArray[np.bool_], spacing: fl
             right = (weight * slope * (noisy - expected)).sum(axis=1) - shifts / (JITTER * spacing) ** 2
             shifts = np.clip(shifts + right / normal, -FURTHEST * spacing, FURTHEST * spacing)
             shifted = moved()
-        kernel = _kernel(shifted, noisy - levels, usable / variance)
+        if blur:
+            kernel = _kernel(shifted, noisy - levels, usable / variance)
         image = _blurred(shifted, kernel)
         levels = _levels(noisy - image, output)
         image += levels

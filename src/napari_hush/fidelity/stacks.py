@@ -80,7 +80,7 @@ class PlaneResult:
 class Evaluation:
     """What was found in all planes, and the full evidence of one: the worst, the first among equals.
 
-    A plane that could not be judged is worse than one that passed.
+    A plane without a verdict is worse than one that passed, and better than one with a warning.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ class Evaluation:
         """One line for a person."""
         if len(self.planes) == 1:
             return self.worst.verdict
-        words = {"fail": "failed", "not judged": "could not be judged", "pass": "passed"}
+        words = {"fail": "failed", "warn": "with a warning", "open": "without a verdict", "pass": "passed"}
         counts = {status: sum(plane.status == status for plane in self.planes) for status in words}
         parts = [f"{counts[status]} {words[status]}" for status in words if counts[status]]
         which = "the worst" if counts["fail"] else "for example"
@@ -236,5 +236,5 @@ def _judge(
     return PlaneResult(index=index, findings=evidence.findings, verdict=evidence.verdict), evidence
 
 
-def _badness(result: PlaneResult) -> tuple[int, bool]:
-    return result.failed, result.status == "not judged"
+def _badness(result: PlaneResult) -> tuple[int, int]:
+    return result.failed, ("pass", "open", "warn", "fail").index(result.status)

@@ -94,8 +94,8 @@ def page(
     parts.append(
         f"<p><code>{escape(made_by) or 'napari-hush'}</code></p><p>Verdicts compare a value with a range that was "
         "fixed beforehand; values without a range are shown, not judged. A check that passes says that this kind of "
-        "error is not larger than the range, not that there is none. Where slow brightness alone could be compared, "
-        "lost or invented detail would not show, and the image counts as not judged.</p>"
+        "error is not larger than the range, not that there is none. Where the noise of an image is not "
+        "understood, lost or invented detail cannot be told from it, and there is no verdict.</p>"
     )
     body = "\n".join(parts)
     return (
@@ -107,10 +107,8 @@ def page(
 def _verdict(evaluation: Evaluation) -> str:
     status = evaluation.status
     words = escape(evaluation.verdict)
-    if status != "not judged":  # which its words begin with
+    if status != "open" or len(evaluation.planes) > 1:  # else its words begin with it
         words = f"{status.upper()}: {words}"
-    elif len(evaluation.planes) > 1:
-        words = f"NOT JUDGED: {words}"
     return f'<p class="verdict {_class(status)}">{SYMBOLS[status]} {words}</p>'
 
 

@@ -270,7 +270,7 @@ def _uncertainty(evaluation: Evaluation) -> Picture | None:
 
 
 def _residual(evaluation: Evaluation) -> Picture:
-    residual = np.asarray(evaluation.evidence.residual, np.float64)
+    residual = np.asarray(evaluation.evidence.residual.difference, np.float64)
     width = contrast_of_residual(residual)
     return Picture(
         title="Noisy - denoised",
@@ -281,7 +281,7 @@ def _residual(evaluation: Evaluation) -> Picture:
 
 def _spectrum(evaluation: Evaluation) -> Picture:
     """Log power of the middle of the residual, at most 512 px wide."""
-    residual = np.asarray(evaluation.evidence.residual, np.float64)
+    residual = np.asarray(evaluation.evidence.residual.difference, np.float64)
     (top, left) = (max((n - 512) // 2, 0) for n in residual.shape)
     part = np.nan_to_num(residual[top : top + 512, left : left + 512])
     window = np.hanning(part.shape[0])[:, None] * np.hanning(part.shape[1])

@@ -116,7 +116,7 @@ def phantom(evaluation: Evaluation, pose: Pose) -> LayerData | None:
 
 def residual(evaluation: Evaluation, pose: Pose) -> LayerData | None:
     """What the denoiser took away, white where that is nothing."""
-    data, place = pose.image(np.asarray(evaluation.evidence.residual, np.float32))
+    data, place = pose.image(np.asarray(evaluation.evidence.residual.difference, np.float32))
     width = contrast_of_residual(data)
     options = {"contrast_limits": (-width, width), "colormap": BLUE_WHITE_ORANGE}
     return data, {"name": "noisy - denoised", **options, **place}, "image"

@@ -37,7 +37,7 @@ class VerdictLabel(QLabel):
 
         Parameters
         ----------
-        status : {"pass", "fail", "not judged"}
+        status : {"pass", "warn", "fail", "open"}
             In one word.
         text : str
             In one line.
@@ -79,7 +79,7 @@ class FindingsTable(QTableWidget):
 
     def show_findings(self, findings: Sequence[Finding]) -> None:
         """Fill the table, failures first; what was not measured is named in the last row."""
-        order = {"fail": 0, "pass": 1, "not judged": 2}
+        order = {"fail": 0, "warn": 1, "pass": 2, "not judged": 3}
         rows = sorted((one for one in findings if one.verdict in order), key=lambda one: order[one.verdict])
         missing = [one.label for one in findings if one.verdict not in order]
         self.setRowCount(len(rows) + bool(missing))

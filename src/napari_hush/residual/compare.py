@@ -1,0 +1,183 @@
+"""Noisy minus denoised, judged by the noise: is something missing, was something added, was noise kept?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hush.fidelity.recorded import dragged, record
+from napari_hush.residual.noise import SMALLEST, NoiseModel, measure_noise, noise_kept
+from napari_hush.residual.scales import SCALES, residual_scales
+from napari_hush.residual.support import Support, measure_support
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.floating]
+
+LAGGING = 0.05  # of a detector's pixel before: less changes nothing that could be seen
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Residual:
+    """What was taken away, against the noise of the image.
+
+    Parameters
+    ----------
+    difference : ndarray, shape (Y, X)
+        Noisy minus denoised, image units; NaN where one of them was not finite. Truth minus denoised where there is no
+        noisy image.
+    scales : tuple of float
+        Standard deviations of the Gaussians through which it was looked at, px; S of them, none without a noisy image.
+    z : ndarray, shape (S, Y, X), float32
+        In standard deviations of the noise: above 0 something of the noisy image is missing, below 0 the noisy image
+        contradicts what the result shows.
+    energy : ndarray, shape (S,)
+        Power of what was taken away over that of the noise; 1 for a perfect result, less where noise was kept.
+    spread : float
+        The largest standard deviation of ``z`` at any scale beyond what chance explains; 1 for a perfect result.
+    kept : float
+        Share of the noise's amplitude that is still in the result.
+    threshold : float
+        What noise alone passes in one image of a hundred, at any scale.
+    noise : NoiseModel or None
+        Of the noisy image.
+    reason : str
+        Why nothing can be said; empty where the noise is understood.
+    """
+
+    difference: Floats
+    scales: tuple[float, ...] = ()
+    z: NDArray[np.float32]
+    energy: NDArray[np.float64]
+    spread: float = float("nan")
+    kept: float = float("nan")
+    threshold: float = float("nan")
+    noise: NoiseModel | None = None
+    reason: str = ""
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the noise is understood, so that ``z`` says how sure one can be."""
+        return not self.reason
+
+    @property
+    def missing(self) -> float:
+        """The largest ``z``; NaN where it is not known."""
+        return float(self.z.max()) if self.calibrated and self.z.size else float("nan")
+
+    @property
+    def contradicted(self) -> float:
+        """The largest ``-z``; NaN where it is not known."""
+        return float(-self.z.min()) if self.calibrated and self.z.size else float("nan")
+
+
+def no_residual(difference: Floats, reason: str) -> Residual:
+    """What is known where there is nothing to compare with."""
+    return Residual(
+        difference=difference, z=np.zeros((0, *difference.shape), np.float32), energy=np.zeros(0), reason=reason
+    )
+
+
+def compare_residual(
+    noisy: Floats,
+    denoised: Floats,
+    usable: NDArray[np.bool_] | None = None,
+    spacing: float | None = None,
+    *,
+    scales: tuple[float, ...] = SCALES,
+) -> tuple[Residual, Support | None]:
+    """Test what was taken away at every scale, and what of the result's detail the data carry.
+
+    Parameters
+    ----------
+    noisy, denoised : ndarray, shape (Y, X)
+        In one intensity unit, finite.
+    usable : ndarray of bool, shape (Y, X), optional
+        Pixels that count; all by default.
+    spacing : float, optional
+        Lattice period, px: then the rows' shifts of the scan are fitted first.
+    scales : tuple of float
+        Standard deviations of the Gaussians, px.
+
+    Returns
+    -------
+    residual : Residual
+    support : Support or None
+        None where the noise is not understood.
+
+    Notes
+    -----
+    The noise's variance by brightness is measured in the residual, whose edges are gone; how much of it was kept comes
+    from the noisy image alone. A slow detector drags the image as it drags its noise, whose spectrum tells by how much:
+    if the dragged result explains the noisy image better, it is the one that is compared.
+    """
+    usable = np.ones(noisy.shape, dtype=bool) if usable is None else usable
+    difference = np.where(usable, noisy - denoised, np.nan)
+    if min(noisy.shape) < SMALLEST:
+        return no_residual(difference, f"the image is smaller than {SMALLEST} px"), None
+    kept = noise_kept(noisy, denoised)
+    shifted = denoised
+    if spacing is not None:
+        shifted = record(denoised, noisy, usable, spacing, blur=False).shifted
+    best: tuple[float, Residual, Support | None] | None = None
+    for expected in _expected(noisy, shifted):
+        noise = measure_noise([noisy], [np.where(usable, expected, noisy)])
+        rest = np.where(usable, noisy - expected, 0)
+        levels = _row_levels(rest) if noise.row_levels else np.zeros((len(rest), 1))
+        rest = np.where(usable, rest - levels, 0)
+        found = residual_scales(rest, expected, noise, scales)
+        spread = _spread(found.z, scales)
+        if best is None or spread < best[0]:
+            alone = 1.0 if np.isnan(kept) else (1 - kept) ** 2
+            residual = Residual(
+                difference=difference,
+                scales=scales,
+                z=found.z,
+                energy=found.energy * alone,
+                spread=spread,
+                kept=kept,
+                threshold=found.threshold,
+                noise=noise,
+                reason=noise.reason,
+            )
+            support = None
+            if noise.calibrated:
+                seen = np.where(usable, noisy - levels, expected)
+                support = measure_support(seen, expected, noise)
+            best = spread, residual, support
+    assert best is not None
+    return best[1], best[2]
+
+
+def _expected(noisy: Floats, denoised: Floats) -> list[Floats]:
+    """The result, and the result as a slow detector would have recorded it, if the noise shows one."""
+    noise = measure_noise([noisy], [denoised])
+    lag = _lag(np.asarray(noise.bands))
+    return [denoised] if lag < LAGGING else [denoised, dragged(np.asarray(denoised, np.float64), lag)]
+
+
+def _lag(bands: Floats) -> float:
+    """The share of the pixel before in a first-order spectrum ``1 / (1 + c² - 2 c cos(2 pi f))``."""
+    frequency = np.linspace(0, 0.5, len(bands))
+    shares = np.linspace(0, 0.9, 91)[:, None]
+    models = 1 / (1 + shares**2 - 2 * shares * np.cos(2 * np.pi * frequency))
+    models /= models.mean(axis=1, keepdims=True)
+    return float(shares[((np.log(models) - np.log(np.maximum(bands, 1e-6))) ** 2).sum(axis=1).argmin(), 0])
+
+
+def _row_levels(residual: Floats) -> Floats:
+    """Medians over parts of each row, (Y, 1)."""
+    parts = np.array_split(residual, min(16, max(residual.shape[1] // 8, 1)), axis=1)
+    return np.asarray(np.median([part.mean(axis=1) for part in parts], axis=0))[:, None]
+
+
+def _spread(z: NDArray[np.float32], scales: tuple[float, ...]) -> float:
+    """The largest standard deviation beyond three standard errors of its own."""
+    found = 0.0
+    for one, scale in zip(z, scales, strict=True):
+        count = max(one.size / (2 * np.pi * scale**2), 2.0)
+        found = max(found, float(one.std(dtype=np.float64)) / (1 + 3 / np.sqrt(2 * count)))
+    return found

@@ -1,0 +1,377 @@
+"""How strong the noise of one image is: by brightness, and how it correlates along the rows; from that image alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import fft, ndimage, optimize, stats
+
+from napari_hush.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.floating]
+
+SMALLEST = 48  # px: fewer say too little of the noise
+BANDS = 32  # of the spectrum along X
+SLOW = (0.2, 0.3)  # cycles per px along Y: the noise is looked at above, with a ramp between
+PEAK = 8.0  # times the floor: a Bragg spot or a line, no noise
+BLOCK = 8  # px: the noise is compared between blocks of like brightness
+BINS = 16
+QUIET = (0.5, 0.3)  # quantile of the blocks of a bin: of a residual, and of an image whose edges reach into the noise
+OUT = 6.0  # standard deviations by which a spike sticks out of all its neighbours
+SPIKES = 1e-4  # share of the pixels; more, and the noise is not understood
+GRAIN = 1.2  # by which the spectrum may rise towards slow changes along Y
+ROWS = 2.0  # by which the levels of rows vary more than their own noise
+UNCLIPPED = 3.0  # standard deviations from the end of the range: nearer, the noise is cut off
+LEAST = 0.3  # of the image that must lie further from the ends
+EXTREMES = (0.002, 20)  # share and number of pixels on one value that make an end of a range
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseModel:
+    """The noise of one image; brightness and variance in the image's unit and its square.
+
+    Parameters
+    ----------
+    coefficients : (float, float, float)
+        The variance at a brightness m above ``zero`` is ``c0 + c1 m + c2 m²``: readout, counts, speckle.
+    zero, top : float
+        Brightness from which m counts, and at which the variance stops to grow: nobody has seen more.
+    floor : float
+        The least variance: that of the rounding, or of what is hardly ever counted.
+    bands : tuple of float
+        Power along X at equally spaced frequencies from 0 to 0.5 cycles per px, relative to their mean.
+    row_levels : bool
+        Whether each row lies on a level of its own.
+    low, high : float or None
+        Where the range of values ends, if pixels lie there.
+    reason : str
+        Why nothing can be said of this noise; empty where it is understood.
+    """
+
+    coefficients: tuple[float, float, float]
+    zero: float
+    top: float
+    floor: float
+    bands: tuple[float, ...]
+    row_levels: bool = False
+    low: float | None = None
+    high: float | None = None
+    reason: str = ""
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the noise is understood well enough for a statement."""
+        return not self.reason
+
+    def variance(self, brightness: Floats) -> NDArray[np.float32]:
+        """The noise's variance at each pixel of a denoised image, (Y, X)."""
+        above = np.clip(np.asarray(brightness, np.float32) - np.float32(self.zero), 0, self.top - self.zero)
+        c0, c1, c2 = (np.float32(c) for c in self.coefficients)
+        return np.maximum(c0 + above * (c1 + above * c2), np.float32(self.floor))
+
+    def third_moment(self, brightness: Floats) -> NDArray[np.float32]:
+        """That of counts (Poisson) and of speckle (gamma) at each pixel; readout noise is symmetric."""
+        above = np.clip(np.asarray(brightness, np.float32) - np.float32(self.zero), 0, self.top - self.zero)
+        _, c1, c2 = (np.float32(c) for c in self.coefficients)
+        return np.asarray((c1**2 + 2 * c2**2 * above**2) * above)
+
+    def seen(self, brightness: Floats) -> NDArray[np.bool_]:
+        """Where no end of the range cuts the noise off, (Y, X)."""
+        values = np.asarray(brightness, np.float32)
+        clear = np.ones(values.shape, dtype=bool)
+        reach = UNCLIPPED * np.sqrt(self.variance(values))
+        if self.low is not None:
+            clear &= values - reach > self.low
+        if self.high is not None:
+            clear &= values + reach < self.high
+        return clear
+
+    def widened(self, sigma: float) -> float:
+        """By which a Gaussian mean (standard deviation, px) varies more than of white noise: a ratio of variances."""
+        if sigma <= 0:
+            return 1.0
+        frequency = np.linspace(0, 0.5, len(self.bands))
+        kept = np.exp(-((2 * np.pi * frequency * sigma) ** 2))
+        return float((kept * np.asarray(self.bands)).sum() / kept.sum())
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return asdict(self)
+
+
+def measure_noise(planes: Sequence[Floats], denoised: Sequence[Floats] | None = None) -> NoiseModel:
+    """Measure the noise of an image on one or a few planes or parts of it.
+
+    Parameters
+    ----------
+    planes : sequence of ndarray, shape (Y, X) each
+        As measured, finite.
+    denoised : sequence of ndarray, shape (Y, X) each, optional
+        What a denoiser made of them. With them the noise is measured in what was taken away, where no edge of the
+        image is mistaken for noise; less than all of it may have been taken.
+
+    Returns
+    -------
+    NoiseModel
+        With a reason where the noise is not understood: correlated along Y (grain, interpolation), with spikes, or
+        most of it cut off by the ends of the range.
+
+    Raises
+    ------
+    InputError
+        If there is no plane.
+
+    Notes
+    -----
+    Noise is what remains above a quarter of a cycle per px along Y, where Bragg spots and lines are left out; medians
+    of the periodogram over Y give its level at each frequency along X, so that the correlation of a slow detector is
+    known. Its mean square in blocks of 8 px is compared among blocks of like brightness, the quieter ones of which are
+    taken to be noise alone, and a non-negative parabola is fitted: readout, counts (Poisson) and speckle.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> y, x = np.mgrid[:256, :256]
+    >>> noise = measure_noise([rng.poisson(20 + 10 * np.sin(x / 30)).astype(float)])
+    >>> [round(float(v), -1) for v in noise.variance(np.array([10.0, 30.0]))]
+    [10.0, 30.0]
+    """
+    if not planes:
+        raise InputError("expected at least one plane to measure the noise on, got none")
+    results = [None] * len(planes) if denoised is None else list(denoised)
+    parts = [
+        _Part(np.asarray(plane, np.float64), None if result is None else np.asarray(result, np.float64))
+        for plane, result in zip(planes, results, strict=True)
+        if min(np.shape(plane)) >= SMALLEST
+    ]
+    if not parts:
+        side = max(min(np.shape(plane)) for plane in planes)
+        return _unknown(f"the image is smaller than {SMALLEST} px: {side} px")
+    parts = [part for part in parts if part.level > 0]
+    if not parts:
+        return _unknown("there is no noise to compare with")
+    bands = np.mean([part.bands / part.bands.mean() for part in parts], axis=0)
+    low, high = _ends(parts)
+    zero = float(min(part.darkest for part in parts))
+    top = float(max(part.brightest for part in parts))
+    top = max(top, zero + 1e-30)
+    level = float(np.mean([part.level for part in parts]))
+    step = _step(np.concatenate([part.values[:: max(part.values.size // 65536, 1)] for part in parts]))
+    noise = NoiseModel(
+        coefficients=_coefficients(parts, zero, top - zero, low, high),
+        zero=zero,
+        top=top,
+        floor=max(step**2 / 12, 0.01 * level, 1e-30),
+        bands=tuple(float(b) for b in bands / bands.mean()),
+        row_levels=any(part.row_levels for part in parts),
+        low=low,
+        high=high,
+    )
+    return replace(noise, reason=_reason(noise, parts))
+
+
+def noise_kept(noisy: Floats, denoised: Floats) -> float:
+    """How much of the noise is still in a result, as a share of its amplitude.
+
+    Parameters
+    ----------
+    noisy, denoised : ndarray, shape (Y, X)
+        In one intensity unit, finite.
+
+    Returns
+    -------
+    float
+        0: none; 1: all of it, nothing was done; NaN where there is no noise to be seen.
+
+    Notes
+    -----
+    Looked at in the blocks of 8 px where the noisy image is quietest for its brightness, above a quarter of a cycle per
+    px. Noise of which a share k was kept is (1 - k)² in the residual, and k (1 - k) is what residual and result have in
+    common; detail of the image itself is in the result alone. The smaller one of both answers counts.
+    """
+    before = _Part(np.asarray(noisy, np.float64), None)
+    if not before.level > 0 or min(np.shape(noisy)) < SMALLEST:
+        return float("nan")
+    rows = before.rows
+    result = before.filtered(np.asarray(denoised, np.float64)[rows])
+    rest = before.noise - result
+    own, taken, common = (before.blocks(image) for image in (before.noise**2, rest**2, rest * result))
+    means = before.blocks(before.bright)
+    order = np.argsort(means)
+    quiet = np.concatenate(
+        [one[np.argsort(own[one])[: max(int(0.4 * len(one)), 1)]] for one in np.array_split(order, min(8, len(order)))]
+    )
+    whole, left, shared = (float(image[quiet].sum()) for image in (own, taken, common))
+    ratio = 1 - np.sqrt(min(left / whole, 1)) if whole > 0 else float("nan")
+    if left < 0.02 * whole:
+        return float(ratio)
+    return float(np.clip(min(ratio, shared / max(shared + left, 1e-300)), 0, 1))
+
+
+def _unknown(reason: str) -> NoiseModel:
+    return NoiseModel(coefficients=(1.0, 0.0, 0.0), zero=0.0, top=1.0, floor=1.0, bands=(1.0,) * BANDS, reason=reason)
+
+
+def _reason(noise: NoiseModel, parts: list[_Part]) -> str:
+    rise = float(np.mean([part.rise for part in parts]))
+    if rise > GRAIN:
+        return "its noise is correlated from row to row, like grain or after interpolation"
+    spikes = float(np.mean([_spikes(part, noise).mean() for part in parts]))
+    if spikes > SPIKES:
+        return f"it has spikes: {100 * spikes:.2g} % of its pixels stick out of their neighbours"
+    clear = float(np.mean([noise.seen(part.bright).mean() for part in parts]))
+    if clear < LEAST:
+        return f"the ends of its range cut the noise off in {100 * (1 - clear):.0f} % of the image"
+    return ""
+
+
+def _spikes(part: _Part, noise: NoiseModel) -> NDArray[np.bool_]:
+    """Pixels that stick out of all their neighbours by more than noise, or a count in the dark, can."""
+    ring = np.ones((3, 3), dtype=bool)
+    ring[1, 1] = False
+    above = part.plane - ndimage.maximum_filter(part.plane, footprint=ring, mode="mirror")
+    below = ndimage.minimum_filter(part.plane, footprint=ring, mode="mirror") - part.plane
+    count = noise.coefficients[1]
+    return np.asarray(np.maximum(above, below) ** 2 > OUT**2 * (noise.variance(part.bright) + count**2))
+
+
+class _Part:
+    """One plane, its noise alone (the upper half of the frequencies along Y), and figures of both."""
+
+    def __init__(self, plane: NDArray[np.float64], denoised: NDArray[np.float64] | None) -> None:
+        self.rows = kept = ~_repeated(plane)
+        self.values = plane[kept].ravel()
+        plain = denoised is None
+        self.quiet = QUIET[plain]
+        self.bright = (ndimage.gaussian_filter(plane, 1.5, mode="nearest") if denoised is None else denoised)[kept]
+        plane = (plane if denoised is None else plane - denoised)[kept]
+        self.plane = plane
+        self.darkest, self.brightest = (float(v) for v in np.percentile(self.bright, [0.5, 99.9]))
+        height, width = plane.shape
+        spectrum = fft.rfft2(plane - plane.mean(), workers=-1)
+        power = np.abs(spectrum) ** 2 / plane.size
+        fy, fx = np.abs(fft.fftfreq(height)), fft.rfftfreq(width)
+        upper = fy > 0.25
+        edges = np.linspace(0, 0.5, BANDS + 1)
+        edges[-1] += 1e-9
+        first = 2.5 / width  # row offsets and the jump from one side to the other lie on the first columns
+        bands = np.full(BANDS, np.nan)
+        for k in range(BANDS):
+            chosen = (fx >= max(edges[k], first)) & (fx < edges[k + 1])
+            if chosen.any():
+                bands[k] = np.median(power[upper][:, chosen]) / np.log(2)  # of an exponential distribution
+        bands = np.where(np.isnan(bands), np.nanmean(bands), bands)
+        self.bands = ndimage.gaussian_filter1d(bands, 0.7, mode="nearest")
+        self.level = float(self.bands.mean())
+        self.rise, self.row_levels, self.freedom = 1.0, False, 1.0
+        if not self.level > 0:
+            return
+        floor = np.interp(fx, (edges[1:] + edges[:-1]) / 2, self.bands)
+        clean = fx > first
+        relative = power[:, clean] / floor[clean]
+        slow, fast = (float(np.median(relative[(fy > a) & (fy <= b)])) for a, b in ((0.25, 0.33), (0.42, 0.5)))
+        self.rise = slow / max(fast, 1e-300)
+        rows = np.median([block.mean(axis=1) for block in np.array_split(plane, 8, axis=1)], axis=0)
+        second = (rows[2:] - 2 * rows[1:-1] + rows[:-2]) / 6**0.5
+        own = 1.5 * self.bands[0] / width  # of the median of eight means
+        self.row_levels = float(1.4826 * np.median(np.abs(second))) ** 2 > ROWS * own
+        ramp = np.clip((fy - SLOW[0]) / (SLOW[1] - SLOW[0]), 0, 1)
+        kept_power = (power <= PEAK * floor) * clean * np.sin(0.5 * np.pi * ramp)[:, None] ** 2
+        self._passed = kept_power
+        weight = np.full(len(fx), 2.0)
+        weight[0] = 1
+        if width % 2 == 0:
+            weight[-1] = 1
+        passed = kept_power**2 * floor
+        gain = float((passed * weight).sum() / plane.size)
+        self._gain = np.sqrt(self.level / max(gain, 1e-300))
+        self.noise = self.filtered(plane)
+        self.freedom = BLOCK**2 * gain**2 / max(float((passed**2 * weight).sum() / plane.size), 1e-300)
+        self.inner = (slice(BLOCK // 2, -(BLOCK // 2)),) * 2
+
+    def filtered(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
+        """An image of the plane's shape through the same filter."""
+        spectrum = fft.rfft2(image - image.mean(), workers=-1)
+        return np.asarray(fft.irfft2(spectrum * self._passed, image.shape, workers=-1) * self._gain)
+
+    def blocks(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Means over blocks, without the border, flat."""
+        height, width = (size // BLOCK - 1 for size in image.shape)
+        part = image[BLOCK // 2 :, BLOCK // 2 :][: height * BLOCK, : width * BLOCK]
+        return np.asarray(part.reshape(height, BLOCK, width, BLOCK).mean(axis=(1, 3)).ravel())
+
+
+def _coefficients(
+    parts: list[_Part], zero: float, span: float, low: float | None, high: float | None
+) -> tuple[float, float, float]:
+    """Readout, counts and speckle, from the quieter blocks of each brightness."""
+    scaled = [np.clip((part.bright - zero) / span, 0, None) for part in parts]
+    means = np.concatenate([part.blocks(one) for part, one in zip(parts, scaled, strict=True)])
+    squares = np.concatenate([part.blocks(one**2) for part, one in zip(parts, scaled, strict=True)])
+    powers = np.concatenate([part.blocks(part.noise**2) for part in parts])
+    level = float(np.mean([part.level for part in parts]))
+    clear, reach = np.ones(len(means), dtype=bool), UNCLIPPED * np.sqrt(level) / span
+    if low is not None:
+        clear &= means > (low - zero) / span + reach
+    if high is not None:
+        clear &= means < (high - zero) / span - reach
+    if clear.sum() > 30:
+        means, squares, powers = means[clear], squares[clear], powers[clear]
+    freedom = float(np.mean([part.freedom for part in parts]))
+    quantile = float(np.mean([part.quiet for part in parts]))
+    usual = (1 - 2 / (9 * freedom) + stats.norm.ppf(quantile) * np.sqrt(2 / (9 * freedom))) ** 3  # Wilson, Hilferty
+    count = int(np.clip(len(means) // 40, 1, BINS))
+    order = np.argsort(means)
+    at = [chosen for chosen in np.array_split(order, count)]
+    design = np.array([[1.0, means[one].mean(), squares[one].mean()] for one in at])
+    found = np.array([np.quantile(powers[one], quantile) / usual for one in at])
+    model = np.full(count, max(float(found.mean()), 1e-300))
+    for _ in range(4):
+        weight = np.sqrt([len(one) for one in at]) / np.maximum(model, 0.05 * model.max())
+        simple = optimize.nnls(design[:, :2] * weight[:, None], found * weight)
+        whole = optimize.nnls(design * weight[:, None], found * weight)
+        c = np.array([*simple[0], 0.0]) if simple[1] ** 2 < 1.5 * whole[1] ** 2 + 2 * 1.5 / freedom else whole[0]
+        model = design @ c
+    if not (design @ c).max() > 0:
+        return level, 0.0, 0.0
+    return float(c[0]), float(c[1] / span), float(c[2] / span**2)
+
+
+def _repeated(plane: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Scan lines that were lost and show the line before."""
+    same = np.zeros(len(plane), dtype=bool)
+    same[1:] = (plane[1:] == plane[:-1]).all(axis=1)
+    return same if same.mean() < 0.2 else np.zeros_like(same)
+
+
+def _ends(parts: list[_Part]) -> tuple[float | None, float | None]:
+    """Values on which pixels pile up at either end; not the zero of few counts, whose steps are as large as its noise."""
+    values = np.concatenate([part.values for part in parts])
+    step, sigma = _step(values[:: max(len(values) // 65536, 1)]), np.sqrt(np.mean([part.level for part in parts]))
+    width = max(3.5 * step, 0.2 * sigma)
+    found: list[float | None] = []
+    for sign in (-1.0, 1.0):
+        turned = sign * values
+        end = float(turned.max())
+        at = int((turned == end).sum())
+        beside = int(((turned < end) & (turned > end - width)).sum())
+        one = beside * max(step, 0.05 * sigma) / width  # on one value beside the end
+        piled = at >= max(EXTREMES[0] * len(values), EXTREMES[1]) and at > 2 * one
+        counts = sign < 0 and step > 0.3 * sigma
+        found.append(sign * end if piled and not counts else None)
+    return found[0], found[1]
+
+
+def _step(values: Floats) -> float:
+    """The smallest distance of two values that occur; 0 where hardly two are alike."""
+    different = np.unique(values)
+    if len(different) < 2 or len(different) > 0.5 * len(values):
+        return 0.0
+    return float(np.min(np.diff(different)))

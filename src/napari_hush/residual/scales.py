@@ -1,0 +1,138 @@
+"""Does something stand out in what was taken away, at any scale? And is it as much as the noise?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage, optimize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_hush.residual.noise import NoiseModel
+
+    Floats = NDArray[np.floating]
+
+SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+ALARMS = 0.01  # share of faultless images that fail
+REACH = 4.0  # standard deviations at which a Gaussian ends
+CUT = 5.0  # standard deviations at which a single pixel is cut
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scales:
+    """What was taken away, at each scale, in standard deviations of the noise.
+
+    Parameters
+    ----------
+    scales : tuple of float
+        Standard deviations of the Gaussians, px; S of them.
+    z : ndarray, shape (S, Y, X), float32
+        Above 0 something of the noisy image is missing, below 0 the noisy image contradicts what was added.
+    energy : ndarray, shape (S,)
+        Power of what was taken away over that of the noise; 1 for a perfect result, less where noise was kept.
+    threshold : float
+        What noise alone passes in one image of a hundred, at any scale.
+    """
+
+    scales: tuple[float, ...]
+    z: NDArray[np.float32]
+    energy: NDArray[np.float64]
+    threshold: float
+
+
+def alarm_threshold(size: int, scales: tuple[float, ...] = SCALES) -> float:
+    """The standard deviations that the noise of one image in a hundred passes somewhere.
+
+    Parameters
+    ----------
+    size : int
+        Pixels of the image.
+    scales : tuple of float
+        Standard deviations of the Gaussians, px.
+
+    Returns
+    -------
+    float
+        T with ``2 N sum(s^-2) / (2 (2 pi)^1.5) T exp(-T²/2) = 0.01``, the expected number of regions above T of smooth
+        Gaussian fields, both signs.
+
+    References
+    ----------
+    K. J. Worsley et al., "A unified statistical approach for determining significant signals in images of cerebral
+    activation", Human Brain Mapping 4, 58 (1996), https://doi.org/10.1002/(SICI)1097-0193(1996)4:1<58::AID-HBM4>3.0.CO;2-O
+
+    Examples
+    --------
+    >>> [round(alarm_threshold(n * n, (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)), 2) for n in (256, 2048)]
+    [5.53, 6.26]
+    """
+    factor = max(size, 1) * sum(s**-2 for s in scales) / (2 * np.pi) ** 1.5
+    return float(optimize.brentq(lambda t: factor * t * np.exp(-t * t / 2) - ALARMS, 1.5, 20))
+
+
+def residual_scales(
+    residual: Floats, brightness: Floats, noise: NoiseModel, scales: tuple[float, ...] = SCALES, size: int | None = None
+) -> Scales:
+    """Look for what stands out in noisy minus denoised.
+
+    Parameters
+    ----------
+    residual : ndarray, shape (Y, X)
+        Noisy minus denoised; 0 where it does not count.
+    brightness : ndarray, shape (Y, X)
+        The denoised image.
+    noise : NoiseModel
+        Of the noisy image.
+    scales : tuple of float
+        Standard deviations of the Gaussians, px.
+    size : int, optional
+        Pixels of the image of which this is a part, for the threshold.
+
+    Returns
+    -------
+    Scales
+
+    Notes
+    -----
+    A part of an image gives the values of the whole everywhere but within four times the largest scale of its sides.
+    Counts are skewed, and a mean of few of them is: z is brought to a Gaussian by the cube root of Wilson and Hilferty.
+    """
+    variance = noise.variance(brightness)
+    clear = noise.seen(brightness) & (residual != 0)
+    deviation = np.sqrt(variance)
+    r = np.clip(np.asarray(residual, np.float32), -CUT * deviation, (CUT + 1) * deviation) * clear
+    variance = variance * clear
+    third = noise.third_moment(brightness) * clear
+    z = np.empty((len(scales), *r.shape), np.float32)
+    energy = np.empty(len(scales))
+    for k, scale in enumerate(scales):
+        z[k], energy[k] = _standardised(r, variance, third, scale, noise)
+    return Scales(scales=scales, z=z, energy=energy, threshold=alarm_threshold(size or r.size, scales))
+
+
+def _standardised(
+    r: NDArray[np.float32], variance: NDArray[np.float32], third: NDArray[np.float32], scale: float, noise: NoiseModel
+) -> tuple[NDArray[np.float32], float]:
+    seen = blurred(r, scale)
+    power = blurred(variance, scale / np.sqrt(2)) / np.float32(4 * np.pi * scale**2)
+    power *= np.float32(noise.widened(scale))
+    least = np.float32(1e-12) * max(float(power.max()), 1e-30)
+    there = power > np.float32(0.02) * np.median(power[power > least]) if (power > least).any() else power > least
+    z = np.where(there, seen / np.sqrt(np.maximum(power, least)), 0)
+    total = float(power.sum(dtype=np.float64))
+    energy = float((seen**2).sum(dtype=np.float64)) / total if total > 0 else float("nan")
+    if third.any():
+        cube = blurred(third, scale / np.sqrt(3)) * np.float32((noise.widened(scale) / (2 * np.pi * scale**2)) ** 2 / 3)
+        gamma = np.minimum(cube / np.maximum(power, least) ** 1.5, 3.0)
+        gamma = np.maximum(gamma, 1e-4)
+        z = ((np.maximum(1 + gamma * z / 2, 0)) ** (1 / 3) - 1 + gamma**2 / 36) * 6 / gamma
+        z = np.where(there, z, 0)
+    return z.astype(np.float32), energy
+
+
+def blurred(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """A Gaussian mean, with zeros outside: what is beyond the border says nothing."""
+    return np.asarray(ndimage.gaussian_filter(image, sigma, mode="constant", truncate=REACH))

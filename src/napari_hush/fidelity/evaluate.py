@@ -16,7 +16,7 @@ from napari_hush.fidelity.column_scores import score_columns
 from napari_hush.fidelity.evidence import compare_slow, vector_spread, whiteness
 from napari_hush.fidelity.findings import Compared, Finding, Status, all_limits, finding, overall
 from napari_hush.fidelity.lattice import compare_lattice
-from napari_hush.fidelity.recorded import record
+from napari_hush.residual.recorded import record
 from napari_hush.fidelity.truth import compare_columns, compare_dents, compare_pixels, dent_mask
 
 from napari_hush.residual.compare import Residual, compare_residual, no_residual

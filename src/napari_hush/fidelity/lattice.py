@@ -10,12 +10,12 @@ from scipy import fft, ndimage
 
 from napari_hush.atoms.lockin import displacement, lock_in
 from napari_hush.atoms.spectrum import bragg_spots, independent_pair
-from napari_hush.fidelity.recorded import dragged
+from napari_hush.residual.recorded import dragged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_hush.fidelity.recorded import Recorded
+    from napari_hush.residual.recorded import Recorded
 
     Floats = NDArray[np.float64]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import fft
 
-from napari_hush.fidelity.recorded import dragged, record
-from napari_hush.residual.noise import SMALLEST, NoiseModel, measure_noise, noise_kept
+from napari_hush.residual.recorded import dragged, record
+from napari_hush.residual.noise import SMALLEST, NoiseModel, find_spikes, measure_noise, noise_kept
 from napari_hush.residual.scales import SCALES, residual_scales
 from napari_hush.residual.support import Support, measure_support
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.floating]
 
 LAGGING = 0.05  # of a detector's pixel before: less changes nothing that could be seen
+SPIKES = 0.02  # share of the pixels that is left out; more, and the noise is not understood
+TOO_MANY = "its noise is spikes: {:.2g} % of its pixels stick out of their neighbours"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,44 +122,70 @@ def compare_residual(
     if min(noisy.shape) < SMALLEST:
         return no_residual(difference, f"the image is smaller than {SMALLEST} px"), None
     kept = noise_kept(noisy, denoised)
-    shifted = denoised
-    if spacing is not None:
-        shifted = record(denoised, noisy, usable, spacing, blur=False).shifted
-    best: tuple[float, Residual, Support | None] | None = None
-    for expected in _expected(noisy, shifted):
-        noise = measure_noise([noisy], [np.where(usable, expected, noisy)])
-        rest = np.where(usable, noisy - expected, 0)
-        levels = _row_levels(rest) if noise.row_levels else np.zeros((len(rest), 1))
-        rest = np.where(usable, rest - levels, 0)
-        found = residual_scales(rest, expected, noise, scales)
+    lag = _lag(_fitted(denoised, noisy, usable, spacing).bands)
+    candidates = [denoised] if lag < LAGGING else [denoised, _dragged(denoised, lag)]
+    best: Residual | None = None
+    support: Support | None = None
+    for candidate in candidates:
+        fit = _fitted(candidate, noisy, usable, spacing)
+        expected, noise = fit.expected, fit.noise
+        spikes = find_spikes(noisy, noise.variance(expected), noise.coefficients[1])
+        share = float(spikes.mean())
+        if share > 0:
+            noise = measure_noise([np.where(spikes, expected, noisy)], [expected])
+        rest = np.where(usable & ~spikes, noisy - expected, 0)
+        levels = np.zeros((len(rest), 1))
+        if noise.row_levels:
+            levels, noise = _row_levels(rest), replace(noise, row_variance=0.0)
+        rest = np.where(rest != 0, rest - levels, 0)
+        found = residual_scales(rest, expected, noise, scales, shift_variance=fit.shift_variance)
         spread = _spread(found.z, scales)
-        if best is None or spread < best[0]:
-            alone = 1.0 if np.isnan(kept) else (1 - kept) ** 2
-            residual = Residual(
-                difference=difference,
-                scales=scales,
-                z=found.z,
-                energy=found.energy * alone,
-                spread=spread,
-                kept=kept,
-                threshold=found.threshold,
-                noise=noise,
-                reason=noise.reason,
-            )
-            support = None
-            if noise.calibrated:
-                seen = np.where(usable, noisy - levels, expected)
-                support = measure_support(seen, expected, noise)
-            best = spread, residual, support
+        if best is not None and spread >= best.spread:
+            continue
+        best = Residual(
+            difference=difference,
+            scales=scales,
+            z=found.z,
+            energy=found.energy * (1.0 if np.isnan(kept) else (1 - kept) ** 2),
+            spread=spread,
+            kept=kept,
+            threshold=found.threshold,
+            noise=noise,
+            reason=noise.reason or (TOO_MANY.format(100 * share) if share > SPIKES else ""),
+        )
+        support = measure_support(expected + rest, expected, noise) if best.calibrated else None
     assert best is not None
-    return best[1], best[2]
+    return best, support
 
 
-def _expected(noisy: Floats, denoised: Floats) -> list[Floats]:
-    """The result, and the result as a slow detector would have recorded it, if the noise shows one."""
-    noise = measure_noise([noisy], [denoised])
-    lag = _lag(np.asarray(noise.bands))
-    return [denoised] if lag < LAGGING else [denoised, dragged(np.asarray(denoised, np.float64), lag)]
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """A result with its rows where the scan has them, and the noise that remains."""
+
+    expected: Floats
+    noise: NoiseModel
+    shift_variance: Floats | None
+
+    @property
+    def bands(self) -> Floats:
+        return np.asarray(self.noise.bands)
+
+
+def _fitted(denoised: Floats, noisy: Floats, usable: NDArray[np.bool_], spacing: float | None) -> _Fit:
+    expected, unknown = denoised, None
+    if spacing is not None:
+        scan = record(denoised, noisy, usable, spacing, blur=False)
+        expected, unknown = scan.shifted, scan.shift_variance
+    return _Fit(expected, measure_noise([noisy], [np.where(usable, expected, noisy)]), unknown)
+
+
+def _dragged(image: Floats, lag: float) -> Floats:
+    """An image as a slow detector records it, but not moved: an instrument's software brings it back to its place."""
+    width = image.shape[1]
+    padded = np.pad(np.asarray(image, np.float64), ((0, 0), (16, 16)), mode="symmetric")
+    turn = np.exp(2j * np.pi * fft.rfftfreq(width + 32) * lag / (1 - lag))
+    advanced = fft.irfft(fft.rfft(padded, axis=1) * turn, width + 32, axis=1)[:, 16:-16]
+    return dragged(np.asarray(advanced), lag)
 
 
 def _lag(bands: Floats) -> float:

@@ -24,10 +24,9 @@ PEAK = 8.0  # times the floor: a Bragg spot or a line, no noise
 BLOCK = 8  # px: the noise is compared between blocks of like brightness
 BINS = 16
 QUIET = (0.5, 0.3)  # quantile of the blocks of a bin: of a residual, and of an image whose edges reach into the noise
-OUT = 6.0  # standard deviations by which a spike sticks out of all its neighbours
-SPIKES = 1e-4  # share of the pixels; more, and the noise is not understood
-GRAIN = 1.2  # by which the spectrum may rise towards slow changes along Y
-ROWS = 2.0  # by which the levels of rows vary more than their own noise
+OUT = 5.0  # standard deviations by which a spike sticks out of all its neighbours
+GRAIN = 0.06  # by which neighbours along Y may correlate more than those of white noise through the same filter
+ROWS = 1.2  # by which the levels of rows vary more than their own noise
 UNCLIPPED = 3.0  # standard deviations from the end of the range: nearer, the noise is cut off
 LEAST = 0.3  # of the image that must lie further from the ends
 EXTREMES = (0.002, 20)  # share and number of pixels on one value that make an end of a range
@@ -48,7 +47,9 @@ class NoiseModel:
     bands : tuple of float
         Power along X at equally spaced frequencies from 0 to 0.5 cycles per px, relative to their mean.
     row_levels : bool
-        Whether each row lies on a level of its own.
+        Whether each row lies on a level of its own, which is to be taken off.
+    row_variance : float
+        Of those levels beyond what the noise of the pixels explains, as long as they are not taken off.
     low, high : float or None
         Where the range of values ends, if pixels lie there.
     reason : str
@@ -61,6 +62,7 @@ class NoiseModel:
     floor: float
     bands: tuple[float, ...]
     row_levels: bool = False
+    row_variance: float = 0.0
     low: float | None = None
     high: float | None = None
     reason: str = ""
@@ -79,8 +81,9 @@ class NoiseModel:
     def third_moment(self, brightness: Floats) -> NDArray[np.float32]:
         """That of counts (Poisson) and of speckle (gamma) at each pixel; readout noise is symmetric."""
         above = np.clip(np.asarray(brightness, np.float32) - np.float32(self.zero), 0, self.top - self.zero)
-        _, c1, c2 = (np.float32(c) for c in self.coefficients)
-        return np.asarray((c1**2 + 2 * c2**2 * above**2) * above)
+        c0, c1, c2 = self.coefficients
+        counted = np.float32(min(c0, 0.1 * c1 * (self.top - self.zero)))  # a few counts in the dark are no readout
+        return np.asarray(np.float32(c1) * (np.float32(c1) * above + counted) + np.float32(2 * c2**2) * above**3)
 
     def seen(self, brightness: Floats) -> NDArray[np.bool_]:
         """Where no end of the range cuts the noise off, (Y, X)."""
@@ -171,10 +174,35 @@ def measure_noise(planes: Sequence[Floats], denoised: Sequence[Floats] | None = 
         floor=max(step**2 / 12, 0.01 * level, 1e-30),
         bands=tuple(float(b) for b in bands / bands.mean()),
         row_levels=any(part.row_levels for part in parts),
+        row_variance=float(np.mean([part.row_variance for part in parts])),
         low=low,
         high=high,
     )
     return replace(noise, reason=_reason(noise, parts))
+
+
+def find_spikes(noisy: Floats, variance: Floats, count: float = 0.0) -> NDArray[np.bool_]:
+    """Pixels that stick out of all their neighbours by more than noise, or a count in the dark, can.
+
+    Parameters
+    ----------
+    noisy : ndarray, shape (Y, X)
+        As measured.
+    variance : ndarray, shape (Y, X)
+        Of the noise.
+    count : float
+        What one count adds, image units.
+
+    Returns
+    -------
+    ndarray of bool, shape (Y, X)
+        The pixels 5 standard deviations above the highest of their 8 neighbours, or below the lowest.
+    """
+    ring = np.ones((3, 3), dtype=bool)
+    ring[1, 1] = False
+    above = noisy - ndimage.maximum_filter(noisy, footprint=ring, mode="mirror")
+    below = ndimage.minimum_filter(noisy, footprint=ring, mode="mirror") - noisy
+    return np.asarray(np.maximum(above, below) > OUT * np.sqrt(variance + count**2))
 
 
 def noise_kept(noisy: Floats, denoised: Floats) -> float:
@@ -223,23 +251,10 @@ def _reason(noise: NoiseModel, parts: list[_Part]) -> str:
     rise = float(np.mean([part.rise for part in parts]))
     if rise > GRAIN:
         return "its noise is correlated from row to row, like grain or after interpolation"
-    spikes = float(np.mean([_spikes(part, noise).mean() for part in parts]))
-    if spikes > SPIKES:
-        return f"it has spikes: {100 * spikes:.2g} % of its pixels stick out of their neighbours"
     clear = float(np.mean([noise.seen(part.bright).mean() for part in parts]))
     if clear < LEAST:
         return f"the ends of its range cut the noise off in {100 * (1 - clear):.0f} % of the image"
     return ""
-
-
-def _spikes(part: _Part, noise: NoiseModel) -> NDArray[np.bool_]:
-    """Pixels that stick out of all their neighbours by more than noise, or a count in the dark, can."""
-    ring = np.ones((3, 3), dtype=bool)
-    ring[1, 1] = False
-    above = part.plane - ndimage.maximum_filter(part.plane, footprint=ring, mode="mirror")
-    below = ndimage.minimum_filter(part.plane, footprint=ring, mode="mirror") - part.plane
-    count = noise.coefficients[1]
-    return np.asarray(np.maximum(above, below) ** 2 > OUT**2 * (noise.variance(part.bright) + count**2))
 
 
 class _Part:
@@ -270,18 +285,18 @@ class _Part:
         bands = np.where(np.isnan(bands), np.nanmean(bands), bands)
         self.bands = ndimage.gaussian_filter1d(bands, 0.7, mode="nearest")
         self.level = float(self.bands.mean())
-        self.rise, self.row_levels, self.freedom = 1.0, False, 1.0
+        self.rise, self.row_levels, self.freedom = 0.0, False, 1.0
         if not self.level > 0:
             return
         floor = np.interp(fx, (edges[1:] + edges[:-1]) / 2, self.bands)
         clean = fx > first
-        relative = power[:, clean] / floor[clean]
-        slow, fast = (float(np.median(relative[(fy > a) & (fy <= b)])) for a, b in ((0.25, 0.33), (0.42, 0.5)))
-        self.rise = slow / max(fast, 1e-300)
         rows = np.median([block.mean(axis=1) for block in np.array_split(plane, 8, axis=1)], axis=0)
-        second = (rows[2:] - 2 * rows[1:-1] + rows[:-2]) / 6**0.5
+        if plain:  # slow changes along Y are the image's own
+            rows = (rows[2:] - 2 * rows[1:-1] + rows[:-2]) / 6**0.5
         own = 1.5 * self.bands[0] / width  # of the median of eight means
-        self.row_levels = float(1.4826 * np.median(np.abs(second))) ** 2 > ROWS * own
+        spread = float(1.4826 * np.median(np.abs(rows - np.median(rows)))) ** 2
+        self.row_levels = spread > ROWS * own
+        self.row_variance = max(spread - own, 0.0)
         ramp = np.clip((fy - SLOW[0]) / (SLOW[1] - SLOW[0]), 0, 1)
         kept_power = (power <= PEAK * floor) * clean * np.sin(0.5 * np.pi * ramp)[:, None] ** 2
         self._passed = kept_power
@@ -291,10 +306,13 @@ class _Part:
             weight[-1] = 1
         passed = kept_power**2 * floor
         gain = float((passed * weight).sum() / plane.size)
+        expected = float((passed * weight * np.cos(2 * np.pi * fy)[:, None]).sum() / max((passed * weight).sum(), 1e-300))
         self._gain = np.sqrt(self.level / max(gain, 1e-300))
         self.noise = self.filtered(plane)
         self.freedom = BLOCK**2 * gain**2 / max(float((passed**2 * weight).sum() / plane.size), 1e-300)
-        self.inner = (slice(BLOCK // 2, -(BLOCK // 2)),) * 2
+        own, pairs = (self.blocks(image) for image in (self.noise**2, self.noise * np.roll(self.noise, -1, axis=0)))
+        quiet = own <= np.quantile(own, 0.5)  # of an image whose edges reach into the noise
+        self.rise = float(pairs[quiet].sum() / max(own[quiet].sum(), 1e-300)) - expected
 
     def filtered(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
         """An image of the plane's shape through the same filter."""

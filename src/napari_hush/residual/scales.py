@@ -74,7 +74,13 @@ def alarm_threshold(size: int, scales: tuple[float, ...] = SCALES) -> float:
 
 
 def residual_scales(
-    residual: Floats, brightness: Floats, noise: NoiseModel, scales: tuple[float, ...] = SCALES, size: int | None = None
+    residual: Floats,
+    brightness: Floats,
+    noise: NoiseModel,
+    scales: tuple[float, ...] = SCALES,
+    *,
+    size: int | None = None,
+    shift_variance: Floats | None = None,
 ) -> Scales:
     """Look for what stands out in noisy minus denoised.
 
@@ -90,6 +96,8 @@ def residual_scales(
         Standard deviations of the Gaussians, px.
     size : int, optional
         Pixels of the image of which this is a part, for the threshold.
+    shift_variance : ndarray, shape (Y,), optional
+        Of what is not known of the rows' places along X, px².
 
     Returns
     -------
@@ -106,21 +114,61 @@ def residual_scales(
     r = np.clip(np.asarray(residual, np.float32), -CUT * deviation, (CUT + 1) * deviation) * clear
     variance = variance * clear
     third = noise.third_moment(brightness) * clear
+    slope = None if shift_variance is None else np.gradient(np.asarray(brightness, np.float32), axis=1) * clear
     z = np.empty((len(scales), *r.shape), np.float32)
     energy = np.empty(len(scales))
     for k, scale in enumerate(scales):
-        z[k], energy[k] = _standardised(r, variance, third, scale, noise)
+        rows = np.zeros(1, np.float32)
+        if slope is not None and shift_variance is not None:  # a row is at one wrong place as a whole
+            rows = ndimage.gaussian_filter1d(slope, scale, axis=1, mode="constant") ** 2
+            rows *= np.asarray(shift_variance, np.float32)[:, None]
+            rows = ndimage.gaussian_filter1d(rows, scale / np.sqrt(2), axis=0, mode="constant")
+            rows /= np.float32(2 * np.sqrt(np.pi) * scale)
+        z[k], energy[k] = standardised(r, variance, third, rows, scale, noise)
     return Scales(scales=scales, z=z, energy=energy, threshold=alarm_threshold(size or r.size, scales))
 
 
-def _standardised(
-    r: NDArray[np.float32], variance: NDArray[np.float32], third: NDArray[np.float32], scale: float, noise: NoiseModel
+def standardised(
+    r: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    third: NDArray[np.float32],
+    rows: NDArray[np.float32],
+    scale: float,
+    noise: NoiseModel,
+    *,
+    relative: bool = True,
 ) -> tuple[NDArray[np.float32], float]:
+    """One scale of `residual_scales`, and its energy.
+
+    Parameters
+    ----------
+    r, variance, third : ndarray, shape (Y, X)
+        What was taken away, and the variance and third moment of the noise; all 0 where nothing counts.
+    rows : ndarray, shape (Y, X) or (1,)
+        What the mean over this scale varies beyond that.
+    scale : float
+        Standard deviation of the Gaussian, px.
+    noise : NoiseModel
+        For its correlation.
+    relative : bool
+        Whether places where hardly a pixel counts are left out, in comparison with the rest of the image; else in
+        comparison with the noise alone, whatever the rest is.
+
+    Returns
+    -------
+    z : ndarray, shape (Y, X)
+    energy : float
+    """
     seen = blurred(r, scale)
     power = blurred(variance, scale / np.sqrt(2)) / np.float32(4 * np.pi * scale**2)
     power *= np.float32(noise.widened(scale))
+    power += rows
+    power += np.float32(noise.row_variance / (2 * np.sqrt(np.pi) * scale))
     least = np.float32(1e-12) * max(float(power.max()), 1e-30)
-    there = power > np.float32(0.02) * np.median(power[power > least]) if (power > least).any() else power > least
+    floor = noise.floor / (4 * np.pi * scale**2)
+    if relative and (power > least).any():
+        floor = float(np.median(power[power > least]))
+    there = power > np.float32(0.02 * floor)
     z = np.where(there, seen / np.sqrt(np.maximum(power, least)), 0)
     total = float(power.sum(dtype=np.float64))
     energy = float((seen**2).sum(dtype=np.float64)) / total if total > 0 else float("nan")

@@ -48,6 +48,8 @@ class Recorded:
         Finite in both images, and no repeated scan line.
     shifts : ndarray, shape (Y,)
         Of the rows along X, px.
+    shift_variance : ndarray, shape (Y,)
+        What the noise leaves unknown of them, px².
     lag : float
         Share of the pixel before that the detector keeps, from the noise's correlation along X, 0 to 0.9.
     count : float
@@ -62,6 +64,7 @@ class Recorded:
     residual: Floats
     usable: NDArray[np.bool_]
     shifts: Floats
+    shift_variance: Floats
     lag: float
     count: float
 
@@ -100,6 +103,7 @@ def record(
         np.array([float(t == (0, 0)) for t in TAPS]),
         _levels(noisy - output, output),
     )
+    unknown = np.zeros(len(noisy))
     padded = np.pad(output, ((0, 0), (PADDING, PADDING)), mode="symmetric")
     length = fft.next_fast_len(padded.shape[1], real=True)
     spectrum = fft.rfft(padded, length, axis=1)
@@ -118,6 +122,7 @@ def record(
             weight = usable / variance
             normal = (weight * slope**2).sum(axis=1) + 1 / (JITTER * spacing) ** 2
             right = (weight * slope * (noisy - expected)).sum(axis=1) - shifts / (JITTER * spacing) ** 2
+            unknown = 1 / normal
             shifts = np.clip(shifts + right / normal, -FURTHEST * spacing, FURTHEST * spacing)
             shifted = moved()
         if blur:
@@ -139,6 +144,7 @@ def record(
         residual=residual,
         usable=usable,
         shifts=shifts,
+        shift_variance=unknown,
         lag=lag,
         count=count * (1 + lag) / (1 - lag),
     )

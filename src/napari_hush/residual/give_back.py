@@ -1,0 +1,124 @@
+"""What stands out of the noise in what a network took away is given back, at every scale."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from napari_hush.residual.noise import NoiseModel, find_spikes, measure_noise
+from napari_hush.residual.scales import REACH, alarm_threshold, standardised
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.floating]
+
+SCALES = (6.0, 4.0, 3.0, 2.0, 1.5, 1.0)  # px, from coarse to fine
+GROWN = 1.5  # scales around a place that stands out are given back with it
+UNEVEN = 0.1  # of the noise's variance: row levels that vary more are not to be given back
+SOFT = 0.5  # scales over which that fades
+
+
+@dataclass(frozen=True, kw_only=True)
+class GiveBack:
+    """How strong the noise of an image is, and what stands out of it.
+
+    Parameters
+    ----------
+    noise : NoiseModel
+        Measured on the noisy image alone, once.
+    threshold : float
+        Standard deviations of the noise beyond which something stands out, see `alarm_threshold`.
+    scales : tuple of float
+        Standard deviations of the Gaussians, px, coarse ones first.
+    """
+
+    noise: NoiseModel
+    threshold: float
+    scales: tuple[float, ...] = SCALES
+
+    @property
+    def margin(self) -> int:
+        """How far around a part the images must be known, px."""
+        return give_back_margin(self.scales)
+
+    def __call__(
+        self, noisy: Floats, generated: Floats
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Give back what is missing, and take off what is contradicted.
+
+        Parameters
+        ----------
+        noisy, generated : ndarray, shape (Y, X)
+            The same part of the noisy image and of a result, in one unit, finite. A part gives the same values as the
+            whole plane everywhere but within `margin` of those of its sides that are not sides of the plane.
+
+        Returns
+        -------
+        result : ndarray, shape (Y, X)
+        given : ndarray, shape (Y, X)
+            What was added to ``generated``.
+        """
+        made = np.asarray(generated, np.float32)
+        seen = np.asarray(noisy, np.float32)
+        given = np.zeros(made.shape, np.float32)
+        spikes = find_spikes(seen, self.noise.variance(made), self.noise.coefficients[1])
+        for scale in self.scales:
+            result = made + given
+            clear = self.noise.seen(result) & ~spikes
+            variance = self.noise.variance(result)
+            deviation = np.sqrt(variance)
+            rest = np.clip(seen - result, -5 * deviation, 6 * deviation) * clear
+            z, _ = standardised(
+                rest, variance * clear, self.noise.third_moment(result) * clear, np.zeros(1, np.float32), scale,
+                self.noise, relative=False,
+            )  # fmt: skip
+            out = np.abs(z) > self.threshold
+            if not out.any():
+                continue
+            radius = int(np.ceil(GROWN * scale))
+            y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+            grown = ndimage.binary_dilation(out, y**2 + x**2 <= (GROWN * scale) ** 2)
+            weight = ndimage.gaussian_filter(grown.astype(np.float32), SOFT * scale, truncate=3.0)
+            share = ndimage.gaussian_filter(clear.astype(np.float32), scale, mode="constant", truncate=REACH)
+            missing = ndimage.gaussian_filter(rest, scale, mode="constant", truncate=REACH) / np.maximum(share, 0.3)
+            given += weight * missing
+        return (made + given).astype(np.float64), given.astype(np.float64)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able, for the record of a run."""
+        return asdict(self)
+
+
+def give_back_margin(scales: tuple[float, ...] = SCALES) -> int:
+    """The `GiveBack.margin` of these scales, px."""
+    reach = [int(REACH * s + 0.5) + int(np.ceil(GROWN * s)) + int(3 * SOFT * s + 0.5) + 1 for s in scales]
+    return sum(reach) + 1
+
+
+def measure_give_back(planes: Sequence[Floats], size: int) -> GiveBack | str:
+    """Measure the noise of an image for a `GiveBack`.
+
+    Parameters
+    ----------
+    planes : sequence of ndarray, shape (Y, X) each
+        One or a few planes or parts of the noisy image, finite.
+    size : int
+        Pixels of the whole plane.
+
+    Returns
+    -------
+    GiveBack, or str
+        Why nothing can be given back: the noise is not understood.
+    """
+    noise = measure_noise(planes)
+    if not noise.calibrated:
+        return noise.reason
+    if noise.row_variance > UNEVEN * float(np.mean([noise.variance(plane).mean() for plane in planes])):
+        return "each of its rows lies on a level of its own"
+    return GiveBack(noise=noise, threshold=alarm_threshold(size, SCALES))

@@ -15,14 +15,18 @@ import zarr
 from napari_hush.errors import InputError
 from napari_hush.inference.loaded import LoadedModels
 from napari_hush.inference.plan import plan_steps
+from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.memory import kept_arena
 from napari_hush.progress import Progress, drain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from napari_hush.inference.engines.registry import Engine
+    from napari_hush.inference.guard import Guard
+    from napari_hush.inference.plan import Pass, Plan
+    from napari_hush.inference.tiles.geometry import Tile
     from napari_hush.model import Model
 
 
@@ -36,10 +40,14 @@ class Denoised:
         float32, in the input's units; or the array given as ``out``; None where ``out`` was a callable.
     provenance : dict
         Model, engine, device, precision, tiles, normalisation, version, seconds: JSON-able.
+    given_back : array or None
+        What the guard added to the result because it stands out of the noise, float32, in the input's units; None where
+        that is nothing, or the result is no new array in memory.
     """
 
     image: Any
     provenance: dict[str, Any]
+    given_back: Any = None
 
 
 def denoise(
@@ -183,19 +191,24 @@ def denoise_steps(
         target = stack.enter_context(plan.target(out))
         runner = plan.runner(target, out)
         stack.callback(runner.close)
+        extra = _GivenBack(plan, target if out is None else None)
         done = total = 0
         for number, one in enumerate(plan.passes):
             total = max(total, done + runner.count() * (len(plan.passes) - number))
             task = plan.task(one)
             for finished, count, left in runner.run(task):
                 for tile, values in finished:
-                    plan.store(target, one, tile, values)
+                    count_given = len(values) // 2 if len(values) > len(task.guards) > 0 else 0
+                    plan.store(target, one, tile, values[: len(values) - count_given])
+                    if count_given:
+                        extra.store(one, tile, values[count_given:])
                 done += count
                 total = max(total, done + left)
                 yield Progress(done, total, f"tile {done} of {total}")
-    result = target.image
+    result, given = target.image, extra.image
     if plane is not None:
-        result = np.squeeze(result, axis=tuple(plan.source.axes[:-2]))
+        axes = tuple(plan.source.axes[:-2])
+        result, given = np.squeeze(result, axis=axes), None if given is None else np.squeeze(given, axis=axes)
     elif isinstance(out, (str, Path)):
         result = zarr.open_array(out, mode="r+")  # the writer has moved it to its name
     elif callable(out):
@@ -204,7 +217,43 @@ def denoise_steps(
     record = plan.record() | {
         "tile": list(runner.side) if runner.side else False,
         "guard": task.guards[0].as_dict() if task.guards else False,
+        "given_back": extra.record(task.guards),
         "shape": [int(n) for n in (plan.source.image if whole else result).shape],
         "seconds": round(time.perf_counter() - start, 3),
     }
-    return Denoised(result, record)
+    return Denoised(result, record, given)
+
+
+class _GivenBack:
+    """Keeps what the guard gave back, in an array that is made when it is first needed."""
+
+    def __init__(self, plan: Plan, target: Planes | None) -> None:
+        self._plan, self._like = plan, target
+        self._planes: Planes | None = None
+        self._pixels, self._all = 0, 0
+
+    def store(self, one: Pass, tile: Tile, values: np.ndarray) -> None:
+        """Keep one tile (C, Y, X), which also holds what lies around its core."""
+        self._pixels += int(np.count_nonzero(values))
+        if self._like is None:
+            return
+        if self._planes is None:
+            self._planes = Planes(np.zeros(self._like.image.shape, np.float32), self._like.channel_axis)
+        self._plan.store(self._planes, one, tile, values)
+
+    @property
+    def image(self) -> Any:
+        """All of it; None where nothing was given back, or nobody can keep it."""
+        return None if self._planes is None else self._planes.image
+
+    def record(self, guards: Sequence[Guard]) -> dict[str, Any] | str | bool:
+        """The share of the pixels and how strong it was, or why nothing could be given back."""
+        if not guards or (guards[0].give_back is None and not guards[0].withheld):
+            return False
+        if guards[0].withheld:
+            return f"withheld: {guards[0].withheld}"
+        image = self.image
+        if image is None:
+            return {"pixels": self._pixels}
+        finite = np.nan_to_num(image)
+        return {"share": float(np.mean(finite != 0)), "rms": float(np.sqrt(np.mean(finite**2)))}

@@ -15,6 +15,7 @@ from scipy import ndimage, sparse
 from napari_hush.atoms.lockin import REACH, lattice_amplitude, lock_in, noise_power
 from napari_hush.atoms.spectrum import bragg_spots
 from napari_hush.errors import InputError
+from napari_hush.residual.give_back import GiveBack, give_back_margin, measure_give_back
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ class Guard:
     Parameters
     ----------
     low_pass : float
-        Standard deviation of the Gaussian whose share of the result is taken from the noisy image, px.
+        Standard deviation of the Gaussian whose share of the result is taken from the noisy image, px; 0: no share.
     noise : float
         Standard deviation of the noise between neighbouring pixels, in the image's unit; for spikes.
     spots : tuple of (float, float)
@@ -49,6 +50,10 @@ class Guard:
         Mean square of the lock-in's noise, all spots together, in the image's squared unit.
     bulk : float
         Amplitude of the lattice where it is strong, all spots together, in the image's unit.
+    give_back : GiveBack or None
+        What stands out of the noise afterwards is given back by it, where the noise is understood.
+    withheld : str
+        Why nothing is given back.
     """
 
     low_pass: float
@@ -57,6 +62,8 @@ class Guard:
     window: float = 0.0
     floor: float = 0.0
     bulk: float = 0.0
+    give_back: GiveBack | None = None
+    withheld: str = ""
 
     @property
     def step(self) -> int:
@@ -67,7 +74,9 @@ class Guard:
     def margin(self) -> int:
         """How far around a part the images must be known, px."""
         reach = int(REACH * self.low_pass + 0.5) + 1  # and the neighbours that a spike is told by
-        return max(reach, int(REACH * self.window) + self.step + 1) if self.spots else reach
+        if self.spots:
+            return max(reach, int(REACH * self.window) + self.step + 1)
+        return reach + (0 if self.give_back is None else self.give_back.margin)
 
     def __call__(
         self, noisy: NDArray[np.floating], generated: NDArray[np.floating], origin: tuple[int, int] = (0, 0)
@@ -86,11 +95,20 @@ class Guard:
         -------
         ndarray, shape (Y, X)
         """
-        made, seen = np.asarray(generated, np.float64), self._without_spikes(np.asarray(noisy, np.float64))
-        detail = made - self._slow(made)
-        if self.spots:
-            detail *= self.lattice_share(seen, made, origin)
-        return np.asarray(detail + self._slow(seen))
+        return self.apply(noisy, generated, origin)[0]
+
+    def apply(
+        self, noisy: NDArray[np.floating], generated: NDArray[np.floating], origin: tuple[int, int] = (0, 0)
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Guard one part of a plane, and tell what was given back, (Y, X) each; None where nothing can be."""
+        result = made = np.asarray(generated, np.float64)
+        if self.low_pass > 0:
+            seen = self._without_spikes(np.asarray(noisy, np.float64))
+            detail = made - self._slow(made)
+            if self.spots:
+                detail *= self.lattice_share(seen, made, origin)
+            result = np.asarray(detail + self._slow(seen))
+        return (result, None) if self.give_back is None else self.give_back(noisy, result)
 
     def lattice_share(
         self, noisy: NDArray[np.float64], generated: NDArray[np.float64], origin: tuple[int, int] = (0, 0)
@@ -133,14 +151,18 @@ class Guard:
         return np.where(spikes, highest, np.where(holes, lowest, noisy))
 
 
-def guard_margin(spacing: float | None) -> int:
+def guard_margin(spacing: float | None, *, slow: bool = True) -> int:
     """The `Guard.margin` of any guard for a lattice period, px; None where there is no lattice."""
+    if not slow:
+        return give_back_margin()
     if spacing is None:
-        return Guard(low_pass=WITHOUT_LATTICE, noise=0).margin
+        return Guard(low_pass=WITHOUT_LATTICE, noise=0).margin + give_back_margin()
     return Guard(low_pass=LOW_PASS * spacing, noise=0, spots=((0.0, 0.0),), window=WINDOW * spacing).margin
 
 
-def measure_guard(planes: Sequence[NDArray[np.floating]], spacing: float | None) -> Guard:
+def measure_guard(
+    planes: Sequence[NDArray[np.floating]], spacing: float | None, *, size: int | None = None, slow: bool = True
+) -> Guard:
     """Measure what the guard needs on one or a few planes or parts of a noisy image.
 
     Parameters
@@ -149,6 +171,11 @@ def measure_guard(planes: Sequence[NDArray[np.floating]], spacing: float | None)
         Finite.
     spacing : float or None
         Lattice period, px; None where there is no lattice.
+    size : int, optional
+        Pixels of the whole plane; those of the largest part by default.
+    slow : bool
+        Whether slow contrast and the lattice's strength are taken from the noisy image; else only what stands out of
+        its noise comes back.
 
     Returns
     -------
@@ -174,8 +201,15 @@ def measure_guard(planes: Sequence[NDArray[np.floating]], spacing: float | None)
     if not planes:
         raise InputError("expected at least one plane to measure the guard on, got none")
     noise = max(_noise(np.asarray(plane, np.float64)) for plane in planes)
-    if spacing is None:
-        return Guard(low_pass=WITHOUT_LATTICE, noise=noise)
+    if spacing is None or not slow:
+        found = measure_give_back(planes, size or max(plane.size for plane in planes))
+        known = isinstance(found, GiveBack)
+        return Guard(
+            low_pass=WITHOUT_LATTICE if slow else 0.0,
+            noise=noise,
+            give_back=found if known else None,
+            withheld="" if known else str(found),
+        )
     step = max(int(spacing / 2), 1)
     strongest: tuple[float, NDArray[np.float64], NDArray[np.floating]] | None = None
     for plane in planes:

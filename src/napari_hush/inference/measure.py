@@ -102,7 +102,7 @@ def measure_scale(
             "they are: use rescale='auto', or choose another model"
         )
     spacing = None
-    if scale is not None or is_guarded(model, settings):
+    if scale is not None or (is_guarded(model, settings) and is_slow_guarded(model, settings)):
         spacing = lattice.spacing
     if settings.rescale is True and spacing is None:
         raise InputError("rescale=True needs an image with a lattice, and none was found: use rescale='auto'")
@@ -124,8 +124,13 @@ def measure_scale(
     return spacing, ScaledPlane(lattice.source.plane_shape, scale_factor(spacing, period))
 
 
+def is_slow_guarded(model: Model, settings: DenoiseSettings) -> bool:
+    """Whether slow contrast comes from the noisy image: where a guarded model does not say that it must not."""
+    return settings.guard is True or model.guard
+
+
 def is_guarded(model: Model, settings: DenoiseSettings) -> bool:
-    """Whether a run is guarded: wherever the model gives what it takes and does not say that it must not be.
+    """Whether a run is guarded: wherever the model gives what it takes.
 
     Parameters
     ----------
@@ -145,10 +150,12 @@ def is_guarded(model: Model, settings: DenoiseSettings) -> bool:
             f"guard=True needs a model that gives the channels that it takes; {model.card.name!r} takes "
             f"{model.in_channels} and gives {model.out_channels}: use guard='auto'"
         )
-    return same and (settings.guard is True or (settings.guard == "auto" and model.guard))
+    return same and settings.guard is not False
 
 
-def measure_guards(read: Read, shape: tuple[int, int], model: Model, group: Group, period: float | None) -> list[Guard]:
+def measure_guards(
+    read: Read, shape: tuple[int, int], model: Model, group: Group, period: float | None, *, slow: bool = True
+) -> list[Guard]:
     """Measure one guard for each channel that the network gives for a plane.
 
     Parameters
@@ -161,13 +168,19 @@ def measure_guards(read: Read, shape: tuple[int, int], model: Model, group: Grou
         What is run, on which channels.
     period : float or None
         Of the lattice as the network sees it, px.
+    slow : bool
+        See `measure_guard`.
     """
     if model.depth > 1:
         channels = [model.depth // 2]
     else:
         channels = [group.inputs.index(channel) for channel in group.inputs]  # of equal ones the first
     blocks = list(probes(read, shape))
-    found = {channel: measure_guard([block[channel] for block in blocks], period) for channel in set(channels)}
+    size = shape[0] * shape[1]
+    found = {
+        channel: measure_guard([block[channel] for block in blocks], period, size=size, slow=slow)
+        for channel in set(channels)
+    }
     return [found[channel] for channel in channels]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from napari_hush.errors import InputError
 from napari_hush.inference.channels import Group, channel_groups, read_group
 from napari_hush.inference.guard import guard_margin
-from napari_hush.inference.measure import MeasuredLattice, fitting_model, is_guarded, measure_guards, measure_scale
+from napari_hush.inference.measure import MeasuredLattice, fitting_model, is_guarded, is_slow_guarded, measure_guards, measure_scale
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.inference.tiles.geometry import aligned
@@ -92,6 +92,8 @@ class Plan:
         The scale at which the network sees the planes.
     guarded : bool
         Whether the noisy image has the last word.
+    slow : bool
+        Whether that is so of slow contrast, too.
     margin : int
         Px around each tile that must be right too: what the guards and a resampling look at.
     side : (int, int) or None
@@ -111,6 +113,7 @@ class Plan:
     spacing: float | None
     scaled: ScaledPlane
     guarded: bool
+    slow: bool
     margin: int
     side: tuple[int, int] | None
     plane: tuple[int, ...] | None
@@ -125,7 +128,7 @@ class Plan:
         """One pass with its guards, which are measured now."""
         if not self.guarded:
             return PlaneTask(one.read, one.norm)
-        guards = measure_guards(one.read, self.scaled.seen_shape, self.model, one.group, self.period)
+        guards = measure_guards(one.read, self.scaled.seen_shape, self.model, one.group, self.period, slow=self.slow)
         return PlaneTask(one.read, one.norm, guards)
 
     def runner(self, target: Planes, out: Any = None) -> TileRunner:
@@ -277,7 +280,8 @@ def plan_steps(
         norms.append(norm.turned(model.normalization.target) if settings.dark else norm)
     guarded = is_guarded(model, settings)
     period = spacing and spacing * scaled.factor
-    margin = scaled.keep + (guard_margin(period) if guarded else 0)
+    slow = is_slow_guarded(model, settings)
+    margin = scaled.keep + (guard_margin(period, slow=slow) if guarded else 0)
     side = tile_sides(
         model,
         settings,
@@ -304,6 +308,7 @@ def plan_steps(
         spacing=spacing,
         scaled=scaled,
         guarded=guarded,
+        slow=slow,
         margin=margin,
         side=side,
         plane=plane,

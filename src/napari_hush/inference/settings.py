@@ -29,8 +29,9 @@ class DenoiseSettings:
         Arithmetic; ``auto`` takes bfloat16 with OpenVINO on processors that have it natively, float32 elsewhere.
     guard : {"auto", True, False}
         Take slow contrast, and how much lattice there is at each place, from the noisy image, so that no dent is
-        filled. ``auto`` guards every model with as many channels out as in, unless its file says otherwise
-        (tomography); ``True`` refuses those with other channels.
+        filled; and without a lattice give back what stands out of the noise in what the network took away. ``auto``
+        guards every model with as many channels out as in, and leaves slow contrast out where its file says so
+        (streaks of tomography); ``True`` refuses those with other channels.
     rescale : {"auto", True, False}
         Bring the image to the lattice period that the model works at, and the result back. ``auto`` does so where the
         image has a lattice and the model such a period; ``True`` refuses others.

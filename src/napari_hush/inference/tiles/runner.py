@@ -136,24 +136,30 @@ class TileRunner:
     def finish(self, tile: Tile, output: np.ndarray, seen: Window, task: PlaneTask) -> np.ndarray:
         """Turn the output (C, Y, X) for a window into a tile's core in the image's units, with its NaN.
 
-        As much of the margin as ``keep`` says comes with it.
+        As much of the margin as ``keep`` says comes with it; after the channels, where something was given back, as
+        many that say what.
         """
         known = tile.around(self.margin, self.shape)
         values = task.norm.invert(output[(..., *known.inner)])
         if task.guards:
             first = self.model.depth // 2  # of the slices that are seen, the one that is given
             noisy = seen.image[(..., *known.inner)][first:]
-            values = np.stack(
-                [
-                    guard(noisy[min(channel, len(noisy) - 1)], values[channel], (known.core[0], known.core[2]))
-                    for channel, guard in enumerate(task.guards)
-                ]
-            ).astype(np.float32)
+            pairs = [
+                guard.apply(noisy[min(channel, len(noisy) - 1)], values[channel], (known.core[0], known.core[2]))
+                for channel, guard in enumerate(task.guards)
+            ]
+            values = np.stack([value for value, _ in pairs]).astype(np.float32)
+            if any(given is not None and given.any() for _, given in pairs):
+                given = [np.zeros_like(value) if given is None else given for value, given in pairs]
+                values = np.concatenate([values, np.stack(given).astype(np.float32)])
         kept = tile.around(self.keep, self.shape)
         values = values[(..., *kept.core_slices((known.core[0], known.core[2])))]
         if seen.holes is None:
             return values
-        holes = seen.holes[(..., *kept.inner)][self.model.depth // 2 :][: len(values)]
+        count = len(task.guards) or len(values)
+        holes = seen.holes[(..., *kept.inner)][self.model.depth // 2 :][:count]
+        if len(values) > count:
+            holes = np.concatenate([holes, holes])[: len(values)]
         return np.where(np.isfinite(holes), values, holes)
 
     def close(self) -> None:

@@ -73,7 +73,8 @@ class GiveBack:
             clear = self.noise.seen(result) & ~spikes
             variance = self.noise.variance(result)
             deviation = np.sqrt(variance)
-            rest = np.clip(seen - result, -5 * deviation, 6 * deviation) * clear
+            down, up = self.noise.cut
+            rest = np.clip(seen - result, -down * deviation, up * deviation) * clear
             z, _ = standardised(
                 rest, variance * clear, self.noise.third_moment(result) * clear, np.zeros(1, np.float32), scale,
                 self.noise, relative=False,

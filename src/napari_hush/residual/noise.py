@@ -24,6 +24,7 @@ PEAK = 8.0  # times the floor: a Bragg spot or a line, no noise
 BLOCK = 8  # px: the noise is compared between blocks of like brightness
 BINS = 16
 QUIET = (0.5, 0.3)  # quantile of the blocks of a bin: of a residual, and of an image whose edges reach into the noise
+CUT = 5.0  # standard deviations at which a single pixel is cut, on the side of the shorter tail
 OUT = 5.0  # standard deviations by which a spike sticks out of all its neighbours
 GRAIN = 0.06  # by which neighbours along Y may correlate more than those of white noise through the same filter
 ROWS = 1.2  # by which the levels of rows vary more than their own noise
@@ -46,6 +47,8 @@ class NoiseModel:
         The least variance: that of the rounding, or of what is hardly ever counted.
     bands : tuple of float
         Power along X at equally spaced frequencies from 0 to 0.5 cycles per px, relative to their mean.
+    falling : bool
+        Whether m counts from ``top`` downwards: in an image whose contrast was turned.
     row_levels : bool
         Whether each row lies on a level of its own, which is to be taken off.
     row_variance : float
@@ -61,6 +64,7 @@ class NoiseModel:
     top: float
     floor: float
     bands: tuple[float, ...]
+    falling: bool = False
     row_levels: bool = False
     row_variance: float = 0.0
     low: float | None = None
@@ -72,18 +76,29 @@ class NoiseModel:
         """Whether the noise is understood well enough for a statement."""
         return not self.reason
 
+    @property
+    def cut(self) -> tuple[float, float]:
+        """Standard deviations below and above at which a single pixel is cut; counts are skewed."""
+        return (CUT + 1, CUT) if self.falling else (CUT, CUT + 1)
+
     def variance(self, brightness: Floats) -> NDArray[np.float32]:
         """The noise's variance at each pixel of a denoised image, (Y, X)."""
-        above = np.clip(np.asarray(brightness, np.float32) - np.float32(self.zero), 0, self.top - self.zero)
+        above = self._above(brightness)
         c0, c1, c2 = (np.float32(c) for c in self.coefficients)
         return np.maximum(c0 + above * (c1 + above * c2), np.float32(self.floor))
 
     def third_moment(self, brightness: Floats) -> NDArray[np.float32]:
         """That of counts (Poisson) and of speckle (gamma) at each pixel; readout noise is symmetric."""
-        above = np.clip(np.asarray(brightness, np.float32) - np.float32(self.zero), 0, self.top - self.zero)
+        above = self._above(brightness)
         c0, c1, c2 = self.coefficients
         counted = np.float32(min(c0, 0.1 * c1 * (self.top - self.zero)))  # a few counts in the dark are no readout
-        return np.asarray(np.float32(c1) * (np.float32(c1) * above + counted) + np.float32(2 * c2**2) * above**3)
+        third = np.float32(c1) * (np.float32(c1) * above + counted) + np.float32(2 * c2**2) * above**3
+        return np.asarray(-third if self.falling else third)
+
+    def _above(self, brightness: Floats) -> NDArray[np.float32]:
+        values = np.asarray(brightness, np.float32)
+        above = np.float32(self.top) - values if self.falling else values - np.float32(self.zero)
+        return np.asarray(np.clip(above, 0, self.top - self.zero))
 
     def seen(self, brightness: Floats) -> NDArray[np.bool_]:
         """Where no end of the range cuts the noise off, (Y, X)."""
@@ -167,8 +182,12 @@ def measure_noise(planes: Sequence[Floats], denoised: Sequence[Floats] | None = 
     top = max(top, zero + 1e-30)
     level = float(np.mean([part.level for part in parts]))
     step = _step(np.concatenate([part.values[:: max(part.values.size // 65536, 1)] for part in parts]))
+    coefficients, error = _coefficients(parts, zero, top - zero, low, high)
+    turned, turned_error = _coefficients(parts, zero, top - zero, low, high, falling=True)
+    falling = turned_error < error
     noise = NoiseModel(
-        coefficients=_coefficients(parts, zero, top - zero, low, high),
+        coefficients=turned if falling else coefficients,
+        falling=falling,
         zero=zero,
         top=top,
         floor=max(step**2 / 12, 0.01 * level, 1e-30),
@@ -268,7 +287,7 @@ class _Part:
         self.bright = (ndimage.gaussian_filter(plane, 1.5, mode="nearest") if denoised is None else denoised)[kept]
         plane = (plane if denoised is None else plane - denoised)[kept]
         self.plane = plane
-        self.darkest, self.brightest = (float(v) for v in np.percentile(self.bright, [0.5, 99.9]))
+        self.darkest, self.brightest = (float(v) for v in np.percentile(self.bright, [0.2, 99.8]))
         height, width = plane.shape
         spectrum = fft.rfft2(plane - plane.mean(), workers=-1)
         power = np.abs(spectrum) ** 2 / plane.size
@@ -327,10 +346,13 @@ class _Part:
 
 
 def _coefficients(
-    parts: list[_Part], zero: float, span: float, low: float | None, high: float | None
-) -> tuple[float, float, float]:
-    """Readout, counts and speckle, from the quieter blocks of each brightness."""
-    scaled = [np.clip((part.bright - zero) / span, 0, None) for part in parts]
+    parts: list[_Part], zero: float, span: float, low: float | None, high: float | None, *, falling: bool = False
+) -> tuple[tuple[float, float, float], float]:
+    """Readout, counts and speckle, from the quieter blocks of each brightness; and how badly they fit."""
+    turned = [(zero + span - part.bright if falling else part.bright - zero) / span for part in parts]
+    scaled = [np.clip(one, 0, None) for one in turned]
+    if falling:
+        low, high = (None if end is None else 2 * zero + span - end for end in (high, low))
     means = np.concatenate([part.blocks(one) for part, one in zip(parts, scaled, strict=True)])
     squares = np.concatenate([part.blocks(one**2) for part, one in zip(parts, scaled, strict=True)])
     powers = np.concatenate([part.blocks(part.noise**2) for part in parts])
@@ -358,8 +380,9 @@ def _coefficients(
         c = np.array([*simple[0], 0.0]) if simple[1] ** 2 < 1.5 * whole[1] ** 2 + 2 * 1.5 / freedom else whole[0]
         model = design @ c
     if not (design @ c).max() > 0:
-        return level, 0.0, 0.0
-    return float(c[0]), float(c[1] / span), float(c[2] / span**2)
+        return (level, 0.0, 0.0), float("inf")
+    error = float((((design @ c - found) * weight) ** 2).mean())
+    return (float(c[0]), float(c[1] / span), float(c[2] / span**2)), error
 
 
 def _repeated(plane: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -382,7 +405,7 @@ def _ends(parts: list[_Part]) -> tuple[float | None, float | None]:
         beside = int(((turned < end) & (turned > end - width)).sum())
         one = beside * max(step, 0.05 * sigma) / width  # on one value beside the end
         piled = at >= max(EXTREMES[0] * len(values), EXTREMES[1]) and at > 2 * one
-        counts = sign < 0 and step > 0.3 * sigma
+        counts = step > 0.3 * sigma
         found.append(sign * end if piled and not counts else None)
     return found[0], found[1]
 

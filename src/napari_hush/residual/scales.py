@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 ALARMS = 0.01  # share of faultless images that fail
 REACH = 4.0  # standard deviations at which a Gaussian ends
-CUT = 5.0  # standard deviations at which a single pixel is cut
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,7 +110,8 @@ def residual_scales(
     variance = noise.variance(brightness)
     clear = noise.seen(brightness) & (residual != 0)
     deviation = np.sqrt(variance)
-    r = np.clip(np.asarray(residual, np.float32), -CUT * deviation, (CUT + 1) * deviation) * clear
+    down, up = noise.cut
+    r = np.clip(np.asarray(residual, np.float32), -down * deviation, up * deviation) * clear
     variance = variance * clear
     third = noise.third_moment(brightness) * clear
     slope = None if shift_variance is None else np.gradient(np.asarray(brightness, np.float32), axis=1) * clear
@@ -174,9 +174,9 @@ def standardised(
     energy = float((seen**2).sum(dtype=np.float64)) / total if total > 0 else float("nan")
     if third.any():
         cube = blurred(third, scale / np.sqrt(3)) * np.float32((noise.widened(scale) / (2 * np.pi * scale**2)) ** 2 / 3)
-        gamma = np.minimum(cube / np.maximum(power, least) ** 1.5, 3.0)
-        gamma = np.maximum(gamma, 1e-4)
-        z = ((np.maximum(1 + gamma * z / 2, 0)) ** (1 / 3) - 1 + gamma**2 / 36) * 6 / gamma
+        sign = -1.0 if noise.falling else 1.0
+        gamma = np.clip(sign * cube / np.maximum(power, least) ** 1.5, 1e-4, 3.0)
+        z = sign * (np.maximum(1 + gamma * sign * z / 2, 0) ** (1 / 3) - 1 + gamma**2 / 36) * 6 / gamma
         z = np.where(there, z, 0)
     return z.astype(np.float32), energy
 

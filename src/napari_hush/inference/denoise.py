@@ -248,7 +248,7 @@ class _GivenBack:
 
     def record(self, guards: Sequence[Guard]) -> dict[str, Any] | str | bool:
         """The share of the pixels and how strong it was, or why nothing could be given back."""
-        if not guards or (guards[0].give_back is None and not guards[0].withheld):
+        if not guards or (guards[0].give_back is None and guards[0].sites is None and not guards[0].withheld):
             return False
         if guards[0].withheld:
             return f"withheld: {guards[0].withheld}"

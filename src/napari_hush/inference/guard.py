@@ -15,6 +15,7 @@ from scipy import ndimage, sparse
 from napari_hush.atoms.lockin import REACH, lattice_amplitude, lock_in, noise_power
 from napari_hush.atoms.spectrum import bragg_spots
 from napari_hush.errors import InputError
+from napari_hush.inference.sites import SiteGuard, measure_sites, site_margin
 from napari_hush.residual.give_back import GiveBack, give_back_margin, measure_give_back
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Guard:
         Mean square of the lock-in's noise, all spots together, in the image's squared unit.
     bulk : float
         Amplitude of the lattice where it is strong, all spots together, in the image's unit.
+    sites : SiteGuard or None
+        Gives the columns of a lattice back that were taken away, each with its own height.
     give_back : GiveBack or None
         What stands out of the noise afterwards is given back by it, where the noise is understood.
     withheld : str
@@ -62,6 +65,7 @@ class Guard:
     window: float = 0.0
     floor: float = 0.0
     bulk: float = 0.0
+    sites: SiteGuard | None = None
     give_back: GiveBack | None = None
     withheld: str = ""
 
@@ -75,7 +79,8 @@ class Guard:
         """How far around a part the images must be known, px."""
         reach = int(REACH * self.low_pass + 0.5) + 1  # and the neighbours that a spike is told by
         if self.spots:
-            return max(reach, int(REACH * self.window) + self.step + 1)
+            gate = max(reach, int(REACH * self.window) + self.step + 1)
+            return gate if self.sites is None else gate + self.sites.margin
         return reach + (0 if self.give_back is None else self.give_back.margin)
 
     def __call__(
@@ -104,10 +109,19 @@ class Guard:
         result = made = np.asarray(generated, np.float64)
         if self.low_pass > 0:
             seen = self._without_spikes(np.asarray(noisy, np.float64))
+            slow = self._slow(seen)
             detail = made - self._slow(made)
+            given = None
+            if self.sites is not None:
+                made, given = self.sites(seen, detail + slow, origin)
+                detail = made - self._slow(made)
             if self.spots:
-                detail *= self.lattice_share(seen, made, origin)
-            result = np.asarray(detail + self._slow(seen))
+                share = self.lattice_share(seen, made, origin)
+                detail *= share
+                given = None if given is None else given * share
+            if given is not None:
+                return detail + slow, given
+            result = detail + slow
         return (result, None) if self.give_back is None else self.give_back(noisy, result)
 
     def lattice_share(
@@ -157,7 +171,8 @@ def guard_margin(spacing: float | None, *, slow: bool = True) -> int:
         return give_back_margin()
     if spacing is None:
         return Guard(low_pass=WITHOUT_LATTICE, noise=0).margin + give_back_margin()
-    return Guard(low_pass=LOW_PASS * spacing, noise=0, spots=((0.0, 0.0),), window=WINDOW * spacing).margin
+    gate = Guard(low_pass=LOW_PASS * spacing, noise=0, spots=((0.0, 0.0),), window=WINDOW * spacing)
+    return gate.margin + site_margin(spacing)
 
 
 def measure_guard(
@@ -230,6 +245,7 @@ def measure_guard(
         spots=tuple((float(y), float(x)) for y, x in spots),
         window=WINDOW * spacing,
         floor=floor,
+        sites=measure_sites([plane]),
         bulk=float(np.sqrt(max(float(np.percentile(power, 90)) - floor, 0.0))),
     )
 

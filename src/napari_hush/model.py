@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -216,6 +217,15 @@ class Model:
         state = {k: v.float().contiguous() if v.is_floating_point() else v for k, v in state.items()}
         network.load_state_dict(state, assign=True)
         return cls(network, architecture, dict(hyperparameters), normalization, card)
+
+
+def _one_thread() -> None:
+    """Let torch compute in one thread: those of the process that this one was forked from are not here."""
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_one_thread)
 
 
 def _build(architecture: str, hyperparameters: dict[str, Any]) -> nn.Module:

@@ -58,10 +58,8 @@ def test_the_truth_itself_passes_with_and_without_truth():
     for noisy, known in ((None, EXACT), (None, {"truth": CLEAN}), (NOISY, {}), (NOISY, {"truth": CLEAN})):
         evidence = judge(noisy, CLEAN, **known)
         assert evidence.passed, table(evidence)
-        told = (
-            "Nothing lost or invented" if "positions" in known else f"Columns found: {len(evidence.kept)} kept; weaker"
-        )
-        assert evidence.verdict.startswith(told) and ("not looked at" in evidence.verdict) != ("positions" in known)
+        told = "Nothing lost or invented" if noisy is None else "What was taken away is noise at every scale"
+        assert evidence.verdict.startswith(told) and f"{len(evidence.kept)} columns kept" in evidence.verdict
         assert len(evidence.kept) > 80 and not len(evidence.lost) + len(evidence.new) + len(evidence.moved)
 
 
@@ -132,38 +130,65 @@ def test_without_a_lattice_the_rest_is_judged():
     assert value(evidence, "lowpass_slope") == pytest.approx(1, abs=0.02)
     dimmed = judge(noisy, 0.8 * clean)
     assert "lowpass_slope" in failed(dimmed) and dimmed.status == "fail"
-    assert dimmed.verdict.startswith("No lattice found: ")
     verdicts = {f.name: f.verdict for f in evidence.findings}
     assert verdicts["columns_lost"] == verdicts["lattice_displacement"] == "not measured"
 
 
-def test_slow_brightness_alone_is_no_verdict():
+def test_harm_to_an_image_without_a_lattice_is_seen():
     cells = sample("cells")
-    blurred = ndimage.gaussian_filter(cells.clean, 5)
-    dotted = cells.clean.copy()
-    dotted[np.random.default_rng(0).integers(0, dotted.shape[0], (40, 2)).T.tolist()] += 5 * dotted.std()
-    for output in (cells.clean, blurred, dotted):
-        assert judge(None, output, truth=cells.clean).status != "pass"
-    for output in (cells.clean, blurred):
-        evidence = judge(cells.noisy, output)
-        assert evidence.status == "not judged" and not evidence.passed
-        assert evidence.verdict.startswith("Not judged: no lattice was found")
-    flat = judge(np.ones((40, 40)), np.ones((40, 40)))
-    assert flat.status == "not judged" and flat.verdict.endswith("nothing else could be measured")
+    clean, noisy = cells.clean.astype(float), cells.noisy.astype(float)
+    evidence = judge(noisy, clean)
+    assert evidence.status == "pass" and evidence.residual.calibrated, table(evidence)
+    assert evidence.verdict.startswith("What was taken away is noise at every scale")
+    blurred, smoothed = ndimage.gaussian_filter(clean, 5), clean.copy()
+    smoothed[60:140, 60:140] = ndimage.gaussian_filter(clean, 12)[60:140, 60:140]
+    y, x = np.indices(clean.shape)
+    spots = sum(np.exp(-((y - a) ** 2 + (x - b) ** 2) / 5) for a, b in ((50, 60), (120, 180), (200, 90)))
+    dotted = clean + 5 * (noisy - clean).std() * spots
+    for output, check in ((blurred, "missing_detail"), (smoothed, "missing_detail"), (dotted, "contradicted_detail")):
+        harmed = judge(noisy, output)
+        assert harmed.status == "fail" and check in failed(harmed), table(harmed)
+    half = judge(noisy, 0.5 * (clean + noisy))
+    assert half.status == "warn" and value(half, "noise_kept") == pytest.approx(50, abs=5)
+    same = judge(noisy, noisy)
+    assert same.status == "warn" and same.verdict.startswith("Nothing was denoised")
 
 
-def test_columns_that_nobody_found_are_no_verdict():
-    judged = [finding("columns_kept", 0), finding("columns_lost", 0), finding("columns_new", 0)]
-    assert overall(judged) == "not judged"
-    assert overall([finding("columns_kept", 3), *judged[1:]]) == "pass"
+def test_noise_that_is_not_understood_is_no_verdict():
+    cells = sample("cells").clean.astype(float)
+    grain = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=cells.shape), 1.5)
+    evidence = judge(cells + 0.3 * cells.std() * grain / grain.std(), cells)
+    assert evidence.status == "open" and not evidence.passed and evidence.support is None
+    assert "correlated from row to row" in evidence.verdict
+    flat = judge(np.ones((80, 80)), np.ones((80, 80)))
+    assert flat.status == "open" and "no noise to compare with" in flat.verdict
+
+
+def test_what_is_found_by_a_detector_alone_is_no_verdict():
+    judged = [finding("columns_kept", 3), finding("columns_lost", 0), finding("lowpass_slope", 1)]
+    assert overall(judged) == "open"
+    assert overall([*judged, finding("missing_detail", 5)]) == "pass"
+    assert overall([*judged, finding("missing_detail", 5), finding("noise_kept", 30)]) == "warn"
     assert overall([*judged, finding("lowpass_slope", 0.5)]) == "fail"
+
+
+def test_lost_pixels_and_a_wrong_period_are_told():
+    gap = CLEAN.copy()
+    gap[40:60, 40:60] = np.nan
+    assert "pixels_lost" in failed(judge(NOISY, gap)) and judge(np.where(np.isnan(gap), np.nan, NOISY), gap).passed
+    with pytest.raises(InputError, match="leave it out"):
+        judge(NOISY, CLEAN, spacing=1.7 * PERIOD)
+    with pytest.raises(InputError, match="half of the image"):
+        judge(NOISY, CLEAN, spacing=0.6 * SIDE)
+    assert judge(NOISY[:5, :5], CLEAN[:5, :5]).status == "open"
 
 
 def test_gaps_integers_and_dark_columns_are_no_obstacle():
     noisy, output = NOISY.copy(), CLEAN.copy()
     noisy[30:34, 30:40], output[60, 60] = np.nan, np.inf
     evidence = judge(noisy, output)
-    assert evidence.passed and np.isnan(evidence.residual[31, 31]) and np.isnan(evidence.residual[60, 60])
+    assert np.isnan(evidence.residual.difference[31, 31]) and np.isnan(evidence.residual.difference[60, 60])
+    assert failed(evidence) == {"pixels_lost"} and value(evidence, "pixels_lost") == 1
     whole = [np.round(200 * image).astype(np.uint16) for image in (CLEAN, NOISY)]
     assert judge(whole[1], whole[0]).passed
     dark = judge(2 - NOISY, 2 - FIELD.draw(added=VACANCY), dark=True)

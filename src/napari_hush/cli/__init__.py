@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import tyro
@@ -49,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.showwarning = lambda message, *_, **__: complain("warning", one_line(message))
     warnings.filterwarnings("always", category=UserWarning, module="napari_hush")
     commands = COMMANDS | {"train": train_command()}
+    if list(sys.argv[1:] if arguments is None else arguments) == ["--version"]:
+        print(f"napari-hush {version('napari-hush')}")
+        return 0
     try:
         command = _read(commands, arguments)
         if other := getattr(command, "begin_with", lambda: None)():

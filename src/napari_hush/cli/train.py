@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path  # noqa: TC003 - tyro reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
@@ -86,10 +86,16 @@ class Train:
                 raise InputError(
                     f"unknown preset {self.preset!r} of {self.method}: expected {', '.join(fit) or 'none'}"
                 )
-            return train_command(PRESETS[self.preset].settings, self.method)
+            return train_command(self._counted(PRESETS[self.preset].settings), self.method)
         if self.settings is not None:
-            return train_command(read_train_settings(self.method, self.settings), self.method)
+            return train_command(self._counted(read_train_settings(self.method, self.settings)), self.method)
         return None
+
+    def _counted(self, values: TrainSettings) -> TrainSettings:
+        """Steps that are given count over epochs that are not."""
+        usual = METHODS[self.method].settings()
+        given = self.options.steps != usual.steps and self.options.epochs == usual.epochs
+        return replace(values, epochs=0) if given else values
 
     def _train(self, settings: TrainSettings, checkpoint: Path) -> Model:
         from napari_hush.training.data.open import TrainingSource

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+PERIODS = (0.5, np.sqrt(0.5), 1.0, np.sqrt(2), 2.0)  # a superlattice, or a part of a cell, may be meant
+SMALLEST_SCAN = 12  # px: smaller images say nothing of slow brightness or of a scan
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -240,9 +242,17 @@ def judge(
         lattice = find_lattice(test)
     if spacing is None:
         spacing = None if lattice is None else lattice.spacing
-    elif not 2 <= spacing < np.inf:
-        raise InputError(f"spacing must be the lattice period in px, at least 2; got {spacing}")
-    recorded = None if scan is None else record(test, scan, usable, spacing)
+    elif not 2 <= spacing <= min(test.shape) / 2:
+        raise InputError(
+            f"spacing must be the lattice period in px, from 2 to half of the image's {min(test.shape)} px; got "
+            f"{spacing}: leave it out, and it is measured"
+        )
+    elif lattice is not None and min(abs(np.log(lattice.spacing * k / spacing)) for k in PERIODS) > 0.1:
+        raise InputError(
+            f"spacing must be the lattice period in px; got {spacing}, and the image has a lattice of "
+            f"{lattice.spacing:.4g} px: leave it out, and that is taken"
+        )
+    recorded = None if scan is None or min(test.shape) < SMALLEST_SCAN else record(test, scan, usable, spacing)
     compared = recorded if true is None else None
     values: dict[str, float] = {}
     kept = lost = new = moved = np.empty((0, 2))
@@ -262,6 +272,7 @@ def judge(
         elif recorded is not None:
             scores = score_columns(atoms, recorded, spacing, dark=dark)
             kept, lost, new, moved = scores.kept, scores.lost, scores.new, scores.moved
+            kept, lost, new, moved = (_whole(at, usable, spacing) for at in (kept, lost, new, moved))
             values |= {
                 f"columns_{k}": len(v) for k, v in (("kept", kept), ("lost", lost), ("new", new), ("moved", moved))
             }
@@ -273,7 +284,10 @@ def judge(
                 )
     if evidence is not None:
         values |= evidence.figures
-    values |= compare_slow(reference, test, spacing, compared)
+    if min(test.shape) >= SMALLEST_SCAN:
+        values |= compare_slow(reference, test, spacing, compared)
+    before = [np.isfinite(np.asarray(image)) for image in (noisy, truth) if image is not None]
+    values["pixels_lost"] = int((np.all(before, axis=0) & ~np.isfinite(np.asarray(denoised))).sum())
     if true is not None:
         if spacing is not None and not dark:
             values |= compare_dents(true, test, spacing, through)
@@ -308,6 +322,15 @@ def judge(
         support=support,
         positions_known=true is not None and positions is not None,
     )
+
+
+def _whole(at: Floats, usable: NDArray[np.bool_], spacing: float) -> Floats:
+    """Those columns (N, 2) that have no gap within half a period."""
+    if usable.all() or not len(at):
+        return at
+    far = ndimage.distance_transform_edt(usable)
+    y, x = np.clip(np.rint(at).astype(np.intp), 0, np.array(usable.shape) - 1).T
+    return at[far[y, x] > 0.5 * spacing]
 
 
 def _residual_of(

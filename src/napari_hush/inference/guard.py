@@ -245,7 +245,7 @@ def measure_guard(
         spots=tuple((float(y), float(x)) for y, x in spots),
         window=WINDOW * spacing,
         floor=floor,
-        sites=measure_sites([plane]),
+        sites=measure_sites([plane], spacing),
         bulk=float(np.sqrt(max(float(np.percentile(power, 90)) - floor, 0.0))),
     )
 

@@ -174,13 +174,15 @@ def site_margin(period: float) -> int:
     return int(np.ceil(MARGIN * period)) + 2
 
 
-def measure_sites(planes: Sequence[NDArray[np.floating]]) -> SiteGuard | None:
+def measure_sites(planes: Sequence[NDArray[np.floating]], spacing: float) -> SiteGuard | None:
     """Find the columns of the average cell of a noisy image.
 
     Parameters
     ----------
     planes : sequence of ndarray, shape (Y, X) each
         One or a few planes or parts of the noisy image, finite; the one with the clearest lattice is taken.
+    spacing : float
+        Lattice period, px.
 
     Returns
     -------
@@ -193,7 +195,7 @@ def measure_sites(planes: Sequence[NDArray[np.floating]]) -> SiteGuard | None:
         fit = find_lattice(values) if min(values.shape) >= 32 else None
         if fit is not None and (best is None or fit.lasting > best[0].lasting):
             best = fit, values
-    if best is None:
+    if best is None or not 0.9 < best[0].spacing / spacing < 1.1:
         return None
     fit, plane = best
     vectors = _strong_vectors(plane, fit)
@@ -216,7 +218,7 @@ def measure_sites(planes: Sequence[NDArray[np.floating]]) -> SiteGuard | None:
         vectors=((float(vectors[0, 0]), float(vectors[0, 1])), (float(vectors[1, 0]), float(vectors[1, 1]))),
         sites=tuple((float(y), float(x)) for y, x in kept),
         sigma=sigma,
-        period=fit.spacing,
+        period=spacing,
         sign=sign,
     )
 

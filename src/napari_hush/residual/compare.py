@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import fft
+from scipy import fft, ndimage
 
 from napari_hush.residual.recorded import dragged, record
 from napari_hush.residual.noise import SMALLEST, NoiseModel, find_spikes, measure_noise, noise_kept
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.floating]
 
 LAGGING = 0.05  # of a detector's pixel before: less changes nothing that could be seen
+FEW_GAPS = 0.9  # of the pixels that are there: the others change the noise by less than is known of it
 SPIKES = 0.02  # share of the pixels that is left out; more, and the noise is not understood
 TOO_MANY = "its noise is spikes: {:.2g} % of its pixels stick out of their neighbours"
 
@@ -121,7 +122,11 @@ def compare_residual(
     difference = np.where(usable, noisy - denoised, np.nan)
     if min(noisy.shape) < SMALLEST:
         return no_residual(difference, f"the image is smaller than {SMALLEST} px"), None
-    kept = noise_kept(noisy, denoised)
+    if not usable.all():  # rows that are moved, and a slow detector, carry what a gap was filled with into its border
+        reach = 2.0 if spacing is None else 4 + 0.3 * spacing
+        usable = ndimage.distance_transform_edt(usable) > reach
+    y, x = (slice(None), slice(None)) if usable.mean() > FEW_GAPS else _largest_part(usable)
+    kept = noise_kept(noisy[y, x], denoised[y, x])
     lag = _lag(_fitted(denoised, noisy, usable, spacing).bands)
     candidates = [denoised] if lag < LAGGING else [denoised, _dragged(denoised, lag)]
     best: Residual | None = None
@@ -132,7 +137,7 @@ def compare_residual(
         spikes = find_spikes(noisy, noise.variance(expected), noise.coefficients[1])
         share = float(spikes.mean())
         if share > 0:
-            noise = measure_noise([np.where(spikes, expected, noisy)], [expected])
+            noise = _measured(np.where(spikes, expected, noisy), expected, usable)
         rest = np.where(usable & ~spikes, noisy - expected, 0)
         levels = np.zeros((len(rest), 1))
         if noise.row_levels:
@@ -176,7 +181,35 @@ def _fitted(denoised: Floats, noisy: Floats, usable: NDArray[np.bool_], spacing:
     if spacing is not None:
         scan = record(denoised, noisy, usable, spacing, blur=False)
         expected, unknown = scan.shifted, scan.shift_variance
-    return _Fit(expected, measure_noise([noisy], [np.where(usable, expected, noisy)]), unknown)
+    return _Fit(expected, _measured(noisy, expected, usable), unknown)
+
+
+def _measured(noisy: Floats, expected: Floats, usable: NDArray[np.bool_]) -> NoiseModel:
+    """The noise, from the largest part without gaps if they are many; a few pixels do not matter."""
+    if usable.mean() > FEW_GAPS:
+        return measure_noise([noisy], [np.where(usable, expected, noisy)])
+    y, x = _largest_part(usable)
+    return measure_noise([noisy[y, x]], [expected[y, x]])
+
+
+def _largest_part(usable: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The largest rectangle without gaps, to 8 px."""
+    height, width = (size // 8 for size in usable.shape)
+    whole = usable[: height * 8, : width * 8].reshape(height, 8, width, 8).all(axis=(1, 3))
+    best, found = 0, (slice(0, 0), slice(0, 0))
+    run = np.zeros(width, np.intp)  # how far up from this row each column is whole
+    for row in range(height):
+        run = np.where(whole[row], run + 1, 0)
+        for left in range(width):
+            lowest = run[left]
+            for right in range(left, width):
+                lowest = min(lowest, run[right])
+                if not lowest:
+                    break
+                if lowest * (right - left + 1) > best:
+                    best = int(lowest * (right - left + 1))
+                    found = slice(8 * (row + 1 - lowest), 8 * (row + 1)), slice(8 * left, 8 * (right + 1))
+    return found
 
 
 def _dragged(image: Floats, lag: float) -> Floats:

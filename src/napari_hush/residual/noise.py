@@ -30,6 +30,7 @@ GRAIN = 0.06  # by which neighbours along Y may correlate more than those of whi
 ROWS = 1.2  # by which the levels of rows vary more than their own noise
 UNCLIPPED = 3.0  # standard deviations from the end of the range: nearer, the noise is cut off
 LEAST = 0.3  # of the image that must lie further from the ends
+FEW = 0.25  # of the noise in the middle of the range: with less of it in the dark, the noise is that of counts
 EXTREMES = (0.002, 20)  # share and number of pixels on one value that make an end of a range
 
 
@@ -185,6 +186,10 @@ def measure_noise(planes: Sequence[Floats], denoised: Sequence[Floats] | None = 
     coefficients, error = _coefficients(parts, zero, top - zero, low, high)
     turned, turned_error = _coefficients(parts, zero, top - zero, low, high, falling=True)
     falling = turned_error < error
+    chosen = turned if falling else coefficients
+    counts = chosen[1] * (top - zero) / 2
+    if chosen[0] < FEW * counts:  # counted: no count at all is no end of the range
+        low, high = (low, None) if falling else (None, high)
     noise = NoiseModel(
         coefficients=turned if falling else coefficients,
         falling=falling,
@@ -243,8 +248,10 @@ def noise_kept(noisy: Floats, denoised: Floats) -> float:
     px. Noise of which a share k was kept is (1 - k)² in the residual, and k (1 - k) is what residual and result have in
     common; detail of the image itself is in the result alone. The smaller one of both answers counts.
     """
+    if min(np.shape(noisy)) < SMALLEST:
+        return float("nan")
     before = _Part(np.asarray(noisy, np.float64), None)
-    if not before.level > 0 or min(np.shape(noisy)) < SMALLEST:
+    if not before.level > 0:
         return float("nan")
     rows = before.rows
     result = before.filtered(np.asarray(denoised, np.float64)[rows])
@@ -377,7 +384,8 @@ def _coefficients(
         weight = np.sqrt([len(one) for one in at]) / np.maximum(model, 0.05 * model.max())
         simple = optimize.nnls(design[:, :2] * weight[:, None], found * weight)
         whole = optimize.nnls(design * weight[:, None], found * weight)
-        c = np.array([*simple[0], 0.0]) if simple[1] ** 2 < 1.5 * whole[1] ** 2 + 2 * 1.5 / freedom else whole[0]
+        enough = count >= BINS // 2 and simple[1] ** 2 > 1.5 * whole[1] ** 2 + 3 / freedom
+        c = whole[0] if enough else np.array([*simple[0], 0.0])
         model = design @ c
     if not (design @ c).max() > 0:
         return (level, 0.0, 0.0), float("inf")

@@ -86,7 +86,7 @@ class Guard:
         -------
         ndarray, shape (Y, X)
         """
-        made, seen = np.asarray(generated, np.float64), self._without_spikes(np.asarray(noisy, np.float64))
+        made, seen = np.asarray(generated, np.float64), self.without_spikes(np.asarray(noisy, np.float64))
         detail = made - self._slow(made)
         if self.spots:
             detail *= self.lattice_share(seen, made, origin)
@@ -122,7 +122,7 @@ class Guard:
     def _slow(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(ndimage.gaussian_filter(image, self.low_pass, mode="reflect", truncate=REACH))
 
-    def _without_spikes(self, noisy: NDArray[np.float64]) -> NDArray[np.float64]:
+    def without_spikes(self, noisy: NDArray[np.float64]) -> NDArray[np.float64]:
         """A hot pixel would leave a blot of the windows' size: bring it to the brightest or darkest neighbour."""
         ring = np.ones((3, 3), dtype=bool)
         ring[1, 1] = False

@@ -121,9 +121,14 @@ def measure_strict(
     -------
     StrictGuard
     """
-    contrasts = [_contrast(_fast(np.asarray(plane, np.float64), spacing), spacing, dark) for plane in planes]
-    faintest = FAINTEST * max(float(np.percentile(contrast, PERCENTILE)) for contrast in contrasts)
+    faintest = faintest_contrast(planes, spacing, dark=dark)
     return StrictGuard(guard=guard, spacing=spacing, faintest=faintest, dark=dark)
+
+
+def faintest_contrast(planes: Sequence[NDArray[np.floating]], spacing: float, *, dark: bool = False) -> float:
+    """The least contrast of a column on one or a few planes (Y, X) of a noisy image, in its unit."""
+    contrasts = [_contrast(_fast(np.asarray(plane, np.float64), spacing), spacing, dark) for plane in planes]
+    return FAINTEST * max(float(np.percentile(contrast, PERCENTILE)) for contrast in contrasts)
 
 
 def with_columns_of(noisy: Floats, result: Floats, spacing: float, *, faintest: float, dark: bool = False) -> Floats:
@@ -136,7 +141,7 @@ def with_columns_of(noisy: Floats, result: Floats, spacing: float, *, faintest: 
     spacing : float
         Lattice period, px.
     faintest : float
-        Contrast (see `measure_strict`) above which a maximum of the result is a column.
+        Contrast (see `faintest_contrast`) above which a maximum of the result is a column.
     dark : bool
         Whether columns are darker than what is around them.
 

@@ -208,3 +208,7 @@ def test_automatic_on_and_off_are_a_choice(qtbot):
     assert form.value.guard == "auto"
     form.value = DenoiseSettings(guard=False, rescale=True)
     assert (form.value.guard, form.value.rescale) == (False, True)
+    form.value = DenoiseSettings(guard="strict")
+    assert form.value.guard == "strict"
+    assert form._fields["guard"].choices == ("auto", True, False, "strict")
+    assert form._fields["rescale"].choices == ("auto", True, False)

@@ -17,6 +17,7 @@ from napari_hush.inference.loaded import LoadedModels
 from napari_hush.inference.plan import plan_steps
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import AUTO, DenoiseSettings
+from napari_hush.inference.strict import StrictGuard
 from napari_hush.memory import kept_arena
 from napari_hush.progress import Progress, drain
 
@@ -246,12 +247,15 @@ class _GivenBack:
         """All of it; None where nothing was given back, or nobody can keep it."""
         return None if self._planes is None else self._planes.image
 
-    def record(self, guards: Sequence[Guard]) -> dict[str, Any] | str | bool:
+    def record(self, guards: Sequence[Guard | StrictGuard]) -> dict[str, Any] | str | bool:
         """The share of the pixels and how strong it was, or why nothing could be given back."""
-        if not guards or (guards[0].give_back is None and guards[0].sites is None and not guards[0].withheld):
+        if not guards:
             return False
-        if guards[0].withheld:
-            return f"withheld: {guards[0].withheld}"
+        guard = guards[0].guard if isinstance(guards[0], StrictGuard) else guards[0]
+        if guard.give_back is None and guard.sites is None and not guard.withheld:
+            return False
+        if guard.withheld:
+            return f"withheld: {guard.withheld}"
         image = self.image
         if image is None:
             return {"pixels": self._pixels}

@@ -108,7 +108,7 @@ class Guard:
         """Guard one part of a plane, and tell what was given back, (Y, X) each; None where nothing can be."""
         result = made = np.asarray(generated, np.float64)
         if self.low_pass > 0:
-            seen = self._without_spikes(np.asarray(noisy, np.float64))
+            seen = self.without_spikes(np.asarray(noisy, np.float64))
             slow = self._slow(seen)
             detail = made - self._slow(made)
             given = None
@@ -154,7 +154,7 @@ class Guard:
     def _slow(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(ndimage.gaussian_filter(image, self.low_pass, mode="reflect", truncate=REACH))
 
-    def _without_spikes(self, noisy: NDArray[np.float64]) -> NDArray[np.float64]:
+    def without_spikes(self, noisy: NDArray[np.float64]) -> NDArray[np.float64]:
         """A hot pixel would leave a blot of the windows' size: bring it to the brightest or darkest neighbour."""
         ring = np.ones((3, 3), dtype=bool)
         ring[1, 1] = False

@@ -12,6 +12,7 @@ from napari_hush.atoms.spacing import find_lattice
 from napari_hush.errors import InputError
 from napari_hush.inference.guard import Guard, measure_guard
 from napari_hush.inference.scaling import ScaledPlane, scale_factor
+from napari_hush.inference.strict import StrictGuard, measure_strict
 from napari_hush.inference.tiles.runner import filled_block
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def measure_scale(
     Raises
     ------
     InputError
-        If a rescaling is insisted on where it makes no sense.
+        If a rescaling or the strict guard is insisted on where it makes no sense.
 
     Warns
     -----
@@ -106,6 +107,11 @@ def measure_scale(
         spacing = lattice.spacing
     if settings.rescale is True and spacing is None:
         raise InputError("rescale=True needs an image with a lattice, and none was found: use rescale='auto'")
+    if settings.guard == "strict" and spacing is None:
+        raise InputError(
+            "guard='strict' needs an image with a lattice, whose columns it takes from the noisy image, and no lattice "
+            "was found: use guard='auto'"
+        )
     if spacing is None and scale is not None:
         warnings.warn(
             f"no lattice was found, and the model {model.card.name!r} was trained for lattices: the image is taken as "
@@ -126,7 +132,7 @@ def measure_scale(
 
 def is_slow_guarded(model: Model, settings: DenoiseSettings) -> bool:
     """Whether slow contrast comes from the noisy image: where a guarded model does not say that it must not."""
-    return settings.guard is True or model.guard
+    return settings.guard in (True, "strict") or model.guard
 
 
 def is_guarded(model: Model, settings: DenoiseSettings) -> bool:
@@ -145,17 +151,17 @@ def is_guarded(model: Model, settings: DenoiseSettings) -> bool:
         If the guard is insisted on where it makes no sense.
     """
     same = model.depth > 1 or model.in_channels == model.out_channels
-    if settings.guard is True and not same:
+    if settings.guard in (True, "strict") and not same:
         raise InputError(
-            f"guard=True needs a model that gives the channels that it takes; {model.card.name!r} takes "
+            f"guard={settings.guard!r} needs a model that gives the channels that it takes; {model.card.name!r} takes "
             f"{model.in_channels} and gives {model.out_channels}: use guard='auto'"
         )
     return same and settings.guard is not False
 
 
 def measure_guards(
-    read: Read, shape: tuple[int, int], model: Model, group: Group, period: float | None, *, slow: bool = True
-) -> list[Guard]:
+    read: Read, shape: tuple[int, int], model: Model, group: Group, period: float | None, settings: DenoiseSettings
+) -> list[Guard | StrictGuard]:
     """Measure one guard for each channel that the network gives for a plane.
 
     Parameters
@@ -168,19 +174,22 @@ def measure_guards(
         What is run, on which channels.
     period : float or None
         Of the lattice as the network sees it, px.
-    slow : bool
-        See `measure_guard`.
+    settings : DenoiseSettings
+        ``guard`` and ``dark`` in it.
     """
+
+    def measured(planes: list[np.ndarray]) -> Guard | StrictGuard:
+        guard = measure_guard(planes, period, size=shape[0] * shape[1], slow=is_slow_guarded(model, settings))
+        if settings.guard != "strict" or period is None:
+            return guard
+        return measure_strict(planes, guard, period, dark=settings.dark)
+
     if model.depth > 1:
         channels = [model.depth // 2]
     else:
         channels = [group.inputs.index(channel) for channel in group.inputs]  # of equal ones the first
     blocks = list(probes(read, shape))
-    size = shape[0] * shape[1]
-    found = {
-        channel: measure_guard([block[channel] for block in blocks], period, size=size, slow=slow)
-        for channel in set(channels)
-    }
+    found = {channel: measured([block[channel] for block in blocks]) for channel in set(channels)}
     return [found[channel] for channel in channels]
 
 

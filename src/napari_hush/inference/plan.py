@@ -17,6 +17,7 @@ from napari_hush.inference.guard import guard_margin
 from napari_hush.inference.measure import MeasuredLattice, fitting_model, is_guarded, is_slow_guarded, measure_guards, measure_scale
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import AUTO, DenoiseSettings
+from napari_hush.inference.strict import strict_margin
 from napari_hush.inference.tiles.geometry import aligned
 from napari_hush.inference.tiles.runner import PlaneTask, TileRunner
 from napari_hush.inference.tiles.sizes import LAZY_TILE_BYTES, tile_sides
@@ -128,7 +129,7 @@ class Plan:
         """One pass with its guards, which are measured now."""
         if not self.guarded:
             return PlaneTask(one.read, one.norm)
-        guards = measure_guards(one.read, self.scaled.seen_shape, self.model, one.group, self.period, slow=self.slow)
+        guards = measure_guards(one.read, self.scaled.seen_shape, self.model, one.group, self.period, self.settings)
         return PlaneTask(one.read, one.norm, guards)
 
     def runner(self, target: Planes, out: Any = None) -> TileRunner:
@@ -281,7 +282,11 @@ def plan_steps(
     guarded = is_guarded(model, settings)
     period = spacing and spacing * scaled.factor
     slow = is_slow_guarded(model, settings)
-    margin = scaled.keep + (guard_margin(period, slow=slow) if guarded else 0)
+    margin = scaled.keep
+    if settings.guard == "strict" and period is not None:
+        margin += strict_margin(period)
+    elif guarded:
+        margin += guard_margin(period, slow=slow)
     side = tile_sides(
         model,
         settings,

@@ -27,11 +27,13 @@ class DenoiseSettings:
         What runs the network; ``auto`` takes OpenVINO on a CPU where it is installed and the image is not small.
     precision : {"auto", "float32", "bfloat16"}
         Arithmetic; ``auto`` takes bfloat16 with OpenVINO on processors that have it natively, float32 elsewhere.
-    guard : {"auto", True, False}
+    guard : {"auto", "strict", True, False}
         Take slow contrast, and how much lattice there is at each place, from the noisy image, so that no dent is
-        filled; and without a lattice give back what stands out of the noise in what the network took away. ``auto``
-        guards every model with as many channels out as in, and leaves slow contrast out where its file says so
-        (streaks of tomography); ``True`` refuses those with other channels.
+        filled. Columns of a lattice that the network took away come back, each with its own height; without a lattice
+        what stands out of the noise in what it took away does. ``auto`` guards every model with as many channels out
+        as in, and leaves slow contrast out where its file says so (streaks of tomography); ``True`` refuses those with
+        other channels. ``strict`` takes each atom column's position and height from the noisy image too, unbiased and
+        as noisy as they are there: for strain, polarisation and the counting of atoms. It needs a lattice.
     rescale : {"auto", True, False}
         Bring the image to the lattice period that the model works at, and the result back. ``auto`` does so where the
         image has a lattice and the model such a period; ``True`` refuses others.
@@ -45,7 +47,7 @@ class DenoiseSettings:
     batch_size: Annotated[int, Bounds(1, 2**20)] | None = None
     engine: Annotated[str, NamesOf(ENGINES, ("auto",))] = "auto"
     precision: Precision = "auto"
-    guard: Literal["auto"] | bool = "auto"
+    guard: Literal["auto", "strict"] | bool = "auto"
     rescale: Literal["auto"] | bool = "auto"
     dark: bool = False
 

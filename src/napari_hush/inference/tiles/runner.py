@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.guard import Guard
+    from napari_hush.inference.strict import StrictGuard
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
 
@@ -36,13 +37,13 @@ class PlaneTask:
         Gives (C, Y, X) of the plane, as the network sees it, for two slices.
     norm : Normalization
         Of the whole image.
-    guards : sequence of Guard
+    guards : sequence of Guard or StrictGuard
         One for each channel of the output; empty without a guard.
     """
 
     read: Read
     norm: Normalization
-    guards: Sequence[Guard] = ()
+    guards: Sequence[Guard | StrictGuard] = ()
 
 
 class TileRunner:

@@ -366,7 +366,8 @@ def _make_field(about: Declared, value: Any, word: str) -> Any:
     if bool in about.kinds:
         if not about.values:
             return create_widget(value=value, annotation=bool)
-        choices = [("automatic", "auto"), ("on", True), ("off", False)]
+        others = [(word, word) for word in about.values if word != "auto"]
+        choices = [("automatic", "auto"), ("on", True), ("off", False), *others]
         return create_widget(value=value, widget_type="ComboBox", options={"choices": choices})
     low, high = (about.bounds.low, about.bounds.high) if about.bounds is not None else (None, None)
     whole = int in about.kinds and float not in about.kinds

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hush.atoms.autocorrelation import LatticeFit, autocorrelation, best_pair, mean_power, with_all
+from napari_hush.atoms.grains import common_fit, grains_of
 from napari_hush.atoms.lockin import lattice_amplitude, noise_power
 from napari_hush.atoms.spectrum import bragg_spots, checked_plane, independent_pair
 from napari_hush.errors import InputError
@@ -33,8 +34,8 @@ def estimate_spacing(image: ArrayLike) -> float | None:
     Returns
     -------
     float or None
-        Pixels per period; None where there is no lattice. Of a superlattice the shortest period at which the
-        autocorrelation still reaches 73 % of its highest peak.
+        Pixels per period; None where there is no lattice. Of several grains the period that most of their area has.
+        Of a superlattice the shortest period at which the autocorrelation still reaches 73 % of its highest peak.
 
     Raises
     ------
@@ -91,7 +92,7 @@ def find_lattice(image: ArrayLike) -> LatticeFit | None:
     Returns
     -------
     LatticeFit or None
-        None where there is no lattice.
+        None where there is no lattice. Of several grains that of the first of `find_grains`.
 
     Raises
     ------
@@ -103,10 +104,17 @@ def find_lattice(image: ArrayLike) -> LatticeFit | None:
     The autocorrelation is divided by that of the window, so that its peaks have one height however far out they lie.
     A smooth or random texture has a highest peak too; but the translations that two of its peaks predict further
     out find nothing. Positions come from a least-squares fit to many peaks: about a hundredth of a pixel.
+    Where no lattice fills the image its parts are searched, see `find_grains`.
     """
     plane = checked_plane(image)
     if min(plane.shape) < 16:
         return None
+    whole = _whole_lattice(plane)
+    return common_fit(grains_of(plane)) if whole is None else whole
+
+
+def _whole_lattice(plane: NDArray[np.float64]) -> LatticeFit | None:
+    """The lattice that fills most of a plane."""
     spectrum = mean_power(plane, _windows(plane.shape))
     if spectrum is None:
         return None

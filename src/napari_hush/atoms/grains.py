@@ -7,7 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import fft, ndimage
+from scipy import fft, ndimage, sparse
 
 from napari_hush.atoms.autocorrelation import SHORTEST, LatticeFit, autocorrelation, best_pair, mean_power, with_all
 from napari_hush.atoms.lockin import lock_in, noise_power
@@ -20,7 +20,8 @@ SIDES = (512, 256, 128, 64)  # px, of the windows
 FEWEST_PERIODS = 5.0  # across a window; what is there three times can be chance
 CHANCE = 0.02  # that some window of white noise has two Bragg spots
 APART = np.sin(np.deg2rad(20.0))  # between the directions of two spots
-MOST_WINDOWS = 12  # of each side whose correlation is looked at
+MOST_WINDOWS = 12  # of each side that are fitted, the ones with the clearest spots
+MOST_FAILED = 4  # fits before a side is left
 LASTING = 0.6  # of the correlation in a window
 CERTAIN = 0.85  # no need to look at its parts
 WHOLE = 0.12  # a Bragg spot takes whole steps along a lattice vector, to this
@@ -29,6 +30,7 @@ ABOVE_NOISE = 4.0  # times the lock-in's mean square in noise
 WINDOW = 1.5  # periods: the lock-in's width
 FAINT = 0.04  # of the strongest spot's power; fainter ones are left out
 PRESENT = 0.2  # of the power in the middle of a grain
+ALONE = 2.0  # times that: more than a lattice seen in one window has anywhere
 FEWEST_CELLS = 25.0  # of a grain
 ONE_PERIOD = 0.03  # periods that differ less are the same
 
@@ -70,8 +72,6 @@ class _Seen(NamedTuple):
 
     window: tuple[slice, slice]
     fit: LatticeFit
-    spots: NDArray[np.float64]
-    """(K, 2) its Bragg spots, cycles per px."""
 
 
 class _Measured(NamedTuple):
@@ -80,6 +80,8 @@ class _Measured(NamedTuple):
     fit: LatticeFit
     share: NDArray[np.float64]
     step: int
+    sure: bool
+    """Whether it is believed without a second one of the same period."""
 
 
 def find_grains(image: ArrayLike) -> tuple[Grain, ...]:
@@ -103,10 +105,11 @@ def find_grains(image: ArrayLike) -> tuple[Grain, ...]:
 
     Notes
     -----
-    Windows of 512 to 64 px, each overlapping half of the next, are searched for Bragg spots: more power than noise with
-    the same radial mean would have by chance. Where there are two, the autocorrelation of the window has to repeat at
-    the translations that belong to the spots, and at all others these predict. Windows with the same two vectors are
-    one grain, fitted together; a lock-in at its Bragg spots says where it is.
+    Windows of three sizes from 512 to 64 px, each overlapping half of the next, are searched for Bragg spots: more
+    power than noise with the same radial mean would have by chance. Where there are two, the autocorrelation of the
+    window has to repeat at the translations that belong to the spots, and at all others these predict. Windows with
+    the same two vectors are one grain, fitted together; a lock-in at its Bragg spots says where it is. A lattice seen
+    in one window alone has to have the period of another one, or repeat very well.
 
     Examples
     --------
@@ -123,9 +126,7 @@ def find_grains(image: ArrayLike) -> tuple[Grain, ...]:
 def grains_of(plane: NDArray[np.float64]) -> tuple[Grain, ...]:
     """The grains of a `checked_plane`."""
     groups: list[list[_Seen]] = []
-    for side in SIDES:
-        if side > min(plane.shape):
-            continue
+    for side in [side for side in SIDES if side <= 0.75 * min(plane.shape)][:3]:
         known = [seen.window for group in groups for seen in group if seen.fit.lasting > CERTAIN]
         for seen in _seen(plane, side, known):
             for group in groups:
@@ -139,7 +140,9 @@ def grains_of(plane: NDArray[np.float64]) -> tuple[Grain, ...]:
         one = _measured(plane, group)
         if one is not None and not any(_alike(other.fit.vectors, one.fit.vectors) for other in measured):
             measured.append(one)
-    return _in_order(_grains(measured, plane.shape))
+    sure = [one.fit.spacing for one in measured if one.sure]
+    agreed = [one for one in measured if any(abs(one.fit.spacing / other - 1) < ONE_PERIOD for other in sure)]
+    return _in_order(_grains(agreed, plane.shape))
 
 
 def common_fit(grains: tuple[Grain, ...]) -> LatticeFit | None:
@@ -159,15 +162,21 @@ def _seen(plane: NDArray[np.float64], side: int, known: list[tuple[slice, slice]
     for some in np.array_split(corners, -(-len(corners) * side * side // (1 << 21))):
         candidates += _candidates(plane, some, side, len(corners))
     candidates.sort(key=lambda candidate: -candidate[1])
-    seen = []
-    for window, _, spots in candidates[:MOST_WINDOWS]:
-        power = mean_power(plane, [window])
+    seen: list[_Seen] = []
+    failed = 0
+    for window, _, spots in candidates:
+        part = plane[window]
+        power = mean_power(part, [(slice(0, side), slice(0, side))])
         if power is None:
             continue
         period = 1 / float(np.hypot(*spots.T).min())
         fit = best_pair(autocorrelation(power, max(1.25 * period, 3.0)))
         if fit is not None and _believed(fit, spots, side):
-            seen.append(_Seen(window, fit, spots))
+            seen.append(_Seen(window, fit))
+        else:
+            failed += 1
+        if len(seen) == MOST_WINDOWS or failed == MOST_FAILED:
+            break
     return seen
 
 
@@ -194,18 +203,20 @@ def _candidates(
     power = np.abs(fft.rfft2(parts * bell[:, None] * bell)) ** 2  # (N, S, S / 2 + 1)
     radius = np.hypot(fft.fftfreq(side, 1 / side)[:, None], np.arange(side // 2 + 1))
     ring = (radius >= FEWEST_PERIODS) & (radius <= side / SHORTEST)
-    mean = _radial(power, radius)
-    power[..., :3] -= 4 * np.median(power[..., :3], axis=1, keepdims=True)  # the line of random row offsets
-    share = power / np.maximum(mean, 1e-30)
+    logs = np.log(np.maximum(power, 1e-30))
+    excess = logs - _radial(logs, radius)
+    # the line that random row offsets draw
+    line = power[..., :3]
+    excess[..., :3] += np.log(np.maximum(line - 4 * np.median(line, axis=1, keepdims=True), 1e-30)) - logs[..., :3]
     # two spots; a Hann window makes about two pixels depend on each other
     clear = 0.5 * np.log(windows * (ring.sum() / 2) ** 2 / CHANCE)
     found = []
-    n, y, x = np.nonzero((share > clear) & ring)
-    order = np.argsort(-share[n, y, x], kind="stable")
+    n, y, x = np.nonzero((excess > np.log(clear)) & ring)
+    order = np.argsort(-excess[n, y, x], kind="stable")
     n, y, x = n[order], y[order], x[order]
     for number in np.unique(n):
         mine = n == number
-        values = share[number, y[mine], x[mine]]
+        values = excess[number, y[mine], x[mine]]
         places = np.stack([fft.fftfreq(side, 1 / side)[y[mine]], x[mine]], axis=1)
         first = places[0]
         sine = np.abs(first[0] * places[:, 1] - first[1] * places[:, 0])
@@ -219,14 +230,16 @@ def _candidates(
     return found
 
 
-def _radial(power: NDArray[np.float32], radius: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The mean at each pixel's radius of noise with this power (N, FY, FX); Bragg spots hardly raise it."""
-    shell = np.minimum(np.rint(radius).astype(int), power.shape[1] // 2)
-    members = np.eye(shell.max() + 1, dtype=np.float32)[shell.ravel()]  # (FY FX, shells)
-    members /= members.sum(axis=0)
-    means = np.log(np.maximum(power, 1e-30)).reshape(len(power), -1) @ members
+def _radial(logs: NDArray[np.float32], radius: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The logarithm of the mean power at each pixel's radius (N, FY, FX); Bragg spots hardly raise it."""
+    shell = np.minimum(np.rint(radius).astype(int), logs.shape[1] // 2).ravel()
+    counts = np.bincount(shell)
+    weights = sparse.csr_array(
+        ((1 / counts[shell]).astype(np.float32), (shell, np.arange(len(shell)))), shape=(len(counts), len(shell))
+    )
+    means = (weights @ logs.reshape(len(logs), -1).T).T  # (N, shells)
     # the logarithm of an exponential distribution has the mean log(mean) - 0.577
-    return np.asarray(np.exp(means + np.float32(np.euler_gamma))[:, shell])
+    return np.asarray((means + np.float32(np.euler_gamma))[:, shell].reshape(logs.shape))
 
 
 def _alike(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
@@ -260,7 +273,9 @@ def _measured(plane: NDArray[np.float64], group: list[_Seen]) -> _Measured | Non
     if bulk <= 0:
         return None
     share = np.where(strength > ABOVE_NOISE * floor, (strength - floor) / bulk, 0.0)
-    return _Measured(fit, share, step)
+    # one window can hold ripples or a moire; then the same frequencies are stronger where there are only waves
+    sure = len(group) > 1 or (fit.lasting > CERTAIN and float(share.max()) < ALONE)
+    return _Measured(fit, share, step, sure)
 
 
 def _side(seen: _Seen) -> int:

@@ -30,7 +30,7 @@ ABOVE_NOISE = 4.0  # times the lock-in's mean square in noise
 WINDOW = 1.5  # periods: the lock-in's width
 FAINT = 0.04  # of the strongest spot's power; fainter ones are left out
 PRESENT = 0.2  # of the power in the middle of a grain
-ALONE = 2.0  # times that: more than a lattice seen in one window has anywhere
+ALONE = 1.6  # times that: more than a lattice seen in one window has anywhere
 FEWEST_CELLS = 25.0  # of a grain
 ONE_PERIOD = 0.03  # periods that differ less are the same
 
@@ -150,6 +150,15 @@ def common_fit(grains: tuple[Grain, ...]) -> LatticeFit | None:
     if not grains:
         return None
     return LatticeFit(vectors=grains[0].vectors, height=grains[0].height, lasting=grains[0].lasting)
+
+
+def deny(grains: tuple[Grain, ...], spacing: float) -> bool:
+    """Whether two grains or more, all of them clear, have another period than was found in the whole image.
+
+    Two lattices have long translations in common, or nearly so, which can be the highest peaks of the whole image.
+    """
+    clear = [grain for grain in grains if grain.lasting > CERTAIN]
+    return len(clear) > 1 and all(abs(grain.spacing / spacing - 1) > ONE_PERIOD for grain in grains)
 
 
 def _seen(plane: NDArray[np.float64], side: int, known: list[tuple[slice, slice]]) -> list[_Seen]:
@@ -273,8 +282,9 @@ def _measured(plane: NDArray[np.float64], group: list[_Seen]) -> _Measured | Non
     if bulk <= 0:
         return None
     share = np.where(strength > ABOVE_NOISE * floor, (strength - floor) / bulk, 0.0)
-    # one window can hold ripples or a moire; then the same frequencies are stronger where there are only waves
-    sure = len(group) > 1 or (fit.lasting > CERTAIN and float(share.max()) < ALONE)
+    # one window can hold ripples or writing: then the same frequencies are stronger elsewhere, or the cell falls apart
+    alone = fit.lasting > CERTAIN and float(share.max()) < ALONE and _alike(best.fit.vectors, fit.vectors)
+    sure = len(group) > 1 or alone
     return _Measured(fit, share, step, sure)
 
 

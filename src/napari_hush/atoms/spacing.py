@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hush.atoms.autocorrelation import LatticeFit, autocorrelation, best_pair, mean_power, with_all
-from napari_hush.atoms.grains import common_fit, grains_of
+from napari_hush.atoms.grains import common_fit, deny, grains_of
 from napari_hush.atoms.lockin import lattice_amplitude, noise_power
 from napari_hush.atoms.spectrum import bragg_spots, checked_plane, independent_pair
 from napari_hush.errors import InputError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 WINDOW = 512  # px; larger images are looked at in windows of this side
 LASTING = 0.4  # of the correlation; lattices at 2 counts per pixel have 0.42 and more, most textures below 0.2
 ABOVE_NOISE = 3.0  # times its mean square; lattices at 2 counts per pixel have 6 and more
+DOUBTFUL = 0.85  # two crystals with a translation in common have less
 CERTAIN = 0.85  # no need to look further
 NARROWEST = 3.0  # px, of the filters that take the slow contrast away
 
@@ -110,7 +111,10 @@ def find_lattice(image: ArrayLike) -> LatticeFit | None:
     if min(plane.shape) < 16:
         return None
     whole = _whole_lattice(plane)
-    return common_fit(grains_of(plane)) if whole is None else whole
+    if whole is not None and whole.lasting > DOUBTFUL:
+        return whole
+    grains = grains_of(plane)
+    return common_fit(grains) if whole is None or deny(grains, whole.spacing) else whole
 
 
 def _whole_lattice(plane: NDArray[np.float64]) -> LatticeFit | None:

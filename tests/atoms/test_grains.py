@@ -93,6 +93,13 @@ def test_a_translation_that_two_grains_share_is_not_their_period():
     assert estimate_spacing(noisy) == pytest.approx(14.0, rel=0.02)
 
 
+@pytest.mark.parametrize(("scale", "offset"), [(1e-12, 0.0), (1e12, 1e13), (-1.0, 50.0)])
+def test_the_unit_of_the_image_does_not_matter(scale, offset):
+    noisy = two_grains()
+    found = [grain.spacing for grain in find_grains(scale * noisy + offset)]
+    assert found == pytest.approx([grain.spacing for grain in find_grains(noisy)], rel=1e-3)
+
+
 def test_one_crystal_is_one_grain():
     noisy = counted(crystal(angle=10.0))
     (grain,) = find_grains(noisy)

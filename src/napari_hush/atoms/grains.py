@@ -125,6 +125,10 @@ def find_grains(image: ArrayLike) -> tuple[Grain, ...]:
 
 def grains_of(plane: NDArray[np.float64]) -> tuple[Grain, ...]:
     """The grains of a `checked_plane`."""
+    spread = float(plane.std())
+    if not spread > 0:
+        return ()
+    plane = (plane - plane.mean()) / spread
     groups: list[list[_Seen]] = []
     for side in [side for side in SIDES if side <= 0.75 * min(plane.shape)][:3]:
         known = [seen.window for group in groups for seen in group if seen.fit.lasting > CERTAIN]

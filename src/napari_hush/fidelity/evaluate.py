@@ -16,10 +16,9 @@ from napari_hush.fidelity.column_scores import score_columns
 from napari_hush.fidelity.evidence import compare_slow, vector_spread, whiteness
 from napari_hush.fidelity.findings import Compared, Finding, Status, all_limits, finding, overall
 from napari_hush.fidelity.lattice import compare_lattice
-from napari_hush.residual.recorded import record
 from napari_hush.fidelity.truth import compare_columns, compare_dents, compare_pixels, dent_mask
-
 from napari_hush.residual.compare import Residual, compare_residual, no_residual
+from napari_hush.residual.recorded import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +80,7 @@ class Evidence:
 
     @property
     def status(self) -> Status:
-        """"pass" only where everything that the data show would have been seen; "open" where nobody could look."""
+        """ "pass" only where everything that the data show would have been seen; "open" where nobody could look."""
         return overall(self.findings)
 
     @property
@@ -139,7 +138,11 @@ def _warning(evidence: Evidence) -> str:
 
 def _openness(evidence: Evidence) -> str:
     why = evidence.residual.reason or "there is nothing to compare with"
-    seen = f"the columns found, {len(evidence.kept):,}, are kept; nothing else was looked at: " if len(evidence.kept) else ""
+    seen = (
+        f"the columns found, {len(evidence.kept):,}, are kept; nothing else was looked at: "
+        if len(evidence.kept)
+        else ""
+    )
     return f"no verdict: {seen}{why}"
 
 

@@ -14,7 +14,14 @@ import numpy as np
 from napari_hush.errors import InputError
 from napari_hush.inference.channels import Group, channel_groups, read_group
 from napari_hush.inference.guard import guard_margin
-from napari_hush.inference.measure import MeasuredLattice, fitting_model, is_guarded, is_slow_guarded, measure_guards, measure_scale
+from napari_hush.inference.measure import (
+    MeasuredLattice,
+    fitting_model,
+    is_guarded,
+    is_slow_guarded,
+    measure_guards,
+    measure_scale,
+)
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.inference.strict import strict_margin

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import fft, ndimage
 
-from napari_hush.residual.recorded import dragged, record
 from napari_hush.residual.noise import SMALLEST, NoiseModel, find_spikes, measure_noise, noise_kept
+from napari_hush.residual.recorded import dragged, record
 from napari_hush.residual.scales import SCALES, residual_scales
 from napari_hush.residual.support import Support, measure_support
 

@@ -47,9 +47,7 @@ class GiveBack:
         """How far around a part the images must be known, px."""
         return give_back_margin(self.scales)
 
-    def __call__(
-        self, noisy: Floats, generated: Floats
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def __call__(self, noisy: Floats, generated: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Give back what is missing, and take off what is contradicted.
 
         Parameters

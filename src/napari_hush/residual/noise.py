@@ -332,7 +332,9 @@ class _Part:
             weight[-1] = 1
         passed = kept_power**2 * floor
         gain = float((passed * weight).sum() / plane.size)
-        expected = float((passed * weight * np.cos(2 * np.pi * fy)[:, None]).sum() / max((passed * weight).sum(), 1e-300))
+        expected = float(
+            (passed * weight * np.cos(2 * np.pi * fy)[:, None]).sum() / max((passed * weight).sum(), 1e-300)
+        )
         self._gain = np.sqrt(self.level / max(gain, 1e-300))
         self.noise = self.filtered(plane)
         self.freedom = BLOCK**2 * gain**2 / max(float((passed**2 * weight).sum() / plane.size), 1e-300)

@@ -44,9 +44,7 @@ class Support:
     resolution: float
 
 
-def measure_support(
-    noisy: Floats, denoised: Floats, noise: NoiseModel, scales: tuple[float, ...] = SCALES
-) -> Support:
+def measure_support(noisy: Floats, denoised: Floats, noise: NoiseModel, scales: tuple[float, ...] = SCALES) -> Support:
     """Measure what of a result's detail the noisy image carries.
 
     Parameters
@@ -112,4 +110,3 @@ def _resolution(scales: tuple[float, ...], detail: NDArray[np.float32], value: N
         if total > 0 and float(power[support >= CARRIED].sum()) >= 0.5 * total:
             return 2.355 * scale
     return float("nan")
-

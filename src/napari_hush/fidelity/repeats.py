@@ -192,8 +192,8 @@ def compare_repeats(noisy: ArrayLike, denoised: ArrayLike, *, data_range: float 
         if abs(excess) > CLEAR * excess_error:
             mse_error = math.hypot(mse_error, excess / 2)
             notes.append(
-                f"the noise of the two frames differs, in variance by {excess:+.3g}: the error is off by up to half of it; "
-                "denoise both frames, or take a third"
+                f"the noise of the two frames differs, in variance by {excess:+.3g}, and the error is off by half of "
+                "that: denoise both frames, or take a third"
             )
     if data_range is None:
         data_range = float(np.ptp(outputs[0]))
@@ -239,7 +239,9 @@ def _checked(noisy: ArrayLike, denoised: ArrayLike) -> tuple[Floats, Floats]:
     """Copies as float64, both (., Y, X)."""
     frames, outputs = np.array(noisy, np.float64), np.array(denoised, np.float64)
     if frames.ndim != 3 or len(frames) < 2:
-        raise InputError(f"expected at least two noisy frames of shape (N, Y, X), got {frames.shape}: stack the repeats")
+        raise InputError(
+            f"expected at least two noisy frames of shape (N, Y, X), got {frames.shape}: stack the repeats"
+        )
     if min(frames.shape[1:]) < SMALLEST:
         raise InputError(f"repeats need planes of at least {SMALLEST} x {SMALLEST} px, got {frames.shape[1:]}")
     if outputs.shape not in (frames.shape, frames.shape[1:]):
@@ -254,12 +256,13 @@ def _checked(noisy: ArrayLike, denoised: ArrayLike) -> tuple[Floats, Floats]:
 
 def _error_map(frames: Floats, output: Floats, index: int) -> Floats:
     """Squared error in each pixel of what was made of frames[index]: without bias, but noisy."""
-    others = np.delete(frames, index, axis=0)
+    others: Floats = np.delete(frames, index, axis=0)
     if len(others) == 1:
-        return (others[0] - output) ** 2 - (frames[index] - others[0]) ** 2 / 2
+        from_two: Floats = (others[0] - output) ** 2 - (frames[index] - others[0]) ** 2 / 2
+        return from_two
     # mean over a of (a - f)^2 minus mean over pairs of (a - b)^2 / 2, in closed form
-    squared: Floats = (others.mean(axis=0) - output) ** 2 - np.var(others, axis=0, ddof=1) / len(others)
-    return squared
+    from_many: Floats = (others.mean(axis=0) - output) ** 2 - np.var(others, axis=0, ddof=1) / len(others)
+    return from_many
 
 
 def _mean(values: Floats) -> tuple[float, float]:
@@ -286,7 +289,9 @@ def _refuse_shift(first: Floats, frame: Floats, number: int) -> float:
 def _far_shift(first: Floats, frame: Floats) -> Floats:
     """Shift of the frame by phase correlation; zero unless the frames are clearly more alike with it taken out."""
     window = np.outer(*(np.hanning(size) for size in first.shape))
-    back = phase_cross_correlation(first * window, frame * window, upsample_factor=20, normalization=None)[0]
+    back = phase_cross_correlation(  # type: ignore[no-untyped-call]
+        first * window, frame * window, upsample_factor=20, normalization=None
+    )[0]
     margins = np.ceil(np.abs(back)).astype(int) + 2
     if (2 * margins >= np.array(first.shape) - 2 * BAND).any():  # hardly an overlap: a peak of noise
         return np.zeros(2)

@@ -63,7 +63,8 @@ def ring_correlation(
         twice[:, -1] = 1
 
     def on_rings(values: Floats) -> Floats:
-        return np.bincount(ring.ravel(), (values * twice).ravel(), rings + 2)[1 : rings + 1]
+        sums = np.bincount(ring.ravel(), (values * twice).ravel(), rings + 2)
+        return sums[1 : rings + 1].astype(np.float64)
 
     product, power_a, power_b = np.zeros((3, rings))
     pairs = list(zip(pairs_a.reshape(-1, *shape), pairs_b.reshape(-1, *shape), strict=True))
@@ -75,7 +76,7 @@ def ring_correlation(
     size = np.sqrt(power_a * power_b)
     correlation = np.divide(product, size, out=np.zeros(rings), where=size > 0)
     spread = float((window**4).mean() / (window**2).mean() ** 2)  # neighbours in the spectrum that the window ties
-    points = on_rings(np.ones(ring.shape)) / 2 / spread * len(pairs)
+    points = on_rings(np.ones(ring.shape)) / spread * len(pairs)
     return np.arange(1, rings + 1) / (2 * rings), correlation, points
 
 
@@ -119,7 +120,5 @@ def resolution(frequency: Floats, correlation: Floats, points: Floats, threshold
     if not len(below):
         return float("nan")
     end = last + int(below[0])
-    if end == last:  # cannot be: it is above in one of the two curves
-        return float(1 / frequency[last])
     share = (curve[end - 1] - threshold) / (curve[end - 1] - curve[end])
     return float(1 / (frequency[end - 1] + share * (frequency[end] - frequency[end - 1])))

@@ -175,7 +175,7 @@ def compare_repeats(noisy: ArrayLike, denoised: ArrayLike, *, data_range: float 
     for number in range(1, count):
         moved = _refuse_shift(frames[0], frames[number], number)
         if moved > 0:
-            notes.append(f"frame {number + 1} is shifted by {moved:.2g} px: the error is too large by what that makes")
+            notes.append(f"frame {number + 1} is shifted by {moved:.2g} px: the error is off by what that makes")
         gain, offset = _line(frames[0], frames[number])
         drift.append((gain, offset))
         if (gain, offset) != (1.0, 0.0):

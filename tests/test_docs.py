@@ -91,6 +91,7 @@ def documented_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_image(folder / "scan.tif", image, pixel_size=0.02)
     for name in ("denoised.tif", "truth.tif"):
         write_image(folder / name, clean, pixel_size=0.02)
+    write_image(folder / "repeat.tif", clean + np.roll(image - clean, 9, axis=0), pixel_size=0.02)
     write_image(folder / "movie.zarr", frames, axes="TYX")
     (folder / "series").mkdir()
     for number in (1, 2, 10):

@@ -72,6 +72,7 @@ def test_public_name_resolves(name: str) -> None:
 
 # Scripts outside of this repository use these names, and call them like this.
 CALLS = {
+    "compare_repeats": "noisy denoised data_range=",
     "denoise": "image model",
     "estimate_spacing": "image",
     "evaluate": "noisy denoised truth= spacing=",

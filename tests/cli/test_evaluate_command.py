@@ -85,12 +85,36 @@ def test_the_model_says_what_it_is_unsure_of(desk: Path, capsys: pytest.CaptureF
     assert "<b>Uncertainty</b>" in text and "--uncertainty map.tif" in text
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_repeats_tell_the_error(desk: Path, capsys: pytest.CaptureFixture[str], count: int) -> None:
+    rng = np.random.default_rng(0)
+    clean = np.asarray(read_image("good.tif").data, np.float64)
+    sigma = 0.3 * clean.std()
+    frames = (clean + rng.normal(0, sigma, (count + 1, *clean.shape))).astype(np.float32)
+    output = ndimage.gaussian_filter(frames[0], 1)
+    write_image("first.tif", frames[0])
+    write_image("out.tif", output)
+    write_image("more.tif", frames[1] if count == 1 else frames[1:], axes="YX" if count == 1 else "TYX")
+    code = main("evaluate first.tif out.tif --repeats more.tif --report r.html --csv m.csv".split())
+    out = capsys.readouterr().out
+    assert code in (0, 1) and f"from {count + 1} measurements of the field" in out
+    rows = list(csv.DictReader((desk / "m.csv").read_text().splitlines()))
+    label = "MSE from repeats (squared image units)"
+    assert not rows[0][label]
+    assert float(rows[-1][label]) == pytest.approx(((output - clean) ** 2).mean(), rel=0.3)
+    text = (desk / "r.html").read_text("utf-8")
+    assert "--repeats more.tif" in text and label in text and "denoised with other noisy" in text
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
         ("noisy.tif short.tif", "one shape"),
         ("noisy.tif good.tif --truth short.tif", "one shape"),
         ("noisy.tif missing.tif", "missing.tif"),
+        ("noisy.tif good.tif --repeats missing.tif", "missing.tif"),
+        ("noisy.tif good.tif --repeats short.tif", "further ones of the same shape"),
+        ("noisy_stack.tif stack.tif --repeats noisy.tif", "one grey plane"),
         ("noisy.tif good.tif --spacing -3", "spacing must be a number from 2"),
         ("noisy.tif good.tif --report r.pdf", ".html"),
         ("noisy.tif good.tif --csv nowhere/m.csv", "nowhere"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_hush.fidelity.findings import Status
+    from napari_hush.fidelity.repeats import Repeats
     from napari_hush.fidelity.stacks import Evaluation
     from napari_hush.io import ImageData
     from napari_hush.model import Model
@@ -45,6 +46,8 @@ class Evaluate:
     """What a denoiser made of it."""
     truth: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """The clean image, where it is known."""
+    repeats: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Another measurement of the same field, or a stack of them, aligned: tells the error without a truth."""
     report: Annotated[Path | None, tyro.conf.arg(metavar="HTML")] = None
     """Write a page with pictures; one file that needs no other."""
     csv: Annotated[Path | None, tyro.conf.arg(metavar="CSV")] = None
@@ -61,6 +64,7 @@ class Evaluate:
     def run(self) -> int:
         """Run it; the exit code."""
         from napari_hush.fidelity.evaluate import table
+        from napari_hush.fidelity.repeats import summary
         from napari_hush.fidelity.stacks import EvaluationSettings, name
         from napari_hush.files import atomic_write
         from napari_hush.io import read_image
@@ -68,17 +72,20 @@ class Evaluate:
         from napari_hush.reports.sheet import sheet
 
         settings = EvaluationSettings(spacing=self.spacing, dark=self.dark)
-        sources = {"noisy": self.noisy, "denoised": self.denoised, "truth": self.truth}
+        sources = {"noisy": self.noisy, "denoised": self.denoised, "truth": self.truth, "repeats": self.repeats}
         named = {role: path for role, path in sources.items() if path is not None}
         self._check_outputs(list(named.values()))
         images = {role: read_image(path) for role, path in named.items()}
         model = None if self.model is None else _load(self.model)
+        repeats = _compare(images) if "repeats" in images else None
         evaluation = _run(images, settings)
         if len(evaluation.planes) > 1:
             for plane in evaluation.planes:
                 print(f"plane {name(plane.index)}: {_word(plane.status)}  {plane.verdict}")
             print(f"\nplane {name(evaluation.worst.index)}")
         print(table(evaluation.evidence))
+        if repeats is not None:
+            print(f"\n{summary(repeats)}\n")
         print(_word(evaluation.status))
         if model is not None:
             found, shown = _uncertainty(images["noisy"], model, evaluation.worst.index)
@@ -91,11 +98,12 @@ class Evaluate:
                 files={role: _record(path, images[role]) for role, path in named.items()},
                 date=time.strftime("%Y-%m-%d %H:%M"),
                 made_by=self._command(),
+                repeats=repeats,
             )
             atomic_write(self.report, text.encode())
             print(f"{self.report}: the report")
         if self.csv is not None:
-            atomic_write(self.csv, sheet(evaluation))
+            atomic_write(self.csv, sheet(evaluation, repeats))
             print(f"{self.csv}: the sheet")
         return EXIT_CODES[evaluation.status]
 
@@ -134,6 +142,7 @@ class Evaluate:
     def _command(self) -> str:
         options: dict[str, Path | str | float | None] = {
             "--truth": self.truth,
+            "--repeats": self.repeats,
             "--report": self.report,
             "--csv": self.csv,
             "--spacing": self.spacing,
@@ -164,6 +173,21 @@ def _run(images: dict[str, ImageData], settings: Any) -> Evaluation:
             print(f"\r{event.message}", end="\n" if event.step == event.total else "", file=sys.stderr)
 
     return drain(steps, report)
+
+
+def _compare(images: dict[str, ImageData]) -> Repeats:
+    """Compare with further measurements of the field."""
+    import numpy as np
+
+    from napari_hush.fidelity.repeats import compare_repeats
+
+    noisy, denoised, further = (np.squeeze(images[role].data) for role in ("noisy", "denoised", "repeats"))
+    if noisy.ndim != 2 or further.ndim not in (2, 3) or further.shape[-2:] != noisy.shape:
+        raise InputError(
+            f"--repeats compares one grey plane with further ones of the same shape, got {noisy.shape} and "
+            f"{further.shape}: choose a plane of the noisy file, and stack the repeats along the first axis"
+        )
+    return compare_repeats(np.concatenate([noisy[None], further.reshape(-1, *noisy.shape)]), denoised)
 
 
 def _load(name: str) -> Model:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_hush.fidelity.findings import Finding
+    from napari_hush.fidelity.repeats import Repeats
     from napari_hush.fidelity.stacks import Evaluation
 
 STYLE = """
@@ -43,6 +44,7 @@ def page(
     files: Mapping[str, Mapping[str, Any]],
     date: str,
     made_by: str = "",
+    repeats: Repeats | None = None,
 ) -> str:
     """Write the findings as a page.
 
@@ -58,6 +60,8 @@ def page(
         Date of the report; given, so that the same input makes the same file.
     made_by : str
         The command or the settings.
+    repeats : Repeats, optional
+        What further measurements of the field say.
 
     Returns
     -------
@@ -74,7 +78,10 @@ def page(
     ]
     if several:
         parts.append(f"<p>Of plane {name(evaluation.worst.index)}, in which most checks failed; all planes below.</p>")
-    parts += [_table(findings), "<h2>Pictures</h2>", '<div class="pictures">']
+    parts.append(_table(findings))
+    if repeats is not None:
+        parts += [f"<h2>From {repeats.frames} measurements of the field</h2>", _repeats(repeats)]
+    parts += ["<h2>Pictures</h2>", '<div class="pictures">']
     parts += [
         f"<figure{' class=wide' if picture.title.startswith('Detail') else ''}>"
         f'<img alt="{escape(picture.title)}" src="data:image/png;base64,{base64.b64encode(picture.png).decode()}">'
@@ -131,6 +138,15 @@ def _table(findings: tuple[Finding, ...]) -> str:
     )
     head = "<tr><th>Verdict</th><th>Check</th><th>Value</th><th>Allowed</th><th>Meaning</th></tr>"
     return f"<table>\n{head}\n" + "\n".join(rows) + "\n</table>" + (note if missing else "")
+
+
+def _repeats(repeats: Repeats) -> str:
+    rows = [
+        f'<tr><td>{escape(label)}</td><td class="number">{escape(words)}</td></tr>'
+        for label, _, words in repeats.rows()
+    ]
+    notes = "".join(f"<p>{escape(note)}</p>" for note in repeats.notes)
+    return "<table>\n" + "\n".join(rows) + f"\n</table>{notes}"
 
 
 def _planes(evaluation: Evaluation) -> str:

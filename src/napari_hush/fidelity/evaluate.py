@@ -80,7 +80,7 @@ class Evidence:
 
     @property
     def status(self) -> Status:
-        """ "pass" only where everything that the data show would have been seen; "open" where nobody could look."""
+        """In one word: "pass" only where all that the data show would have been seen, "open" where nobody could look."""
         return overall(self.findings)
 
     @property
@@ -138,11 +138,8 @@ def _warning(evidence: Evidence) -> str:
 
 def _openness(evidence: Evidence) -> str:
     why = evidence.residual.reason or "there is nothing to compare with"
-    seen = (
-        f"the columns found, {len(evidence.kept):,}, are kept; nothing else was looked at: "
-        if len(evidence.kept)
-        else ""
-    )
+    count = len(evidence.kept)
+    seen = f"the columns found, {count:,}, are kept; nothing else was looked at: " if count else ""
     return f"no verdict: {seen}{why}"
 
 
@@ -333,7 +330,7 @@ def _whole(at: Floats, usable: NDArray[np.bool_], spacing: float) -> Floats:
         return at
     far = ndimage.distance_transform_edt(usable)
     y, x = np.clip(np.rint(at).astype(np.intp), 0, np.array(usable.shape) - 1).T
-    return at[far[y, x] > 0.5 * spacing]
+    return np.asarray(at[far[y, x] > 0.5 * spacing])
 
 
 def _residual_of(

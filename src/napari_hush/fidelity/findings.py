@@ -162,14 +162,15 @@ class Limit:
 
 
 SHOWN = (None, None)
+SIGMA = "σ"  # noqa: RUF001 - standard deviations of the noise
 REGIONS = {"lattice": ("lattice", "The same outside dents."), "dent": ("dents", "The same in dents.")}
 
 LIMITS: dict[str, Limit] = {
-    "missing_detail": Limit("Missing detail", "σ", (None, 6.0),
+    "missing_detail": Limit("Missing detail", SIGMA, (None, 6.0),
         "The most that stands out of the noise in what was taken away, at any scale from 1 to 8 px; the limit is what "
         "noise alone passes in one image of a hundred.", decides=True,
     ),
-    "contradicted_detail": Limit("Contradicted detail", "σ", (None, 6.0),
+    "contradicted_detail": Limit("Contradicted detail", SIGMA, (None, 6.0),
         "The most by which the noisy image lies below the output, at any scale from 1 to 8 px: what was added there is "
         "not in the data.", decides=True,
     ),

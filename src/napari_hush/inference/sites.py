@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_hush.atoms.spacing import LatticeFit
+    from napari_hush.atoms.autocorrelation import LatticeFit
 
     Floats = NDArray[np.float64]
 
@@ -140,7 +140,8 @@ class SiteGuard:
         tree = cKDTree(positions)
         pairs = tree.sparse_distance_matrix(tree, OVERLAP * self.period, output_type="coo_matrix").tocsr()
         square = pairs.data**2
-        pairs.data = sum(w * 2 * narrow / v * np.exp(-0.5 * square / v) for w, v in parts) / own
+        bells = [w * 2 * narrow / v * np.exp(-0.5 * square / v) for w, v in parts]
+        pairs.data = np.sum(bells, axis=0) / own
         pairs.setdiag(1.0)
         heights, _ = cg(pairs, right, x0=right, rtol=1e-7, maxiter=200)
         return np.asarray(heights)
@@ -153,10 +154,10 @@ class SiteGuard:
         weight.data = np.exp(-0.5 * (weight.data / (NEAR * self.period)) ** 2)
         weight.setdiag(1.0)
         total = np.asarray(weight.sum(axis=1)).ravel()
-        mean = weight @ heights / total
-        spread = np.sqrt(np.maximum(weight @ heights**2 / total - mean**2, 0))
+        mean = np.asarray(weight @ heights) / total
+        spread = np.sqrt(np.maximum(np.asarray(weight @ heights**2) / total - mean**2, 0))
         error = spread * np.sqrt(np.asarray(weight.power(2).sum(axis=1)).ravel()) / total
-        erased = mean > weight @ shown / total
+        erased = mean > np.asarray(weight @ shown) / total
         lost = (np.abs(mean) > np.where(erased, *AGREED) * error) & (np.abs(mean) > np.where(erased, *WORTH) * spread)
         return np.where(lost, heights, 0.0)
 
@@ -202,7 +203,7 @@ def measure_sites(planes: Sequence[NDArray[np.floating]], spacing: float) -> Sit
     slow = ndimage.gaussian_filter(plane, LOW_PASS * fit.spacing, mode="reflect", truncate=REACH)
     phases = _phases(plane, vectors, fit.spacing, (0, 0))
     cell, error = _average_cell(plane, phases)
-    translations = np.linalg.inv(vectors).T
+    translations = np.asarray(np.linalg.inv(vectors).T, np.float64)
     middle = np.median(cell)
     sign = 1 if cell.max() - middle >= middle - cell.min() else -1
     found = _tops(sign * cell, max(CERTAIN * error, FAINT * float(np.ptp(cell))))
@@ -224,7 +225,7 @@ def measure_sites(planes: Sequence[NDArray[np.floating]], spacing: float) -> Sit
 
 
 def _phases(image: Floats, vectors: Floats, period: float, origin: tuple[int, int]) -> Floats:
-    """The phase of each reciprocal vector at each pixel, cycles, (2, Y, X): whole numbers lie on lines of the lattice."""
+    """The phase of each reciprocal vector at each pixel, cycles, (2, Y, X); whole numbers lie on lattice lines."""
     step = max(int(period / 6), 1)
     rows, columns = (
         np.arange(-(-start // step) * step, start + size, step) for start, size in zip(origin, image.shape, strict=True)
@@ -277,10 +278,10 @@ def _average_cell(values: Floats, phases: Floats) -> tuple[Floats, float]:
     for half in (board, ~board):
         count = np.bincount(flat[half], minlength=BINS**2).reshape(BINS, BINS).astype(np.float64)
         total = np.bincount(flat[half], values[half], minlength=BINS**2).reshape(BINS, BINS)
-        smooth = [ndimage.gaussian_filter(part, 1.0, mode="wrap") for part in (total, count)]
+        smooth: list[Floats] = [ndimage.gaussian_filter(part, 1.0, mode="wrap") for part in (total, count)]
         halves.append(smooth[0] / np.maximum(smooth[1], 1e-9))
     difference = np.abs(halves[0] - halves[1])  # largest on the flanks of columns, which jitter
-    return (halves[0] + halves[1]) / 2, float(1.4826 * np.median(difference) / 2)
+    return np.asarray((halves[0] + halves[1]) / 2, np.float64), float(1.4826 * np.median(difference) / 2)
 
 
 def _tops(cell: Floats, least: float) -> list[NDArray[np.float64]]:
@@ -290,14 +291,15 @@ def _tops(cell: Floats, least: float) -> list[NDArray[np.float64]]:
     owner = np.full(cell.size, -1)
     peaks: list[int] = []
     alive: dict[int, float] = {}
-    for k in order:
-        i, j = divmod(int(k), size)
+    for place in order:
+        k = int(place)
+        i, j = divmod(k, size)
         level = float(cell[i, j])
         around = [((i + di) % size) * size + (j + dj) % size for di in (-1, 0, 1) for dj in (-1, 0, 1) if di or dj]
         found = sorted({int(owner[n]) for n in around if owner[n] >= 0}, key=lambda top: -cell.flat[top])
         if not found:
-            owner[k], alive[int(k)] = k, level
-            peaks.append(int(k))
+            owner[k], alive[k] = k, level
+            peaks.append(k)
             continue
         owner[k] = found[0]
         for lower in found[1:]:  # two hills meet: the lower one has risen so far
@@ -305,10 +307,10 @@ def _tops(cell: Floats, least: float) -> list[NDArray[np.float64]]:
                 peaks.remove(lower)
             owner[owner == lower] = found[0]
     tops = []
-    for k in peaks:
-        i, j = divmod(k, size)
-        around = cell[np.ix_(np.arange(i - 1, i + 2) % size, np.arange(j - 1, j + 2) % size)]
-        tops.append((np.array([i, j]) + [_vertex(around[:, 1]), _vertex(around[1])]) / size)
+    for top in peaks:
+        i, j = divmod(top, size)
+        near = cell[np.ix_(np.arange(i - 1, i + 2) % size, np.arange(j - 1, j + 2) % size)]
+        tops.append(np.array([i + _vertex(near[:, 1]), j + _vertex(near[1])]) / size)
     return tops
 
 

@@ -1,4 +1,4 @@
-"""Noisy minus denoised, judged by the noise: is something missing, was something added, was noise kept?"""
+"""Noisy minus denoised, judged by the noise: what is missing, what was added, whether noise was kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from napari_hush.residual.support import Support, measure_support
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.floating]
+    Floats = NDArray[np.float64]
 
 LAGGING = 0.05  # of a detector's pixel before: less changes nothing that could be seen
 FEW_GAPS = 0.9  # of the pixels that are there: the others change the noise by less than is known of it
@@ -124,7 +124,7 @@ def compare_residual(
         return no_residual(difference, f"the image is smaller than {SMALLEST} px"), None
     if not usable.all():  # rows that are moved, and a slow detector, carry what a gap was filled with into its border
         reach = 2.0 if spacing is None else 4 + 0.3 * spacing
-        usable = ndimage.distance_transform_edt(usable) > reach
+        usable = np.asarray(ndimage.distance_transform_edt(usable) > reach)
     y, x = (slice(None), slice(None)) if usable.mean() > FEW_GAPS else _largest_part(usable)
     kept = noise_kept(noisy[y, x], denoised[y, x])
     lag = _lag(_fitted(denoised, noisy, usable, spacing).bands)
@@ -195,7 +195,8 @@ def _measured(noisy: Floats, expected: Floats, usable: NDArray[np.bool_]) -> Noi
 def _largest_part(usable: NDArray[np.bool_]) -> tuple[slice, slice]:
     """The largest rectangle without gaps, to 8 px."""
     height, width = (size // 8 for size in usable.shape)
-    whole = usable[: height * 8, : width * 8].reshape(height, 8, width, 8).all(axis=(1, 3))
+    blocks = usable[: height * 8, : width * 8].reshape(height, 8, width, 8)
+    whole = np.asarray(blocks.all(axis=(1, 3)))
     best, found = 0, (slice(0, 0), slice(0, 0))
     run = np.zeros(width, np.intp)  # how far up from this row each column is whole
     for row in range(height):

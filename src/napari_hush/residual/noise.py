@@ -378,7 +378,7 @@ def _coefficients(
     usual = (1 - 2 / (9 * freedom) + stats.norm.ppf(quantile) * np.sqrt(2 / (9 * freedom))) ** 3  # Wilson, Hilferty
     count = int(np.clip(len(means) // 40, 1, BINS))
     order = np.argsort(means)
-    at = [chosen for chosen in np.array_split(order, count)]
+    at = np.array_split(order, count)
     design = np.array([[1.0, means[one].mean(), squares[one].mean()] for one in at])
     found = np.array([np.quantile(powers[one], quantile) / usual for one in at])
     model = np.full(count, max(float(found.mean()), 1e-300))
@@ -403,7 +403,7 @@ def _repeated(plane: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _ends(parts: list[_Part]) -> tuple[float | None, float | None]:
-    """Values on which pixels pile up at either end; not the zero of few counts, whose steps are as large as its noise."""
+    """Values on which pixels pile up at either end; not those of few counts, whose steps are as large as the noise."""
     values = np.concatenate([part.values for part in parts])
     step, sigma = _step(values[:: max(len(values) // 65536, 1)]), np.sqrt(np.mean([part.level for part in parts]))
     width = max(3.5 * step, 0.2 * sigma)

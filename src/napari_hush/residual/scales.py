@@ -1,4 +1,4 @@
-"""Does something stand out in what was taken away, at any scale? And is it as much as the noise?"""
+"""What stands out in what was taken away, at any scale, and whether it is as much as the noise."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Evidence:
 
     @property
     def status(self) -> Status:
-        """In one word: "pass" only where all that the data show would have been seen, "open" where nobody could look."""
+        """In one word; "pass" only where all that the data show would have been seen, "open" where nobody looked."""
         return overall(self.findings)
 
     @property

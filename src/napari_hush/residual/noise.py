@@ -308,7 +308,8 @@ class _Part:
             chosen = (fx >= max(edges[k], first)) & (fx < edges[k + 1])
             if chosen.any():
                 bands[k] = np.median(power[upper][:, chosen]) / np.log(2)  # of an exponential distribution
-        bands = np.where(np.isnan(bands), np.nanmean(bands), bands)
+        known = np.flatnonzero(np.isfinite(bands))
+        bands = np.interp(np.arange(BANDS), known, bands[known])
         self.bands = ndimage.gaussian_filter1d(bands, 0.7, mode="nearest")
         self.level = float(self.bands.mean())
         self.rise, self.row_levels, self.freedom = 0.0, False, 1.0

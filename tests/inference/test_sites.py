@@ -1,0 +1,65 @@
+"""Columns that were taken away come back, each with its own height; vacancies stay."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_hush.inference.guard import measure_guard
+from napari_hush.inference.sites import measure_sites, site_margin
+from napari_hush.synthesis import render_columns
+
+SIDE, PERIOD, DOSE = 256, 14.0, 50
+RNG = np.random.default_rng(1)
+TURN = np.array([[np.cos(0.2), np.sin(0.2)], [-np.sin(0.2), np.cos(0.2)]])
+CELLS = np.stack(np.meshgrid(np.arange(-3, 25), np.arange(-3, 25)), axis=-1).reshape(-1, 2).astype(float)
+STRONG, FAINT = (
+    part[((part > -10) & (part < SIDE + 10)).all(axis=1)]
+    for part in (CELLS @ TURN * PERIOD, (CELLS + 0.5) @ TURN * PERIOD)
+)
+GONE = RNG.random(len(FAINT)) < 0.1
+ERASED = 0.05 + render_columns(STRONG, np.ones(len(STRONG)), 0.18 * PERIOD, (SIDE, SIDE)).astype(float)
+TRUE = ERASED + render_columns(FAINT[~GONE], np.full((~GONE).sum(), 0.3), 0.18 * PERIOD, (SIDE, SIDE))
+NOISY = RNG.poisson(TRUE * DOSE) / DOSE
+INSIDE = ((FAINT > 30) & (FAINT < SIDE - 30)).all(axis=1)
+
+
+def heights(image):
+    guard = measure_sites([NOISY], PERIOD)
+    return guard._heights(image - ERASED, np.concatenate([STRONG, FAINT]))[len(STRONG) :] / 0.3
+
+
+def test_both_columns_of_the_cell_are_found():
+    guard = measure_sites([NOISY], PERIOD)
+    assert len(guard.sites) == 2 and guard.sigma == pytest.approx(0.18 * PERIOD, rel=0.06)
+    apart = np.subtract(*guard.sites)
+    assert np.abs(np.abs(apart) - 0.5) == pytest.approx([0, 0], abs=0.03)
+
+
+def test_an_erased_sublattice_comes_back_and_its_vacancies_stay():
+    guarded, given = measure_guard([NOISY], PERIOD).apply(NOISY, ERASED)
+    found = heights(guarded)
+    assert heights(ERASED)[INSIDE].mean() == pytest.approx(0, abs=0.05)
+    assert found[INSIDE & ~GONE].mean() == pytest.approx(1, abs=0.05)
+    assert found[INSIDE & GONE].mean() < 0.12
+    assert ((guarded - TRUE) ** 2).mean() < 0.1 * ((ERASED - TRUE) ** 2).mean()
+    assert given is not None and np.abs(given).max() > 0.2
+
+
+def test_a_good_result_stays():
+    result, _ = measure_sites([NOISY], PERIOD)(NOISY, TRUE)
+    assert ((result - TRUE) ** 2).mean() < 1e-3 * ((NOISY - TRUE) ** 2).mean()
+
+
+def test_a_part_gives_the_values_of_the_whole():
+    guard = measure_sites([NOISY], PERIOD)
+    assert guard.margin == site_margin(PERIOD)
+    whole, _ = guard(NOISY, ERASED)
+    part = (slice(7, 256), slice(0, 250))
+    other, _ = guard(NOISY[part], ERASED[part], (7, 0))
+    np.testing.assert_allclose(other[100:, :150], whole[part][100:, :150], atol=2e-4)
+
+
+def test_an_image_without_a_lattice_has_no_sites():
+    assert measure_sites([RNG.normal(size=(96, 96))], 12.0) is None
+    assert measure_sites([NOISY], 30.0) is None

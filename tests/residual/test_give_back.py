@@ -1,0 +1,57 @@
+"""What stands out of the noise comes back, and noise does not."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from napari_hush.residual.give_back import GiveBack, give_back_margin, measure_give_back
+from napari_hush.synthesis.noise.registry import Poisson
+from napari_hush.synthesis.pictures.phantoms import cells
+
+CLEAN = 0.05 + np.asarray(cells((320, 320), rng=1), np.float64)
+CLEAN /= CLEAN.max()
+NOISY = np.asarray(Poisson(dose=50)(CLEAN.astype(np.float32), np.random.default_rng(0)), np.float64)
+GIVE = measure_give_back([NOISY], NOISY.size)
+
+
+def rms(image):
+    return float(np.sqrt(np.mean((image - CLEAN) ** 2)))
+
+
+def test_what_a_smoother_took_comes_back():
+    assert isinstance(GIVE, GiveBack)
+    away = CLEAN.copy()
+    away[100:180, 100:180] = ndimage.gaussian_filter(CLEAN, 12)[100:180, 100:180]
+    result, given = GIVE(NOISY, away)
+    assert rms(result) < 0.6 * rms(away)
+    assert given[120:160, 120:160].any() and not given[:60].any()
+    np.testing.assert_allclose(result, away + given, atol=1e-6)
+
+
+def test_what_was_invented_goes():
+    y, x = np.indices(CLEAN.shape)
+    spot = np.exp(-((y - 60) ** 2 + (x - 70) ** 2) / 8)
+    result, _ = GIVE(NOISY, CLEAN + spot)
+    assert (result - CLEAN)[60, 70] < 0.4
+
+
+def test_a_good_result_stays():
+    result, given = GIVE(NOISY, CLEAN)
+    assert np.mean(given != 0) < 0.01 and rms(result) < 0.05 * np.std(NOISY - CLEAN)
+
+
+def test_a_part_gives_the_values_of_the_whole():
+    away = ndimage.gaussian_filter(CLEAN, 8)
+    whole, _ = GIVE(NOISY, away)
+    margin = give_back_margin()
+    assert margin == GIVE.margin < 140
+    part = (slice(10, 310), slice(20, 300))
+    other, _ = GIVE(NOISY[part], away[part])
+    inner = (slice(margin, -margin), slice(margin, -margin))
+    np.testing.assert_allclose(other[inner], whole[part][inner], atol=1e-6)
+
+
+def test_noise_that_is_not_understood_is_not_given_back():
+    grain = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=CLEAN.shape), 1.5)
+    assert "row to row" in str(measure_give_back([CLEAN + grain], CLEAN.size))

@@ -200,3 +200,29 @@ def _window(at: NDArray[np.integer], size: int, sigma: float) -> sparse.csr_arra
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
     starts = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
     return sparse.csr_array((weights[inside], index[inside], starts), shape=(len(at), size))
+
+
+def interpolator(places: NDArray[np.integer], start: int, size: int) -> sparse.csr_array:
+    """Linear interpolation from places on an axis to each of its pixels, constant beyond the ends.
+
+    Parameters
+    ----------
+    places : ndarray of int, shape (P,)
+        Px, ascending.
+    start, size : int
+        The first pixel, and how many.
+
+    Returns
+    -------
+    sparse array, shape (size, P)
+        Times the values at the places it gives those at the pixels.
+    """
+    at = np.arange(start, start + size)
+    right = np.clip(np.searchsorted(places, at, side="right"), 1, max(len(places) - 1, 1))
+    left = right - 1
+    if len(places) == 1:
+        return sparse.csr_array((np.ones(size), np.zeros(size, int), np.arange(size + 1)), shape=(size, 1))
+    share = np.clip((at - places[left]) / (places[right] - places[left]), 0, 1)
+    values = np.stack([1 - share, share], axis=1).ravel()
+    index = np.stack([left, right], axis=1).ravel()
+    return sparse.csr_array((values, index, np.arange(0, 2 * size + 1, 2)), shape=(size, len(places)))

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage, sparse
+from scipy import ndimage
 
-from napari_hush.atoms.lockin import REACH, lattice_amplitude, lock_in, noise_power
+from napari_hush.atoms.lockin import REACH, interpolator, lattice_amplitude, lock_in, noise_power
 from napari_hush.atoms.spectrum import bragg_spots
 from napari_hush.errors import InputError
 from napari_hush.inference.sites import SiteGuard, measure_sites, site_margin
@@ -143,8 +143,8 @@ class Guard:
         share = np.where(share < 1, np.minimum(share * TOLERANCE, 1), np.maximum(share / TOLERANCE, 1))
         gated = np.clip(made / max(FAINT * self.bulk, 1e-300) - 1, 0, 1)  # grains of unseen directions are left alone
         share = 1 + gated * (np.clip(share, 0, MOST) - 1)
-        vertical = _interpolator(rows, origin[0], noisy.shape[0])
-        horizontal = _interpolator(columns, origin[1], noisy.shape[1])
+        vertical = interpolator(rows, origin[0], noisy.shape[0])
+        horizontal = interpolator(columns, origin[1], noisy.shape[1])
         return np.asarray((horizontal @ (vertical @ share).T).T)
 
     def as_dict(self) -> dict[str, Any]:
@@ -251,16 +251,3 @@ def _noise(plane: NDArray[np.float64]) -> float:
     """Standard deviation of the noise, from second differences along X, outliers cut off."""
     difference = np.abs(plane[:, 2:] - 2 * plane[:, 1:-1] + plane[:, :-2]) / 6**0.5 if plane.shape[1] > 2 else plane * 0
     return float(np.sqrt(np.mean(np.minimum(difference, np.percentile(difference, 99.5)) ** 2)))
-
-
-def _interpolator(places: NDArray[np.integer], start: int, size: int) -> sparse.csr_array:
-    """Linear interpolation from ``places`` to every px of an axis, constant beyond the ends: (size, places)."""
-    at = np.arange(start, start + size)
-    right = np.clip(np.searchsorted(places, at, side="right"), 1, max(len(places) - 1, 1))
-    left = right - 1
-    if len(places) == 1:
-        return sparse.csr_array((np.ones(size), np.zeros(size, int), np.arange(size + 1)), shape=(size, 1))
-    share = np.clip((at - places[left]) / (places[right] - places[left]), 0, 1)
-    values = np.stack([1 - share, share], axis=1).ravel()
-    index = np.stack([left, right], axis=1).ravel()
-    return sparse.csr_array((values, index, np.arange(0, 2 * size + 1, 2)), shape=(size, len(places)))

@@ -15,7 +15,7 @@ from scipy import ndimage
 from scipy.sparse.linalg import cg
 from scipy.spatial import cKDTree
 
-from napari_hush.atoms.lockin import REACH, lock_in
+from napari_hush.atoms.lockin import REACH, interpolator, lock_in
 from napari_hush.atoms.spacing import find_lattice
 from napari_hush.synthesis.lattices.lattice import render_columns
 
@@ -39,6 +39,7 @@ WORTH = (0.25, 1.5)  # of a single height's noise: a smaller loss is left, where
 OVERLAP = 3.0  # periods over which columns without their slow part overlap
 HARMONICS = 2
 MOST = 12  # columns of a cell
+ENOUGH = (384, 28.0)  # px, or periods if they are more: so much of a plane is averaged
 MARGIN = 11.0  # periods: what lies further away does not matter
 LOW_PASS = 0.55  # periods: as in `Guard`, slower contrast is right already
 
@@ -192,7 +193,7 @@ def measure_sites(planes: Sequence[NDArray[np.floating]], spacing: float) -> Sit
     """
     best: tuple[LatticeFit, Floats] | None = None
     for plane in planes:
-        values = np.asarray(plane, np.float64)
+        values = _middle(np.asarray(plane, np.float64), int(max(ENOUGH[0], ENOUGH[1] * spacing)))
         fit = find_lattice(values) if min(values.shape) >= 32 else None
         if fit is not None and (best is None or fit.lasting > best[0].lasting):
             best = fit, values
@@ -224,6 +225,12 @@ def measure_sites(planes: Sequence[NDArray[np.floating]], spacing: float) -> Sit
     )
 
 
+def _middle(plane: Floats, side: int) -> Floats:
+    """The middle of a plane, at most ``side`` px wide."""
+    y, x = (slice(max(size - side, 0) // 2, max(size - side, 0) // 2 + side) for size in plane.shape)
+    return plane[y, x]
+
+
 def _phases(image: Floats, vectors: Floats, period: float, origin: tuple[int, int]) -> Floats:
     """The phase of each reciprocal vector at each pixel, cycles, (2, Y, X); whole numbers lie on lattice lines."""
     step = max(int(period / 6), 1)
@@ -232,19 +239,17 @@ def _phases(image: Floats, vectors: Floats, period: float, origin: tuple[int, in
     )
     slow = lock_in(image, vectors, period, rows=rows, columns=columns, origin=origin)  # (2, y, x)
     slow /= np.maximum(np.abs(slow), 1e-300)
-    at = [
-        (np.arange(size) + start - places[0]) / step
-        for size, start, places in zip(image.shape, origin, (rows, columns), strict=True)
-    ]
-    grid = np.meshgrid(*at, indexing="ij")
-    turn = [
-        ndimage.map_coordinates(part.real, grid, order=1, mode="nearest")
-        + 1j * ndimage.map_coordinates(part.imag, grid, order=1, mode="nearest")
-        for part in slow
-    ]
+    vertical, horizontal = (
+        interpolator(places, start, size)
+        for places, start, size in zip((rows, columns), origin, image.shape, strict=True)
+    )
+    turn = [np.asarray((horizontal @ (vertical @ part.astype(np.complex64)).T).T) for part in slow]
     y, x = (np.arange(size) + start for size, start in zip(image.shape, origin, strict=True))
     return np.stack(
-        [g[0] * y[:, None] + g[1] * x + np.angle(part) / (2 * np.pi) for g, part in zip(vectors, turn, strict=True)]
+        [
+            g[0] * y[:, None] + g[1] * x + np.angle(part) * np.float32(0.5 / np.pi)
+            for g, part in zip(vectors, turn, strict=True)
+        ]
     )
 
 
@@ -317,7 +322,7 @@ def _tops(cell: Floats, least: float) -> list[NDArray[np.float64]]:
 def _width(cell: Floats, sites: list[NDArray[np.float64]], translations: Floats, period: float) -> float:
     """The standard deviation of a column, px, that fits a cell without its slow part best."""
     best = (np.inf, 0.18 * period)
-    for sigma in np.linspace(NARROW, WIDE, 45) * period:
+    for sigma in np.linspace(NARROW, WIDE, 23) * period:
         columns = [_column(translations, one, sigma, period).ravel() for one in sites]
         design = np.stack([*columns, np.ones(cell.size)], axis=1)
         fit, *_ = np.linalg.lstsq(design, cell.ravel(), rcond=None)

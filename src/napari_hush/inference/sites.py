@@ -11,7 +11,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, sparse
 from scipy.sparse.linalg import cg
 from scipy.spatial import cKDTree
 
@@ -54,8 +54,8 @@ class SiteGuard:
         Reciprocal vectors (y, x), cycles per px, whose spots are strong.
     sites : tuple of (float, float)
         Columns of the cell, in shares of the translations that belong to ``vectors``.
-    sigma : float
-        Standard deviation of a column, px.
+    sigmas : tuple of float
+        Standard deviation of each of them, px.
     period : float
         Of the lattice, px.
     sign : int
@@ -64,7 +64,7 @@ class SiteGuard:
 
     vectors: tuple[tuple[float, float], tuple[float, float]]
     sites: tuple[tuple[float, float], ...]
-    sigma: float
+    sigmas: tuple[float, ...]
     period: float
     sign: int = 1
 
@@ -94,8 +94,8 @@ class SiteGuard:
         given = np.zeros(generated.shape)
         if not len(positions):
             return generated, given
-        heights = self._heights(noisy - generated, positions)
-        shown = self._heights(generated, positions)
+        heights = self._heights(noisy - generated, positions, kinds)
+        shown = self._heights(generated, positions, kinds)
         back = np.zeros(len(positions))
         for kind in range(len(self.sites)):
             mine = kinds == kind
@@ -103,7 +103,7 @@ class SiteGuard:
                 back[mine] = self._lost(heights[mine], shown[mine], positions[mine])
         chosen = back != 0
         if chosen.any():
-            given = self._drawn(positions[chosen], back[chosen], generated.shape)
+            given = self._drawn(positions[chosen], back[chosen], kinds[chosen], generated.shape)
         return generated + given, given
 
     def positions(self, noisy: Floats, site: tuple[float, float], origin: tuple[int, int] = (0, 0)) -> Floats:
@@ -129,23 +129,26 @@ class SiteGuard:
         vectors = np.array(self.vectors)
         return _phases(image, vectors, self.period, origin), np.linalg.inv(vectors).T
 
-    def _heights(self, residual: Floats, positions: Floats) -> Floats:
+    def _heights(self, residual: Floats, positions: Floats, kinds: NDArray[np.intp]) -> Floats:
         """What each column lacks: all are fitted together, since the slow parts that they are without overlap."""
         detail = self._detail(self._detail(residual))
-        seen = ndimage.gaussian_filter(detail, self.sigma, mode="reflect", truncate=REACH)
-        # a bell seen through a bell, without the slow part twice: three Gaussians
-        narrow, slow = self.sigma**2, (LOW_PASS * self.period) ** 2
-        parts = [(w, 2 * narrow + k * slow) for k, w in enumerate((1.0, -2.0, 1.0))]
-        own = sum(w * 2 * narrow / v for w, v in parts)
-        right = ndimage.map_coordinates(seen, positions.T, order=3, mode="nearest") * (2 * self.sign / own)
+        square = np.array(self.sigmas) ** 2
+        slow = (LOW_PASS * self.period) ** 2
+        right = np.zeros(len(positions))
+        for kind, sigma in enumerate(self.sigmas):
+            mine = kinds == kind
+            seen = ndimage.gaussian_filter(detail, sigma, mode="reflect", truncate=REACH)
+            right[mine] = ndimage.map_coordinates(seen, positions[mine].T, order=3, mode="nearest")
+            right[mine] *= self.sign * 2 * np.pi * sigma**2
         tree = cKDTree(positions)
-        pairs = tree.sparse_distance_matrix(tree, OVERLAP * self.period, output_type="coo_matrix").tocsr()
-        square = pairs.data**2
-        bells = [w * 2 * narrow / v * np.exp(-0.5 * square / v) for w, v in parts]
-        pairs.data = np.sum(bells, axis=0) / own
-        pairs.setdiag(1.0)
-        heights, _ = cg(pairs, right, x0=right, rtol=1e-7, maxiter=200)
-        return np.asarray(heights)
+        pairs = tree.sparse_distance_matrix(tree, OVERLAP * self.period, output_type="coo_matrix")
+        first, second = square[kinds[pairs.row]], square[kinds[pairs.col]]
+        pairs.data = _overlap(first, second, pairs.data**2, slow)
+        own = np.sqrt(_overlap(square, square, np.zeros(len(square)), slow))[kinds]
+        scaled = sparse.diags_array(1 / own) @ pairs.tocsr() @ sparse.diags_array(1 / own)
+        scaled.setdiag(1.0)
+        heights, _ = cg(scaled, right / own, rtol=1e-7, maxiter=200)
+        return np.asarray(heights) / own
 
     def _lost(self, heights: Floats, shown: Floats, positions: Floats) -> Floats:
         """The heights where the neighbourhood has lost, else 0."""
@@ -162,13 +165,26 @@ class SiteGuard:
         lost = (np.abs(mean) > np.where(erased, *AGREED) * error) & (np.abs(mean) > np.where(erased, *WORTH) * spread)
         return np.where(lost, heights, 0.0)
 
-    def _drawn(self, positions: Floats, heights: Floats, shape: tuple[int, ...]) -> Floats:
-        image = render_columns(positions, self.sign * heights, self.sigma, (shape[0], shape[1]))
-        return self._detail(np.asarray(image, np.float64))
+    def _drawn(self, positions: Floats, heights: Floats, kinds: NDArray[np.intp], shape: tuple[int, ...]) -> Floats:
+        image = np.zeros(shape)
+        for kind, sigma in enumerate(self.sigmas):
+            mine = kinds == kind
+            image += render_columns(positions[mine], self.sign * heights[mine], sigma, (shape[0], shape[1]))
+        return self._detail(image)
 
     def _detail(self, image: Floats) -> Floats:
         slow = ndimage.gaussian_filter(image, LOW_PASS * self.period, mode="reflect", truncate=REACH)
         return np.asarray(image - slow)
+
+
+def _overlap(first: Floats, second: Floats, square: Floats, slow: float) -> Floats:
+    """The product of two bells without their slow parts; squares of their widths, of their distance, of the low-pass.
+
+    A bell of the width s, squared, without its slow part is a difference of Gaussians, and so is their product.
+    """
+    parts = ((1.0, 0.0), (-2.0, slow), (1.0, 2 * slow))
+    found = [w * np.exp(-0.5 * square / (first + second + v)) / (first + second + v) for w, v in parts]
+    return np.asarray(2 * np.pi * first * second * np.sum(found, axis=0))
 
 
 def site_margin(period: float) -> int:
@@ -215,11 +231,11 @@ def measure_sites(planes: Sequence[NDArray[np.floating]], spacing: float) -> Sit
             kept.append(one)
     if not 0 < len(kept) <= MOST:
         return None
-    sigma = _width(sign * _average_cell(plane - slow, phases)[0], kept, translations, fit.spacing)
+    sigmas = _widths(sign * _average_cell(plane - slow, phases)[0], kept, translations, fit.spacing)
     return SiteGuard(
         vectors=((float(vectors[0, 0]), float(vectors[0, 1])), (float(vectors[1, 0]), float(vectors[1, 1]))),
         sites=tuple((float(y), float(x)) for y, x in kept),
-        sigma=sigma,
+        sigmas=sigmas,
         period=spacing,
         sign=sign,
     )
@@ -319,15 +335,25 @@ def _tops(cell: Floats, least: float) -> list[NDArray[np.float64]]:
     return tops
 
 
-def _width(cell: Floats, sites: list[NDArray[np.float64]], translations: Floats, period: float) -> float:
-    """The standard deviation of a column, px, that fits a cell without its slow part best."""
-    best = (np.inf, 0.18 * period)
-    for sigma in np.linspace(NARROW, WIDE, 23) * period:
-        columns = [_column(translations, one, sigma, period).ravel() for one in sites]
-        design = np.stack([*columns, np.ones(cell.size)], axis=1)
+def _widths(cell: Floats, sites: list[NDArray[np.float64]], translations: Floats, period: float) -> tuple[float, ...]:
+    """The standard deviations of the columns, px, that fit a cell without its slow part best; one after the other."""
+    choices = np.linspace(NARROW, WIDE, 23) * period
+    drawn = [[_column(translations, one, sigma, period).ravel() for sigma in choices] for one in sites]
+    found = [10] * len(sites)  # 0.18 periods
+
+    def error() -> float:
+        design = np.stack([*(drawn[k][n] for k, n in enumerate(found)), np.ones(cell.size)], axis=1)
         fit, *_ = np.linalg.lstsq(design, cell.ravel(), rcond=None)
-        best = min(best, (float(((design @ fit - cell.ravel()) ** 2).sum()), float(sigma)))
-    return best[1]
+        return float(((design @ fit - cell.ravel()) ** 2).sum())
+
+    for _ in range(2):
+        for k in range(len(sites)):
+            errors = []
+            for n in range(len(choices)):
+                found[k] = n
+                errors.append(error())
+            found[k] = int(np.argmin(errors))
+    return tuple(float(choices[n]) for n in found)
 
 
 def _column(translations: Floats, site: Floats, sigma: float, period: float) -> Floats:

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from napari_hush import card as card_module
 from napari_hush.card import FORMAT_VERSION, HEADER_KEY, ModelCard, list_models
 from napari_hush.errors import InputError, ModelFileError
-from napari_hush.inference.measure import is_guarded
+from napari_hush.inference.measure import is_guarded, is_slow_guarded
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.model import Model
 from napari_hush.networks import NETWORKS
@@ -216,8 +216,9 @@ def test_a_file_says_whether_its_model_is_guarded(tmp_path: Path, small: Model) 
     replace(small, guard=False).save(tmp_path / "small.safetensors")
     model = Model.load(tmp_path / "small.safetensors")
     assert (small.guard, model.guard) == (True, False)
-    found = [is_guarded(m, DenoiseSettings(guard=g)) for m in (small, model) for g in ("auto", True, False)]
-    assert found == [True, True, False, False, True, False]
+    settings = [DenoiseSettings(guard=g) for g in ("auto", True, False)]
+    assert [is_guarded(m, s) for m in (small, model) for s in settings] == [True, True, False, True, True, False]
+    assert [is_slow_guarded(m, s) for m in (small, model) for s in settings[:2]] == [True, True, False, True]
 
 
 def test_weights_beyond_half_precision_are_refused_in_half_only(tmp_path: Path, small: Model) -> None:

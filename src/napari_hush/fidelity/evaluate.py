@@ -16,6 +16,7 @@ from napari_hush.fidelity.column_scores import score_columns
 from napari_hush.fidelity.evidence import compare_slow, vector_spread, whiteness
 from napari_hush.fidelity.findings import Compared, Finding, Status, all_limits, finding, overall
 from napari_hush.fidelity.lattice import compare_lattice
+from napari_hush.fidelity.transfer import predict_transfer
 from napari_hush.fidelity.truth import compare_columns, compare_dents, compare_pixels, dent_mask
 from napari_hush.residual.compare import Residual, compare_residual, no_residual
 from napari_hush.residual.recorded import record
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_hush.fidelity.transfer import Transfer
     from napari_hush.residual.support import Support
 
     Floats = NDArray[np.float64]
 
 PERIODS = (0.5, np.sqrt(0.5), 1.0, np.sqrt(2), 2.0)  # a superlattice, or a part of a cell, may be meant
+LARGE = 512  # px
+FEW_COLUMNS = 40  # say nothing of how much of their displacements was kept
 SMALLEST_SCAN = 12  # px: smaller images say nothing of slow brightness or of a scan
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,6 +63,9 @@ class Evidence:
         Amplitude of the output's lattice where the input has none, as a share of the bulk's; NaN elsewhere.
     residual : Residual
         What was taken away, at every scale, against the noise of the input.
+    transfer : Transfer or None
+        How much of the columns' displacements and differences in height the output has kept, predicted from the noisy
+        image; None without one, or without a lattice.
     support : Support or None
         What of the output's detail the input carries; None where its noise is not understood.
     positions_known : bool
@@ -76,6 +83,7 @@ class Evidence:
     phantom: Floats | None
     residual: Residual
     support: Support | None = None
+    transfer: Transfer | None = None
     positions_known: bool = False
 
     @property
@@ -155,6 +163,8 @@ def _success(evidence: Evidence) -> str:
         parts.append(f"{len(evidence.kept):,} columns kept")
     if np.isfinite(evidence.resolution):
         parts.append(f"detail down to {evidence.resolution:.2g} px is carried by the data")
+    if evidence.transfer is not None and evidence.transfer.words:
+        parts.append(evidence.transfer.words)
     return "; ".join([*parts, *figures])
 
 
@@ -301,6 +311,11 @@ def judge(
         "residual_spread": residual.spread if residual.calibrated else float("nan"),
         "noise_kept": 100 * residual.kept,
     }
+    kept_share = None
+    if scan is not None and lattice is not None and len(kept) >= FEW_COLUMNS:
+        kept_share = predict_transfer(*_middle(scan, test), spacing=spacing, dark=dark)
+    if kept_share is not None:
+        values |= {"position_transfer": kept_share.positions, "height_transfer": kept_share.heights}
     most = dict.fromkeys(("missing_detail", "contradicted_detail"), residual.threshold)
     compared_planes = Compared(denoised=test, noisy=scan, truth=true, usable=usable, spacing=spacing)
     findings = []
@@ -320,6 +335,7 @@ def judge(
         phantom=None if evidence is None else evidence.phantom,
         residual=residual,
         support=support,
+        transfer=kept_share,
         positions_known=true is not None and positions is not None,
     )
 
@@ -331,6 +347,12 @@ def _whole(at: Floats, usable: NDArray[np.bool_], spacing: float) -> Floats:
     far = ndimage.distance_transform_edt(usable)
     y, x = np.clip(np.rint(at).astype(np.intp), 0, np.array(usable.shape) - 1).T
     return np.asarray(at[far[y, x] > 0.5 * spacing])
+
+
+def _middle(*images: Floats) -> list[Floats]:
+    """The middle of each, at most 512 px wide: enough columns for a slope."""
+    y, x = (slice(max(size - LARGE, 0) // 2, max(size - LARGE, 0) // 2 + LARGE) for size in images[0].shape)
+    return [image[y, x] for image in images]
 
 
 def _residual_of(
@@ -424,8 +446,8 @@ def table(evidence: Evidence) -> str:
     >>> import napari_hush as hush
     >>> sample = hush.sample("dented-lattice")
     >>> evidence = hush.judge(sample.noisy[:160, :160], sample.clean[:160, :160])
-    >>> table(evidence).splitlines()[2].split("  ")[0]
-    'Columns lost'
+    >>> table(evidence).splitlines()[1].split("  ")[0]
+    'Missing detail'
     """
     rows = [(f.label, f.text, f.limit_text, f.verdict) for f in evidence.findings]
     widths = [max(len(row[k]) for row in rows) for k in range(4)]

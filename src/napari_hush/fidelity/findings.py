@@ -248,6 +248,13 @@ LIMITS: dict[str, Limit] = {
     "residual_correlation_y": Limit("Residual correlation, Y", "", SHOWN,
         "Between neighbours along Y in what was taken away; 0 for most noise.",
     ),
+    "position_transfer": Limit("Transfer of positions", "", SHOWN,
+        "Share of the columns' displacements from the ideal lattice that the output kept; below 1 strain and "
+        "polarisation come out too small. guard=\"strict\" keeps them all.",
+    ),
+    "height_transfer": Limit("Transfer of heights", "", SHOWN,
+        "Share of the differences in height between columns that the output kept; below 1 atoms cannot be counted.",
+    ),
     "vector_spread": Limit("Spread of lattice vectors", "a", SHOWN,
         "Standard deviation of the steps from column to neighbour; below the truth's own it was made too regular.",
     ),

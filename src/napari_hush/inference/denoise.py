@@ -259,5 +259,5 @@ class _GivenBack:
         image = self.image
         if image is None:
             return {"pixels": self._pixels}
-        finite = np.nan_to_num(image)
+        finite = np.nan_to_num(image, posinf=0, neginf=0)
         return {"share": float(np.mean(finite != 0)), "rms": float(np.sqrt(np.mean(finite**2)))}

@@ -130,7 +130,6 @@ def compare_residual(
     lag = _lag(_fitted(denoised, noisy, usable, spacing).bands)
     candidates = [denoised] if lag < LAGGING else [denoised, _dragged(denoised, lag)]
     best: Residual | None = None
-    support: Support | None = None
     for candidate in candidates:
         fit = _fitted(candidate, noisy, usable, spacing)
         expected, noise = fit.expected, fit.noise
@@ -158,9 +157,12 @@ def compare_residual(
             noise=noise,
             reason=noise.reason or (TOO_MANY.format(100 * share) if share > SPIKES else ""),
         )
-        support = measure_support(expected + rest, expected, noise) if best.calibrated else None
+        seen = expected, expected + rest, noise
     assert best is not None
-    return best, support
+    if not best.calibrated:
+        return best, None
+    expected, straight, noise = seen
+    return best, measure_support(straight, expected, noise)
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,12 +56,29 @@ def test_a_bad_result_ends_with_one(desk: Path, capsys: pytest.CaptureFixture[st
 
 def test_what_cannot_be_judged_ends_with_three(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cells = sample("cells")
+    write_image("cells.tif", ndimage.gaussian_filter(cells.noisy, 1.5))  # its noise is correlated: like grain
+    write_image("clean.tif", cells.clean)
+    assert main("evaluate cells.tif clean.tif --report r.html".split()) == 3
+    out = capsys.readouterr().out
+    assert "No verdict: its noise is correlated from row to row" in out and "\nopen\n" in out
+    assert "✓ PASS" not in (desk / "r.html").read_text("utf-8")
+
+
+def test_noise_that_was_kept_ends_with_four(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = sample("cells")
+    write_image("cells.tif", cells.noisy)
+    write_image("half.tif", 0.3 * cells.noisy + 0.7 * cells.clean)
+    assert main("evaluate cells.tif half.tif --report r.html".split()) == 4
+    assert "of the noise is still in the output" in capsys.readouterr().out
+    assert "! WARN" in (desk / "r.html").read_text("utf-8")
+
+
+def test_a_blur_is_seen_without_a_lattice(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = sample("cells")
     write_image("cells.tif", cells.noisy)
     write_image("blurred.tif", ndimage.gaussian_filter(cells.clean, 5))
-    assert main("evaluate cells.tif blurred.tif --report r.html".split()) == 3
-    out = capsys.readouterr().out
-    assert "Not judged: no lattice was found" in out and "\nnot judged\n" in out
-    assert "✓ PASS" not in (desk / "r.html").read_text("utf-8")
+    assert main("evaluate cells.tif blurred.tif".split()) == 1
+    assert "missing detail" in capsys.readouterr().out
 
 
 def test_stacks_go_plane_by_plane(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:

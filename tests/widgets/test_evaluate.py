@@ -10,8 +10,9 @@ from napari.components import ViewerModel
 from napari.layers import Points, Vectors
 
 from napari_hush import sample
+from napari_hush.reports import SYMBOLS
 from napari_hush.widgets.evaluate.dock import EvaluateWidget
-from napari_hush.widgets.evaluate.table import FAINT
+from napari_hush.widgets.evaluate.table import COLOURS, FAINT, VerdictLabel
 from napari_hush.widgets.parts.recent import remember
 
 FIELD = sample("dented-lattice")
@@ -53,8 +54,8 @@ def test_it_finds_the_pair_and_judges_it(make, finish):
     widget.run()
     finish(widget)
     assert widget.evaluation.passed
-    assert widget._verdict.text().startswith("✓ Columns found: ")
-    assert "weaker ones were not looked at" in widget._verdict.text()
+    assert widget._verdict.text().startswith("✓ What was taken away is noise at every scale")
+    assert " columns kept" in widget._verdict.text()
     rows = [widget._table.item(row, 0).text() for row in range(widget._table.rowCount())]
     assert "✓ Columns lost" in rows
     assert "at most 0" in widget._table.item(rows.index("✓ Columns lost"), 0).toolTip()
@@ -220,13 +221,33 @@ def test_denoise_says_what_was_kept_and_opens_the_details(make_widget, finish, q
 
 
 def test_what_cannot_be_judged_is_no_pass(make_widget, finish, qtbot):
-    rng = np.random.default_rng(0)
-    _, widget = make_widget(rng.poisson(20, (96, 96)).astype(np.float32))
+    _, widget = make_widget(NOISY[:40, :40])
     widget.run()
     finish(widget)
     qtbot.waitUntil(lambda: not widget._verdict.running, timeout=TIMEOUT)
-    assert widget._verdict.text.startswith("• Not judged: no lattice was found")
+    assert widget._verdict.text.startswith("• No verdict: ") and "smaller than 48 px" in widget._verdict.text
     assert FAINT in widget._verdict._label.styleSheet()
+
+
+def test_the_verdict_is_a_traffic_light(qtbot):
+    label = VerdictLabel()
+    qtbot.addWidget(label)
+    colours = set()
+    for status in ("pass", "warn", "fail", "open"):
+        label.show_verdict(status, "words")
+        assert label.text() == f"{SYMBOLS[status]} words" and COLOURS[status] in label.styleSheet()
+        colours.add(COLOURS[status])
+    assert len(colours) == 4 and COLOURS["open"] == FAINT
+
+
+def test_noise_that_was_kept_is_a_warning_in_amber(make, finish):
+    _, widget = make(denoised=(NOISY + CLEAN) / 2)
+    widget.run()
+    finish(widget)
+    assert widget._verdict.text().startswith("! ") and "of the noise is still in the output" in widget._verdict.text()
+    assert COLOURS["warn"] in widget._verdict.styleSheet()
+    assert widget._table.item(0, 0).text() == "! Noise kept"
+    assert widget._table.item(0, 0).foreground().color().name() == COLOURS["warn"]
 
 
 def test_a_check_that_fails_loses_nothing(make_widget, finish, qtbot):

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from napari_hush.fidelity.findings import Finding, Status
 
-COLOURS = {"pass": "#3fbf95", "fail": "#ff8a50"}  # readable on napari's dark theme and its light one
 FAINT = "#9a9fa6"
+# a traffic light, readable on napari's dark theme and its light one
+COLOURS = {"pass": "#3fbf95", "warn": "#e0b040", "fail": "#ff8a50", "open": FAINT}
 ROW = 24  # px
 SHORT = 4  # letters of a unit that the narrow table has room for; "image units" is left to the tooltip
 
@@ -33,7 +34,7 @@ class VerdictLabel(QLabel):
         self.hide()
 
     def show_verdict(self, status: Status, text: str) -> None:
-        """Say how it went, in grey where nothing could be judged.
+        """Say how it went: green, amber, orange, or grey where nobody could look.
 
         Parameters
         ----------

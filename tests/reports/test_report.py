@@ -173,6 +173,22 @@ def test_pictures_without_a_lattice_and_with_gaps() -> None:
     assert "Noisy - denoised" in titles
 
 
+def test_pictures_of_what_is_missing_contradicted_and_carried() -> None:
+    field = sample("dented-lattice")
+    noisy, clean = field.noisy[:96, :96], field.clean[:96, :96]
+    wrong = clean.copy()
+    wrong[20:30, 20:30] -= 4
+    wrong[60:70, 60:70] += 4
+    drawn = {picture.title: picture for picture in pictures(run(evaluate_steps(noisy, wrong)))}
+    assert {"Missing and contradicted", "Support"} <= set(drawn) and "Given back" not in drawn
+    shades = np.asarray(Image.open(io.BytesIO(drawn["Missing and contradicted"].png)).convert("RGB")).astype(int)
+    factor = shades.shape[0] // 96
+    (missing, contradicted, right) = (shades[at * factor, at * factor] for at in (25, 65, 90))
+    assert missing[0] > missing[2] + 50 and contradicted[2] > contradicted[0] + 50  # orange, blue
+    assert right.min() > 240
+    assert "orange up to" in drawn["Missing and contradicted"].caption
+
+
 def test_arrows_follow_the_map_also_a_coarse_one() -> None:
     y, x = np.indices(SHAPE, dtype=float)
     whole = evidence(displacement=np.stack([y, -x]))

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Points, Vectors
+from scipy import ndimage
 
 from napari_hush import sample
 from napari_hush.reports import SYMBOLS
 from napari_hush.widgets.evaluate.dock import EvaluateWidget
 from napari_hush.widgets.evaluate.table import COLOURS, FAINT, VerdictLabel
+from napari_hush.widgets.parts.layer_record import read_given_back
 from napari_hush.widgets.parts.recent import remember
 
 FIELD = sample("dented-lattice")
@@ -99,6 +101,64 @@ def test_evidence_comes_and_goes_with_its_box(make, finish):
     widget.run()
     finish(widget)
     assert len(viewer.layers) == count  # replaced, not added
+
+
+def test_missing_and_contradicted_lie_where_the_result_is_wrong(make, finish):
+    y, x = np.indices(CLEAN.shape)
+    spots = [3 * np.exp(-((y - at) ** 2 + (x - at) ** 2) / 18) for at in (25, 70)]
+    viewer, widget = make(np.stack([NOISY] * 2), np.stack([CLEAN, CLEAN - spots[0] + spots[1]]), scale=(2, 0.5, 0.5))
+    viewer.dims.set_point(0, 2)
+    widget.run()
+    finish(widget)
+    for what, at in (("missing", 25), ("contradicted", 70)):
+        box(widget, what).setChecked(True)
+        (layer,) = (one for one in viewer.layers if one.name.startswith(what))
+        assert layer.data.shape == (1, 96, 96) and tuple(layer.translate) == (2, 0, 0)
+        place = np.unravel_index(layer.data[0].argmax(), CLEAN.shape)
+        assert np.hypot(*np.subtract(place, at)) < 5
+        assert layer.contrast_limits[0] == 3 and layer.contrast_limits[1] >= layer.data.max() > 5
+        threshold = widget.evaluation.evidence.residual.threshold
+        assert layer.name == f"{what}, σ (noise alone: up to {threshold:.1f})"
+    assert not box(widget, "given back").isEnabled()
+
+
+def test_support_falls_where_detail_was_made_up(make, finish):
+    truth = CLEAN.copy()
+    truth[:, 48:] = CLEAN.mean()  # the result shows its lattice there, too
+    viewer, widget = make(truth + np.random.default_rng(0).normal(0, 1, truth.shape))
+    widget.run()
+    finish(widget)
+    box(widget, "support").setChecked(True)
+    layer = viewer.layers["support, σ"]
+    assert tuple(layer.contrast_limits) == (0, 5) and layer.data.max() <= 5
+    assert np.median(layer.data[:, 8:40]) > 2 > np.median(layer.data[:, 56:88])
+
+
+def test_what_cannot_be_told_from_noise_has_no_layers(make, finish):
+    _, widget = make(ndimage.gaussian_filter(NOISY, 1.5))
+    widget.run()
+    finish(widget)
+    assert not any(box(widget, what).isEnabled() for what in ("missing", "contradicted", "support"))
+    assert box(widget, "residual").isEnabled()
+
+
+def test_what_was_given_back_goes_from_denoise_to_evaluate(make_widget, finish, qtbot):
+    viewer, widget = make_widget(NOISY, scale=(0.5, 0.5), translate=(3, 4))
+    widget.run()
+    finish(widget)
+    given = read_given_back(viewer.layers[1].metadata, NOISY.shape)
+    assert given is not None and given.any()  # by the tiny network of the tests hardly anything is kept
+    evaluate = EvaluateWidget(viewer)
+    qtbot.addWidget(evaluate)
+    evaluate.run()
+    finish(evaluate)
+    box(evaluate, "given back").setChecked(True)
+    layer = viewer.layers["given back"]
+    np.testing.assert_array_equal(layer.data, given)
+    assert tuple(layer.translate) == (3, 4) and tuple(layer.scale) == (0.5, 0.5)
+    assert layer.contrast_limits[0] == -layer.contrast_limits[1] < 0
+    viewer.layers[1].data = CLEAN[:50]  # of another shape: it is no longer that image
+    assert read_given_back(viewer.layers[1].metadata, CLEAN[:50].shape) is None
 
 
 def test_planes_of_a_stack(make, finish, tmp_path):

@@ -96,6 +96,8 @@ class Evaluation:
         As given.
     uncertainty : ndarray, shape (Y, X), optional
         What the model was unsure of in that plane, image units, where somebody asked it.
+    given_back : ndarray, shape (Y, X), optional
+        What the guard gave back in that plane, image units, where somebody kept it.
     """
 
     planes: tuple[PlaneResult, ...]
@@ -104,6 +106,7 @@ class Evaluation:
     images: dict[str, np.ndarray]
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
     uncertainty: np.ndarray | None = None
+    given_back: np.ndarray | None = None
 
     @property
     def status(self) -> Status:

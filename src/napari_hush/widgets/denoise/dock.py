@@ -200,7 +200,8 @@ def _denoise(
     done = yield from denoise_steps(
         image, model, settings, channel_axis=source.channel_axis, plane=plane, region=region
     )
-    return result_layer(source, done.image, done.provenance, output, plane=plane, region=region)
+    given = done.given_back if part is None else None
+    return result_layer(source, done.image, done.provenance, output, plane=plane, region=region, given_back=given)
 
 
 def _check_size(image: Any, free: int) -> None:

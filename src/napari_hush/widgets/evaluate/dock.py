@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
-from napari_hush.fidelity.stacks import evaluate_steps, name
+from napari_hush.fidelity.stacks import evaluate_steps, name, read_plane
+from napari_hush.inference.planes import Planes
 from napari_hush.progress import Progress
 from napari_hush.widgets.evaluate.choice import Choice, Inputs
 from napari_hush.widgets.evaluate.grid import SideBySide
@@ -215,11 +216,11 @@ def _evaluate(inputs: Inputs) -> Generator[Progress, None, Evaluation]:
     colours, axis = inputs.noisy.colours, inputs.noisy.channel_axis
     if truth is not None and inputs.noisy.rgb and truth.shape[-1] == 4:
         truth = truth[..., :3]
-    return (
-        yield from evaluate_steps(
-            colours, inputs.denoised.colours, truth, inputs.settings, channel_axis=axis, planes=inputs.planes
-        )
+    found = yield from evaluate_steps(
+        colours, inputs.denoised.colours, truth, inputs.settings, channel_axis=axis, planes=inputs.planes
     )
+    given = inputs.given_back
+    return found if given is None else replace(found, given_back=read_plane(Planes(given, axis), found.worst.index))
 
 
 def _write(path: Path, evaluation: Evaluation, inputs: Inputs) -> Generator[Progress, None, Path]:

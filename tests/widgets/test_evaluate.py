@@ -15,6 +15,7 @@ from napari_hush.reports import SYMBOLS
 from napari_hush.widgets.evaluate.dock import EvaluateWidget
 from napari_hush.widgets.evaluate.table import COLOURS, FAINT, VerdictLabel
 from napari_hush.widgets.parts.layer_record import read_given_back
+from napari_hush.widgets.parts.layer_source import Source
 from napari_hush.widgets.parts.recent import remember
 
 FIELD = sample("dented-lattice")
@@ -147,6 +148,7 @@ def test_what_was_given_back_goes_from_denoise_to_evaluate(make_widget, finish, 
     widget.run()
     finish(widget)
     given = read_given_back(viewer.layers[1].metadata, NOISY.shape)
+    assert "; given back: " in widget._progress.text
     assert given is not None and given.any()  # by the tiny network of the tests hardly anything is kept
     evaluate = EvaluateWidget(viewer)
     qtbot.addWidget(evaluate)
@@ -278,6 +280,14 @@ def test_denoise_says_what_was_kept_and_opens_the_details(make_widget, finish, q
     viewer.layers.remove("noisy")
     widget.show_details()
     assert any("removed" in text for _, text in messages())
+
+
+def test_the_dock_tells_the_finest_detail_as_a_length(make_widget, finish, qtbot):
+    _, widget = make_widget(NOISY, scale=(0.03, 0.03), units=("nm", "nm"))
+    widget._verdict.begin(Source.of(widget._layers.layer), CLEAN, ())
+    qtbot.waitUntil(lambda: not widget._verdict.running, timeout=TIMEOUT)
+    assert widget._verdict.text.startswith("✓ ")
+    assert " nm is carried by the counts" in widget._verdict.text
 
 
 def test_what_cannot_be_judged_is_no_pass(make_widget, finish, qtbot):

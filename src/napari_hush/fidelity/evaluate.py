@@ -16,6 +16,7 @@ from napari_hush.fidelity.column_scores import score_columns
 from napari_hush.fidelity.evidence import compare_slow, vector_spread, whiteness
 from napari_hush.fidelity.findings import Compared, Finding, Status, all_limits, finding, overall
 from napari_hush.fidelity.lattice import compare_lattice
+from napari_hush.io.units import readable_length
 from napari_hush.residual.recorded import record
 from napari_hush.fidelity.truth import compare_columns, compare_dents, compare_pixels, dent_mask
 
@@ -63,6 +64,8 @@ class Evidence:
     positions_known : bool
         Whether the true positions of all columns were given: else those that are too weak for the detector are not
         looked at.
+    pixel_size : float or None
+        Nm, where it is known: for the words.
     """
 
     findings: tuple[Finding, ...]
@@ -76,6 +79,7 @@ class Evidence:
     residual: Residual
     support: Support | None = None
     positions_known: bool = False
+    pixel_size: float | None = None
 
     @property
     def status(self) -> Status:
@@ -96,6 +100,8 @@ class Evidence:
     def verdict(self) -> str:
         """All in one line."""
         words = _WORDS[self.status](self)
+        if np.isfinite(self.resolution):
+            words = f"{words}; {_carried(self)}"
         return words[0].upper() + words[1:]
 
     def as_dict(self) -> dict[str, float]:
@@ -114,6 +120,16 @@ def _failure(evidence: Evidence) -> str:
     where = _place(evidence)
     verb = "check" if len(judged) == 1 else "checks"
     return f"{len(failed)} of {len(judged)} {verb} failed: {', '.join(parts)}{where}"
+
+
+def _carried(evidence: Evidence) -> str:
+    """The finest detail that is no invention, as a length where the size of a pixel is known."""
+    length, unit = evidence.resolution, "px"
+    if evidence.pixel_size is not None:
+        length, unit = readable_length(1e-9 * evidence.pixel_size * length)
+    noise = evidence.residual.noise
+    counted = noise is not None and noise.coefficients[1] > 0
+    return f"the detail down to {length:.2g} {unit} is carried by the {'counts' if counted else 'data'}"
 
 
 def _place(evidence: Evidence) -> str:
@@ -151,8 +167,6 @@ def _success(evidence: Evidence) -> str:
         parts.append("nothing lost or invented")
     if evidence.spacing is not None:
         parts.append(f"{len(evidence.kept):,} columns kept")
-    if np.isfinite(evidence.resolution):
-        parts.append(f"detail down to {evidence.resolution:.2g} px is carried by the data")
     return "; ".join([*parts, *figures])
 
 

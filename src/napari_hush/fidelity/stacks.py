@@ -216,10 +216,10 @@ def evaluate_steps(
     return Evaluation(planes=tuple(results), worst=worst, evidence=evidence, images=images, settings=settings)
 
 
-def read_plane(view: Planes, index: Index) -> np.ndarray:
-    """One plane of an image, float64, shape (Y, X); colours are averaged, an alpha channel of four is left out."""
+def read_plane(view: Planes, index: Index, y: slice = slice(None), x: slice = slice(None)) -> np.ndarray:
+    """One plane of an image, or a part, float64, (Y, X); colours are averaged, an alpha channel of four is left out."""
     channels = list(range(3 if view.n_channels == 4 else view.n_channels))
-    values = view.read(index, channels, slice(None), slice(None)).astype(np.float64)  # (C, Y, X)
+    values = view.read(index, channels, y, x).astype(np.float64)  # (C, Y, X)
     return values[0] if len(values) == 1 else np.asarray(values.mean(axis=0))
 
 

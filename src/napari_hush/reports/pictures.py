@@ -300,9 +300,9 @@ def _outstanding(evaluation: Evaluation) -> Picture | None:
     high = max(1.5 * threshold, float(np.abs(found).max()))
     return Picture(
         title="Missing and contradicted",
-        caption=f"what stands out of the noise, at its strongest scale; orange up to {high:.3g} σ: missing in the output, "
-        f"blue: the input contradicts the output; white below {FROM:g} σ, and noise alone passes {threshold:.3g} σ in one "
-        "image of a hundred",
+        caption=f"what stands out of the noise, at its strongest scale; orange up to {high:.3g} σ: missing in the "
+        f"output, blue: the input contradicts the output; white below {FROM:g} σ, and noise alone passes "
+        f"{threshold:.3g} σ in one image of a hundred",
         png=_colour(np.where(np.abs(found) < FROM, 0, found), -high, high, DIVERGING),
     )
 
@@ -313,8 +313,8 @@ def _support(evaluation: Evaluation) -> Picture | None:
         return None
     return Picture(
         title="Support",
-        caption=f"of the visible detail, in σ of the noise: black 0, white {CARRIED:g} and more; from 2 on the detail is "
-        "carried by the input; dark where there is no detail, or where nothing carries it",
+        caption=f"of the visible detail, in σ of the noise: black 0, white {CARRIED:g} and more; from 2 on the detail "
+        "is carried by the input; dark where there is no detail, or where nothing carries it",
         png=_colour(support, 0.0, CARRIED, SEQUENTIAL),
     )
 

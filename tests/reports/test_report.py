@@ -102,7 +102,7 @@ def test_page_tells_verdict_files_checks_and_command() -> None:
     text = make_page(evaluation(bad), made_by="napari-hush evaluate a.tif b.tif")
     for words in ("✗ FAIL: 1 of 2 checks failed", "at most 6 σ", "4 σ", "a.tif", "2026-01-01", "evaluate a.tif"):
         assert words in text, words
-    assert "Phantom lattice" in text.partition("Not measured")[2]
+    assert "Phantom lattice" in text.partition("Do not apply")[2]
     good = make_page(evaluation())
     assert "✓ PASS" in good and 'class="verdict pass"' in good
 

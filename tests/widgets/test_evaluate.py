@@ -11,6 +11,7 @@ from napari.layers import Points, Vectors
 from scipy import ndimage
 
 from napari_hush import sample
+from napari_hush.fidelity.stacks import EvaluationSettings
 from napari_hush.reports import SYMBOLS
 from napari_hush.widgets.evaluate.dock import EvaluateWidget
 from napari_hush.widgets.evaluate.table import COLOURS, FAINT, VerdictLabel
@@ -202,6 +203,23 @@ def test_truth_of_a_layer_or_of_the_sample(make, finish):
     widget.run()
     finish(widget)
     np.testing.assert_allclose(widget.evaluation.images["truth"], CLEAN + 1)
+    assert widget._of.text() == ""
+    widget._choice.form.value = EvaluationSettings(match=True)
+    widget.run()
+    finish(widget)
+    assert widget._of.text().startswith("truth matched: gain ") and ", offset -" in widget._of.text()
+    np.testing.assert_allclose(widget.evaluation.images["truth"], CLEAN, atol=0.5)  # jitter dims
+
+
+def test_rows_that_do_not_apply_are_one_line(make, finish):
+    _, widget = make()
+    widget.run()
+    finish(widget)
+    rows = [widget._table.item(row, 0) for row in range(widget._table.rowCount())]
+    missing = [one.label for one in widget.evaluation.evidence.findings if one.text == "-"]
+    assert missing and rows[-1].text() == f"— {len(missing)} {'do' if len(missing) > 1 else 'does'} not apply"
+    assert all(label in rows[-1].toolTip() for label in missing)
+    assert not any(label == row.text()[2:] for label in missing for row in rows)
 
 
 def test_what_cannot_be_compared_disables_the_button(make):

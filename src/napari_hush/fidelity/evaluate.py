@@ -408,20 +408,24 @@ def table(evidence: Evidence) -> str:
     Returns
     -------
     str
-        Columns for the figure, its value, its limits and its verdict; the verdict on the whole in the last line.
+        Columns for the figure, its value, its limits and its verdict, without what does not apply; the verdict on the
+        whole in the last line.
 
     Examples
     --------
     >>> import napari_hush as hush
     >>> sample = hush.sample("dented-lattice")
     >>> evidence = hush.judge(sample.noisy[:160, :160], sample.clean[:160, :160])
-    >>> table(evidence).splitlines()[2].split("  ")[0]
-    'Columns lost'
+    >>> table(evidence).splitlines()[1].split("  ")[0]
+    'Missing detail'
     """
-    rows = [(f.label, f.text, f.limit_text, f.verdict) for f in evidence.findings]
-    widths = [max(len(row[k]) for row in rows) for k in range(4)]
+    rows = [(f.label, f.text, f.limit_text, f.verdict) for f in evidence.findings if f.verdict != "not measured"]
+    widths = [max((len(row[k]) for row in rows), default=0) for k in range(4)]
+    left_out = len(evidence.findings) - len(rows)
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     spacing = "no lattice found" if evidence.spacing is None else f"lattice period a = {evidence.spacing:.4g} px"
+    if left_out:
+        lines.append(f"{left_out} {'check does' if left_out == 1 else 'checks do'} not apply to this image")
     return "\n".join([spacing, *lines, evidence.verdict])
 
 

@@ -75,6 +75,8 @@ def page(
     ]
     if several:
         parts.append(f"<p>Of plane {name(evaluation.worst.index)}, in which most checks failed; all planes below.</p>")
+    if evaluation.match is not None:
+        parts.append(f"<p>{escape(evaluation.match.text.capitalize())}.</p>")
     parts += [_table(findings), "<h2>Pictures</h2>", '<div class="pictures">']
     parts += [
         f"<figure{' class=wide' if picture.title.startswith('Detail') else ''}>"
@@ -127,9 +129,8 @@ def _table(findings: tuple[Finding, ...]) -> str:
         if f.verdict != "not measured"
     ]
     missing = [f.label for f in findings if f.verdict == "not measured"]
-    note = (
-        f'<p class="faint">Not measured, for lack of a truth or of what it is about: {escape(", ".join(missing))}.</p>'
-    )
+    labels = escape(", ".join(missing))
+    note = f'<p class="faint">Do not apply, for lack of a truth or of what they are about: {labels}.</p>'
     head = "<tr><th>Verdict</th><th>Check</th><th>Value</th><th>Allowed</th><th>Meaning</th></tr>"
     return f"<table>\n{head}\n" + "\n".join(rows) + "\n</table>" + (note if missing else "")
 

@@ -84,7 +84,7 @@ class Choice(QWidget):
         self.own.setToolTip("The noisy layer is a simulated sample that brings its clean image")
         self.planes = word_combo([SHOWN, ALL])
         self.planes.setToolTip("Which planes of a stack are checked")
-        self.form = Form(EvaluationSettings(), shown=("spacing", "dark"))
+        self.form = Form(EvaluationSettings(), shown=("spacing", "dark", "match"))
         self.words = small_label()
         self._rows = QFormLayout()
         self._rows.setContentsMargins(0, 0, 0, 0)

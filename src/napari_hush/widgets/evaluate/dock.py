@@ -169,7 +169,9 @@ class EvaluateWidget(Dock):
         what = f"{count} planes" if count > 1 else "one plane"
         self._finish(f"{what} checked in {time.monotonic() - self._started:.1f} s")
         self._verdict.show_verdict(evaluation.status, evaluation.verdict)
-        words = f"Table and evidence are of plane {name(evaluation.worst.index)}" if evaluation.worst.index else ""
+        index, match = evaluation.worst.index, evaluation.match
+        parts = [f"Table and evidence are of plane {name(index)}"] if index else []
+        words = "; ".join([*parts, *([] if match is None else [match.text])])
         self._of.setText(words)
         self._of.setVisible(bool(words))
         self._table.show_findings(evaluation.evidence.findings)
@@ -239,7 +241,8 @@ def _write(path: Path, evaluation: Evaluation, inputs: Inputs) -> Generator[Prog
         title=f"{inputs.denoised.name} against {inputs.noisy.name}",
         files=inputs.files,
         date=time.strftime("%Y-%m-%d %H:%M"),
-        made_by=f"the dock Evaluate of napari-hush, spacing {settings.spacing or 'measured'}, dark {settings.dark}",
+        made_by=f"the dock Evaluate of napari-hush, spacing {settings.spacing or 'measured'}, "
+        f"dark {settings.dark}, truth matched {settings.match}",
     )
     atomic_write(path, text.encode())
     return path

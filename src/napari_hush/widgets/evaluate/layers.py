@@ -220,26 +220,27 @@ EVIDENCE: dict[str, EvidenceLayer] = {
     ),
     "missing": EvidenceLayer(
         label="Missing",
-        meaning="Orange: the noisy image is brighter than the denoised one by more than its noise, at some scale from 1 to "
-        "8 px.\nThe brighter, the surer, in standard deviations; beyond the number in the layer's name it is no chance",
+        meaning="Orange: the noisy image is brighter than the denoised one by more than its noise, at some scale from "
+        "1 to 8 px.\nThe brighter, the surer, in standard deviations; beyond the number in the layer's name it is no "
+        "chance",
         make=missing,
     ),
     "contradicted": EvidenceLayer(
         label="Contradicted",
-        meaning="Blue: the noisy image is darker than the denoised one by more than its noise: what was added there is not "
-        "in the data.\nThe brighter, the surer, as with Missing",
+        meaning="Blue: the noisy image is darker than the denoised one by more than its noise: what was added there is "
+        "not in the data.\nThe brighter, the surer, as with Missing",
         make=contradicted,
     ),
     "support": EvidenceLayer(
         label="Support",
-        meaning="How far the noisy image carries what is visible: from 2 on (blue-green to yellow) the detail is there;\n"
-        "near 0 (violet) there is no detail, or the denoiser made it up. In standard deviations of the noise, up to 5",
+        meaning="How far the noisy image carries what is visible: from 2 on (blue-green to yellow) the detail is there;"
+        "\nnear 0 (violet) there is no detail, or the denoiser made it up. In standard deviations of the noise, to 5",
         make=support,
     ),
     "given back": EvidenceLayer(
         label="Given back",
-        meaning="What the guard took back from the noisy image, in its units: orange was added to what the network made, "
-        "blue was taken off it",
+        meaning="What the guard took back from the noisy image, in its units: orange was added to what the network "
+        "made, blue was taken off it",
         make=given_back,
     ),
     "residual": EvidenceLayer(

@@ -79,7 +79,7 @@ class FindingsTable(QTableWidget):
         self.hide()
 
     def show_findings(self, findings: Sequence[Finding]) -> None:
-        """Fill the table, failures first; what was not measured is named in the last row."""
+        """Fill the table, failures first; what does not apply is named in the last row."""
         order = {"fail": 0, "warn": 1, "pass": 2, "not judged": 3}
         rows = sorted((one for one in findings if one.verdict in order), key=lambda one: order[one.verdict])
         missing = [one.label for one in findings if one.verdict not in order]
@@ -87,8 +87,9 @@ class FindingsTable(QTableWidget):
         for row, finding in enumerate(rows):
             self._fill(row, finding)
         if missing:
-            hint = "For lack of a truth, or of what it is about:\n" + "\n".join(missing)
-            words = (f"{SYMBOLS['not measured']} {len(missing)} not measured", "", "")
+            hint = "For lack of a truth, or of what they are about:\n" + "\n".join(missing)
+            verb = "does" if len(missing) == 1 else "do"
+            words = (f"{SYMBOLS['not measured']} {len(missing)} {verb} not apply", "", "")
             self._put(len(rows), words, hint, FAINT)
         self.setFixedHeight(ROW * (self.rowCount() + 1) + 8)  # all rows: the dock itself scrolls
         self.setVisible(bool(findings))
@@ -122,7 +123,7 @@ def _range(finding: Finding) -> str:
     """The limits in signs."""
     low, high = finding.limits
     if low is not None and high is not None:
-        return f"{low:g} … {high:g}"
+        return f"{low:.3g} … {high:.3g}"
     if low is None and high is None:
         return ""
-    return f"≥ {low:g}" if high is None else f"≤ {high:g}"
+    return f"≥ {low:.3g}" if high is None else f"≤ {high:.3g}"

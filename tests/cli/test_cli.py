@@ -278,6 +278,27 @@ def test_the_model_that_fits_the_image_is_taken_and_told(tmp_path, capsys):
     assert "dented-lattice_denoised.tif: a lattice of " in out and " px was found, so stem on cpu" in out
 
 
+def test_each_result_has_its_verdict_under_it(run, tmp_path, monkeypatch):
+    noisy = hush.sample("dented-lattice").noisy[:96, :96]
+    write_image(
+        tmp_path / "a.tif", np.stack([noisy] * 3), axes="TYX", pixel_size=(1, 0.03, 0.03), units=("", "nm", "nm")
+    )
+    code, out, _ = run(tmp_path / "a.tif")
+    line, verdict, given = out.splitlines()
+    assert code == 0 and line.startswith(f"{tmp_path / 'a_denoised.tif'}: tiny on cpu")
+    assert verdict.startswith("  FAIL: ") and verdict.endswith("(plane 1)")  # the tiny model knows nothing
+    assert "given back" in given
+    assert run(tmp_path / "a.tif", "-o", tmp_path / "a.zarr")[1].splitlines()[1].startswith("  FAIL: ")
+    assert len(run(tmp_path / "a.tif", "--no-verdict")[1].splitlines()) == 1
+
+    def broken(*_, **__):
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr("napari_hush.fidelity.glance.judge", broken)
+    code, out, _ = run(tmp_path / "a.tif")
+    assert code == 0 and out.splitlines()[1] == "  not checked: out of order"
+
+
 def test_a_wrong_option_ends_with_two():
     done = subprocess.run([sys.executable, "-m", "napari_hush.cli", "denoise", "--tile", "x"], capture_output=True)
     assert done.returncode == 2

@@ -34,6 +34,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_image("good.tif", clean)
     write_image("bad.tif", lossy)
     write_image("short.tif", clean[:50])
+    write_image("flat.tif", np.full_like(clean, 3))
     write_image("noisy_stack.tif", np.stack([noisy, noisy]), axes="TYX")
     write_image("stack.tif", np.stack([clean, lossy]), axes="TYX")
     return tmp_path
@@ -56,12 +57,54 @@ def test_a_bad_result_ends_with_one(desk: Path, capsys: pytest.CaptureFixture[st
 
 def test_what_cannot_be_judged_ends_with_three(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cells = sample("cells")
+    write_image("cells.tif", ndimage.gaussian_filter(cells.noisy, 1.5))  # its noise is correlated: like grain
+    write_image("clean.tif", cells.clean)
+    assert main("evaluate cells.tif clean.tif --report r.html".split()) == 3
+    out = capsys.readouterr().out
+    assert "No verdict: its noise is correlated from row to row" in out and "\nopen\n" in out
+    assert "✓ PASS" not in (desk / "r.html").read_text("utf-8")
+
+
+def test_noise_that_was_kept_ends_with_four(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = sample("cells")
+    write_image("cells.tif", cells.noisy)
+    write_image("half.tif", 0.3 * cells.noisy + 0.7 * cells.clean)
+    assert main("evaluate cells.tif half.tif --report r.html".split()) == 4
+    assert "of the noise is still in the output" in capsys.readouterr().out
+    assert "! WARN" in (desk / "r.html").read_text("utf-8")
+
+
+def test_a_blur_is_seen_without_a_lattice(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = sample("cells")
     write_image("cells.tif", cells.noisy)
     write_image("blurred.tif", ndimage.gaussian_filter(cells.clean, 5))
-    assert main("evaluate cells.tif blurred.tif --report r.html".split()) == 3
+    assert main("evaluate cells.tif blurred.tif".split()) == 1
+    assert "missing detail" in capsys.readouterr().out
+
+
+def test_what_does_not_apply_is_one_line(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = sample("cells")
+    write_image("cells.tif", cells.noisy)
+    write_image("clean.tif", cells.clean)
+    assert main("evaluate cells.tif clean.tif".split()) == 0
     out = capsys.readouterr().out
-    assert "Not judged: no lattice was found" in out and "\nnot judged\n" in out
-    assert "✓ PASS" not in (desk / "r.html").read_text("utf-8")
+    assert "not measured" not in out and "Columns lost" not in out
+    (line,) = [line for line in out.splitlines() if "do not apply" in line]
+    assert int(line.split()[0]) >= 8
+
+
+def test_a_truth_in_other_units_is_matched(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clean = read_image("good.tif").data
+    write_image("truth.tif", (clean + 3) / 1.9)
+    write_image("noisy.tif", np.random.default_rng(0).poisson(clean).astype(np.float32))  # nothing of a scan dims it
+    assert main("evaluate noisy.tif good.tif --truth truth.tif".split()) == 1
+    assert "truth matched" not in capsys.readouterr().out
+    assert main("evaluate noisy.tif good.tif --truth truth.tif --match --report r.html".split()) == 0
+    words = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("truth matched: "))
+    gain, offset = (float(part.split()[-1]) for part in words.removeprefix("truth matched: ").split(", "))
+    assert gain == pytest.approx(1.9, rel=0.02) and offset == pytest.approx(-3, abs=0.15)
+    text = (desk / "r.html").read_text("utf-8")
+    assert "Truth matched: gain" in text and "--match" in text
 
 
 def test_stacks_go_plane_by_plane(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,6 +159,8 @@ def test_repeats_tell_the_error(desk: Path, capsys: pytest.CaptureFixture[str], 
         ("noisy.tif good.tif --repeats short.tif", "further ones of the same shape"),
         ("noisy_stack.tif stack.tif --repeats noisy.tif", "one grey plane"),
         ("noisy.tif good.tif --spacing -3", "spacing must be a number from 2"),
+        ("noisy.tif good.tif --match", "--truth"),
+        ("noisy.tif good.tif --truth flat.tif --match", "flat"),
         ("noisy.tif good.tif --report r.pdf", ".html"),
         ("noisy.tif good.tif --csv nowhere/m.csv", "nowhere"),
         ("noisy.tif good.tif --csv folder.csv", "is a folder"),

@@ -17,17 +17,19 @@ from napari_hush import InputError, sample
 from napari_hush.fidelity.evaluate import Evidence
 from napari_hush.fidelity.findings import Finding, finding
 from napari_hush.fidelity.stacks import Evaluation, EvaluationSettings, PlaneResult, evaluate_steps
-from napari_hush.reports.page import page
+from napari_hush.reports.page import STYLE, page
 from napari_hush.reports.pictures import FATES, arrows, pictures
 from napari_hush.reports.sheet import sheet
+from napari_hush.residual.compare import no_residual
 
 SHAPE = (96, 120)
 NONE = np.zeros((0, 2))
+UNKNOWN = "its noise is spikes"
 
 
 def evidence(shape: tuple[int, int] = SHAPE, **given: Any) -> Evidence:
     rng = np.random.default_rng(0)
-    values = {"columns_lost": 0.0, "lattice_displacement": 0.01, "phantom_lattice": np.nan} | given.pop("values", {})
+    values = {"columns_lost": 0.0, "missing_detail": 4.0, "phantom_lattice": np.nan} | given.pop("values", {})
     parts: dict[str, Any] = {
         "findings": tuple(finding(name, value) for name, value in values.items()),
         "spacing": 12.0,
@@ -37,14 +39,14 @@ def evidence(shape: tuple[int, int] = SHAPE, **given: Any) -> Evidence:
         "moved": NONE,
         "displacement": np.full((2, *shape), 0.1),
         "phantom": np.full(shape, np.nan),
-        "residual": rng.normal(size=shape),
+        "residual": no_residual(rng.normal(size=shape), UNKNOWN),
     }
     return Evidence(**parts | given)
 
 
 def evaluation(*found: Evidence, worst: int = 0, truth: bool = False) -> Evaluation:
     found = found or (evidence(),)
-    shape = found[worst].residual.shape
+    shape = found[worst].residual.difference.shape
     rng = np.random.default_rng(1)
     planes = tuple(
         PlaneResult(
@@ -98,21 +100,29 @@ def test_page_needs_nothing_else() -> None:
 def test_page_tells_verdict_files_checks_and_command() -> None:
     bad = evidence(values={"columns_lost": 3.0}, lost=np.array([[20.0, 30.0]]))
     text = make_page(evaluation(bad), made_by="napari-hush evaluate a.tif b.tif")
-    for words in ("✗ FAIL: 1 of 2 checks failed", "at most 0.02 a", "0.01 a", "a.tif", "2026-01-01", "evaluate a.tif"):
+    for words in ("✗ FAIL: 1 of 2 checks failed", "at most 6 σ", "4 σ", "a.tif", "2026-01-01", "evaluate a.tif"):
         assert words in text, words
-    assert "Phantom lattice" in text.partition("Not measured")[2]
-    assert "✓ PASS" in make_page(evaluation())
+    assert "Phantom lattice" in text.partition("Do not apply")[2]
+    good = make_page(evaluation())
+    assert "✓ PASS" in good and 'class="verdict pass"' in good
+
+
+def test_a_warning_is_amber_on_the_page() -> None:
+    text = make_page(evaluation(evidence(values={"noise_kept": 40.0})))
+    assert "! WARN: 40 % of the noise" in text and 'class="verdict warn"' in text
+    assert 'class="word warn">! warn</td><td>Noise kept' in text
+    assert {".warn", ".open", ".verdict.warn", ".verdict.open"} <= set(re.findall(r"\.[a-z.]+(?=[ ,])", STYLE))
 
 
 def test_page_and_sheet_of_what_nobody_could_judge_are_grey() -> None:
-    bare = evidence(values={"columns_lost": np.nan, "lattice_displacement": np.nan, "lowpass_slope": 1.0}, spacing=None)
+    bare = evidence(values={"columns_lost": np.nan, "missing_detail": np.nan, "lowpass_slope": 1.0}, spacing=None)
     text = make_page(evaluation(bare))
-    assert "• Not judged: no lattice was found" in text and 'class="verdict not-judged"' in text
-    assert "PASS" not in text
+    assert f"• No verdict: the columns found, 1, are kept; nothing else was looked at: {UNKNOWN}" in text
+    assert 'class="verdict open"' in text and "PASS" not in text
     rows = list(csv.reader(io.StringIO(sheet(evaluation(evidence(), bare, worst=1)).decode())))
-    assert [row[1] for row in rows[1:]] == ["pass", "not judged", "not judged"]
+    assert [row[1] for row in rows[1:]] == ["pass", "open", "open"]
     several = evaluation(evidence(), bare, worst=1)
-    assert several.verdict.startswith("of 2 planes 1 could not be judged, 1 passed; for example, plane 1: Not judged")
+    assert several.verdict.startswith("of 2 planes 1 without a verdict, 1 passed; for example, plane 1: No verdict")
 
 
 def test_same_input_makes_the_same_page() -> None:
@@ -150,10 +160,33 @@ def test_every_fate_is_drawn_where_it_is() -> None:
 def test_pictures_without_a_lattice_and_with_gaps() -> None:
     residual = np.full(SHAPE, np.nan)
     residual[:50] = 1.0
-    bare = evidence(spacing=None, kept=NONE, displacement=None, phantom=None, residual=residual)
+    bare = evidence(
+        values={"missing_detail": np.nan},
+        spacing=None,
+        kept=NONE,
+        displacement=None,
+        phantom=None,
+        residual=no_residual(residual, UNKNOWN),
+    )
     titles = [picture.title for picture in pictures(evaluation(bare))]
     assert "Atom columns" not in titles and "Lattice displacement" not in titles
     assert "Noisy - denoised" in titles
+
+
+def test_pictures_of_what_is_missing_contradicted_and_carried() -> None:
+    field = sample("dented-lattice")
+    noisy, clean = field.noisy[:96, :96], field.clean[:96, :96]
+    wrong = clean.copy()
+    wrong[20:30, 20:30] -= 4
+    wrong[60:70, 60:70] += 4
+    drawn = {picture.title: picture for picture in pictures(run(evaluate_steps(noisy, wrong)))}
+    assert {"Missing and contradicted", "Support"} <= set(drawn) and "Given back" not in drawn
+    shades = np.asarray(Image.open(io.BytesIO(drawn["Missing and contradicted"].png)).convert("RGB")).astype(int)
+    factor = shades.shape[0] // 96
+    (missing, contradicted, right) = (shades[at * factor, at * factor] for at in (25, 65, 90))
+    assert missing[0] > missing[2] + 50 and contradicted[2] > contradicted[0] + 50  # orange, blue
+    assert right.min() > 240
+    assert "orange up to" in drawn["Missing and contradicted"].caption
 
 
 def test_arrows_follow_the_map_also_a_coarse_one() -> None:
@@ -167,15 +200,15 @@ def test_arrows_follow_the_map_also_a_coarse_one() -> None:
 
 
 def test_sheet_has_a_row_per_slice_and_one_for_all() -> None:
-    bad = evidence(values={"columns_lost": 3.0, "lattice_displacement": 0.02})
+    bad = evidence(values={"columns_lost": 3.0, "missing_detail": 5.0})
     rows = list(csv.reader(io.StringIO(sheet(evaluation(evidence(), bad, worst=1, truth=True)).decode())))
     head, first, second, total = rows
     assert [row[0] for row in rows] == ["slice", "0", "1", "all"]
     assert [row[1] for row in rows[1:]] == ["pass", "fail", "fail"]
     assert "Columns lost" in second[2]
-    lost, shift = head.index("Columns lost (at most 0)"), head.index("Lattice displacement (a; at most 0.02 a)")
+    lost, detail = head.index("Columns lost (at most 0)"), head.index("Missing detail (σ; at most 6 σ)")
     assert (first[lost], second[lost], total[lost]) == ("0", "3", "3")
-    assert float(total[shift]) == pytest.approx(0.015)
+    assert float(total[detail]) == pytest.approx(4.5)
     assert float(total[head.index("PSNR (dB)")]) == pytest.approx(30.5)
     assert not any(name.startswith(("Phantom", "MSE")) for name in head)  # measured nowhere
 

@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Points, Vectors
+from scipy import ndimage
 
 from napari_hush import sample
+from napari_hush.fidelity.stacks import EvaluationSettings
+from napari_hush.reports import SYMBOLS
 from napari_hush.widgets.evaluate.dock import EvaluateWidget
-from napari_hush.widgets.evaluate.table import FAINT
+from napari_hush.widgets.evaluate.table import COLOURS, FAINT, VerdictLabel
+from napari_hush.widgets.parts.layer_record import read_given_back
+from napari_hush.widgets.parts.layer_source import Source
 from napari_hush.widgets.parts.recent import remember
 
 FIELD = sample("dented-lattice")
@@ -53,8 +58,8 @@ def test_it_finds_the_pair_and_judges_it(make, finish):
     widget.run()
     finish(widget)
     assert widget.evaluation.passed
-    assert widget._verdict.text().startswith("✓ Columns found: ")
-    assert "weaker ones were not looked at" in widget._verdict.text()
+    assert widget._verdict.text().startswith("✓ What was taken away is noise at every scale")
+    assert " columns kept" in widget._verdict.text()
     rows = [widget._table.item(row, 0).text() for row in range(widget._table.rowCount())]
     assert "✓ Columns lost" in rows
     assert "at most 0" in widget._table.item(rows.index("✓ Columns lost"), 0).toolTip()
@@ -100,6 +105,65 @@ def test_evidence_comes_and_goes_with_its_box(make, finish):
     assert len(viewer.layers) == count  # replaced, not added
 
 
+def test_missing_and_contradicted_lie_where_the_result_is_wrong(make, finish):
+    y, x = np.indices(CLEAN.shape)
+    spots = [3 * np.exp(-((y - at) ** 2 + (x - at) ** 2) / 18) for at in (25, 70)]
+    viewer, widget = make(np.stack([NOISY] * 2), np.stack([CLEAN, CLEAN - spots[0] + spots[1]]), scale=(2, 0.5, 0.5))
+    viewer.dims.set_point(0, 2)
+    widget.run()
+    finish(widget)
+    for what, at in (("missing", 25), ("contradicted", 70)):
+        box(widget, what).setChecked(True)
+        (layer,) = (one for one in viewer.layers if one.name.startswith(what))
+        assert layer.data.shape == (1, 96, 96) and tuple(layer.translate) == (2, 0, 0)
+        place = np.unravel_index(layer.data[0].argmax(), CLEAN.shape)
+        assert np.hypot(*np.subtract(place, at)) < 5
+        assert layer.contrast_limits[0] == 3 and layer.contrast_limits[1] >= layer.data.max() > 5
+        threshold = widget.evaluation.evidence.residual.threshold
+        assert layer.name == f"{what}, σ (noise alone: up to {threshold:.1f})"
+    assert not box(widget, "given back").isEnabled()
+
+
+def test_support_falls_where_detail_was_made_up(make, finish):
+    truth = CLEAN.copy()
+    truth[:, 48:] = CLEAN.mean()  # the result shows its lattice there, too
+    viewer, widget = make(truth + np.random.default_rng(0).normal(0, 1, truth.shape))
+    widget.run()
+    finish(widget)
+    box(widget, "support").setChecked(True)
+    layer = viewer.layers["support, σ"]
+    assert tuple(layer.contrast_limits) == (0, 5) and layer.data.max() <= 5
+    assert np.median(layer.data[:, 8:40]) > 2 > np.median(layer.data[:, 56:88])
+
+
+def test_what_cannot_be_told_from_noise_has_no_layers(make, finish):
+    _, widget = make(ndimage.gaussian_filter(NOISY, 1.5))
+    widget.run()
+    finish(widget)
+    assert not any(box(widget, what).isEnabled() for what in ("missing", "contradicted", "support"))
+    assert box(widget, "residual").isEnabled()
+
+
+def test_what_was_given_back_goes_from_denoise_to_evaluate(make_widget, finish, qtbot):
+    viewer, widget = make_widget(NOISY, scale=(0.5, 0.5), translate=(3, 4))
+    widget.run()
+    finish(widget)
+    given = read_given_back(viewer.layers[1].metadata, NOISY.shape)
+    assert "; given back: " in widget._progress.text
+    assert given is not None and given.any()  # by the tiny network of the tests hardly anything is kept
+    evaluate = EvaluateWidget(viewer)
+    qtbot.addWidget(evaluate)
+    evaluate.run()
+    finish(evaluate)
+    box(evaluate, "given back").setChecked(True)
+    layer = viewer.layers["given back"]
+    np.testing.assert_array_equal(layer.data, given)
+    assert tuple(layer.translate) == (3, 4) and tuple(layer.scale) == (0.5, 0.5)
+    assert layer.contrast_limits[0] == -layer.contrast_limits[1] < 0
+    viewer.layers[1].data = CLEAN[:50]  # of another shape: it is no longer that image
+    assert read_given_back(viewer.layers[1].metadata, CLEAN[:50].shape) is None
+
+
 def test_planes_of_a_stack(make, finish, tmp_path):
     viewer, widget = make(np.stack([NOISY] * 3), np.stack([CLEAN, LOSSY, CLEAN]), scale=(2, 1, 1))
     viewer.dims.set_point(0, 4)
@@ -139,6 +203,23 @@ def test_truth_of_a_layer_or_of_the_sample(make, finish):
     widget.run()
     finish(widget)
     np.testing.assert_allclose(widget.evaluation.images["truth"], CLEAN + 1)
+    assert widget._of.text() == ""
+    widget._choice.form.value = EvaluationSettings(match=True)
+    widget.run()
+    finish(widget)
+    assert widget._of.text().startswith("truth matched: gain ") and ", offset -" in widget._of.text()
+    np.testing.assert_allclose(widget.evaluation.images["truth"], CLEAN, atol=0.5)  # jitter dims
+
+
+def test_rows_that_do_not_apply_are_one_line(make, finish):
+    _, widget = make()
+    widget.run()
+    finish(widget)
+    rows = [widget._table.item(row, 0) for row in range(widget._table.rowCount())]
+    missing = [one.label for one in widget.evaluation.evidence.findings if one.text == "-"]
+    assert missing and rows[-1].text() == f"— {len(missing)} {'do' if len(missing) > 1 else 'does'} not apply"
+    assert all(label in rows[-1].toolTip() for label in missing)
+    assert not any(label == row.text()[2:] for label in missing for row in rows)
 
 
 def test_what_cannot_be_compared_disables_the_button(make):
@@ -219,14 +300,42 @@ def test_denoise_says_what_was_kept_and_opens_the_details(make_widget, finish, q
     assert any("removed" in text for _, text in messages())
 
 
+def test_the_dock_tells_the_finest_detail_as_a_length(make_widget, finish, qtbot):
+    _, widget = make_widget(NOISY, scale=(0.03, 0.03), units=("nm", "nm"))
+    widget._verdict.begin(Source.of(widget._layers.layer), CLEAN, ())
+    qtbot.waitUntil(lambda: not widget._verdict.running, timeout=TIMEOUT)
+    assert widget._verdict.text.startswith("✓ ")
+    assert " nm is carried by the counts" in widget._verdict.text
+
+
 def test_what_cannot_be_judged_is_no_pass(make_widget, finish, qtbot):
-    rng = np.random.default_rng(0)
-    _, widget = make_widget(rng.poisson(20, (96, 96)).astype(np.float32))
+    _, widget = make_widget(NOISY[:40, :40])
     widget.run()
     finish(widget)
     qtbot.waitUntil(lambda: not widget._verdict.running, timeout=TIMEOUT)
-    assert widget._verdict.text.startswith("• Not judged: no lattice was found")
+    assert widget._verdict.text.startswith("• No verdict: ") and "smaller than 48 px" in widget._verdict.text
     assert FAINT in widget._verdict._label.styleSheet()
+
+
+def test_the_verdict_is_a_traffic_light(qtbot):
+    label = VerdictLabel()
+    qtbot.addWidget(label)
+    colours = set()
+    for status in ("pass", "warn", "fail", "open"):
+        label.show_verdict(status, "words")
+        assert label.text() == f"{SYMBOLS[status]} words" and COLOURS[status] in label.styleSheet()
+        colours.add(COLOURS[status])
+    assert len(colours) == 4 and COLOURS["open"] == FAINT
+
+
+def test_noise_that_was_kept_is_a_warning_in_amber(make, finish):
+    _, widget = make(denoised=(NOISY + CLEAN) / 2)
+    widget.run()
+    finish(widget)
+    assert widget._verdict.text().startswith("! ") and "of the noise is still in the output" in widget._verdict.text()
+    assert COLOURS["warn"] in widget._verdict.styleSheet()
+    assert widget._table.item(0, 0).text() == "! Noise kept"
+    assert widget._table.item(0, 0).foreground().color().name() == COLOURS["warn"]
 
 
 def test_a_check_that_fails_loses_nothing(make_widget, finish, qtbot):

@@ -36,7 +36,7 @@ class Demo:
 
     def run(self) -> int:
         """Run it; the exit code."""
-        from napari_hush.fidelity.evaluate import judge
+        from napari_hush.fidelity.glance import given_back_words, glance
         from napari_hush.fidelity.metrics import METRICS
         from napari_hush.importers.registry import load_model
         from napari_hush.inference.denoise import denoise_steps
@@ -54,8 +54,10 @@ class Demo:
         for metric in METRICS.values():
             before, after = metric(truth.clean, truth.noisy), metric(truth.clean, done.image)
             print(f"{metric.label:18}{before:12.4g}{after:12.4g}  {metric.unit}".rstrip())
-        plane = len(truth.noisy) // 2 if truth.noisy.ndim > 2 else ...
-        print(f"\nby the noisy image alone\n{judge(truth.noisy[plane], done.image[plane]).verdict}")
+        seen = glance(truth.noisy, done.image, pixel_size=truth.pixel_size)
+        print(f"\nby the noisy image alone\n{seen.words}")
+        if words := given_back_words(done.provenance):
+            print(words)
         self.output.mkdir(parents=True, exist_ok=True)
         axes = "TYX"[-truth.noisy.ndim :]
         pixel_size = (1.0, truth.pixel_size, truth.pixel_size)[-truth.noisy.ndim :]

@@ -17,6 +17,7 @@ from napari_hush.inference.settings import AUTO, DenoiseSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from napari_hush.io import ImageData
 
 DenoiseOptions: Any = options_of(DenoiseSettings)
 DType = Literal["float32", "input", "uint8", "uint16", "int16", "uint32", "float16", "float64"]
@@ -39,6 +40,8 @@ class Denoise:
     """Which axis holds colours or dyes, where the file does not tell."""
     panel: Annotated[Path | None, tyro.conf.arg(metavar="PNG")] = None
     """Write a picture: noisy, denoised and what was taken away; a folder for several inputs."""
+    verdict: bool = True
+    """Say under each result what it kept, lost and made up, by one plane of it (napari-hush evaluate looks at all)."""
     settings: tyro.conf.OmitArgPrefixes[DenoiseOptions] = field(default_factory=DenoiseOptions)
 
     def run(self) -> int:
@@ -80,6 +83,7 @@ class Denoise:
         label: str,
         denoise: Callable[..., Any],
     ) -> None:
+        from napari_hush.fidelity.glance import given_back_words
         from napari_hush.io import check_writable, convert_dtype, read_image, write_image, zarr_writer
         from napari_hush.reports.panels import middle_plane, write_panel
 
@@ -96,17 +100,38 @@ class Denoise:
             # tile by tile: neither the input nor the output need fit into memory
             writer = partial(zarr_writer, target, shape=tuple(image.data.shape), dtype=dtype, like=image)
             done = run_with_bar(run(out=writer), label)
-            result = read_image(target).data if panel else None
+            result = read_image(target).data if panel or self.verdict else None
         else:
             done = run_with_bar(run(), label)
             result = convert_dtype(done.image, dtype)
             write_image(target, result, like=image)
         print(f"{target}: {run_text(done)}")
+        if self.verdict:
+            print(f"  {self._verdict(image, result if done.image is None else done.image, channel_axis)}")
+            if words := given_back_words(done.provenance):
+                print(f"  {words}")
         if panel is not None:
             noisy, denoised = (middle_plane(data, channel_axis) for data in (image.data, result))
             title = f"{Path(source).name}, {done.provenance['model']}"
             write_panel(panel, {"noisy": noisy, "denoised": denoised}, residual=noisy - denoised, title=title)
             print(f"{panel}: noisy, denoised, residual")
+
+    def _verdict(self, image: ImageData, denoised: Any, channel_axis: int | None) -> str:
+        """One line about one plane; the result is written, so nothing that goes wrong here is an error of the run."""
+        from napari_hush.fidelity.glance import glance
+
+        size = image.pixel_size_in("nm")
+        try:
+            seen = glance(
+                image.data,
+                denoised,
+                channel_axis=channel_axis,
+                dark=self.settings.dark,
+                pixel_size=None if size is None else max(size),
+            )
+        except Exception as error:
+            return f"not checked: {one_line(error)}"
+        return f"{seen.status.upper() if seen.status == 'fail' else seen.status}: {seen.words}"
 
 
 def _plan_outputs(

@@ -60,6 +60,8 @@ class Evaluate:
     """Write a map of that, in the units of the image; needs --model."""
     dark: bool = False
     """The atom columns are darker than what is between them."""
+    match: bool = False
+    """The truth is in other units: bring it to the noisy image by a line, gain and offset, first; needs --truth."""
 
     def run(self) -> int:
         """Run it; the exit code."""
@@ -71,7 +73,7 @@ class Evaluate:
         from napari_hush.reports.page import page
         from napari_hush.reports.sheet import sheet
 
-        settings = EvaluationSettings(spacing=self.spacing, dark=self.dark)
+        settings = EvaluationSettings(spacing=self.spacing, dark=self.dark, match=self.match)
         sources = {"noisy": self.noisy, "denoised": self.denoised, "truth": self.truth, "repeats": self.repeats}
         named = {role: path for role, path in sources.items() if path is not None}
         self._check_outputs(list(named.values()))
@@ -83,6 +85,8 @@ class Evaluate:
             for plane in evaluation.planes:
                 print(f"plane {name(plane.index)}: {_word(plane.status)}  {plane.verdict}")
             print(f"\nplane {name(evaluation.worst.index)}")
+        if evaluation.match is not None:
+            print(evaluation.match.text)
         print(table(evaluation.evidence))
         if repeats is not None:
             print(f"\n{summary(repeats)}\n")
@@ -125,6 +129,8 @@ class Evaluate:
 
         if self.uncertainty is not None and self.model is None:
             raise InputError("--uncertainty asks a model: name the one that made the denoised image with --model")
+        if self.match and self.truth is None:
+            raise InputError("--match brings a truth to the noisy image: name the clean image with --truth")
         files = [split_selector(path)[0] for path in inputs]
         targets = ((self.report, REPORT, "a report"), (self.csv, SHEET, "a sheet"), (self.uncertainty, MAP, "a map"))
         for target, endings, what in targets:
@@ -152,7 +158,8 @@ class Evaluate:
         words = ["napari-hush", "evaluate", str(self.noisy), str(self.denoised)]
         for option, value in options.items():
             words += [] if value is None else [option, str(value)]
-        return shlex.join([*words, "--dark"] if self.dark else words)
+        flags = {"--dark": self.dark, "--match": self.match}
+        return shlex.join([*words, *(flag for flag, given in flags.items() if given)])
 
 
 def _word(status: Status) -> str:

@@ -18,6 +18,7 @@ from napari_hush.fidelity.findings import Compared, Finding, Status, all_limits,
 from napari_hush.fidelity.lattice import compare_lattice
 from napari_hush.fidelity.transfer import predict_transfer
 from napari_hush.fidelity.truth import compare_columns, compare_dents, compare_pixels, dent_mask
+from napari_hush.io.units import readable_length
 from napari_hush.residual.compare import Residual, compare_residual, no_residual
 from napari_hush.residual.recorded import record
 
@@ -71,6 +72,8 @@ class Evidence:
     positions_known : bool
         Whether the true positions of all columns were given: else those that are too weak for the detector are not
         looked at.
+    pixel_size : float or None
+        Nm, where it is known: for the words.
     """
 
     findings: tuple[Finding, ...]
@@ -85,6 +88,7 @@ class Evidence:
     support: Support | None = None
     transfer: Transfer | None = None
     positions_known: bool = False
+    pixel_size: float | None = None
 
     @property
     def status(self) -> Status:
@@ -105,6 +109,8 @@ class Evidence:
     def verdict(self) -> str:
         """All in one line."""
         words = _WORDS[self.status](self)
+        if np.isfinite(self.resolution):
+            words = f"{words}; {_carried(self)}"
         return words[0].upper() + words[1:]
 
     def as_dict(self) -> dict[str, float]:
@@ -123,6 +129,16 @@ def _failure(evidence: Evidence) -> str:
     where = _place(evidence)
     verb = "check" if len(judged) == 1 else "checks"
     return f"{len(failed)} of {len(judged)} {verb} failed: {', '.join(parts)}{where}"
+
+
+def _carried(evidence: Evidence) -> str:
+    """The finest detail that is no invention, as a length where the size of a pixel is known."""
+    length, unit = evidence.resolution, "px"
+    if evidence.pixel_size is not None:
+        length, unit = readable_length(1e-9 * evidence.pixel_size * length)
+    noise = evidence.residual.noise
+    counted = noise is not None and noise.coefficients[1] > 0
+    return f"the detail down to {length:.2g} {unit} is carried by the {'counts' if counted else 'data'}"
 
 
 def _place(evidence: Evidence) -> str:
@@ -161,8 +177,6 @@ def _success(evidence: Evidence) -> str:
         parts.append("nothing lost or invented")
     if evidence.spacing is not None:
         parts.append(f"{len(evidence.kept):,} columns kept")
-    if np.isfinite(evidence.resolution):
-        parts.append(f"detail down to {evidence.resolution:.2g} px is carried by the data")
     if evidence.transfer is not None and evidence.transfer.words:
         parts.append(evidence.transfer.words)
     return "; ".join([*parts, *figures])
@@ -439,7 +453,8 @@ def table(evidence: Evidence) -> str:
     Returns
     -------
     str
-        Columns for the figure, its value, its limits and its verdict; the verdict on the whole in the last line.
+        Columns for the figure, its value, its limits and its verdict, without what does not apply; the verdict on the
+        whole in the last line.
 
     Examples
     --------
@@ -449,10 +464,13 @@ def table(evidence: Evidence) -> str:
     >>> table(evidence).splitlines()[1].split("  ")[0]
     'Missing detail'
     """
-    rows = [(f.label, f.text, f.limit_text, f.verdict) for f in evidence.findings]
-    widths = [max(len(row[k]) for row in rows) for k in range(4)]
+    rows = [(f.label, f.text, f.limit_text, f.verdict) for f in evidence.findings if f.verdict != "not measured"]
+    widths = [max((len(row[k]) for row in rows), default=0) for k in range(4)]
+    left_out = len(evidence.findings) - len(rows)
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     spacing = "no lattice found" if evidence.spacing is None else f"lattice period a = {evidence.spacing:.4g} px"
+    if left_out:
+        lines.append(f"{left_out} {'check does' if left_out == 1 else 'checks do'} not apply to this image")
     return "\n".join([spacing, *lines, evidence.verdict])
 
 

@@ -77,10 +77,10 @@ class Finding:
         low, high = self.limits
         unit = f" {self.unit}" if self.unit else ""
         if low is not None and high is not None:
-            return f"{low:g} to {high:g}{unit}"
+            return f"{low:.3g} to {high:.3g}{unit}"
         if low is not None:
-            return f"at least {low:g}{unit}"
-        return "" if high is None else f"at most {high:g}{unit}"
+            return f"at least {low:.3g}{unit}"
+        return "" if high is None else f"at most {high:.3g}{unit}"
 
     @property
     def text(self) -> str:
@@ -162,7 +162,7 @@ class Limit:
 
 
 SHOWN = (None, None)
-SIGMA = "σ"  # noqa: RUF001 - standard deviations of the noise
+SIGMA = "σ"
 REGIONS = {"lattice": ("lattice", "The same outside dents."), "dent": ("dents", "The same in dents.")}
 
 LIMITS: dict[str, Limit] = {

@@ -11,6 +11,7 @@ from napari_hush.declare import Bounds, check_fields
 from napari_hush.errors import InputError
 from napari_hush.fidelity.evaluate import Evidence, judge
 from napari_hush.fidelity.findings import overall
+from napari_hush.fidelity.match import Match, match_truth
 from napari_hush.fidelity.metrics import METRICS
 from napari_hush.inference.planes import Planes
 from napari_hush.progress import Progress
@@ -33,10 +34,13 @@ class EvaluationSettings:
         Lattice period, px; measured in each plane if not given.
     dark : bool
         The atom columns are darker than what is between them.
+    match : bool
+        The truth is in other units: bring it to the noisy image by a line, gain and offset, first.
     """
 
     spacing: Annotated[float | None, Bounds(2, 1e5)] = None
     dark: bool = False
+    match: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -96,6 +100,10 @@ class Evaluation:
         As given.
     uncertainty : ndarray, shape (Y, X), optional
         What the model was unsure of in that plane, image units, where somebody asked it.
+    given_back : ndarray, shape (Y, X), optional
+        What the guard gave back in that plane, image units, where somebody kept it.
+    match : Match, optional
+        How the truth was brought to the noisy image in that plane; ``images`` holds the result.
     """
 
     planes: tuple[PlaneResult, ...]
@@ -104,6 +112,8 @@ class Evaluation:
     images: dict[str, np.ndarray]
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
     uncertainty: np.ndarray | None = None
+    given_back: np.ndarray | None = None
+    match: Match | None = None
 
     @property
     def status(self) -> Status:
@@ -200,23 +210,29 @@ def evaluate_steps(
     chosen = list(views["noisy"].indices()) if planes is None else list(planes)
     results: list[PlaneResult] = []
     kept: tuple[PlaneResult, Evidence, dict[str, np.ndarray]] | None = None
+    line: Match | None = None
     for number, index in enumerate(chosen, start=1):
         images = {what: read_plane(view, index) for what, view in views.items()}
+        match = None
+        if settings.match and truth is not None:
+            images["truth"], match = match_truth(images["truth"], images["noisy"])
         result, evidence = _judge(images, index, settings, several=len(chosen) > 1)
         results.append(result)
         if kept is None or _badness(result) > _badness(kept[0]):
-            kept = result, evidence, images
+            kept, line = (result, evidence, images), match
         yield Progress(number, len(chosen), f"plane {number} of {len(chosen)}")
     if kept is None:
         raise InputError("there is no plane to evaluate: name at least one")
     worst, evidence, images = kept
-    return Evaluation(planes=tuple(results), worst=worst, evidence=evidence, images=images, settings=settings)
+    return Evaluation(
+        planes=tuple(results), worst=worst, evidence=evidence, images=images, settings=settings, match=line
+    )
 
 
-def read_plane(view: Planes, index: Index) -> np.ndarray:
-    """One plane of an image, float64, shape (Y, X); colours are averaged, an alpha channel of four is left out."""
+def read_plane(view: Planes, index: Index, y: slice = slice(None), x: slice = slice(None)) -> np.ndarray:
+    """One plane of an image, or a part, float64, (Y, X); colours are averaged, an alpha channel of four is left out."""
     channels = list(range(3 if view.n_channels == 4 else view.n_channels))
-    values = view.read(index, channels, slice(None), slice(None)).astype(np.float64)  # (C, Y, X)
+    values = view.read(index, channels, y, x).astype(np.float64)  # (C, Y, X)
     return values[0] if len(values) == 1 else np.asarray(values.mean(axis=0))
 
 

@@ -22,10 +22,11 @@ STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #1b1f24; max-width: 1120px; margin: 2em auto; padding: 0 1em }
 h1 { font-size: 1.5em; margin-bottom: .2em } h2 { font-size: 1.15em; margin: 1.8em 0 .5em }
 .verdict { padding: .7em 1em; border-left: 6px solid; font-size: 1.1em; font-weight: 600 }
-.pass { color: #00694f } .fail { color: #b3360b } .not-judged { color: #59636e }
+.pass { color: #00694f } .warn { color: #7a5700 } .fail { color: #b3360b } .open, .not-judged { color: #59636e }
 .verdict.pass { background: #e6f4f0; border-color: #00694f }
+.verdict.warn { background: #fdf4dc; border-color: #e0b040 }
 .verdict.fail { background: #fcebe4; border-color: #b3360b }
-.verdict.not-judged { background: #eef0f2; border-color: #59636e }
+.verdict.open { background: #eef0f2; border-color: #59636e }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; padding: .3em .7em .3em 0; vertical-align: top }
 tr { border-bottom: 1px solid #d8dde3; break-inside: avoid } td.number { white-space: nowrap }
@@ -78,6 +79,8 @@ def page(
     ]
     if several:
         parts.append(f"<p>Of plane {name(evaluation.worst.index)}, in which most checks failed; all planes below.</p>")
+    if evaluation.match is not None:
+        parts.append(f"<p>{escape(evaluation.match.text.capitalize())}.</p>")
     parts.append(_table(findings))
     if repeats is not None:
         parts += [f"<h2>From {repeats.frames} measurements of the field</h2>", _repeats(repeats)]
@@ -133,9 +136,8 @@ def _table(findings: tuple[Finding, ...]) -> str:
         if f.verdict != "not measured"
     ]
     missing = [f.label for f in findings if f.verdict == "not measured"]
-    note = (
-        f'<p class="faint">Not measured, for lack of a truth or of what it is about: {escape(", ".join(missing))}.</p>'
-    )
+    labels = escape(", ".join(missing))
+    note = f'<p class="faint">Do not apply, for lack of a truth or of what they are about: {labels}.</p>'
     head = "<tr><th>Verdict</th><th>Check</th><th>Value</th><th>Allowed</th><th>Meaning</th></tr>"
     return f"<table>\n{head}\n" + "\n".join(rows) + "\n</table>" + (note if missing else "")
 

@@ -29,6 +29,8 @@ FATES = {"kept": "#56b4e9", "lost": "#ff5f1f", "new": "#f0e442", "moved": "#e377
 SHAPES = {"kept": "circles", "lost": "crosses", "new": "diamonds", "moved": "triangles"}
 ARROW = "#f0e442"
 DIVERGING = np.array([[33, 102, 172], [146, 197, 222], [247, 247, 247], [253, 184, 99], [179, 88, 6]], float)
+FROM = 3.0  # standard deviations: what stands out less is not shown
+CARRIED = 5.0  # standard deviations: more support than that changes nothing
 SEQUENTIAL = np.array([[0, 0, 4], [81, 18, 124], [183, 55, 121], [252, 137, 97], [252, 253, 191]], float)
 
 
@@ -255,6 +257,86 @@ def _phantom(evaluation: Evaluation) -> Picture | None:
     )
 
 
+def standing_out(evidence: Evidence, sign: int) -> np.ndarray | None:
+    """The largest deviation over all scales.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Of one plane.
+    sign : {1, -1}
+        1 for what is missing in the result, -1 for what the noisy image contradicts.
+
+    Returns
+    -------
+    ndarray, shape (Y, X), or None
+        Standard deviations of the noise, 0 or more; None where the noise is not understood.
+    """
+    found = evidence.residual
+    if not found.calibrated or not found.z.size:
+        return None
+    return np.asarray(np.maximum(found.z.max(axis=0) if sign > 0 else -found.z.min(axis=0), 0))
+
+
+def support_map(evidence: Evidence) -> np.ndarray | None:
+    """The support of what is visible at each place, (Y, X), standard deviations of the noise, 5 at most.
+
+    It is the mean over the scales, each counted as much as its detail is visible; None where nobody knows it.
+    """
+    support = evidence.support
+    if support is None:
+        return None
+    weight = np.abs(support.detail)
+    mean = (weight * support.value).sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-30)
+    return np.asarray(np.minimum(mean, CARRIED))
+
+
+def _outstanding(evaluation: Evaluation) -> Picture | None:
+    missing, contradicted = (standing_out(evaluation.evidence, sign) for sign in (1, -1))
+    if missing is None or contradicted is None:
+        return None
+    found = np.where(missing >= contradicted, missing, -contradicted)
+    threshold = evaluation.evidence.residual.threshold
+    high = max(1.5 * threshold, float(np.abs(found).max()))
+    return Picture(
+        title="Missing and contradicted",
+        caption=f"what stands out of the noise, at its strongest scale; orange up to {high:.3g} σ: missing in the "
+        f"output, blue: the input contradicts the output; white below {FROM:g} σ, and noise alone passes "
+        f"{threshold:.3g} σ in one image of a hundred",
+        png=_colour(np.where(np.abs(found) < FROM, 0, found), -high, high, DIVERGING),
+    )
+
+
+def _support(evaluation: Evaluation) -> Picture | None:
+    support = support_map(evaluation.evidence)
+    if support is None:
+        return None
+    return Picture(
+        title="Support",
+        caption=f"of the visible detail, in σ of the noise: black 0, white {CARRIED:g} and more; from 2 on the detail "
+        "is carried by the input; dark where there is no detail, or where nothing carries it",
+        png=_colour(support, 0.0, CARRIED, SEQUENTIAL),
+    )
+
+
+def _given_back(evaluation: Evaluation) -> Picture | None:
+    given = evaluation.given_back
+    if given is None or not np.nan_to_num(given).any():
+        return None
+    width = contrast_of_given_back(given)
+    return Picture(
+        title="Given back",
+        caption=f"what the guard returned from the input: blue {-width:.4g}, white 0, orange {width:.4g}",
+        png=_colour(given, -width, width, DIVERGING),
+    )
+
+
+def contrast_of_given_back(given: np.ndarray) -> float:
+    """The value at the ends of a scale around zero: the 99 percentile of the magnitude where it is not zero."""
+    values = np.abs(given[np.isfinite(given) & (given != 0)])
+    return (float(np.percentile(values, 99)) if values.size else 0.0) or 1.0
+
+
 def _uncertainty(evaluation: Evaluation) -> Picture | None:
     deviation = evaluation.uncertainty
     if deviation is None or not np.isfinite(deviation).any():
@@ -299,6 +381,9 @@ PICTURES: dict[str, Callable[[Evaluation], Picture | None]] = {
     "columns": _columns,
     "displacement": _displacement,
     "phantom lattice": _phantom,
+    "missing and contradicted": _outstanding,
+    "support": _support,
+    "given back": _given_back,
     "residual": _residual,
     "spectrum": _spectrum,
     "uncertainty": _uncertainty,

@@ -180,8 +180,8 @@ def measure_noise(planes: Sequence[Floats], denoised: Sequence[Floats] | None = 
     low, high = _ends(parts)
     zero = float(min(part.darkest for part in parts))
     top = float(max(part.brightest for part in parts))
-    top = max(top, zero + 1e-30)
     level = float(np.mean([part.level for part in parts]))
+    top = max(top, zero + max(1e-3 * level**0.5, 1e-9 * abs(zero)))  # of an image that is flat
     step = _step(np.concatenate([part.values[:: max(part.values.size // 65536, 1)] for part in parts]))
     coefficients, error = _coefficients(parts, zero, top - zero, low, high)
     turned, turned_error = _coefficients(parts, zero, top - zero, low, high, falling=True)

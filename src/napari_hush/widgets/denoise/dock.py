@@ -10,6 +10,7 @@ import numpy as np
 from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton
 
 from napari_hush.errors import InputError
+from napari_hush.fidelity.glance import given_back_words
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.memory import free_memory
 from napari_hush.progress import Progress
@@ -200,7 +201,8 @@ def _denoise(
     done = yield from denoise_steps(
         image, model, settings, channel_axis=source.channel_axis, plane=plane, region=region
     )
-    return result_layer(source, done.image, done.provenance, output, plane=plane, region=region)
+    given = done.given_back if part is None else None
+    return result_layer(source, done.image, done.provenance, output, plane=plane, region=region, given_back=given)
 
 
 def _check_size(image: Any, free: int) -> None:
@@ -216,11 +218,12 @@ def _check_size(image: Any, free: int) -> None:
 def _summary(record: LayerRecord, data: Any, rgb: bool) -> str:
     seconds = max(record["seconds"], 1e-3)
     how = f"{record['engine']} on {record['device']}, {record['precision']}"
+    given = f"; {words}" if (words := given_back_words(record)) else ""
     why = f"{because}, so " if (because := record.get("chosen_because")) else ""
     if is_preview(record):  # mostly preparation: a speed would mislead
         return f"{why}preview by {record['model']}: {seconds:.1f} s ({how})"
     pixels = np.prod(data.shape[:-1] if rgb else data.shape)
-    return f"{why}{record['model']}: {seconds:.1f} s, {pixels / seconds / 1e6:.2g} Mpx/s ({how})"
+    return f"{why}{record['model']}: {seconds:.1f} s, {pixels / seconds / 1e6:.2g} Mpx/s ({how}){given}"
 
 
 def _dropped_model(event: QDropEvent) -> str:

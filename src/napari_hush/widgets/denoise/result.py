@@ -26,6 +26,7 @@ def result_layer(
     *,
     plane: tuple[int, ...] | None = None,
     region: tuple[int, int, int, int] | None = None,
+    given_back: np.ndarray | None = None,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """The data and the arguments of the new layer.
 
@@ -42,6 +43,8 @@ def result_layer(
         from 0 to 1.
     plane, region
         Which part was denoised, in a preview.
+    given_back : ndarray, optional
+        What the guard gave back, of the result's shape; kept in the layer's metadata for the dock *Evaluate*.
     """
     record = {**provenance, "source_layer": source.name, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
     style = dict(source.style)
@@ -68,7 +71,7 @@ def result_layer(
         "name": name,
         "rgb": source.rgb,
         "multiscale": False,
-        "metadata": as_metadata(record),
+        "metadata": as_metadata(record, given_back),
     }
 
 

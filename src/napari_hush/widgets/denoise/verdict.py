@@ -9,7 +9,6 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_hush.errors import InputError
-from napari_hush.inference.planes import Planes
 from napari_hush.progress import Progress
 from napari_hush.widgets.evaluate.table import VerdictLabel
 from napari_hush.widgets.parts.job import Job
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from napari_hush.widgets.parts.layer_source import Source
 
 Outcome = tuple["Status", str]
-LARGE = 640  # px; of larger planes only the middle is looked at, so that it takes a few seconds
-MIDDLE = 512
 
 
 class Verdict(QWidget):
@@ -114,16 +111,9 @@ class Verdict(QWidget):
 def _check(source: Source, image: Any, plane: tuple[int, ...], dark: bool) -> Generator[Progress, None, Outcome]:
     """The work, in the thread."""
     yield Progress(0, 0, "checking what was kept…")
-    from napari_hush.fidelity.evaluate import judge
-    from napari_hush.fidelity.stacks import name, read_plane
+    from napari_hush.fidelity.glance import glance
 
-    noisy, denoised = (read_plane(Planes(one, source.channel_axis), plane) for one in (source.data, image))
-    about = [f"plane {name(plane)}"] if plane else []
-    if max(noisy.shape) > LARGE:
-        part = tuple(slice(max((n - MIDDLE) // 2, 0), max((n - MIDDLE) // 2, 0) + MIDDLE) for n in noisy.shape)
-        noisy, denoised = noisy[part], denoised[part]
-        about.append(f"middle {noisy.shape[1]} x {noisy.shape[0]} px")
-    if source.rgb:
-        about.append("mean of the colours")
-    evidence = judge(noisy, denoised, dark=dark)
-    return evidence.status, evidence.verdict + (f" ({', '.join(about)})" if about else "")
+    seen = glance(
+        source.data, image, channel_axis=source.channel_axis, plane=plane, dark=dark, pixel_size=source.pixel_size
+    )
+    return seen.status, seen.words

@@ -14,7 +14,7 @@ from napari_hush.fidelity.stacks import EvaluationSettings
 from napari_hush.widgets.parts.bits import NoWheel, small_label, word_combo
 from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.layer_list import LayerCombo, LayerOrNone
-from napari_hush.widgets.parts.layer_record import origin, read_record
+from napari_hush.widgets.parts.layer_record import origin, read_given_back, read_record
 from napari_hush.widgets.parts.layer_source import Source, describe, image_data, visible_part
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Inputs:
         What the checks cannot find in the images by themselves.
     files : dict of str to dict
         What is known of each image, for the report.
+    given_back : ndarray or None
+        What the guard gave back in the denoised image, of its shape without an alpha channel, where that is known.
     """
 
     noisy: Source
@@ -49,6 +51,7 @@ class Inputs:
     planes: list[tuple[int, ...]] | None
     settings: EvaluationSettings
     files: dict[str, dict[str, Any]]
+    given_back: np.ndarray | None = None
 
     @property
     def place(self) -> dict[str, Any]:
@@ -81,7 +84,7 @@ class Choice(QWidget):
         self.own.setToolTip("The noisy layer is a simulated sample that brings its clean image")
         self.planes = word_combo([SHOWN, ALL])
         self.planes.setToolTip("Which planes of a stack are checked")
-        self.form = Form(EvaluationSettings(), shown=("spacing", "dark"))
+        self.form = Form(EvaluationSettings(), shown=("spacing", "dark", "match"))
         self.words = small_label()
         self._rows = QFormLayout()
         self._rows.setContentsMargins(0, 0, 0, 0)
@@ -136,13 +139,15 @@ class Choice(QWidget):
         if truth is not None:
             layer = self.truth.layer
             files["truth"] = _record(layer) if layer is not None else {"layer": f"the clean image of {noisy.name}"}
+        after = Source.of(denoised)
         return Inputs(
             noisy=Source.of(noisy),
-            denoised=Source.of(denoised),
+            denoised=after,
             truth=truth,
             planes=planes,
             settings=self.form.value,
             files=files,
+            given_back=read_given_back(denoised.metadata, after.colours.shape),
         )
 
     @property

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
-from napari_hush.fidelity.stacks import evaluate_steps, name
+from napari_hush.fidelity.stacks import evaluate_steps, name, read_plane
+from napari_hush.inference.planes import Planes
 from napari_hush.progress import Progress
 from napari_hush.widgets.evaluate.choice import Choice, Inputs
 from napari_hush.widgets.evaluate.grid import SideBySide
@@ -168,7 +169,9 @@ class EvaluateWidget(Dock):
         what = f"{count} planes" if count > 1 else "one plane"
         self._finish(f"{what} checked in {time.monotonic() - self._started:.1f} s")
         self._verdict.show_verdict(evaluation.status, evaluation.verdict)
-        words = f"Table and evidence are of plane {name(evaluation.worst.index)}" if evaluation.worst.index else ""
+        index, match = evaluation.worst.index, evaluation.match
+        parts = [f"Table and evidence are of plane {name(index)}"] if index else []
+        words = "; ".join([*parts, *([] if match is None else [match.text])])
         self._of.setText(words)
         self._of.setVisible(bool(words))
         self._table.show_findings(evaluation.evidence.findings)
@@ -215,11 +218,11 @@ def _evaluate(inputs: Inputs) -> Generator[Progress, None, Evaluation]:
     colours, axis = inputs.noisy.colours, inputs.noisy.channel_axis
     if truth is not None and inputs.noisy.rgb and truth.shape[-1] == 4:
         truth = truth[..., :3]
-    return (
-        yield from evaluate_steps(
-            colours, inputs.denoised.colours, truth, inputs.settings, channel_axis=axis, planes=inputs.planes
-        )
+    found = yield from evaluate_steps(
+        colours, inputs.denoised.colours, truth, inputs.settings, channel_axis=axis, planes=inputs.planes
     )
+    given = inputs.given_back
+    return found if given is None else replace(found, given_back=read_plane(Planes(given, axis), found.worst.index))
 
 
 def _write(path: Path, evaluation: Evaluation, inputs: Inputs) -> Generator[Progress, None, Path]:
@@ -238,7 +241,8 @@ def _write(path: Path, evaluation: Evaluation, inputs: Inputs) -> Generator[Prog
         title=f"{inputs.denoised.name} against {inputs.noisy.name}",
         files=inputs.files,
         date=time.strftime("%Y-%m-%d %H:%M"),
-        made_by=f"the dock Evaluate of napari-hush, spacing {settings.spacing or 'measured'}, dark {settings.dark}",
+        made_by=f"the dock Evaluate of napari-hush, spacing {settings.spacing or 'measured'}, "
+        f"dark {settings.dark}, truth matched {settings.match}",
     )
     atomic_write(path, text.encode())
     return path

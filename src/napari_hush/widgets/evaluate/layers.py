@@ -1,4 +1,4 @@
-"""Evidence as layers over the denoised image: columns, displacements, phantom lattice, residual.
+"""Evidence as layers over the denoised image: columns, displacements, what is missing, contradicted or carried.
 
 `EVIDENCE` lists what there is; another kind is one function and one entry in it.
 """
@@ -15,7 +15,18 @@ from napari.utils import Colormap
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QWidget
 
-from napari_hush.reports.pictures import ARROW, FATES, arrows, contrast_of_residual, spread
+from napari_hush.reports.pictures import (
+    ARROW,
+    CARRIED,
+    FATES,
+    FROM,
+    arrows,
+    contrast_of_given_back,
+    contrast_of_residual,
+    spread,
+    standing_out,
+    support_map,
+)
 from napari_hush.widgets.parts.bits import when_deleted
 from napari_hush.widgets.parts.layer_record import as_metadata, read_record
 from napari_hush.widgets.parts.layer_source import translated
@@ -35,6 +46,9 @@ ENLARGED = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 BLUE_WHITE_ORANGE = Colormap(
     ["#2166ac", "#92c5de", "#f7f7f7", "#fdb863", "#b35806"], name="blue_white_orange", display_name="blue white orange"
 )
+# black adds nothing to the image below; the colours are those of the residual
+BLACK_ORANGE = Colormap(["#000000", "#e66101", "#fdb863"], name="black_orange", display_name="black orange")
+BLACK_BLUE = Colormap(["#000000", "#2f7fd0", "#92c5de"], name="black_blue", display_name="black blue")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -114,6 +128,48 @@ def phantom(evaluation: Evaluation, pose: Pose) -> LayerData | None:
     return data, {"name": "phantom lattice, share of the bulk", **options, **place}, "image"
 
 
+def _standing_out(evaluation: Evaluation, pose: Pose, name: str, sign: int, colormap: Colormap) -> LayerData | None:
+    found = standing_out(evaluation.evidence, sign)
+    if found is None or not found.max() > FROM:
+        return None
+    threshold = evaluation.evidence.residual.threshold
+    data, place = pose.image(found)
+    limits = (FROM, max(1.5 * threshold, float(found.max())))
+    options = {"contrast_limits": limits, "colormap": colormap, "blending": "additive"}
+    return data, {"name": f"{name}, σ (noise alone: up to {threshold:.1f})", **options, **place}, "image"
+
+
+def missing(evaluation: Evaluation, pose: Pose) -> LayerData | None:
+    """What of the noisy image stands out of the noise and is not in the result."""
+    return _standing_out(evaluation, pose, "missing", 1, BLACK_ORANGE)
+
+
+def contradicted(evaluation: Evaluation, pose: Pose) -> LayerData | None:
+    """What the result shows and the noisy image, beyond its noise, has not."""
+    return _standing_out(evaluation, pose, "contradicted", -1, BLACK_BLUE)
+
+
+def support(evaluation: Evaluation, pose: Pose) -> LayerData | None:
+    """How much of the visible detail the noisy image carries."""
+    found = support_map(evaluation.evidence)
+    if found is None:
+        return None
+    data, place = pose.image(found)
+    options = {"contrast_limits": (0.0, CARRIED), "colormap": "viridis"}
+    return data, {"name": "support, σ", **options, **place}, "image"
+
+
+def given_back(evaluation: Evaluation, pose: Pose) -> LayerData | None:
+    """What the guard gave back, in the image's units."""
+    found = evaluation.given_back
+    if found is None or not np.nan_to_num(found).any():
+        return None
+    data, place = pose.image(np.asarray(found, np.float32))
+    width = contrast_of_given_back(data)
+    options = {"contrast_limits": (-width, width), "colormap": BLUE_WHITE_ORANGE}
+    return data, {"name": "given back", **options, **place}, "image"
+
+
 def residual(evaluation: Evaluation, pose: Pose) -> LayerData | None:
     """What the denoiser took away, white where that is nothing."""
     data, place = pose.image(np.asarray(evaluation.evidence.residual.difference, np.float32))
@@ -161,6 +217,31 @@ EVIDENCE: dict[str, EvidenceLayer] = {
         label="Phantom lattice",
         meaning="Lattice of the denoised image where the noisy one has none",
         make=phantom,
+    ),
+    "missing": EvidenceLayer(
+        label="Missing",
+        meaning="Orange: the noisy image is brighter than the denoised one by more than its noise, at some scale from "
+        "1 to 8 px.\nThe brighter, the surer, in standard deviations; beyond the number in the layer's name it is no "
+        "chance",
+        make=missing,
+    ),
+    "contradicted": EvidenceLayer(
+        label="Contradicted",
+        meaning="Blue: the noisy image is darker than the denoised one by more than its noise: what was added there is "
+        "not in the data.\nThe brighter, the surer, as with Missing",
+        make=contradicted,
+    ),
+    "support": EvidenceLayer(
+        label="Support",
+        meaning="How far the noisy image carries what is visible: from 2 on (blue-green to yellow) the detail is there;"
+        "\nnear 0 (violet) there is no detail, or the denoiser made it up. In standard deviations of the noise, to 5",
+        make=support,
+    ),
+    "given back": EvidenceLayer(
+        label="Given back",
+        meaning="What the guard took back from the noisy image, in its units: orange was added to what the network "
+        "made, blue was taken off it",
+        make=given_back,
     ),
     "residual": EvidenceLayer(
         label="Residual",

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from napari_hush.fidelity.findings import Finding, Status
 
-COLOURS = {"pass": "#3fbf95", "fail": "#ff8a50"}  # readable on napari's dark theme and its light one
 FAINT = "#9a9fa6"
+# a traffic light, readable on napari's dark theme and its light one
+COLOURS = {"pass": "#3fbf95", "warn": "#e0b040", "fail": "#ff8a50", "open": FAINT}
 ROW = 24  # px
 SHORT = 4  # letters of a unit that the narrow table has room for; "image units" is left to the tooltip
 
@@ -33,7 +34,7 @@ class VerdictLabel(QLabel):
         self.hide()
 
     def show_verdict(self, status: Status, text: str) -> None:
-        """Say how it went, in grey where nothing could be judged.
+        """Say how it went: green, amber, orange, or grey where nobody could look.
 
         Parameters
         ----------
@@ -78,7 +79,7 @@ class FindingsTable(QTableWidget):
         self.hide()
 
     def show_findings(self, findings: Sequence[Finding]) -> None:
-        """Fill the table, failures first; what was not measured is named in the last row."""
+        """Fill the table, failures first; what does not apply is named in the last row."""
         order = {"fail": 0, "warn": 1, "pass": 2, "not judged": 3}
         rows = sorted((one for one in findings if one.verdict in order), key=lambda one: order[one.verdict])
         missing = [one.label for one in findings if one.verdict not in order]
@@ -86,8 +87,9 @@ class FindingsTable(QTableWidget):
         for row, finding in enumerate(rows):
             self._fill(row, finding)
         if missing:
-            hint = "For lack of a truth, or of what it is about:\n" + "\n".join(missing)
-            words = (f"{SYMBOLS['not measured']} {len(missing)} not measured", "", "")
+            hint = "For lack of a truth, or of what they are about:\n" + "\n".join(missing)
+            verb = "does" if len(missing) == 1 else "do"
+            words = (f"{SYMBOLS['not measured']} {len(missing)} {verb} not apply", "", "")
             self._put(len(rows), words, hint, FAINT)
         self.setFixedHeight(ROW * (self.rowCount() + 1) + 8)  # all rows: the dock itself scrolls
         self.setVisible(bool(findings))
@@ -121,7 +123,7 @@ def _range(finding: Finding) -> str:
     """The limits in signs."""
     low, high = finding.limits
     if low is not None and high is not None:
-        return f"{low:g} … {high:g}"
+        return f"{low:.3g} … {high:.3g}"
     if low is None and high is None:
         return ""
-    return f"≥ {low:g}" if high is None else f"≤ {high:g}"
+    return f"≥ {low:.3g}" if high is None else f"≤ {high:.3g}"

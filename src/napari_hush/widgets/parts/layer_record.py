@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KEY = "napari-hush"
+GIVEN_BACK = "napari-hush given back"  # an array beside the record, which is for reading
 
 
 class LayerRecord(TypedDict, total=False):
@@ -25,6 +28,7 @@ class LayerRecord(TypedDict, total=False):
     device: str
     precision: str
     guard: bool | dict[str, Any]  # False, or what it did
+    given_back: dict[str, Any] | str | bool  # how much the guard gave back, why nothing, or False
     rescale: bool | dict[str, Any]  # False, or by which factor
     dark: bool
     seconds: float  # that it took
@@ -58,9 +62,15 @@ def read_record(metadata: Mapping[str, Any]) -> LayerRecord:
     return cast("LayerRecord", record) if isinstance(record, dict) else LayerRecord()
 
 
-def as_metadata(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record as the metadata of a layer."""
-    return {KEY: dict(record)}
+def as_metadata(record: Mapping[str, Any], given_back: Any = None) -> dict[str, Any]:
+    """A record as the metadata of a layer, and the array of what the guard gave back, if there is one."""
+    return {KEY: dict(record)} | ({} if given_back is None else {GIVEN_BACK: given_back})
+
+
+def read_given_back(metadata: Mapping[str, Any], shape: tuple[int, ...]) -> np.ndarray | None:
+    """What the guard gave back in a layer of this shape; None where nobody kept it."""
+    given = metadata.get(GIVEN_BACK)
+    return given if isinstance(given, np.ndarray) and given.shape == tuple(shape) else None
 
 
 def is_preview(record: LayerRecord) -> bool:

@@ -10,6 +10,7 @@ from napari.utils.transforms import Affine
 
 from napari_hush.errors import InputError
 from napari_hush.inference.planes import Planes
+from napari_hush.io.units import METRES, canonical
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -59,6 +60,13 @@ class Source:
     def channel_axis(self) -> int | None:
         """The axis of the colours."""
         return len(self.data.shape) - 1 if self.rgb else None
+
+    @property
+    def pixel_size(self) -> float | None:
+        """The larger side of a pixel, nm; None where the layer does not know it as a length."""
+        steps = zip(self.style["scale"][-2:], self.style["units"][-2:], strict=True)
+        metres = [abs(float(step)) * METRES.get(canonical(unit), np.nan) for step, unit in steps]
+        return 1e9 * max(metres) if np.isfinite(metres).all() and min(metres) > 0 else None
 
 
 def image_data(layer: Image) -> Any:

@@ -224,7 +224,8 @@ def print_harms(statuses: dict[str, Counter[str]]) -> None:
 def light(folder: Path) -> None:
     """The same on real pairs, with the whole verdict."""
     print(
-        "\n| field | std of z, 1 to 8 px | largest, smallest | truth | general | harmed: not passed |\n|---|---|---|---|---|---|"
+        "\n| field | std of z, 1 to 8 px | largest, smallest | truth | general | harmed: not passed |\n"
+        "|---|---|---|---|---|---|"
     )
     judge: Callable[..., hush.Evidence] = hush.judge  # type: ignore[name-defined]
     statuses: dict[str, Counter[str]] = defaultdict(Counter)
@@ -241,8 +242,9 @@ def light(folder: Path) -> None:
         good = judge(noisy, hush.denoise(noisy, "general"))
         caught = sum(status != "pass" for status in results.values())
         print(
-            f"| {path.name[:-11]} | {spread.min():.2f} to {spread.max():.2f} | {found.missing:.1f}, {-found.contradicted:.1f} "
-            f"(threshold {found.threshold:.1f}) | {judge(noisy, truth).status} | {good.status} | {caught} of {len(results)} |"
+            f"| {path.name[:-11]} | {spread.min():.2f} to {spread.max():.2f} | {found.missing:.1f}, "
+            f"{-found.contradicted:.1f} (threshold {found.threshold:.1f}) | {judge(noisy, truth).status} | {good.status} "
+            f"| {caught} of {len(results)} |"
         )
     print()
     print_harms(statuses)

@@ -109,7 +109,7 @@ class Evidence:
     def verdict(self) -> str:
         """All in one line."""
         words = _WORDS[self.status](self)
-        if np.isfinite(self.resolution):
+        if np.isfinite(self.resolution) and self.status != "fail":
             words = f"{words}; {_carried(self)}"
         return words[0].upper() + words[1:]
 

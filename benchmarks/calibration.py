@@ -243,8 +243,8 @@ def light(folder: Path) -> None:
         caught = sum(status != "pass" for status in results.values())
         print(
             f"| {path.name[:-11]} | {spread.min():.2f} to {spread.max():.2f} | {found.missing:.1f}, "
-            f"{-found.contradicted:.1f} (threshold {found.threshold:.1f}) | {judge(noisy, truth).status} | {good.status} "
-            f"| {caught} of {len(results)} |"
+            f"{-found.contradicted:.1f} (threshold {found.threshold:.1f}) | {judge(noisy, truth).status} | "
+            f"{good.status} | {caught} of {len(results)} |"
         )
     print()
     print_harms(statuses)

@@ -14,7 +14,15 @@ import numpy as np
 from napari_hush.errors import InputError
 from napari_hush.inference.channels import Group, channel_groups, read_group
 from napari_hush.inference.guard import guard_margin
-from napari_hush.inference.measure import MeasuredLattice, fitting_model, is_guarded, is_slow_guarded, measure_guards, measure_scale
+from napari_hush.inference.measure import (
+    MeasuredLattice,
+    fitting_model,
+    is_guarded,
+    is_slow_guarded,
+    measure_guards,
+    measure_scale,
+    wrong_model,
+)
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.inference.tiles.geometry import aligned
@@ -80,6 +88,8 @@ class Plan:
         What is run on it.
     chosen_because : str
         Why it is this model, for a person; empty where the user named it.
+    advice : str
+        Why the model that the user named does not suit the image; empty where it does.
     settings : DenoiseSettings
         As given.
     engine : Engine
@@ -107,6 +117,7 @@ class Plan:
     source: Planes
     model: Model
     chosen_because: str
+    advice: str
     settings: DenoiseSettings
     engine: Engine
     passes: tuple[Pass, ...]
@@ -210,6 +221,7 @@ class Plan:
             "model": card.name,
             "model_source": card.source,
             "chosen_because": self.chosen_because or None,
+            "advice": self.advice or None,
             "architecture": self.model.architecture,
             "settings": asdict(self.settings),
             "engine": engine.name,
@@ -302,6 +314,7 @@ def plan_steps(
         source=source,
         model=model,
         chosen_because=reason,
+        advice="" if reason else wrong_model(lattice, model),
         settings=settings,
         engine=engine,
         passes=tuple(passes),

@@ -274,8 +274,18 @@ def test_the_model_that_fits_the_image_is_taken_and_told(tmp_path, capsys):
         write_image(tmp_path / f"{name}.tif", hush.sample(name).noisy[:128, :128], axes="YX")
     assert cli.main(["denoise", str(tmp_path / "*.tif"), "--engine", "torch"]) == 0
     out = capsys.readouterr().out
-    assert "cells_denoised.tif: no lattice was found, so general on cpu" in out
-    assert "dented-lattice_denoised.tif: a lattice of " in out and " px was found, so stem on cpu" in out
+    assert "cells_denoised.tif: no lattice was found (about " in out and "counts per pixel), so general on cpu" in out
+    assert (
+        "dented-lattice_denoised.tif: a lattice of " in out
+        and " px was found (about " in out
+        and "), so stem on cpu" in out
+    )
+
+
+def test_a_model_that_does_not_suit_is_told(tmp_path, capsys):
+    write_image(tmp_path / "a.tif", hush.sample("dented-lattice").noisy[:96, :96])
+    assert cli.main(["denoise", str(tmp_path / "a.tif"), "--model", "general", "--engine", "torch"]) == 0
+    assert "px was found: 'stem' is the model for lattices" in capsys.readouterr().out.splitlines()[1]
 
 
 def test_each_result_has_its_verdict_under_it(run, tmp_path, monkeypatch):

@@ -64,7 +64,22 @@ def test_the_dock_says_which_model_fits_the_image(make_widget, finish):
     widget.run()
     finish(widget)
     assert viewer.layers[1].name == "noisy · general"
-    assert widget._progress.text.startswith("no lattice was found, so general: ")
+    assert widget._progress.text.startswith("no lattice was found (about ")
+    assert " counts per pixel), so general: " in widget._progress.text
+    assert not widget._advice.isVisibleTo(widget)
+
+
+def test_a_model_that_does_not_suit_the_image_is_said_until_the_next_run(make_widget, finish):
+    _, widget = make_widget(sample("dented-lattice").noisy[:96, :96])
+    widget._models.setCurrentIndex(widget._models.findText("general"))
+    widget._models.activated.emit(widget._models.currentIndex())
+    widget.run()
+    finish(widget)
+    assert widget._advice.isVisibleTo(widget)
+    assert widget._advice.text().startswith("! a lattice of ") and "'stem' is the model" in widget._advice.text()
+    widget.run()
+    assert not widget._advice.isVisibleTo(widget)
+    widget.cancel()
 
 
 def test_running_twice_adds_two(make_widget, finish, image):

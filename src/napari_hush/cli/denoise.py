@@ -106,6 +106,8 @@ class Denoise:
             result = convert_dtype(done.image, dtype)
             write_image(target, result, like=image)
         print(f"{target}: {run_text(done)}")
+        if advice := done.provenance["advice"]:
+            print(f"  {advice}")
         if self.verdict:
             print(f"  {self._verdict(image, result if done.image is None else done.image, channel_axis)}")
             if words := given_back_words(done.provenance):

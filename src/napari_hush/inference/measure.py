@@ -12,25 +12,33 @@ from napari_hush.atoms.spacing import find_lattice
 from napari_hush.errors import InputError
 from napari_hush.inference.guard import Guard, measure_guard
 from napari_hush.inference.scaling import ScaledPlane, scale_factor
+from napari_hush.inference.streaks import count_projections
 from napari_hush.inference.strict import StrictGuard, measure_strict
 from napari_hush.inference.tiles.runner import filled_block
+from napari_hush.residual.noise import measure_noise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
     from napari_hush.inference.channels import Group
     from napari_hush.inference.planes import Planes
     from napari_hush.inference.settings import DenoiseSettings
     from napari_hush.inference.tiles.runner import Read
     from napari_hush.model import Model
+    from napari_hush.residual.noise import NoiseModel
 
 WHOLE = 1536  # px; larger planes are measured in windows
 WINDOW = 1024
+COUNTED = 0.5  # share of the variance that must be that of counts, so that a dose is told
+EDGES = 1.3  # both ends of the noise's spectrum, multiplied: more, and edges of the image are in it
+UNEVEN = 3.0  # times what the noise of the pixels explains: row levels that are told
 CERTAIN = 0.8  # of a lattice: no need to look at further windows
 
 
 class MeasuredLattice:
-    """The lattice of an image, measured when somebody asks, and once.
+    """The lattice of an image and its noise, measured when somebody asks, and once.
 
     Parameters
     ----------
@@ -48,6 +56,64 @@ class MeasuredLattice:
         """The lattice period, px; None where there is no lattice."""
         return measure_spacing(self.source, self.channels)
 
+    @cached_property
+    def middle(self) -> np.ndarray:
+        """The middle plane, or the middle of a large one, (Y, X)."""
+        indices = list(self.source.indices())
+        read = partial(self.source.read, indices[len(indices) // 2], self.channels)
+        return np.asarray(next(probes(read, self.source.plane_shape)).astype(np.float64).mean(axis=0))
+
+    @property
+    def projections(self) -> int | None:
+        """From how many directions a slice with streaks was reconstructed; None for any other image."""
+        return count_projections(self.middle)
+
+    @property
+    def noise_words(self) -> str:
+        """What stands out of its noise, for a person: the dose, and rows on levels of their own; empty if nothing."""
+        noise = measure_noise([self.middle])
+        if not noise.calibrated:
+            return ""
+        dose = counts_per_pixel(noise, self.middle)
+        words = [] if dose is None else [f"about {_one_digit(dose)} counts per pixel"]
+        own = 1.5 * float(noise.variance(self.middle).mean()) * noise.bands[0] / self.middle.shape[1]
+        rows = noise.row_levels and noise.row_variance > UNEVEN * own  # of the median of means over each row
+        return ", ".join([*words, *(["rows on levels of their own"] if rows else [])])
+
+
+def counts_per_pixel(noise: NoiseModel, image: NDArray[np.floating]) -> float | None:
+    """Estimate the mean number of counts (electrons, photons) per pixel from the noise.
+
+    Parameters
+    ----------
+    noise : NoiseModel
+        Of the image.
+    image : ndarray, shape (Y, X)
+        As measured.
+
+    Returns
+    -------
+    float or None
+        To a factor of two; None where the noise does not grow as that of counts does, or edges are mistaken for it.
+
+    Notes
+    -----
+    One count adds ``c1`` to an image whose variance is ``c0 + c1 m``. A slow detector shares a count among neighbours
+    along X: with the means ``b`` of the spectrum at either end, of a first-order lag ``b[0] b[-1] = 1``; edges, which
+    are stronger at the slow end, are seen by that.
+    """
+    c0, c1, c2 = noise.coefficients
+    above = float(np.clip(image - noise.zero, 0, noise.top - noise.zero).mean())
+    counted, rest = c1 * above, c2 * above**2
+    slow, fast = noise.bands[0], float(np.mean(noise.bands[-4:]))
+    if noise.falling or not counted > 0 or counted < COUNTED * (c0 + counted + rest) or slow * fast > EDGES:
+        return None
+    return (above + c0 / c1) / (c1 * slow)
+
+
+def _one_digit(number: float) -> str:
+    return f"{float(f'{number:.1g}'):,.10g}"
+
 
 def fitting_model(lattice: MeasuredLattice) -> tuple[str, str]:
     """Choose the bundled model for an image.
@@ -63,8 +129,33 @@ def fitting_model(lattice: MeasuredLattice) -> tuple[str, str]:
         For `load_model`, and for a person.
     """
     if lattice.spacing is None:
-        return "general", "no lattice was found"
-    return "stem", f"a lattice of {lattice.spacing:.4g} px was found"
+        if (projections := lattice.projections) is not None:
+            return "tomo", f"no lattice was found but the streaks of {projections} projections"
+        name, reason = "general", "no lattice was found"
+    else:
+        name, reason = "stem", f"a lattice of {lattice.spacing:.4g} px was found"
+    return name, f"{reason} ({words})" if (words := lattice.noise_words) else reason
+
+
+def wrong_model(lattice: MeasuredLattice, model: Model) -> str:
+    """Say why a model that somebody chose does not suit an image; empty where it does.
+
+    Parameters
+    ----------
+    lattice : MeasuredLattice
+        Of the noisy image.
+    model : Model
+        As chosen.
+    """
+    name = model.card.name
+    if model.scale is not None and lattice.spacing is None:
+        return (
+            f"no lattice was found, and the model {name!r} was trained for lattices: the image is taken as it is, and "
+            "small shapes can come out as atom columns; 'general' is the model for images without a lattice"
+        )
+    if name == "general" and lattice.spacing is not None:
+        return f"a lattice of {lattice.spacing:.4g} px was found: 'stem' is the model for lattices, {name!r} knows none"
+    return ""
 
 
 def measure_scale(
@@ -113,12 +204,7 @@ def measure_scale(
             "was found: use guard='auto'"
         )
     if spacing is None and scale is not None:
-        warnings.warn(
-            f"no lattice was found, and the model {model.card.name!r} was trained for lattices: the image is taken as "
-            "it is, and small shapes can come out as atom columns; 'general' is the model for images without a lattice",
-            UserWarning,
-            stacklevel=2,
-        )
+        warnings.warn(wrong_model(lattice, model), UserWarning, stacklevel=2)
     if spacing is not None and scale is not None and not scale.lowest <= spacing <= scale.highest:
         warnings.warn(
             f"the lattice period of {spacing:.1f} px lies outside the {scale.lowest:g} to {scale.highest:g} px that "

@@ -21,6 +21,7 @@ from napari_hush.inference.measure import (
     is_slow_guarded,
     measure_guards,
     measure_scale,
+    wrong_model,
 )
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import AUTO, DenoiseSettings
@@ -88,6 +89,8 @@ class Plan:
         What is run on it.
     chosen_because : str
         Why it is this model, for a person; empty where the user named it.
+    advice : str
+        Why the model that the user named does not suit the image; empty where it does.
     settings : DenoiseSettings
         As given.
     engine : Engine
@@ -115,6 +118,7 @@ class Plan:
     source: Planes
     model: Model
     chosen_because: str
+    advice: str
     settings: DenoiseSettings
     engine: Engine
     passes: tuple[Pass, ...]
@@ -218,6 +222,7 @@ class Plan:
             "model": card.name,
             "model_source": card.source,
             "chosen_because": self.chosen_because or None,
+            "advice": self.advice or None,
             "architecture": self.model.architecture,
             "settings": asdict(self.settings),
             "engine": engine.name,
@@ -314,6 +319,7 @@ def plan_steps(
         source=source,
         model=model,
         chosen_because=reason,
+        advice="" if reason else wrong_model(lattice, model),
         settings=settings,
         engine=engine,
         passes=tuple(passes),

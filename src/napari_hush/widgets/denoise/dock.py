@@ -14,8 +14,10 @@ from napari_hush.fidelity.glance import given_back_words
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.memory import free_memory
 from napari_hush.progress import Progress
+from napari_hush.reports import SYMBOLS
 from napari_hush.widgets.denoise.result import OutputType, result_layer
 from napari_hush.widgets.denoise.verdict import Verdict
+from napari_hush.widgets.evaluate.table import COLOURS
 from napari_hush.widgets.parts import notify
 from napari_hush.widgets.parts.bits import row, small_label
 from napari_hush.widgets.parts.dock import Dock
@@ -96,10 +98,11 @@ class DenoiseWidget(Dock):
         self._form.rows.insertRow(2, "Model", self._models)
         self._form.rows.insertRow(3, self._about)
         self._form.rows.addRow("Result", self._output)
+        self._advice = small_label()
         self._preview, self._run, self._verdict = QPushButton("Preview"), QPushButton("Run"), Verdict()
         self._cancel.setToolTip("Stop after the current tile; no layer is added")
         buttons = row(self._preview, self._run, self._cancel)
-        self._lay_out(10, self._form, buttons, self._progress, self._verdict)
+        self._lay_out(10, self._form, buttons, self._progress, self._advice, self._verdict)
         for line in self._form.findChildren(QLineEdit):  # those of numbers would take a dropped file as text
             line.setAcceptDrops(False)
 
@@ -136,8 +139,15 @@ class DenoiseWidget(Dock):
             self._source, self._pair = source, [layer.unique_id]
             self._verdict.clear()
         output: OutputType = "float32" if self._output.currentIndex() == 0 else "same as input"
+        self._advise("")
         text = "starting…" if "torch" in sys.modules else "loading PyTorch…"
         self._launch(partial(_denoise, source, model, settings, output, part), text)
+
+    def _advise(self, text: str) -> None:
+        """Say that another model would suit the image; it stays until the next run."""
+        self._advice.setText(f"{SYMBOLS['warn']} {text}" if text else "")
+        self._advice.setStyleSheet(f"color: {COLOURS['warn']}")
+        self._advice.setVisible(bool(text))
 
     def _finish(self, text: str) -> None:
         self._source = None  # it holds the image
@@ -148,6 +158,7 @@ class DenoiseWidget(Dock):
         record = read_record(options["metadata"])
         source = self._source
         self._finish(_summary(record, data, options["rgb"]))
+        self._advise(record.get("advice") or "")
         if is_preview(record) and self._update_preview(data, options):
             return
         layer = self._viewer.add_image(data, **options)

@@ -127,11 +127,12 @@ def compare_residual(
         usable = np.asarray(ndimage.distance_transform_edt(usable) > reach)
     y, x = (slice(None), slice(None)) if usable.mean() > FEW_GAPS else _largest_part(usable)
     kept = noise_kept(noisy[y, x], denoised[y, x])
-    lag = _lag(_fitted(denoised, noisy, usable, spacing).bands)
+    first = _fitted(denoised, noisy, usable, spacing)
+    lag = _lag(first.bands) if first.noise.calibrated else 0.0
     candidates = [denoised] if lag < LAGGING else [denoised, _dragged(denoised, lag)]
     best: Residual | None = None
     for candidate in candidates:
-        fit = _fitted(candidate, noisy, usable, spacing)
+        fit = first if candidate is denoised else _fitted(candidate, noisy, usable, spacing)
         expected, noise = fit.expected, fit.noise
         spikes = find_spikes(noisy, noise.variance(expected), noise.coefficients[1])
         share = float(spikes.mean())

@@ -137,7 +137,8 @@ def compare_residual(
         spikes = find_spikes(noisy, noise.variance(expected), noise.coefficients[1])
         share = float(spikes.mean())
         if share > 0:
-            noise = _measured(np.where(spikes, expected, noisy), expected, usable)
+            calm = np.where(spikes, ndimage.median_filter(noisy, 3), noisy)  # values that occur: steps stay steps
+            noise = _measured(calm, expected, usable)
         rest = np.where(usable & ~spikes, noisy - expected, 0)
         levels = np.zeros((len(rest), 1))
         if noise.row_levels:

@@ -21,7 +21,7 @@ SMALLEST = 48  # px: fewer say too little of the noise
 BANDS = 32  # of the spectrum along X
 SLOW = (0.2, 0.3)  # cycles per px along Y: the noise is looked at above, with a ramp between
 PEAK = 8.0  # times the floor: a Bragg spot or a line, no noise
-BLOCK = 8  # px: the noise is compared between blocks of like brightness
+BLOCK = (4, 8)  # px: the noise is compared between blocks of like brightness; of a residual, and of an image alone
 BINS = 16
 QUIET = (0.5, 0.3)  # quantile of the blocks of a bin: of a residual, and of an image whose edges reach into the noise
 CUT = 5.0  # standard deviations at which a single pixel is cut, on the side of the shorter tail
@@ -290,7 +290,7 @@ class _Part:
         self.rows = kept = ~_repeated(plane)
         self.values = plane[kept].ravel()
         plain = denoised is None
-        self.quiet = QUIET[plain]
+        self.quiet, self.block = QUIET[plain], BLOCK[plain]
         self.bright = (ndimage.gaussian_filter(plane, 1.5, mode="nearest") if denoised is None else denoised)[kept]
         plane = (plane if denoised is None else plane - denoised)[kept]
         self.plane = plane
@@ -338,7 +338,7 @@ class _Part:
         )
         self._gain = np.sqrt(self.level / max(gain, 1e-300))
         self.noise = self.filtered(plane)
-        self.freedom = BLOCK**2 * gain**2 / max(float((passed**2 * weight).sum() / plane.size), 1e-300)
+        self.freedom = self.block**2 * gain**2 / max(float((passed**2 * weight).sum() / plane.size), 1e-300)
         own, pairs = (self.blocks(image) for image in (self.noise**2, self.noise * np.roll(self.noise, -1, axis=0)))
         quiet = own <= np.quantile(own, 0.5)  # of an image whose edges reach into the noise
         self.rise = float(pairs[quiet].sum() / max(own[quiet].sum(), 1e-300)) - expected
@@ -350,9 +350,10 @@ class _Part:
 
     def blocks(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
         """Means over blocks, without the border, flat."""
-        height, width = (size // BLOCK - 1 for size in image.shape)
-        part = image[BLOCK // 2 :, BLOCK // 2 :][: height * BLOCK, : width * BLOCK]
-        return np.asarray(part.reshape(height, BLOCK, width, BLOCK).mean(axis=(1, 3)).ravel())
+        side = self.block
+        height, width = (size // side - 1 for size in image.shape)
+        part = image[side // 2 :, side // 2 :][: height * side, : width * side]
+        return np.asarray(part.reshape(height, side, width, side).mean(axis=(1, 3)).ravel())
 
 
 def _coefficients(

@@ -218,12 +218,11 @@ def measure_guard(
     noise = max(_noise(np.asarray(plane, np.float64)) for plane in planes)
     if spacing is None or not slow:
         found = measure_give_back(planes, size or max(plane.size for plane in planes))
-        known = isinstance(found, GiveBack)
         return Guard(
             low_pass=WITHOUT_LATTICE if slow else 0.0,
             noise=noise,
-            give_back=found if known else None,
-            withheld="" if known else str(found),
+            give_back=found if isinstance(found, GiveBack) else None,
+            withheld=found if isinstance(found, str) else "",
         )
     step = max(int(spacing / 2), 1)
     strongest: tuple[float, NDArray[np.float64], NDArray[np.floating]] | None = None

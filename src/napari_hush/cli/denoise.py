@@ -33,7 +33,7 @@ class Denoise:
     """A file, or a folder for several inputs; NAME_denoised.tif beside each input if not given."""
     model: str = AUTO
     """A bundled model, or a model file: .safetensors, Keras .h5, PyTorch .pth, BioImage.IO .zip. auto takes stem where
-    a lattice is found, and general elsewhere."""
+    a lattice is found, tomo where a slice has the streaks of few projections, and general elsewhere."""
     dtype: DType = "float32"
     """Numbers in the output; input means the input's own, clipped and rounded where it is an integer."""
     channel_axis: int | None = None

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from napari_hush.inference.tiles.geometry import Tile
     from napari_hush.model import Model
 
+VISIBLE = 0.1  # of the noise: less that was given back is the tail of something
+
 
 @dataclass(frozen=True)
 class Denoised:
@@ -70,7 +72,8 @@ def denoise(
         planes (T, Z); all planes share one normalisation.
     model : str, path or Model
         A bundled name (see `list_models`), a file for `load_model`, or a loaded model. ``"auto"`` takes the bundled one
-        that fits the image: ``stem`` where a lattice is found, ``general`` elsewhere.
+        that fits the image: ``stem`` where a lattice is found, ``tomo`` where a slice has the streaks of few
+        projections, ``general`` elsewhere.
     channel_axis : int, optional
         The axis of colours or dyes. A one-channel model takes each channel by itself.
     out : zarr array, array or path, optional
@@ -260,4 +263,5 @@ class _GivenBack:
         if image is None:
             return {"pixels": self._pixels}
         finite = np.where(np.isfinite(image), image, 0).astype(np.float64)
-        return {"share": float(np.mean(finite != 0)), "rms": float(np.sqrt(np.mean(finite**2)))}
+        visible = np.abs(finite) > VISIBLE * max(guard.noise for guard in guards)
+        return {"share": float(np.mean(visible)), "rms": float(np.sqrt(np.mean(finite**2)))}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
+from scipy import ndimage
 from skimage.transform import downscale_local_mean
 
 from napari_hush.reports.panels import contrast, grey, png_bytes, range_text
@@ -31,6 +32,7 @@ ARROW = "#f0e442"
 DIVERGING = np.array([[33, 102, 172], [146, 197, 222], [247, 247, 247], [253, 184, 99], [179, 88, 6]], float)
 FROM = 3.0  # standard deviations: what stands out less is not shown
 CARRIED = 5.0  # standard deviations: more support than that changes nothing
+AROUND = 2.0  # scales
 SEQUENTIAL = np.array([[0, 0, 4], [81, 18, 124], [183, 55, 121], [252, 137, 97], [252, 253, 191]], float)
 
 
@@ -279,16 +281,19 @@ def standing_out(evidence: Evidence, sign: int) -> np.ndarray | None:
 
 
 def support_map(evidence: Evidence) -> np.ndarray | None:
-    """The support of what is visible at each place, (Y, X), standard deviations of the noise, 5 at most.
+    """The support of what is visible around each place, (Y, X), standard deviations of the noise, 5 at most.
 
-    It is the mean over the scales, each counted as much as its detail is visible; None where nobody knows it.
+    It is the mean over all scales and over two widths of each around the place, in which each detail counts as much as
+    it is visible: a band is nothing where it changes its sign. None where nobody knows it.
     """
     support = evidence.support
     if support is None:
         return None
-    weight = np.abs(support.detail)
-    mean = (weight * support.value).sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-30)
-    return np.asarray(np.minimum(mean, CARRIED))
+    carried, visible = np.zeros((2, *support.detail.shape[1:]))
+    for scale, detail, value in zip(support.scales, np.abs(support.detail), support.value, strict=True):
+        carried += ndimage.gaussian_filter(detail * np.minimum(value, CARRIED), AROUND * scale)
+        visible += ndimage.gaussian_filter(detail, AROUND * scale)
+    return np.asarray(carried / np.maximum(visible, 1e-30), np.float32)
 
 
 def _outstanding(evaluation: Evaluation) -> Picture | None:

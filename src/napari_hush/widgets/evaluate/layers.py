@@ -155,7 +155,7 @@ def support(evaluation: Evaluation, pose: Pose) -> LayerData | None:
     if found is None:
         return None
     data, place = pose.image(found)
-    options = {"contrast_limits": (0.0, CARRIED), "colormap": "viridis"}
+    options = {"contrast_limits": (0.0, CARRIED), "colormap": "viridis", "opacity": 0.7}
     return data, {"name": "support, σ", **options, **place}, "image"
 
 

@@ -19,7 +19,7 @@ from napari_hush.widgets.parts.recent import recent_files, remember
 if TYPE_CHECKING:
     from qtpy.QtGui import QPaintEvent, QWheelEvent
 
-AUTOMATIC = "stem where the image has a lattice, general where it has none"
+AUTOMATIC = "stem where the image has a lattice, tomo where a slice has streaks, general elsewhere"
 FROM_FILE = "From file…"
 CONTROL = QStyle.ComplexControl.CC_ComboBox
 

@@ -254,7 +254,8 @@ class _GivenBack:
         """The share of the pixels and how strong it was, or why nothing could be given back."""
         if not guards:
             return False
-        guard = guards[0].guard if isinstance(guards[0], StrictGuard) else guards[0]
+        plain = [one.guard if isinstance(one, StrictGuard) else one for one in guards]
+        guard = plain[0]
         if guard.give_back is None and guard.sites is None and not guard.withheld:
             return False
         if guard.withheld:
@@ -263,5 +264,5 @@ class _GivenBack:
         if image is None:
             return {"pixels": self._pixels}
         finite = np.where(np.isfinite(image), image, 0).astype(np.float64)
-        visible = np.abs(finite) > VISIBLE * max(guard.noise for guard in guards)
+        visible = np.abs(finite) > VISIBLE * max(one.noise for one in plain)
         return {"share": float(np.mean(visible)), "rms": float(np.sqrt(np.mean(finite**2)))}

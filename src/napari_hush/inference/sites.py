@@ -34,8 +34,8 @@ FAINT = 0.01  # of the cell's range: a smaller rise is no column
 APART = 0.22  # shorter lattice vectors between two columns of a cell
 NARROW, WIDE = 0.08, 0.3  # standard deviations of a column, periods
 NEAR = 2.5  # periods: the standard deviation of the neighbourhood in which a loss must be common
-AGREED = (3.0, 4.5)  # standard errors by which the mean loss there differs from nothing: where most was lost, elsewhere
-WORTH = (0.25, 1.5)  # of a single height's noise: a smaller loss is left, where most of a column was lost and elsewhere
+AGREED = 3.0  # standard errors by which the mean loss there differs from nothing
+WORTH = 0.25  # of a single height's noise: a smaller loss is left
 OVERLAP = 3.0  # periods over which columns without their slow part overlap
 HARMONICS = 2
 MOST = 12  # columns of a cell
@@ -161,8 +161,8 @@ class SiteGuard:
         mean = np.asarray(weight @ heights) / total
         spread = np.sqrt(np.maximum(np.asarray(weight @ heights**2) / total - mean**2, 0))
         error = spread * np.sqrt(np.asarray(weight.power(2).sum(axis=1)).ravel()) / total
-        erased = mean > np.asarray(weight @ shown) / total
-        lost = (np.abs(mean) > np.where(erased, *AGREED) * error) & (np.abs(mean) > np.where(erased, *WORTH) * spread)
+        erased = mean > np.asarray(weight @ shown) / total  # more than half; less is for the strict guard
+        lost = erased & (mean > AGREED * error) & (mean > WORTH * spread)
         return np.where(lost, heights, 0.0)
 
     def _drawn(self, positions: Floats, heights: Floats, kinds: NDArray[np.intp], shape: tuple[int, ...]) -> Floats:

@@ -36,6 +36,7 @@ NARROW, WIDE = 0.08, 0.3  # standard deviations of a column, periods
 NEAR = 2.5  # periods: the standard deviation of the neighbourhood in which a loss must be common
 AGREED = 3.0  # standard errors by which the mean loss there differs from nothing
 WORTH = 0.25  # of a single height's noise: a smaller loss is left
+CONTRAST = (0.7, 1.6)  # widths of a column whose Gaussian means are compared
 OVERLAP = 3.0  # periods over which columns without their slow part overlap
 HARMONICS = 2
 MOST = 12  # columns of a cell
@@ -95,12 +96,12 @@ class SiteGuard:
         if not len(positions):
             return generated, given
         heights = self._heights(noisy - generated, positions, kinds)
-        shown = self._heights(generated, positions, kinds)
+        shown, lost = (self._contrasts(image, positions, kinds) for image in (generated, noisy - generated))
         back = np.zeros(len(positions))
         for kind in range(len(self.sites)):
             mine = kinds == kind
             if mine.sum() >= 4:
-                back[mine] = self._lost(heights[mine], shown[mine], positions[mine])
+                back[mine] = self._lost(heights[mine], lost[mine] - shown[mine], positions[mine])
         chosen = back != 0
         if chosen.any():
             given = self._drawn(positions[chosen], back[chosen], kinds[chosen], generated.shape)
@@ -150,7 +151,16 @@ class SiteGuard:
         heights, _ = cg(scaled, right / own, rtol=1e-7, maxiter=200)
         return np.asarray(heights) / own
 
-    def _lost(self, heights: Floats, shown: Floats, positions: Floats) -> Floats:
+    def _contrasts(self, image: Floats, positions: Floats, kinds: NDArray[np.intp]) -> Floats:
+        """How far each column stands out of what is just around it, also where a larger neighbour's flank lies."""
+        found = np.zeros(len(positions))
+        for kind, sigma in enumerate(self.sigmas):
+            near, far = (ndimage.gaussian_filter(image, width * sigma, mode="reflect") for width in CONTRAST)
+            mine = kinds == kind
+            found[mine] = self.sign * ndimage.map_coordinates(near - far, positions[mine].T, order=1, mode="nearest")
+        return found
+
+    def _lost(self, heights: Floats, excess: Floats, positions: Floats) -> Floats:
         """The heights where the neighbourhood has lost, else 0."""
         tree = cKDTree(positions)
         pairs = tree.sparse_distance_matrix(tree, 2 * NEAR * self.period, output_type="coo_matrix")
@@ -161,7 +171,7 @@ class SiteGuard:
         mean = np.asarray(weight @ heights) / total
         spread = np.sqrt(np.maximum(np.asarray(weight @ heights**2) / total - mean**2, 0))
         error = spread * np.sqrt(np.asarray(weight.power(2).sum(axis=1)).ravel()) / total
-        erased = mean > np.asarray(weight @ shown) / total  # more than half; less is for the strict guard
+        erased = np.asarray(weight @ excess) > 0  # more than half was lost; less is for the strict guard
         lost = erased & (mean > AGREED * error) & (mean > WORTH * spread)
         return np.where(lost, heights, 0.0)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.floating]
 
 SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+SHORT = 0.3  # skewness that is taken into account on the side of the short tail, at most
 ALARMS = 0.01  # share of faultless images that fail
 REACH = 4.0  # standard deviations at which a Gaussian ends
 
@@ -176,6 +177,8 @@ def standardised(
         cube = blurred(third, scale / np.sqrt(3)) * np.float32((noise.widened(scale) / (2 * np.pi * scale**2)) ** 2 / 3)
         sign = -1.0 if noise.falling else 1.0
         gamma = np.clip(sign * cube / np.maximum(power, least) ** 1.5, 1e-4, 3.0)
+        # the short tail of a skewed distribution ends: there a small error of the brightness would weigh too much
+        gamma = np.where(sign * z < 0, np.minimum(gamma, SHORT), gamma)
         z = sign * (np.maximum(1 + gamma * sign * z / 2, 0) ** (1 / 3) - 1 + gamma**2 / 36) * 6 / gamma
         z = np.where(there, z, 0)
     return z.astype(np.float32), energy

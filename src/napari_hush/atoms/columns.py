@@ -181,6 +181,25 @@ def fit_atoms(image: ArrayLike, spacing: float, *, dark: bool = False) -> Atoms:
     )
 
 
+def column_contrast(image: Floats, spacing: float) -> Floats:
+    """What is as wide as a column, ``G(0.15 a) - G(0.7 a)``: the detector seeks its maxima.
+
+    Parameters
+    ----------
+    image : ndarray, shape (Y, X)
+        Finite.
+    spacing : float
+        Distance of nearest columns, px.
+
+    Returns
+    -------
+    ndarray, shape (Y, X)
+    """
+    return np.asarray(
+        ndimage.gaussian_filter(image, _FINE * spacing) - ndimage.gaussian_filter(image, _COARSE * spacing)
+    )
+
+
 def match_atoms(true: ArrayLike, found: ArrayLike, radius: float) -> Matches:
     """Pair true and found positions one to one: as many pairs as can be, and of those the nearest in sum.
 
@@ -255,7 +274,7 @@ def _ratio(part: int, whole: int) -> float:
 
 def _maxima(values: Floats, spacing: float) -> tuple[Floats, float]:
     """Places (N, 2) of the maxima of g, the highest first, and the height of the highest."""
-    contrast = ndimage.gaussian_filter(values, _FINE * spacing) - ndimage.gaussian_filter(values, _COARSE * spacing)
+    contrast = column_contrast(values, spacing)
     # What rounding and the cut-off tails of the filters leave is no column.
     threshold = max(_THRESHOLD * np.percentile(contrast, _PERCENTILE), 3e-5 * np.abs(values).max())
     fineness = min(int(np.ceil(_SAMPLES / spacing)), _FINEST)

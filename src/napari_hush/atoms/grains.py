@@ -36,30 +36,18 @@ ONE_PERIOD = 0.03  # periods that differ less are the same
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Grain:
-    """A part of an image that holds one lattice.
+class Grain(LatticeFit):
+    """A part of an image that holds one lattice, as it was found in the windows that hold the part.
 
     Parameters
     ----------
-    vectors : ndarray, shape (2, 2)
-        The two shortest independent translations (y, x), px, as rows; the shorter first.
+    vectors, height, lasting
+        As in `LatticeFit`.
     mask : ndarray of bool, shape (Y, X)
         Where this lattice is, to about a period.
-    lasting : float
-        As in `LatticeFit`, inside the windows that hold the grain.
-    height : float
-        As in `LatticeFit`.
     """
 
-    vectors: NDArray[np.float64]
     mask: NDArray[np.bool_]
-    lasting: float
-    height: float
-
-    @property
-    def spacing(self) -> float:
-        """Length of the shorter vector, px."""
-        return float(np.hypot(*self.vectors[0]))
 
     @property
     def cells(self) -> float:
@@ -147,13 +135,6 @@ def grains_of(plane: NDArray[np.float64]) -> tuple[Grain, ...]:
     sure = [one.fit.spacing for one in measured if one.sure]
     agreed = [one for one in measured if any(abs(one.fit.spacing / other - 1) < ONE_PERIOD for other in sure)]
     return _in_order(_grains(agreed, plane.shape))
-
-
-def common_fit(grains: tuple[Grain, ...]) -> LatticeFit | None:
-    """The fit that stands for all grains: that of the first; None without any."""
-    if not grains:
-        return None
-    return LatticeFit(vectors=grains[0].vectors, height=grains[0].height, lasting=grains[0].lasting)
 
 
 def deny(grains: tuple[Grain, ...], spacing: float) -> bool:

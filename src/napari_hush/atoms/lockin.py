@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
 REACH = 3.5  # standard deviations at which a Gaussian window ends; it is lowered to end at 0, or its step would ring
@@ -202,21 +204,50 @@ def _window(at: NDArray[np.integer], size: int, sigma: float) -> sparse.csr_arra
     return sparse.csr_array((weights[inside], index[inside], starts), shape=(len(at), size))
 
 
-def interpolator(places: NDArray[np.integer], start: int, size: int) -> sparse.csr_array:
-    """Linear interpolation from places on an axis to each of its pixels, constant beyond the ends.
+def grid(shape: tuple[int, int], step: int, origin: tuple[int, int] = (0, 0)) -> list[NDArray[np.integer]]:
+    """Rows and columns at which a part of a plane is looked at: multiples of ``step``, counted in the whole plane.
 
     Parameters
     ----------
-    places : ndarray of int, shape (P,)
-        Px, ascending.
-    start, size : int
-        The first pixel, and how many.
+    shape : (int, int)
+        Y, X of the part, px.
+    step : int
+        Px.
+    origin : (int, int)
+        Where the part begins in the plane, px.
+    """
+    return [np.arange(-(-start // step) * step, start + size, step) for start, size in zip(origin, shape, strict=True)]
+
+
+def interpolated(
+    values: NDArray[Any],
+    places: Sequence[NDArray[np.integer]],
+    shape: tuple[int, int],
+    origin: tuple[int, int] = (0, 0),
+) -> NDArray[Any]:
+    """Linear interpolation from the places of a `grid` to every pixel of a part, constant beyond the outermost ones.
+
+    Parameters
+    ----------
+    values : ndarray, shape (rows, columns)
+        At the places.
+    places : (ndarray of int, ndarray of int)
+        Rows and columns, px of the plane, ascending.
+    shape, origin
+        As of `grid`.
 
     Returns
     -------
-    sparse array, shape (size, P)
-        Times the values at the places it gives those at the pixels.
+    ndarray, shape ``shape``
     """
+    vertical, horizontal = (
+        _interpolator(at, start, size) for at, start, size in zip(places, origin, shape, strict=True)
+    )
+    return np.asarray((horizontal @ (vertical @ values).T).T)
+
+
+def _interpolator(places: NDArray[np.integer], start: int, size: int) -> sparse.csr_array:
+    """Linear interpolation from ``places`` to every px of an axis, constant beyond the ends: (size, places)."""
     at = np.arange(start, start + size)
     right = np.clip(np.searchsorted(places, at, side="right"), 1, max(len(places) - 1, 1))
     left = right - 1

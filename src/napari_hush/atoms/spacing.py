@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hush.atoms.autocorrelation import LatticeFit, autocorrelation, best_pair, mean_power, with_all
-from napari_hush.atoms.grains import common_fit, deny, grains_of
+from napari_hush.atoms.grains import deny, grains_of
 from napari_hush.atoms.lockin import lattice_amplitude, noise_power
 from napari_hush.atoms.spectrum import bragg_spots, checked_plane, independent_pair
 from napari_hush.errors import InputError
@@ -114,7 +114,9 @@ def find_lattice(image: ArrayLike) -> LatticeFit | None:
     if whole is not None and whole.lasting > DOUBTFUL:
         return whole
     grains = grains_of(plane)
-    return common_fit(grains) if whole is None or deny(grains, whole.spacing) else whole
+    if whole is None or deny(grains, whole.spacing):
+        return grains[0] if grains else None
+    return whole
 
 
 def _whole_lattice(plane: NDArray[np.float64]) -> LatticeFit | None:

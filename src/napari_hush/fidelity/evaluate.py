@@ -18,6 +18,7 @@ from napari_hush.fidelity.findings import Compared, Finding, Status, all_limits,
 from napari_hush.fidelity.lattice import compare_lattice
 from napari_hush.fidelity.transfer import predict_transfer
 from napari_hush.fidelity.truth import compare_columns, compare_dents, compare_pixels, dent_mask
+from napari_hush.inference.planes import middle_part
 from napari_hush.io.units import readable_length
 from napari_hush.residual.compare import Residual, compare_residual, no_residual
 from napari_hush.residual.recorded import record
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 PERIODS = (0.5, np.sqrt(0.5), 1.0, np.sqrt(2), 2.0)  # a superlattice, or a part of a cell, may be meant
-LARGE = 512  # px
+LARGE = 512  # px: so much of an image has columns enough for a slope
 FEW_COLUMNS = 40  # say nothing of how much of their displacements was kept
 SMALLEST_SCAN = 12  # px: smaller images say nothing of slow brightness or of a scan
 P = ParamSpec("P")
@@ -327,7 +328,8 @@ def judge(
     }
     kept_share = None
     if scan is not None and lattice is not None and len(kept) >= FEW_COLUMNS:
-        kept_share = predict_transfer(*_middle(scan, test), spacing=spacing, dark=dark)
+        part = middle_part(test.shape, LARGE)
+        kept_share = predict_transfer(scan[part], test[part], spacing=spacing, dark=dark)
     if kept_share is not None:
         values |= {"position_transfer": kept_share.positions, "height_transfer": kept_share.heights}
     most = dict.fromkeys(("missing_detail", "contradicted_detail"), residual.threshold)
@@ -361,12 +363,6 @@ def _whole(at: Floats, usable: NDArray[np.bool_], spacing: float) -> Floats:
     far = ndimage.distance_transform_edt(usable)
     y, x = np.clip(np.rint(at).astype(np.intp), 0, np.array(usable.shape) - 1).T
     return np.asarray(at[far[y, x] > 0.5 * spacing])
-
-
-def _middle(*images: Floats) -> list[Floats]:
-    """The middle of each, at most 512 px wide: enough columns for a slope."""
-    y, x = (slice(max(size - LARGE, 0) // 2, max(size - LARGE, 0) // 2 + LARGE) for size in images[0].shape)
-    return [image[y, x] for image in images]
 
 
 def _residual_of(

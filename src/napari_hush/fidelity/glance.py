@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hush.fidelity.evaluate import judge
 from napari_hush.fidelity.stacks import name, read_plane
-from napari_hush.inference.planes import Planes
+from napari_hush.inference.planes import Planes, middle_part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +80,7 @@ def glance(
     about = [f"plane {name(index)}"] if index else []
     y, x = slice(None), slice(None)
     if max(before.plane_shape) > LARGE:
-        y, x = (slice(max((n - MIDDLE) // 2, 0), max((n - MIDDLE) // 2, 0) + MIDDLE) for n in before.plane_shape)
+        y, x = middle_part(before.plane_shape, MIDDLE)
     images = [read_plane(view, index, y, x) for view in (before, after)]
     if y.stop is not None:
         about.append(f"middle {images[0].shape[1]} x {images[0].shape[0]} px")

@@ -14,7 +14,7 @@ from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 from scipy.spatial import cKDTree
 
-from napari_hush.atoms.columns import Atoms, fit_atoms, match_atoms
+from napari_hush.atoms.columns import Atoms, column_contrast, fit_atoms, match_atoms
 from napari_hush.atoms.spacing import find_lattice
 from napari_hush.errors import InputError
 from napari_hush.inference.strict import faintest_contrast, with_columns_of
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 RADIUS = 0.3  # spacings within which two columns are the same
 STEP = 0.3  # spacings by which a neighbour may lie off its site
-FINE, COARSE = 0.15, 0.7  # spacings: a height is the image's contrast between these two Gaussians
 DEGREE = 2  # of the polynomial that is a lattice's smooth course
 LEAST = 4  # columns per coefficient of it: smaller patches are left out
 CERTAIN = 2.0  # standard errors by which a loss must be seen to be told
@@ -92,7 +91,7 @@ def measure_columns(image: ArrayLike, spacing: float, *, dark: bool = False) -> 
     """
     values = np.asarray(image, np.float64)
     atoms = fit_atoms(values, spacing, dark=dark)
-    contrast = ndimage.gaussian_filter(values, FINE * spacing) - ndimage.gaussian_filter(values, COARSE * spacing)
+    contrast = column_contrast(values, spacing)
     heights = ndimage.map_coordinates(-contrast if dark else contrast, atoms.positions.T, order=3, mode="mirror")
     good = atoms.fitted
     return Atoms(

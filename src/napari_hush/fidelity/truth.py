@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from napari_hush.atoms.columns import find_atoms, match_atoms
+from napari_hush.atoms.columns import column_contrast, find_atoms, match_atoms
 from napari_hush.errors import InputError
 from napari_hush.fidelity.metrics import METRICS
 
@@ -93,7 +93,7 @@ def compare_columns(
     true = seen[visible[:, 1]]  # the detector's own errors are not the output's
     matches = match_atoms(true, found, RADIUS * spacing)
     others = match_atoms(np.concatenate([known, seen]), found, RADIUS * spacing)  # or what it makes of merged ones
-    contrasts = [_contrast(image, spacing) for image in (clean, output)]
+    contrasts = [column_contrast(image, spacing) for image in (clean, output)]
     offsets = found[matches.pairs[:, 1]] - true[matches.pairs[:, 0]]
     missed, extra = true[matches.missed], found[others.extra]
     lost = missed[_most(contrasts[1], missed, spacing) < 0.5 * _most(contrasts[0], missed, spacing)]
@@ -214,11 +214,6 @@ def _measured(metric: Metric, clean: Floats, output: Floats, where: NDArray[np.b
         return metric(clean, output, where)
     except InputError:
         return float("nan")
-
-
-def _contrast(image: Floats, spacing: float) -> Floats:
-    """The detector's contrast: fine minus coarse."""
-    return np.asarray(ndimage.gaussian_filter(image, 0.15 * spacing) - ndimage.gaussian_filter(image, 0.7 * spacing))
 
 
 def _most(contrast: Floats, places: Floats, spacing: float) -> Floats:

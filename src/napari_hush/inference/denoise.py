@@ -234,7 +234,7 @@ class _GivenBack:
     def __init__(self, plan: Plan, target: Planes | None) -> None:
         self._plan, self._like = plan, target
         self._planes: Planes | None = None
-        self._pixels, self._all = 0, 0
+        self._pixels = 0
 
     def store(self, one: Pass, tile: Tile, values: np.ndarray) -> None:
         """Keep one tile (C, Y, X), which also holds what lies around its core."""

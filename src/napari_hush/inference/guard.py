@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_hush.atoms.lockin import REACH, interpolator, lattice_amplitude, lock_in, noise_power
+from napari_hush.atoms.lockin import REACH, grid, interpolated, lattice_amplitude, lock_in, noise_power
 from napari_hush.atoms.spectrum import bragg_spots
 from napari_hush.errors import InputError
-from napari_hush.inference.sites import SiteGuard, measure_sites, site_margin
+from napari_hush.inference.sites import LOW_PASS, SiteGuard, measure_sites, site_margin
 from napari_hush.residual.give_back import GiveBack, give_back_margin, measure_give_back
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-LOW_PASS = 0.55  # periods: the Gaussian's width; it lets 0.3 % of the lattice through
 WINDOW = 1.0  # periods: the lock-in's width
 MOST = 1.2  # by which a lattice may be strengthened
 TOLERANCE = 1.04  # jitter and lag of the scan dim the noisy lattice by a few per cent: that is not made up
@@ -128,10 +127,8 @@ class Guard:
         self, noisy: NDArray[np.float64], generated: NDArray[np.float64], origin: tuple[int, int] = (0, 0)
     ) -> NDArray[np.float64]:
         """How much of the generated lattice the noisy image has, 0 to 1.2, (Y, X)."""
-        rows, columns = (
-            np.arange(-(-start // self.step) * self.step, start + size, self.step)
-            for start, size in zip(origin, noisy.shape, strict=True)
-        )
+        shape = (noisy.shape[0], noisy.shape[1])
+        rows, columns = grid(shape, self.step, origin)
         there, made = (
             (np.abs(lock_in(image, self.spots, self.window, rows=rows, columns=columns, origin=origin)) ** 2).sum(
                 axis=0
@@ -143,9 +140,7 @@ class Guard:
         share = np.where(share < 1, np.minimum(share * TOLERANCE, 1), np.maximum(share / TOLERANCE, 1))
         gated = np.clip(made / max(FAINT * self.bulk, 1e-300) - 1, 0, 1)  # grains of unseen directions are left alone
         share = 1 + gated * (np.clip(share, 0, MOST) - 1)
-        vertical = interpolator(rows, origin[0], noisy.shape[0])
-        horizontal = interpolator(columns, origin[1], noisy.shape[1])
-        return np.asarray((horizontal @ (vertical @ share).T).T)
+        return interpolated(share, (rows, columns), shape, origin)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, for the record of a run."""

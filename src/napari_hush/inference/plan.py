@@ -103,8 +103,6 @@ class Plan:
         The scale at which the network sees the planes.
     guarded : bool
         Whether the noisy image has the last word.
-    slow : bool
-        Whether that is so of slow contrast, too.
     margin : int
         Px around each tile that must be right too: what the guards and a resampling look at.
     side : (int, int) or None
@@ -125,7 +123,6 @@ class Plan:
     spacing: float | None
     scaled: ScaledPlane
     guarded: bool
-    slow: bool
     margin: int
     side: tuple[int, int] | None
     plane: tuple[int, ...] | None
@@ -293,12 +290,11 @@ def plan_steps(
         norms.append(norm.turned(model.normalization.target) if settings.dark else norm)
     guarded = is_guarded(model, settings)
     period = spacing and spacing * scaled.factor
-    slow = is_slow_guarded(model, settings)
     margin = scaled.keep
     if settings.guard == "strict" and period is not None:
         margin += strict_margin(period)
     elif guarded:
-        margin += guard_margin(period, slow=slow)
+        margin += guard_margin(period, slow=is_slow_guarded(model, settings))
     side = tile_sides(
         model,
         settings,
@@ -326,7 +322,6 @@ def plan_steps(
         spacing=spacing,
         scaled=scaled,
         guarded=guarded,
-        slow=slow,
         margin=margin,
         side=side,
         plane=plane,

@@ -12,7 +12,7 @@ from napari_hush.errors import InputError
 from napari_hush.io import convert_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 BLOCK_BYTES = 16 << 20
 
@@ -156,3 +156,22 @@ def _from_sequence(image: list[Any] | tuple[Any, ...]) -> np.ndarray:
         raise InputError(
             f"expected an image array, got a ragged {type(image).__name__}: rows differ in length"
         ) from error
+
+
+def middle_part(shape: Sequence[int], side: int) -> tuple[slice, slice]:
+    """The middle of a plane, at most ``side`` px high and wide, as two slices.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Y, X of the plane.
+    side : int
+        Px.
+
+    Examples
+    --------
+    >>> middle_part((100, 40), 50)
+    (slice(25, 75, None), slice(0, 50, None))
+    """
+    y, x = (slice(start, start + side) for start in (max(size - side, 0) // 2 for size in shape))
+    return y, x

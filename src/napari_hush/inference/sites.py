@@ -15,8 +15,9 @@ from scipy import ndimage, sparse
 from scipy.sparse.linalg import cg
 from scipy.spatial import cKDTree
 
-from napari_hush.atoms.lockin import REACH, interpolator, lock_in
+from napari_hush.atoms.lockin import REACH, grid, interpolated, lock_in
 from napari_hush.atoms.spacing import find_lattice
+from napari_hush.inference.planes import middle_part
 from napari_hush.synthesis.lattices.lattice import render_columns
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ HARMONICS = 2
 MOST = 12  # columns of a cell
 ENOUGH = (384, 28.0)  # px, or periods if they are more: so much of a plane is averaged
 MARGIN = 11.0  # periods: what lies further away does not matter
-LOW_PASS = 0.55  # periods: as in `Guard`, slower contrast is right already
+LOW_PASS = 0.55  # periods: the guard's Gaussian; it lets 0.3 % of the lattice through, slower contrast is right already
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,7 @@ class SiteGuard:
         result, given : ndarray, shape (Y, X)
             The result, and what was added.
         """
-        found = [self.positions(noisy, site, origin) for site in self.sites]
+        found = self.positions(noisy, origin)
         kinds = np.concatenate([np.full(len(at), k) for k, at in enumerate(found)])
         positions = np.concatenate(found)
         given = np.zeros(generated.shape)
@@ -107,28 +108,26 @@ class SiteGuard:
             given = self._drawn(positions[chosen], back[chosen], kinds[chosen], generated.shape)
         return generated + given, given
 
-    def positions(self, noisy: Floats, site: tuple[float, float], origin: tuple[int, int] = (0, 0)) -> Floats:
-        """Where one column of the cell lies in each cell, (N, 2), px of the part."""
-        cells, translations = self._cells(noisy, origin)
-        wrapped = np.stack([cells[k] - site[k] for k in (0, 1)])
-        wrapped -= np.rint(wrapped)  # shares of the translations from the nearest site to here
-        away = np.einsum("ki,kyx->iyx", translations, wrapped)
-        here = (np.abs(away) <= 0.5).all(axis=0)
-        places = np.argwhere(here)
-        at = places - away[:, here].T
-        if len(at) > 1:  # at the edge of a pixel a site may be found twice
-            close = cKDTree(at).query_pairs(1.0, output_type="ndarray")
-            at = np.delete(at, np.unique(close[:, 1]), axis=0) if len(close) else at
-        return np.asarray(at)
+    def positions(self, noisy: Floats, origin: tuple[int, int] = (0, 0)) -> list[Floats]:
+        """For each column of the cell where it lies in all cells, (N, 2), px of the part."""
+        vectors = np.array(self.vectors)
+        cells, translations = _phases(noisy, vectors, self.period, origin), np.linalg.inv(vectors).T
+        found = []
+        for site in self.sites:
+            wrapped = cells - np.reshape(site, (2, 1, 1))
+            wrapped -= np.rint(wrapped)  # shares of the translations from the nearest site to here
+            away = np.einsum("ki,kyx->iyx", translations, wrapped)
+            here = (np.abs(away) <= 0.5).all(axis=0)
+            at = np.argwhere(here) - away[:, here].T
+            if len(at) > 1:  # at the edge of a pixel a site may be found twice
+                close = cKDTree(at).query_pairs(1.0, output_type="ndarray")
+                at = np.delete(at, np.unique(close[:, 1]), axis=0) if len(close) else at
+            found.append(np.asarray(at))
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, for the record of a run."""
         return asdict(self)
-
-    def _cells(self, image: Floats, origin: tuple[int, int]) -> tuple[Floats, Floats]:
-        """The phases of the two reciprocal vectors in cycles, (2, Y, X), and the translations (2, 2) that belong."""
-        vectors = np.array(self.vectors)
-        return _phases(image, vectors, self.period, origin), np.linalg.inv(vectors).T
 
     def _heights(self, residual: Floats, positions: Floats, kinds: NDArray[np.intp]) -> Floats:
         """What each column lacks: all are fitted together, since the slow parts that they are without overlap."""
@@ -183,8 +182,12 @@ class SiteGuard:
         return self._detail(image)
 
     def _detail(self, image: Floats) -> Floats:
-        slow = ndimage.gaussian_filter(image, LOW_PASS * self.period, mode="reflect", truncate=REACH)
-        return np.asarray(image - slow)
+        return _without_slow(image, self.period)
+
+
+def _without_slow(image: Floats, period: float) -> Floats:
+    """What is narrower than about half a period."""
+    return np.asarray(image - ndimage.gaussian_filter(image, LOW_PASS * period, mode="reflect", truncate=REACH))
 
 
 def _overlap(first: Floats, second: Floats, square: Floats, slow: float) -> Floats:
@@ -219,7 +222,8 @@ def measure_sites(planes: Sequence[NDArray[np.floating]], spacing: float) -> Sit
     """
     best: tuple[LatticeFit, Floats] | None = None
     for plane in planes:
-        values = _middle(np.asarray(plane, np.float64), int(max(ENOUGH[0], ENOUGH[1] * spacing)))
+        values = np.asarray(plane, np.float64)
+        values = values[middle_part(values.shape, int(max(ENOUGH[0], ENOUGH[1] * spacing)))]
         fit = find_lattice(values) if min(values.shape) >= 32 else None
         if fit is not None and (best is None or fit.lasting > best[0].lasting):
             best = fit, values
@@ -227,7 +231,6 @@ def measure_sites(planes: Sequence[NDArray[np.floating]], spacing: float) -> Sit
         return None
     fit, plane = best
     vectors = _strong_vectors(plane, fit)
-    slow = ndimage.gaussian_filter(plane, LOW_PASS * fit.spacing, mode="reflect", truncate=REACH)
     phases = _phases(plane, vectors, fit.spacing, (0, 0))
     cell, error = _average_cell(plane, phases)
     translations = np.asarray(np.linalg.inv(vectors).T, np.float64)
@@ -241,7 +244,8 @@ def measure_sites(planes: Sequence[NDArray[np.floating]], spacing: float) -> Sit
             kept.append(one)
     if not 0 < len(kept) <= MOST:
         return None
-    sigmas = _widths(sign * _average_cell(plane - slow, phases)[0], kept, translations, fit.spacing)
+    detail = _average_cell(_without_slow(plane, fit.spacing), phases)[0]
+    sigmas = _widths(sign * detail, kept, translations, fit.spacing)
     return SiteGuard(
         vectors=((float(vectors[0, 0]), float(vectors[0, 1])), (float(vectors[1, 0]), float(vectors[1, 1]))),
         sites=tuple((float(y), float(x)) for y, x in kept),
@@ -251,25 +255,14 @@ def measure_sites(planes: Sequence[NDArray[np.floating]], spacing: float) -> Sit
     )
 
 
-def _middle(plane: Floats, side: int) -> Floats:
-    """The middle of a plane, at most ``side`` px wide."""
-    y, x = (slice(max(size - side, 0) // 2, max(size - side, 0) // 2 + side) for size in plane.shape)
-    return plane[y, x]
-
-
 def _phases(image: Floats, vectors: Floats, period: float, origin: tuple[int, int]) -> Floats:
     """The phase of each reciprocal vector at each pixel, cycles, (2, Y, X); whole numbers lie on lattice lines."""
     step = max(int(period / 6), 1)
-    rows, columns = (
-        np.arange(-(-start // step) * step, start + size, step) for start, size in zip(origin, image.shape, strict=True)
-    )
+    shape = (image.shape[0], image.shape[1])
+    rows, columns = grid(shape, step, origin)
     slow = lock_in(image, vectors, period, rows=rows, columns=columns, origin=origin)  # (2, y, x)
     slow /= np.maximum(np.abs(slow), 1e-300)
-    vertical, horizontal = (
-        interpolator(places, start, size)
-        for places, start, size in zip((rows, columns), origin, image.shape, strict=True)
-    )
-    turn = [np.asarray((horizontal @ (vertical @ part.astype(np.complex64)).T).T) for part in slow]
+    turn = [interpolated(part.astype(np.complex64), (rows, columns), shape, origin) for part in slow]
     y, x = (np.arange(size) + start for size, start in zip(image.shape, origin, strict=True))
     return np.stack(
         [
@@ -377,10 +370,10 @@ def _column(translations: Floats, site: Floats, sigma: float, period: float) -> 
 
 
 def _squares(translations: Floats, site: Floats) -> Floats:
-    """Squared distances from a site in the cell and in those around it, px², (cells, BINS, BINS), the nearest first."""
+    """Squared distances from a site in the cell and in those around it, px², (cells, BINS, BINS)."""
     shares = np.stack(np.meshgrid(*(np.arange(BINS) / BINS,) * 2, indexing="ij"), axis=-1)
     apart = (shares - site + 0.5) % 1 - 0.5
-    cells = sorted(product(range(-3, 4), repeat=2), key=lambda cell: abs(cell[0]) + abs(cell[1]))
+    cells = product(range(-3, 4), repeat=2)
     return np.stack([(((apart + np.array(cell)) @ translations) ** 2).sum(axis=-1) for cell in cells])
 
 

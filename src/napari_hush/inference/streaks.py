@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import fft, ndimage
 
+from napari_hush.inference.planes import middle_part
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -47,8 +49,7 @@ def count_projections(plane: NDArray[np.floating]) -> int | None:
     if min(plane.shape) < SMALLEST:
         return None
     side = min(*plane.shape, LARGEST)
-    top, left = ((n - side) // 2 for n in plane.shape)
-    part = np.asarray(plane[top : top + side, left : left + side], np.float64)
+    part = np.asarray(plane[middle_part(plane.shape, side)], np.float64)
     profile = _fan(part)
     if profile is None:
         return None

@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 
 from napari_hush.atoms.lockin import REACH
 from napari_hush.inference.guard import Guard, guard_margin
+from napari_hush.inference.sites import LOW_PASS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 # Lengths in lattice periods.
-HIGH_PASS = 0.55  # standard deviation of what is taken off: slow contrast is the ordinary guard's
 FINE = 0.12  # standard deviation of the filter through which columns are sought
 APART = 0.15  # columns are farther apart
 WIDTH = 0.33  # standard deviation of a column's window
@@ -66,7 +66,7 @@ class StrictGuard:
     @property
     def margin(self) -> int:
         """How far around a part the images must be known, px."""
-        own = REACH * HIGH_PASS + (REACH + 2) * FINE + CUT * WIDTH + CHAIN
+        own = REACH * LOW_PASS + (REACH + 2) * FINE + CUT * WIDTH + CHAIN
         return self.guard.margin + int(np.ceil(own * self.spacing)) + 4
 
     def __call__(
@@ -202,7 +202,7 @@ def _slow(image: Floats, sigma: float) -> Floats:
 
 
 def _fast(image: Floats, spacing: float) -> Floats:
-    return image - _slow(image, HIGH_PASS * spacing)
+    return image - _slow(image, LOW_PASS * spacing)
 
 
 def _contrast(high: Floats, spacing: float, dark: bool) -> Floats:

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 from skimage.transform import downscale_local_mean
 
+from napari_hush.inference.planes import middle_part
 from napari_hush.reports.panels import contrast, grey, png_bytes, range_text
 
 if TYPE_CHECKING:
@@ -369,8 +370,7 @@ def _residual(evaluation: Evaluation) -> Picture:
 def _spectrum(evaluation: Evaluation) -> Picture:
     """Log power of the middle of the residual, at most 512 px wide."""
     residual = np.asarray(evaluation.evidence.residual.difference, np.float64)
-    (top, left) = (max((n - 512) // 2, 0) for n in residual.shape)
-    part = np.nan_to_num(residual[top : top + 512, left : left + 512])
+    part = np.nan_to_num(residual[middle_part(residual.shape, 512)])
     window = np.hanning(part.shape[0])[:, None] * np.hanning(part.shape[1])
     power = np.abs(np.fft.fftshift(np.fft.fft2((part - part.mean()) * window))) ** 2
     values = np.log10(power + 1e-12 * (power.max() or 1.0))

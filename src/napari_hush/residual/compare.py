@@ -125,20 +125,32 @@ def compare_residual(
     if not usable.all():  # rows that are moved, and a slow detector, carry what a gap was filled with into its border
         reach = 2.0 if spacing is None else 4 + 0.3 * spacing
         usable = np.asarray(ndimage.distance_transform_edt(usable) > reach)
-    y, x = (slice(None), slice(None)) if usable.mean() > FEW_GAPS else _largest_part(usable)
-    kept = noise_kept(noisy[y, x], denoised[y, x])
-    first = _fitted(denoised, noisy, usable, spacing)
-    lag = _lag(first.bands) if first.noise.calibrated else 0.0
+    # a few gaps do not matter for the noise; of many the largest part without them is taken
+    part = (slice(None), slice(None)) if usable.mean() > FEW_GAPS else _largest_part(usable)
+    kept = noise_kept(noisy[part], denoised[part])
+
+    def measured(seen: Floats, expected: Floats) -> NoiseModel:
+        return measure_noise([seen[part]], [np.where(usable, expected, seen)[part]])
+
+    def fitted(candidate: Floats) -> _Fit:
+        expected, unknown = candidate, None
+        if spacing is not None:
+            scan = record(candidate, noisy, usable, spacing, blur=False)
+            expected, unknown = scan.shifted, scan.shift_variance
+        return _Fit(expected, measured(noisy, expected), unknown)
+
+    first = fitted(denoised)
+    lag = _lag(np.asarray(first.noise.bands)) if first.noise.calibrated else 0.0
     candidates = [denoised] if lag < LAGGING else [denoised, _dragged(denoised, lag)]
     best: Residual | None = None
     for candidate in candidates:
-        fit = first if candidate is denoised else _fitted(candidate, noisy, usable, spacing)
+        fit = first if candidate is denoised else fitted(candidate)
         expected, noise = fit.expected, fit.noise
         spikes = find_spikes(noisy, noise.variance(expected), noise.coefficients[1])
         share = float(spikes.mean())
         if share > 0:
             calm = np.where(spikes, ndimage.median_filter(noisy, 3), noisy)  # values that occur: steps stay steps
-            noise = _measured(calm, expected, usable)
+            noise = measured(calm, expected)
         rest = np.where(usable & ~spikes, noisy - expected, 0)
         levels = np.zeros((len(rest), 1))
         if noise.row_levels:
@@ -174,26 +186,6 @@ class _Fit:
     expected: Floats
     noise: NoiseModel
     shift_variance: Floats | None
-
-    @property
-    def bands(self) -> Floats:
-        return np.asarray(self.noise.bands)
-
-
-def _fitted(denoised: Floats, noisy: Floats, usable: NDArray[np.bool_], spacing: float | None) -> _Fit:
-    expected, unknown = denoised, None
-    if spacing is not None:
-        scan = record(denoised, noisy, usable, spacing, blur=False)
-        expected, unknown = scan.shifted, scan.shift_variance
-    return _Fit(expected, _measured(noisy, expected, usable), unknown)
-
-
-def _measured(noisy: Floats, expected: Floats, usable: NDArray[np.bool_]) -> NoiseModel:
-    """The noise, from the largest part without gaps if they are many; a few pixels do not matter."""
-    if usable.mean() > FEW_GAPS:
-        return measure_noise([noisy], [np.where(usable, expected, noisy)])
-    y, x = _largest_part(usable)
-    return measure_noise([noisy[y, x]], [expected[y, x]])
 
 
 def _largest_part(usable: NDArray[np.bool_]) -> tuple[slice, slice]:

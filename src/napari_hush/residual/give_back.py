@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_hush.residual.noise import NoiseModel, find_spikes, measure_noise
-from napari_hush.residual.scales import REACH, alarm_threshold, standardised
+from napari_hush.residual.scales import REACH, alarm_threshold, blurred, moments, standardised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,14 +69,9 @@ class GiveBack:
         for scale in self.scales:
             result = made + given
             clear = self.noise.seen(result) & ~spikes
-            variance = self.noise.variance(result)
-            deviation = np.sqrt(variance)
-            down, up = self.noise.cut
-            rest = np.clip(seen - result, -down * deviation, up * deviation) * clear
-            z, _ = standardised(
-                rest, variance * clear, self.noise.third_moment(result) * clear, np.zeros(1, np.float32), scale,
-                self.noise, relative=False,
-            )  # fmt: skip
+            rest, variance, third = moments(seen - result, result, self.noise, clear)
+            nothing = np.zeros(1, np.float32)
+            z, _ = standardised(rest, variance, third, nothing, scale, self.noise, relative=False)
             out = np.abs(z) > self.threshold
             if not out.any():
                 continue
@@ -84,9 +79,8 @@ class GiveBack:
             y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
             grown = ndimage.binary_dilation(out, y**2 + x**2 <= (GROWN * scale) ** 2)
             weight = ndimage.gaussian_filter(grown.astype(np.float32), SOFT * scale, truncate=3.0)
-            share = ndimage.gaussian_filter(clear.astype(np.float32), scale, mode="constant", truncate=REACH)
-            missing = ndimage.gaussian_filter(rest, scale, mode="constant", truncate=REACH) / np.maximum(share, 0.3)
-            given += weight * missing
+            share = blurred(clear.astype(np.float32), scale)
+            given += weight * (blurred(rest, scale) / np.maximum(share, 0.3))
         return (made + given).astype(np.float64), given.astype(np.float64)
 
     def as_dict(self) -> dict[str, Any]:

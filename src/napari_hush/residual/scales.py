@@ -108,13 +108,8 @@ def residual_scales(
     A part of an image gives the values of the whole everywhere but within four times the largest scale of its sides.
     Counts are skewed, and a mean of few of them is: z is brought to a Gaussian by the cube root of Wilson and Hilferty.
     """
-    variance = noise.variance(brightness)
     clear = noise.seen(brightness) & (residual != 0)
-    deviation = np.sqrt(variance)
-    down, up = noise.cut
-    r = np.clip(np.asarray(residual, np.float32), -down * deviation, up * deviation) * clear
-    variance = variance * clear
-    third = noise.third_moment(brightness) * clear
+    r, variance, third = moments(residual, brightness, noise, clear)
     slope = None if shift_variance is None else np.gradient(np.asarray(brightness, np.float32), axis=1) * clear
     z = np.empty((len(scales), *r.shape), np.float32)
     energy = np.empty(len(scales))
@@ -127,6 +122,29 @@ def residual_scales(
             rows /= np.float32(2 * np.sqrt(np.pi) * scale)
         z[k], energy[k] = standardised(r, variance, third, rows, scale, noise)
     return Scales(scales=scales, z=z, energy=energy, threshold=alarm_threshold(size or r.size, scales))
+
+
+def moments(
+    residual: Floats, brightness: Floats, noise: NoiseModel, clear: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """What was taken away, single pixels cut, and the variance and the third moment of its noise; 0 where not clear.
+
+    Parameters
+    ----------
+    residual, brightness, noise
+        As of `residual_scales`.
+    clear : ndarray of bool, shape (Y, X)
+        Pixels that count.
+
+    Returns
+    -------
+    ndarray, shape (Y, X), three times
+    """
+    variance = noise.variance(brightness)
+    deviation = np.sqrt(variance)
+    down, up = noise.cut
+    r = np.clip(np.asarray(residual, np.float32), -down * deviation, up * deviation) * clear
+    return r, variance * clear, noise.third_moment(brightness) * clear
 
 
 def standardised(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from cells_picture import picture, with_noise
 from scipy import ndimage
 
 from napari_hush.residual.give_back import GiveBack, give_back_margin, measure_give_back
 from napari_hush.synthesis.noise.registry import Poisson
-from napari_hush.synthesis.pictures.phantoms import cells
 
-CLEAN = 0.05 + np.asarray(cells((320, 320), rng=1), np.float64)
-CLEAN /= CLEAN.max()
-NOISY = np.asarray(Poisson(dose=50)(CLEAN.astype(np.float32), np.random.default_rng(0)), np.float64)
+CLEAN = picture(320)
+NOISY = with_noise(Poisson(dose=50), CLEAN, 0)
 GIVE = measure_give_back([NOISY], NOISY.size)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cells_picture import picture, with_noise
 from scipy import ndimage
 
 from napari_hush.errors import InputError
@@ -17,10 +18,8 @@ from napari_hush.synthesis.noise.registry import (
     RowOffsets,
     Speckle,
 )
-from napari_hush.synthesis.pictures.phantoms import cells
 
-CLEAN = 0.05 + np.asarray(cells((192, 192), rng=1), np.float64)
-CLEAN /= CLEAN.max()
+CLEAN = picture(192)
 NOISES = {
     "counts": (Poisson(dose=30), lambda m: m / 30),
     "few counts": (Poisson(dose=2), lambda m: m / 2),
@@ -32,7 +31,7 @@ NOISES = {
 
 
 def noisy(noise, seed=0, clean=CLEAN):
-    return np.asarray(noise(clean.astype(np.float32), np.random.default_rng(seed)), np.float64)
+    return with_noise(noise, clean, seed)
 
 
 @pytest.mark.parametrize("name", NOISES)

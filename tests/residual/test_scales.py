@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cells_picture import picture, with_noise
 from scipy import ndimage
 
 from napari_hush.residual.compare import compare_residual
@@ -19,11 +20,9 @@ from napari_hush.synthesis.noise.registry import (
     RowOffsets,
     SaltPepper,
 )
-from napari_hush.synthesis.pictures.phantoms import cells
 from napari_hush.synthesis.samples import sample
 
-CLEAN = 0.05 + np.asarray(cells((256, 256), rng=1), np.float64)
-CLEAN /= CLEAN.max()
+CLEAN = picture(256)
 NOISES = {
     "few counts": Poisson(dose=2),
     "counts": Poisson(dose=50),
@@ -35,7 +34,7 @@ NOISES = {
 
 
 def noisy(noise, seed=3):
-    return np.asarray(noise(CLEAN.astype(np.float32), np.random.default_rng(seed)), np.float64)
+    return with_noise(noise, CLEAN, seed)
 
 
 @pytest.mark.parametrize("name", NOISES)

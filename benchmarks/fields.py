@@ -17,6 +17,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from napari_hush.atoms.columns import find_atoms, match_atoms
 from napari_hush.fidelity.evaluate import judge
 from napari_hush.fidelity.metrics import mse, psnr, ssim
+from napari_hush.fidelity.transfer import measure_columns, transfer
 from napari_hush.fidelity.truth import RADIUS, VOID, compare_columns
 from napari_hush.io import read_image
 from napari_hush.synthesis import Scene, dead_leaves, random_scan_noise, random_scene
@@ -44,6 +45,7 @@ PICTURES = (
 NOISES = ("Gaussian 15", "Gaussian 25", "Gaussian 50", "Poisson-Gaussian", "salt and pepper")
 LEAST_PORE = 12  # px
 FLAT = 0.05  # of the mean: a field whose slow contrast is weaker has no low-pass slope
+TELLING = 0.1  # standard error of a transfer; one that is less certain says nothing
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,6 +71,7 @@ def lattice_field(dose: float, number: int, size: int) -> Field:
     slow = ndimage.gaussian_filter(clean, scene.period)
     flat = float(slow.std()) < FLAT * float(slow.mean())  # the slope would be that of noise
     truth = {"positions": scene.positions, "vacancies": scene.vacancies, "transmission": scene.transmission}
+    columns, cell = measure_columns(clean, nearest), scene.lattice.cell
 
     def figures(output: np.ndarray) -> dict[str, float]:
         found = judge(None, output, truth=clean, spacing=scene.period, **truth).as_dict()
@@ -78,6 +81,11 @@ def lattice_field(dose: float, number: int, size: int) -> Field:
         chosen = {name: found[name] for name in LATTICE if name in found}
         if flat:
             chosen.pop("lowpass_slope", None)
+        kept = transfer(measure_columns(output, nearest), columns, cell, spacing=nearest)
+        if kept.position_error < TELLING:
+            chosen["position_transfer"] = kept.positions
+        if kept.height_error < TELLING:
+            chosen["height_transfer"] = kept.heights
         return {"psnr": psnr(clean, output), "ssim": ssim(clean, output), **chosen}
 
     about = {"period": scene.period, "kind": scene.kind, "limit": position_limit(scene, dose)}

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fields import REAL_IMAGES, cases, make_field
-from rivals import METHODS, Method, applies, make_methods
+from rivals import METHODS, OURS, Method, applies, make_methods
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -124,6 +124,8 @@ DOWN: dict[str, dict[str, Column]] = {  # one table: conditions and methods down
         "precision": Column(title="precision", spec=".3f"),
         "position_error": Column(title="position error, rms / a", spec=".3f"),
         "limit": Column(title="its limit", spec=".3f", factor=2**0.5),
+        "position_transfer": Column(title="transfer of positions", spec=".2f"),
+        "height_transfer": Column(title="of heights", spec=".2f"),
         "vacancies_filled": Column(title="vacancies filled, %", spec=".1f"),
         "atoms_in_voids": Column(title="atoms in voids, all fields", spec=".0f", total=True),
         "dent_depth_error": Column(title="dent depth error, %", spec=".1f"),
@@ -159,7 +161,8 @@ NOTES = {
     "stem": "Dose in counts per pixel at image value 1. The detector's unit is the distance of nearest columns. "
     "Fields without slow contrast (5 % of the mean) have no low-pass slope. "
     "Position errors are rms distances in periods of the columns found; their limit is the Cramer-Rao bound of lone "
-    "columns for the dose alone: the scan's jitter, lag and readout noise come on top.",
+    "columns for the dose alone: the scan's jitter, lag and readout noise come on top. Transfer is the slope of the "
+    "deviations from the ideal lattice on the true ones, of the fields that tell it to 0.1; a scan's jitter is in it.",
     "tomo": "Dose in photons that a pixel of the slice gets from all its rays together. The tooth's reference is a "
     "real reconstruction from 180 projections, with noise of its own.",
     "general": "",
@@ -183,7 +186,7 @@ class Results:
         self.titles = {}
         for method, variant in self.methods:
             first = (variant.split() or [""])[0]
-            ours = method in ("model", "unguarded", "guarded")
+            ours = method in OURS
             self.titles[method, variant] = (titles or {}).get(method, METHODS[method]).format(first if ours else "")
             if names.count((method, first)) > 1:
                 self.titles[method, variant] += f" ({variant})"

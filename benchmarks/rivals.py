@@ -170,8 +170,10 @@ METHODS = {  # in the order of the tables
     "full": "all projections, no noise",
     "unguarded": "{}, no guard",
     "guarded": "{}, guarded",
+    "strict": "{}, strict guard",
     "model": "**{}**",
 }
+OURS = {"model": "auto", "unguarded": False, "guarded": True, "strict": "strict"}  # and their guard
 RIVALS: dict[str, Rival] = {
     "noisy": noisy_image,
     "gaussian": best_gaussian,
@@ -181,7 +183,7 @@ RIVALS: dict[str, Rival] = {
     "wavelet": wavelet,
     "bm3d": bm3d,
 }
-SPECIAL = {"median": ("general",), "keras": ("tomo", "real"), "r_em": ("real",), "full": ("tomo",)}  # domains
+SPECIAL = {"median": ("general",), "keras": ("tomo", "real"), "r_em": ("real",), "full": ("tomo",), "strict": ("stem",)}  # domains
 NEEDS = {"wavelet": "pywt", "bm3d": "bm3d"}
 
 
@@ -259,12 +261,10 @@ def make_methods(
     for name in METHODS:
         if name not in chosen if chosen else name in SPECIAL and domain not in SPECIAL[name]:
             continue
-        if name in ("model", "unguarded", "guarded"):
+        if name in OURS:
             model, variant = loaded()
-            if name == "model":
-                methods[name, variant] = model_method(model, "auto")
-            elif is_guarded(model, DenoiseSettings()) == (name == "unguarded"):
-                methods[name, variant] = model_method(model, name == "guarded")
+            if name in ("model", "strict") or is_guarded(model, DenoiseSettings()) == (name == "unguarded"):
+                methods[name, variant] = model_method(model, OURS[name])
         elif name in ("full", "r_em"):
             methods[name, ""] = partial(given_result, name)
         elif name in rivals:

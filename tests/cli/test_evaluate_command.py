@@ -43,6 +43,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_good_result_ends_with_zero_and_writes_both(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main("evaluate noisy.tif good.tif --report r.html --csv m.csv".split()) == 0
     out = capsys.readouterr().out
+    assert " nm is carried by the counts" in out and "px (0.362 nm)" in out
     assert "Columns lost" in out and "at most 0" in out and out.rstrip().endswith("m.csv: the sheet")
     text = (desk / "r.html").read_text("utf-8")
     assert "✓ PASS" in text and "napari-hush evaluate noisy.tif good.tif --report r.html" in text

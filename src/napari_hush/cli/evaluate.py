@@ -173,7 +173,15 @@ def _run(images: dict[str, ImageData], settings: Any) -> Evaluation:
 
     noisy = images["noisy"]
     truth = images["truth"].data if "truth" in images else None
-    steps = evaluate_steps(noisy.data, images["denoised"].data, truth, settings, channel_axis=noisy.channel_axis)
+    size = noisy.pixel_size_in("nm")
+    steps = evaluate_steps(
+        noisy.data,
+        images["denoised"].data,
+        truth,
+        settings,
+        channel_axis=noisy.channel_axis,
+        pixel_size=None if size is None else max(size),
+    )
 
     def report(event: Progress) -> None:
         if event.total > 1 and sys.stderr.isatty():

@@ -219,6 +219,7 @@ def judge(
     vacancies: ArrayLike | None = None,
     transmission: ArrayLike | None = None,
     dark: bool = False,
+    pixel_size: float | None = None,
 ) -> Evidence:
     """Judge one denoised plane, with the truth or without.
 
@@ -239,6 +240,8 @@ def judge(
         Share of the material that is there in truth, 0 to 1.
     dark : bool
         Whether atom columns are darker than what is around them.
+    pixel_size : float, optional
+        Nm: then the verdict tells the finest detail as a length.
 
     Returns
     -------
@@ -353,6 +356,7 @@ def judge(
         support=support,
         transfer=kept_share,
         positions_known=true is not None and positions is not None,
+        pixel_size=pixel_size,
     )
 
 
@@ -465,6 +469,9 @@ def table(evidence: Evidence) -> str:
     left_out = len(evidence.findings) - len(rows)
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     spacing = "no lattice found" if evidence.spacing is None else f"lattice period a = {evidence.spacing:.4g} px"
+    if evidence.spacing is not None and evidence.pixel_size is not None:
+        length, unit = readable_length(1e-9 * evidence.pixel_size * evidence.spacing)
+        spacing += f" ({length:.4g} {unit})"
     if left_out:
         lines.append(f"{left_out} {'check does' if left_out == 1 else 'checks do'} not apply to this image")
     return "\n".join([spacing, *lines, evidence.verdict])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_hush.fidelity.evaluate import judge
@@ -86,7 +86,7 @@ def glance(
         about.append(f"middle {images[0].shape[1]} x {images[0].shape[0]} px")
     if before.n_channels > 1:
         about.append("mean of the colours")
-    evidence = replace(judge(images[0], images[1], dark=dark), pixel_size=pixel_size)
+    evidence = judge(images[0], images[1], dark=dark, pixel_size=pixel_size)
     return Glance(evidence.status, evidence.verdict + (f" ({', '.join(about)})" if about else ""))
 
 

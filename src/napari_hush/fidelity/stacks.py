@@ -157,6 +157,7 @@ def evaluate_steps(
     *,
     channel_axis: int | None = None,
     planes: Sequence[Index] | None = None,
+    pixel_size: float | None = None,
 ) -> Generator[Progress, None, Evaluation]:
     """Compare plane by plane, one `Progress` event for each.
 
@@ -172,6 +173,8 @@ def evaluate_steps(
         The axis of colours, which are averaged.
     planes : sequence of tuple of int, optional
         Which planes; default all.
+    pixel_size : float, optional
+        Nm: then a verdict tells the finest detail as a length.
 
     Yields
     ------
@@ -216,7 +219,7 @@ def evaluate_steps(
         match = None
         if settings.match and truth is not None:
             images["truth"], match = match_truth(images["truth"], images["noisy"])
-        result, evidence = _judge(images, index, settings, several=len(chosen) > 1)
+        result, evidence = _judge(images, index, settings, pixel_size, several=len(chosen) > 1)
         results.append(result)
         if kept is None or _badness(result) > _badness(kept[0]):
             kept, line = (result, evidence, images), match
@@ -237,7 +240,12 @@ def read_plane(view: Planes, index: Index, y: slice = slice(None), x: slice = sl
 
 
 def _judge(
-    images: dict[str, np.ndarray], index: Index, settings: EvaluationSettings, *, several: bool
+    images: dict[str, np.ndarray],
+    index: Index,
+    settings: EvaluationSettings,
+    pixel_size: float | None,
+    *,
+    several: bool,
 ) -> tuple[PlaneResult, Evidence]:
     try:
         evidence = judge(
@@ -246,6 +254,7 @@ def _judge(
             truth=images.get("truth"),
             spacing=settings.spacing,
             dark=settings.dark,
+            pixel_size=pixel_size,
         )
     except InputError as error:
         raise InputError(f"plane {name(index)}: {error}" if several else str(error)) from error

@@ -219,7 +219,13 @@ def _evaluate(inputs: Inputs) -> Generator[Progress, None, Evaluation]:
     if truth is not None and inputs.noisy.rgb and truth.shape[-1] == 4:
         truth = truth[..., :3]
     found = yield from evaluate_steps(
-        colours, inputs.denoised.colours, truth, inputs.settings, channel_axis=axis, planes=inputs.planes
+        colours,
+        inputs.denoised.colours,
+        truth,
+        inputs.settings,
+        channel_axis=axis,
+        planes=inputs.planes,
+        pixel_size=inputs.noisy.pixel_size,
     )
     given = inputs.given_back
     return found if given is None else replace(found, given_back=read_plane(Planes(given, axis), found.worst.index))

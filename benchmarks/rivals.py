@@ -183,7 +183,13 @@ RIVALS: dict[str, Rival] = {
     "wavelet": wavelet,
     "bm3d": bm3d,
 }
-SPECIAL = {"median": ("general",), "keras": ("tomo", "real"), "r_em": ("real",), "full": ("tomo",), "strict": ("stem",)}  # domains
+SPECIAL = {
+    "median": ("general",),
+    "keras": ("tomo", "real"),
+    "r_em": ("real",),
+    "full": ("tomo",),
+    "strict": ("stem",),
+}  # domains
 NEEDS = {"wavelet": "pywt", "bm3d": "bm3d"}
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_hush.errors import FileFormatError, InputError, ModelFileError
     from napari_hush.exporters import export
     from napari_hush.fidelity.evaluate import evaluate, judge
-    from napari_hush.fidelity.repeats import compare_repeats
+    from napari_hush.fidelity.repeats.compare import compare_repeats
     from napari_hush.importers.registry import load_model
     from napari_hush.inference.denoise import denoise
     from napari_hush.inference.settings import DenoiseSettings
@@ -66,7 +66,7 @@ _HOMES = {
     "Sample": "synthesis.samples",
     "SynthesisSettings": "datasets.settings",
     "Target": "datasets.drawing",
-    "compare_repeats": "fidelity.repeats",
+    "compare_repeats": "fidelity.repeats.compare",
     "denoise": "inference.denoise",
     "estimate_spacing": "atoms.spacing",
     "evaluate": "fidelity.evaluate",

@@ -150,6 +150,17 @@ def test_repeats_tell_the_error(desk: Path, capsys: pytest.CaptureFixture[str], 
     assert "--repeats more.tif" in text and label in text and "denoised with other noisy" in text
 
 
+def test_a_stack_of_repeats_is_its_own_second_measurement(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clean = np.asarray(read_image("good.tif").data, np.float64)
+    frames = clean + np.random.default_rng(0).normal(0, 0.3 * clean.std(), (3, *clean.shape))
+    output = ndimage.gaussian_filter(frames, (0, 1, 1))
+    for name, stack in (("frames.tif", frames), ("out.tif", output)):
+        write_image(name, stack.astype(np.float32), axes="TYX")
+    assert main("evaluate frames.tif out.tif --repeats frames.tif".split()) in (0, 1, 4)
+    out = capsys.readouterr().out
+    assert "from 3 measurements of the field" in out and "denoised with denoised" in out
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [

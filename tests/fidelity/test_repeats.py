@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from napari_hush.errors import InputError
 from napari_hush.fidelity.metrics import mse, psnr
-from napari_hush.fidelity.repeats import compare_repeats, summary
-from napari_hush.fidelity.rings import resolution, ring_correlation
+from napari_hush.fidelity.repeats.compare import compare_repeats, summary
+from napari_hush.fidelity.repeats.rings import resolution, ring_correlation
 from napari_hush.synthesis.noise.registry import DetectorLag
 
 CLEAN = make_field().draw()

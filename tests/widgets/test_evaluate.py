@@ -378,3 +378,17 @@ def test_uncertainty_needs_the_model(make):
     widget.choose(viewer.layers["scan"], viewer.layers["foreign"])
     assert widget._evaluate.isEnabled() and not widget._map.isEnabled()
     assert "does not say which model" in widget._map.toolTip()
+
+
+def test_a_second_measurement_tells_the_error(make, finish, tmp_path):
+    viewer, widget = make()
+    viewer.add_image(np.random.default_rng(5).poisson(np.maximum(CLEAN, 0)).astype(np.float32), name="again")
+    widget._choice.repeats.layer = viewer.layers["again"]
+    widget.run()
+    finish(widget)
+    assert widget.evaluation.repeats.frames == 2
+    assert "from 2 measurements of the field" in widget._of.text() and "PSNR from repeats" in widget._of.text()
+    widget.ask_path = lambda ending: str(tmp_path / f"r{ending}")
+    widget.save_csv()
+    finish(widget)
+    assert "MSE from repeats" in (tmp_path / "r.csv").read_text("utf-8")

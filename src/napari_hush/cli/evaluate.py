@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_hush.fidelity.findings import Status
-    from napari_hush.fidelity.repeats import Repeats
     from napari_hush.fidelity.stacks import Evaluation
     from napari_hush.io import ImageData
     from napari_hush.model import Model
@@ -47,7 +46,8 @@ class Evaluate:
     truth: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """The clean image, where it is known."""
     repeats: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Another measurement of the same field, or a stack of them, aligned: tells the error without a truth."""
+    """Another measurement of the same field, or a stack of them, aligned: tells the error without a truth. Of a stack of
+    repeats the noisy file itself."""
     report: Annotated[Path | None, tyro.conf.arg(metavar="HTML")] = None
     """Write a page with pictures; one file that needs no other."""
     csv: Annotated[Path | None, tyro.conf.arg(metavar="CSV")] = None
@@ -66,7 +66,7 @@ class Evaluate:
     def run(self) -> int:
         """Run it; the exit code."""
         from napari_hush.fidelity.evaluate import table
-        from napari_hush.fidelity.repeats import summary
+        from napari_hush.fidelity.repeats.compare import summary
         from napari_hush.fidelity.stacks import EvaluationSettings, name
         from napari_hush.files import atomic_write
         from napari_hush.io import read_image
@@ -79,7 +79,6 @@ class Evaluate:
         self._check_outputs(list(named.values()))
         images = {role: read_image(path) for role, path in named.items()}
         model = None if self.model is None else _load(self.model)
-        repeats = _compare(images) if "repeats" in images else None
         evaluation = _run(images, settings)
         if len(evaluation.planes) > 1:
             for plane in evaluation.planes:
@@ -88,8 +87,8 @@ class Evaluate:
         if evaluation.match is not None:
             print(evaluation.match.text)
         print(table(evaluation.evidence))
-        if repeats is not None:
-            print(f"\n{summary(repeats)}\n")
+        if evaluation.repeats is not None:
+            print(f"\n{summary(evaluation.repeats)}\n")
         print(_word(evaluation.status))
         if model is not None:
             found, shown = _uncertainty(images["noisy"], model, evaluation.worst.index)
@@ -102,12 +101,11 @@ class Evaluate:
                 files={role: _record(path, images[role]) for role, path in named.items()},
                 date=time.strftime("%Y-%m-%d %H:%M"),
                 made_by=self._command(),
-                repeats=repeats,
             )
             atomic_write(self.report, text.encode())
             print(f"{self.report}: the report")
         if self.csv is not None:
-            atomic_write(self.csv, sheet(evaluation, repeats))
+            atomic_write(self.csv, sheet(evaluation))
             print(f"{self.csv}: the sheet")
         return EXIT_CODES[evaluation.status]
 
@@ -173,6 +171,7 @@ def _run(images: dict[str, ImageData], settings: Any) -> Evaluation:
 
     noisy = images["noisy"]
     truth = images["truth"].data if "truth" in images else None
+    repeats = images["repeats"].data if "repeats" in images else None
     size = noisy.pixel_size_in("nm")
     steps = evaluate_steps(
         noisy.data,
@@ -181,6 +180,7 @@ def _run(images: dict[str, ImageData], settings: Any) -> Evaluation:
         settings,
         channel_axis=noisy.channel_axis,
         pixel_size=None if size is None else max(size),
+        repeats=repeats,
     )
 
     def report(event: Progress) -> None:
@@ -188,21 +188,6 @@ def _run(images: dict[str, ImageData], settings: Any) -> Evaluation:
             print(f"\r{event.message}", end="\n" if event.step == event.total else "", file=sys.stderr)
 
     return drain(steps, report)
-
-
-def _compare(images: dict[str, ImageData]) -> Repeats:
-    """Compare with further measurements of the field."""
-    import numpy as np
-
-    from napari_hush.fidelity.repeats import compare_repeats
-
-    noisy, denoised, further = (np.squeeze(images[role].data) for role in ("noisy", "denoised", "repeats"))
-    if noisy.ndim != 2 or further.ndim not in (2, 3) or further.shape[-2:] != noisy.shape:
-        raise InputError(
-            f"--repeats compares one grey plane with further ones of the same shape, got {noisy.shape} and "
-            f"{further.shape}: choose a plane of the noisy file, and stack the repeats along the first axis"
-        )
-    return compare_repeats(np.concatenate([noisy[None], further.reshape(-1, *noisy.shape)]), denoised)
 
 
 def _load(name: str) -> Model:

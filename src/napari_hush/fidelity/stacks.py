@@ -13,6 +13,7 @@ from napari_hush.fidelity.evaluate import Evidence, judge
 from napari_hush.fidelity.findings import overall
 from napari_hush.fidelity.match import Match, match_truth
 from napari_hush.fidelity.metrics import METRICS
+from napari_hush.fidelity.repeats.compare import compare_further
 from napari_hush.inference.planes import Planes
 from napari_hush.progress import Progress
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from napari_hush.fidelity.findings import Finding, Status
+    from napari_hush.fidelity.repeats.compare import Repeats
 
 Index = tuple[int, ...]
 
@@ -104,6 +106,8 @@ class Evaluation:
         What the guard gave back in that plane, image units, where somebody kept it.
     match : Match, optional
         How the truth was brought to the noisy image in that plane; ``images`` holds the result.
+    repeats : Repeats, optional
+        What further measurements of the field say.
     """
 
     planes: tuple[PlaneResult, ...]
@@ -114,6 +118,7 @@ class Evaluation:
     uncertainty: np.ndarray | None = None
     given_back: np.ndarray | None = None
     match: Match | None = None
+    repeats: Repeats | None = None
 
     @property
     def status(self) -> Status:
@@ -158,6 +163,7 @@ def evaluate_steps(
     channel_axis: int | None = None,
     planes: Sequence[Index] | None = None,
     pixel_size: float | None = None,
+    repeats: Any = None,
 ) -> Generator[Progress, None, Evaluation]:
     """Compare plane by plane, one `Progress` event for each.
 
@@ -175,6 +181,8 @@ def evaluate_steps(
         Which planes; default all.
     pixel_size : float, optional
         Nm: then a verdict tells the finest detail as a length.
+    repeats : array_like, shape (Y, X) or (M, Y, X), optional
+        Further measurements of the field, or ``noisy`` itself where that is a stack of them, see `compare_further`.
 
     Yields
     ------
@@ -210,6 +218,7 @@ def evaluate_steps(
                 f"the images must have one shape, got {shape} (noisy) and {tuple(view.image.shape)} ({what}): choose "
                 "images of one field, or crop them alike"
             )
+    further = None if repeats is None else compare_further(noisy, denoised, repeats)
     chosen = list(views["noisy"].indices()) if planes is None else list(planes)
     results: list[PlaneResult] = []
     kept: tuple[PlaneResult, Evidence, dict[str, np.ndarray]] | None = None
@@ -228,7 +237,13 @@ def evaluate_steps(
         raise InputError("there is no plane to evaluate: name at least one")
     worst, evidence, images = kept
     return Evaluation(
-        planes=tuple(results), worst=worst, evidence=evidence, images=images, settings=settings, match=line
+        planes=tuple(results),
+        worst=worst,
+        evidence=evidence,
+        images=images,
+        settings=settings,
+        match=line,
+        repeats=further,
     )
 
 

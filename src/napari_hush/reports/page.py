@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_hush.fidelity.findings import Finding
-    from napari_hush.fidelity.repeats import Repeats
+    from napari_hush.fidelity.repeats.compare import Repeats
     from napari_hush.fidelity.stacks import Evaluation
 
 STYLE = """
@@ -45,7 +45,6 @@ def page(
     files: Mapping[str, Mapping[str, Any]],
     date: str,
     made_by: str = "",
-    repeats: Repeats | None = None,
 ) -> str:
     """Write the findings as a page.
 
@@ -61,8 +60,6 @@ def page(
         Date of the report; given, so that the same input makes the same file.
     made_by : str
         The command or the settings.
-    repeats : Repeats, optional
-        What further measurements of the field say.
 
     Returns
     -------
@@ -82,7 +79,7 @@ def page(
     if evaluation.match is not None:
         parts.append(f"<p>{escape(evaluation.match.text.capitalize())}.</p>")
     parts.append(_table(findings))
-    if repeats is not None:
+    if (repeats := evaluation.repeats) is not None:
         parts += [f"<h2>From {repeats.frames} measurements of the field</h2>", _repeats(repeats)]
     parts += ["<h2>Pictures</h2>", '<div class="pictures">']
     parts += [

@@ -14,19 +14,16 @@ from napari_hush.fidelity.stacks import name
 
 if TYPE_CHECKING:
     from napari_hush.fidelity.findings import Finding
-    from napari_hush.fidelity.repeats import Repeats
     from napari_hush.fidelity.stacks import Evaluation, PlaneResult
 
 
-def sheet(evaluation: Evaluation, repeats: Repeats | None = None) -> bytes:
+def sheet(evaluation: Evaluation) -> bytes:
     """Write the findings as CSV.
 
     Parameters
     ----------
     evaluation : Evaluation
         What was found.
-    repeats : Repeats, optional
-        What further measurements of the field say.
 
     Returns
     -------
@@ -39,7 +36,7 @@ def sheet(evaluation: Evaluation, repeats: Repeats | None = None) -> bytes:
     rows = [_row(plane) for plane in evaluation.planes]
     about = {finding.name: finding for finding in evaluation.planes[0].findings}
     names = [key for key in rows[0] if any(not math.isnan(row[key]) for row in rows)]
-    further = [] if repeats is None else repeats.rows()
+    further = [] if evaluation.repeats is None else evaluation.repeats.rows()
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(

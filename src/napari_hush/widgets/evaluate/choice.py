@@ -43,6 +43,8 @@ class Inputs:
         What is known of each image, for the report.
     given_back : ndarray or None
         What the guard gave back in the denoised image, of its shape without an alpha channel, where that is known.
+    repeats : array_like or None
+        Further measurements of the field.
     """
 
     noisy: Source
@@ -52,6 +54,7 @@ class Inputs:
     settings: EvaluationSettings
     files: dict[str, dict[str, Any]]
     given_back: np.ndarray | None = None
+    repeats: Any = None
 
     @property
     def place(self) -> dict[str, Any]:
@@ -79,7 +82,11 @@ class Choice(QWidget):
         super().__init__()
         self._viewer = viewer
         self.noisy, self.denoised = LayerCombo(viewer), LayerCombo(viewer)
-        self.truth = LayerOrNone(viewer, "none")
+        self.truth, self.repeats = LayerOrNone(viewer, "none"), LayerOrNone(viewer, "none")
+        self.repeats.setToolTip(
+            "Another measurement of the same field, or a stack of them: tells the error without a truth. Of a stack of "
+            "repeats the noisy layer itself"
+        )
         self.own = QCheckBox("Compare with the sample's truth")
         self.own.setToolTip("The noisy layer is a simulated sample that brings its clean image")
         self.planes = word_combo([SHOWN, ALL])
@@ -92,6 +99,7 @@ class Choice(QWidget):
         for label, widget in (("Noisy", self.noisy), ("Denoised", self.denoised), ("Truth", self.truth)):
             self._rows.addRow(label, widget)
         self._rows.addRow(self.own)
+        self._rows.addRow("Repeats", self.repeats)
         self._rows.addRow(self.words)
         self._rows.addRow("Planes", self.planes)
         layout = QVBoxLayout(self)
@@ -99,7 +107,7 @@ class Choice(QWidget):
         layout.addLayout(self._rows)
         layout.addWidget(self.form)
         guard = NoWheel(self)
-        for combo in (self.noisy, self.denoised, self.truth, self.planes):
+        for combo in (self.noisy, self.denoised, self.truth, self.repeats, self.planes):
             guard.guard(combo)
         self._followed: Any = None  # the denoised layer that was looked at last
         self._choose_first()
@@ -139,6 +147,9 @@ class Choice(QWidget):
         if truth is not None:
             layer = self.truth.layer
             files["truth"] = _record(layer) if layer is not None else {"layer": f"the clean image of {noisy.name}"}
+        repeats = None
+        if self.repeats.layer is not None:
+            repeats, files["repeats"] = image_data(self.repeats.layer), _record(self.repeats.layer)
         after = Source.of(denoised)
         return Inputs(
             noisy=Source.of(noisy),
@@ -148,6 +159,7 @@ class Choice(QWidget):
             settings=self.form.value,
             files=files,
             given_back=read_given_back(denoised.metadata, after.colours.shape),
+            repeats=repeats,
         )
 
     @property

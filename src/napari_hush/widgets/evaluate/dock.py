@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
+from napari_hush.fidelity.repeats.compare import summary
 from napari_hush.fidelity.stacks import evaluate_steps, name, read_plane
 from napari_hush.inference.planes import Planes
 from napari_hush.progress import Progress
@@ -172,6 +173,8 @@ class EvaluateWidget(Dock):
         index, match = evaluation.worst.index, evaluation.match
         parts = [f"Table and evidence are of plane {name(index)}"] if index else []
         words = "; ".join([*parts, *([] if match is None else [match.text])])
+        if evaluation.repeats is not None:
+            words = "\n".join([words, summary(evaluation.repeats, aligned=False)]).strip()
         self._of.setText(words)
         self._of.setVisible(bool(words))
         self._table.show_findings(evaluation.evidence.findings)
@@ -226,6 +229,7 @@ def _evaluate(inputs: Inputs) -> Generator[Progress, None, Evaluation]:
         channel_axis=axis,
         planes=inputs.planes,
         pixel_size=inputs.noisy.pixel_size,
+        repeats=inputs.repeats,
     )
     given = inputs.given_back
     return found if given is None else replace(found, given_back=read_plane(Planes(given, axis), found.worst.index))

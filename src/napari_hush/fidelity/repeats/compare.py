@@ -12,7 +12,7 @@ from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
 from napari_hush.errors import InputError
-from napari_hush.fidelity.rings import resolution, ring_correlation
+from napari_hush.fidelity.repeats.rings import resolution, ring_correlation
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -228,10 +228,45 @@ def compare_repeats(noisy: ArrayLike, denoised: ArrayLike, *, data_range: float 
     )
 
 
-def summary(found: Repeats) -> str:
-    """The figures as text, one a line, then the notes."""
+def compare_further(noisy: ArrayLike, denoised: ArrayLike, further: ArrayLike) -> Repeats:
+    """Measure a denoised image, or each plane of a stack, by further measurements of its field.
+
+    Parameters
+    ----------
+    noisy, denoised : array_like, shape (Y, X) or (N, Y, X)
+        One measurement, or repeated ones, and what was made of each. Axes of length 1 do not count.
+    further : array_like, shape (Y, X) or (M, Y, X)
+        Measurements beside ``noisy``; of a stack of repeats ``noisy`` itself, its planes know of each other.
+
+    Returns
+    -------
+    Repeats
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+
+    See Also
+    --------
+    compare_repeats : What is measured, and how.
+    """
+    first, output, others = (np.squeeze(np.asarray(image)) for image in (noisy, denoised, further))
+    if first.ndim == 3 and first.shape == others.shape and np.array_equal(first, others):
+        return compare_repeats(first, output)
+    if first.ndim != 2 or others.ndim not in (2, 3) or others.shape[-2:] != first.shape:
+        raise InputError(
+            f"repeats compare one grey plane with further ones of the same shape, got {first.shape} and "
+            f"{others.shape}: choose a plane of the noisy image, and stack the repeats along the first axis; or give a "
+            "stack of repeats as both"
+        )
+    return compare_repeats(np.concatenate([first[None], others.reshape(-1, *first.shape)]), output)
+
+
+def summary(found: Repeats, *, aligned: bool = True) -> str:
+    """The figures as text, one a line, then the notes; in columns for a font that has them, see ``aligned``."""
     width = max(len(label) for label, _, _ in found.rows())
-    lines = [f"{label.ljust(width)}  {words}" for label, _, words in found.rows()]
+    lines = [f"{label.ljust(width)}  {words}" if aligned else f"{label}: {words}" for label, _, words in found.rows()]
     return "\n".join([f"from {found.frames} measurements of the field:", *lines, *(f"note: {n}" for n in found.notes)])
 
 

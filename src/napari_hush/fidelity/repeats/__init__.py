@@ -1,0 +1,1 @@
+"""What several measurements of one field say about its denoised image."""

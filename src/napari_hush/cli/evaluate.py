@@ -46,8 +46,8 @@ class Evaluate:
     truth: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """The clean image, where it is known."""
     repeats: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Another measurement of the same field, or a stack of them, aligned: tells the error without a truth. Of a stack of
-    repeats the noisy file itself."""
+    """Another measurement of the same field, or a stack of them, aligned: tells the error without a truth. Of a
+    stack of repeats the noisy file itself."""
     report: Annotated[Path | None, tyro.conf.arg(metavar="HTML")] = None
     """Write a page with pictures; one file that needs no other."""
     csv: Annotated[Path | None, tyro.conf.arg(metavar="CSV")] = None

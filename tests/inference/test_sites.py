@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from napari_hush.inference.guard import measure_guard
 from napari_hush.inference.sites import measure_sites, site_margin
@@ -27,7 +28,7 @@ INSIDE = ((FAINT > 30) & (FAINT < SIDE - 30)).all(axis=1)
 def heights(image):
     guard = measure_sites([NOISY], PERIOD)
     kinds = np.repeat([0, 1], [len(STRONG), len(FAINT)])
-    return guard._heights(image - ERASED, np.concatenate([STRONG, FAINT]), kinds)[len(STRONG) :] / 0.3
+    return guard._heights(guard._detail(image - ERASED), np.concatenate([STRONG, FAINT]), kinds)[len(STRONG) :] / 0.3
 
 
 def test_both_columns_of_the_cell_are_found():
@@ -37,12 +38,20 @@ def test_both_columns_of_the_cell_are_found():
     assert np.abs(np.abs(apart) - 0.5) == pytest.approx([0, 0], abs=0.03)
 
 
+def test_noise_moves_a_faint_column_by_little():
+    noisy = RNG.poisson(TRUE * 5) / 5
+    strong, faint = measure_sites([noisy], PERIOD).positions(noisy)
+    apart = faint - FAINT[cKDTree(FAINT).query(faint)[1]]
+    common = strong - STRONG[cKDTree(STRONG).query(strong)[1]]
+    assert np.abs(apart.mean(axis=0) - common.mean(axis=0)).max() < 0.15
+
+
 def test_an_erased_sublattice_comes_back_and_its_vacancies_stay():
     guarded, given = measure_guard([NOISY], PERIOD).apply(NOISY, ERASED)
     found = heights(guarded)
     assert heights(ERASED)[INSIDE].mean() == pytest.approx(0, abs=0.05)
-    assert found[INSIDE & ~GONE].mean() == pytest.approx(1, abs=0.05)
-    assert found[INSIDE & GONE].mean() < 0.12
+    assert found[INSIDE & ~GONE].mean() == pytest.approx(1, abs=0.03)
+    assert abs(found[INSIDE & GONE].mean()) < 0.05
     assert ((guarded - TRUE) ** 2).mean() < 0.1 * ((ERASED - TRUE) ** 2).mean()
     assert given is not None and np.abs(given).max() > 0.2
 

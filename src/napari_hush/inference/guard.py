@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
+from napari_hush.atoms.cell import LOW_PASS
 from napari_hush.atoms.lockin import REACH, grid, interpolated, lattice_amplitude, lock_in, noise_power
 from napari_hush.atoms.spectrum import bragg_spots
 from napari_hush.errors import InputError
-from napari_hush.inference.sites import LOW_PASS, SiteGuard, measure_sites, site_margin
+from napari_hush.inference.sites import SiteGuard, measure_sites, site_margin
 from napari_hush.residual.give_back import GiveBack, give_back_margin, measure_give_back
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Guard:
             given = None
             if self.sites is not None:
                 made, given = self.sites(seen, detail + slow, origin)
-                detail = made - self._slow(made)
+                detail = detail + given
             if self.spots:
                 share = self.lattice_share(seen, made, origin)
                 detail *= share

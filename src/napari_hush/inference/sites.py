@@ -7,7 +7,6 @@ average must not be added, it would fill vacancies: what comes back is the heigh
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from scipy import ndimage, sparse
 from scipy.sparse.linalg import cg
 from scipy.spatial import cKDTree
 
-from napari_hush.atoms.lockin import REACH, grid, interpolated, lock_in
+from napari_hush.atoms.cell import LOW_PASS, find_cell, lattice_phases, places, without_slow
+from napari_hush.atoms.lockin import REACH
 from napari_hush.atoms.spacing import find_lattice
 from napari_hush.inference.planes import middle_part
 from napari_hush.synthesis.lattices.lattice import render_columns
@@ -29,21 +29,13 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-BINS = 24  # of the average cell, along each lattice vector
-CERTAIN = 3.0  # standard errors of the average cell by which a column rises above what is around it
-FAINT = 0.01  # of the cell's range: a smaller rise is no column
-APART = 0.22  # shorter lattice vectors between two columns of a cell
-NARROW, WIDE = 0.08, 0.3  # standard deviations of a column, periods
 NEAR = 2.5  # periods: the standard deviation of the neighbourhood in which a loss must be common
 AGREED = 3.0  # standard errors by which the mean loss there differs from nothing
 WORTH = 0.25  # of a single height's noise: a smaller loss is left
 CONTRAST = (0.7, 1.6)  # widths of a column whose Gaussian means are compared
 OVERLAP = 3.0  # periods over which columns without their slow part overlap
-HARMONICS = 2
-MOST = 12  # columns of a cell
 ENOUGH = (384, 28.0)  # px, or periods if they are more: so much of a plane is averaged
 MARGIN = 11.0  # periods: what lies further away does not matter
-LOW_PASS = 0.55  # periods: the guard's Gaussian; it lets 0.3 % of the lattice through, slower contrast is right already
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,27 +103,19 @@ class SiteGuard:
     def positions(self, noisy: Floats, origin: tuple[int, int] = (0, 0)) -> list[Floats]:
         """For each column of the cell where it lies in all cells, (N, 2), px of the part."""
         vectors = np.array(self.vectors)
-        cells, translations = _phases(noisy, vectors, self.period, origin), np.linalg.inv(vectors).T
-        found = []
-        for site in self.sites:
-            wrapped = cells - np.reshape(site, (2, 1, 1))
-            wrapped -= np.rint(wrapped)  # shares of the translations from the nearest site to here
-            away = np.einsum("ki,kyx->iyx", translations, wrapped)
-            here = (np.abs(away) <= 0.5).all(axis=0)
-            at = np.argwhere(here) - away[:, here].T
-            if len(at) > 1:  # at the edge of a pixel a site may be found twice
-                close = cKDTree(at).query_pairs(1.0, output_type="ndarray")
-                at = np.delete(at, np.unique(close[:, 1]), axis=0) if len(close) else at
-            found.append(np.asarray(at))
-        return found
+        phases = lattice_phases(noisy, vectors, self.period, origin)
+        return [places(phases, site, vectors) for site in self.sites]
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, for the record of a run."""
         return asdict(self)
 
     def _heights(self, residual: Floats, positions: Floats, kinds: NDArray[np.intp]) -> Floats:
-        """What each column lacks: all are fitted together, since the slow parts that they are without overlap."""
-        detail = self._detail(self._detail(residual))
+        """What each column lacks, of a residual without slow contrast.
+
+        All are fitted together, since the slow parts that they are without overlap.
+        """
+        detail = self._detail(residual)  # the columns' own lack of slow parts
         square = np.array(self.sigmas) ** 2
         slow = (LOW_PASS * self.period) ** 2
         right = np.zeros(len(positions))
@@ -182,12 +166,7 @@ class SiteGuard:
         return self._detail(image)
 
     def _detail(self, image: Floats) -> Floats:
-        return _without_slow(image, self.period)
-
-
-def _without_slow(image: Floats, period: float) -> Floats:
-    """What is narrower than about half a period."""
-    return np.asarray(image - ndimage.gaussian_filter(image, LOW_PASS * period, mode="reflect", truncate=REACH))
+        return without_slow(image, self.period)
 
 
 def _overlap(first: Floats, second: Floats, square: Floats, slow: float) -> Floats:
@@ -230,154 +209,14 @@ def measure_sites(planes: Sequence[NDArray[np.floating]], spacing: float) -> Sit
     if best is None or not 0.9 < best[0].spacing / spacing < 1.1:
         return None
     fit, plane = best
-    vectors = _strong_vectors(plane, fit)
-    phases = _phases(plane, vectors, fit.spacing, (0, 0))
-    cell, error = _average_cell(plane, phases)
-    translations = np.asarray(np.linalg.inv(vectors).T, np.float64)
-    middle = np.median(cell)
-    sign = 1 if cell.max() - middle >= middle - cell.min() else -1
-    found = _tops(sign * cell, max(CERTAIN * error, FAINT * float(np.ptp(cell))))
-    kept: list[NDArray[np.float64]] = []
-    for one in found:
-        apart = [(one - other + 0.5) % 1 - 0.5 for other in kept]
-        if all(np.hypot(*(d @ translations)) >= APART * fit.spacing for d in apart):
-            kept.append(one)
-    if not 0 < len(kept) <= MOST:
+    cell = find_cell(plane, fit)
+    if cell is None:
         return None
-    detail = _average_cell(_without_slow(plane, fit.spacing), phases)[0]
-    sigmas = _widths(sign * detail, kept, translations, fit.spacing)
+    vectors = cell.vectors
     return SiteGuard(
         vectors=((float(vectors[0, 0]), float(vectors[0, 1])), (float(vectors[1, 0]), float(vectors[1, 1]))),
-        sites=tuple((float(y), float(x)) for y, x in kept),
-        sigmas=sigmas,
+        sites=tuple((float(y), float(x)) for y, x in cell.sites),
+        sigmas=cell.sigmas,
         period=spacing,
-        sign=sign,
+        sign=cell.sign,
     )
-
-
-def _phases(image: Floats, vectors: Floats, period: float, origin: tuple[int, int]) -> Floats:
-    """The phase of each reciprocal vector at each pixel, cycles, (2, Y, X); whole numbers lie on lattice lines."""
-    step = max(int(period / 6), 1)
-    shape = (image.shape[0], image.shape[1])
-    rows, columns = grid(shape, step, origin)
-    slow = lock_in(image, vectors, period, rows=rows, columns=columns, origin=origin)  # (2, y, x)
-    slow /= np.maximum(np.abs(slow), 1e-300)
-    turn = [interpolated(part.astype(np.complex64), (rows, columns), shape, origin) for part in slow]
-    y, x = (np.arange(size) + start for size, start in zip(image.shape, origin, strict=True))
-    return np.stack(
-        [
-            g[0] * y[:, None] + g[1] * x + np.angle(part) * np.float32(0.5 / np.pi)
-            for g, part in zip(vectors, turn, strict=True)
-        ]
-    )
-
-
-def _strong_vectors(plane: Floats, fit: LatticeFit) -> Floats:
-    """Two reciprocal vectors (2, 2) that span the lattice, of which the weaker spot is as strong as can be."""
-    basis = np.linalg.inv(fit.vectors).T  # rows are reciprocal vectors
-    numbers = [
-        pair
-        for pair in product(range(-HARMONICS, HARMONICS + 1), repeat=2)
-        if pair > (0, 0) and np.hypot(*(np.array(pair) @ basis)) < 0.4
-    ]
-    step = max(int(fit.spacing / 2), 1)
-    rows, columns = (np.arange(0, size, step) for size in plane.shape)
-    spots = np.array([np.array(pair) @ basis for pair in numbers])
-    strength = (np.abs(lock_in(plane, spots, fit.spacing, rows=rows, columns=columns)) ** 2).mean(axis=(1, 2))
-    order = np.argsort(-strength)
-    for weaker in range(1, len(order)):
-        for stronger in range(weaker):
-            a, b = numbers[order[stronger]], numbers[order[weaker]]
-            if abs(a[0] * b[1] - a[1] * b[0]) == 1:
-                return np.asarray(spots[[order[stronger], order[weaker]]])
-    return np.asarray(basis)
-
-
-def _average_cell(values: Floats, phases: Floats) -> tuple[Floats, float]:
-    """The mean over all cells, (BINS, BINS), and its standard error: half the difference of two halves of the cells."""
-    index = np.mod(np.rint(phases * BINS).astype(np.intp), BINS)
-    flat = index[0] * BINS + index[1]
-    board = np.floor(phases + 0.5).astype(np.intp).sum(axis=0) % 2 == 0
-    halves = []
-    for half in (board, ~board):
-        count = np.bincount(flat[half], minlength=BINS**2).reshape(BINS, BINS).astype(np.float64)
-        total = np.bincount(flat[half], values[half], minlength=BINS**2).reshape(BINS, BINS)
-        smooth: list[Floats] = [ndimage.gaussian_filter(part, 1.0, mode="wrap") for part in (total, count)]
-        halves.append(smooth[0] / np.maximum(smooth[1], 1e-9))
-    difference = np.abs(halves[0] - halves[1])  # largest on the flanks of columns, which jitter
-    return np.asarray((halves[0] + halves[1]) / 2, np.float64), float(1.4826 * np.median(difference) / 2)
-
-
-def _tops(cell: Floats, least: float) -> list[NDArray[np.float64]]:
-    """Maxima of a periodic cell that rise by ``least`` above the way to any higher one, in shares, highest first."""
-    size = len(cell)
-    order = np.argsort(-cell, axis=None)
-    owner = np.full(cell.size, -1)
-    peaks: list[int] = []
-    alive: dict[int, float] = {}
-    for place in order:
-        k = int(place)
-        i, j = divmod(k, size)
-        level = float(cell[i, j])
-        around = [((i + di) % size) * size + (j + dj) % size for di in (-1, 0, 1) for dj in (-1, 0, 1) if di or dj]
-        found = sorted({int(owner[n]) for n in around if owner[n] >= 0}, key=lambda top: -cell.flat[top])
-        if not found:
-            owner[k], alive[k] = k, level
-            peaks.append(k)
-            continue
-        owner[k] = found[0]
-        for lower in found[1:]:  # two hills meet: the lower one has risen so far
-            if alive.pop(lower) - level < least:
-                peaks.remove(lower)
-            owner[owner == lower] = found[0]
-    tops = []
-    for top in peaks:
-        i, j = divmod(top, size)
-        near = cell[np.ix_(np.arange(i - 1, i + 2) % size, np.arange(j - 1, j + 2) % size)]
-        tops.append(np.array([i + _vertex(near[:, 1]), j + _vertex(near[1])]) / size)
-    return tops
-
-
-def _widths(cell: Floats, sites: list[NDArray[np.float64]], translations: Floats, period: float) -> tuple[float, ...]:
-    """The standard deviations of the columns, px, that fit a cell without its slow part best; one after the other."""
-    choices = np.linspace(NARROW, WIDE, 23) * period
-    drawn = [[_column(translations, one, sigma, period).ravel() for sigma in choices] for one in sites]
-    found = [10] * len(sites)  # 0.18 periods
-
-    def error() -> float:
-        design = np.stack([*(drawn[k][n] for k, n in enumerate(found)), np.ones(cell.size)], axis=1)
-        fit, *_ = np.linalg.lstsq(design, cell.ravel(), rcond=None)
-        return float(((design @ fit - cell.ravel()) ** 2).sum())
-
-    for _ in range(2):
-        for k in range(len(sites)):
-            errors = []
-            for n in range(len(choices)):
-                found[k] = n
-                errors.append(error())
-            found[k] = int(np.argmin(errors))
-    return tuple(float(choices[n]) for n in found)
-
-
-def _column(translations: Floats, site: Floats, sigma: float, period: float) -> Floats:
-    """One column in each cell, without its slow part, (BINS, BINS)."""
-    slow = (LOW_PASS * period) ** 2
-    square = _squares(translations, site)
-    share = sigma**2 / (sigma**2 + slow)
-    return np.asarray(
-        (np.exp(-0.5 * square / sigma**2) - share * np.exp(-0.5 * square / (sigma**2 + slow))).sum(axis=0)
-    )
-
-
-def _squares(translations: Floats, site: Floats) -> Floats:
-    """Squared distances from a site in the cell and in those around it, px², (cells, BINS, BINS)."""
-    shares = np.stack(np.meshgrid(*(np.arange(BINS) / BINS,) * 2, indexing="ij"), axis=-1)
-    apart = (shares - site + 0.5) % 1 - 0.5
-    cells = product(range(-3, 4), repeat=2)
-    return np.stack([(((apart + np.array(cell)) @ translations) ** 2).sum(axis=-1) for cell in cells])
-
-
-def _vertex(three: Floats) -> float:
-    """Where the parabola through three neighbours has its top, in steps from the middle."""
-    curve = three[0] - 2 * three[1] + three[2]
-    return float(np.clip(0.5 * (three[0] - three[2]) / curve, -0.5, 0.5)) if curve < 0 else 0.0

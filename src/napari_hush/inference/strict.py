@@ -15,9 +15,9 @@ from scipy import ndimage, sparse
 from scipy.sparse import linalg
 from scipy.spatial import cKDTree
 
+from napari_hush.atoms.cell import LOW_PASS
 from napari_hush.atoms.lockin import REACH
 from napari_hush.inference.guard import Guard, guard_margin
-from napari_hush.inference.sites import LOW_PASS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

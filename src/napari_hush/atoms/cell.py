@@ -1,0 +1,243 @@
+"""The average cell of a lattice: where in it columns stand, and how wide they are."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from napari_hush.atoms.lockin import REACH, grid, interpolated, lock_in
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_hush.atoms.autocorrelation import LatticeFit
+
+    Floats = NDArray[np.float64]
+
+BINS = 24  # of the average cell, along each lattice vector
+SMOOTH = 1.0  # bins: the Gaussian over the average cell
+CERTAIN = 3.0  # standard errors of the average cell by which a column rises above what is around it
+FAINT = 0.01  # of the cell's range: a smaller rise is no column
+APART = 0.22  # shorter lattice vectors between two columns of a cell
+NARROW, WIDE = 0.08, 0.3  # standard deviations of a column, periods
+HARMONICS = 2
+MOST = 12  # columns of a cell
+FURTHEST = 0.05  # of a translation: how far a column may be moved from the top that it was seen as
+LOW_PASS = 0.55  # periods: slower contrast is left out; this Gaussian lets 0.3 % of the lattice through
+
+
+class Cell(NamedTuple):
+    """The columns of a unit cell.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (2, 2)
+        Reciprocal vectors (y, x) as rows, cycles per px, whose spots are strong.
+    sites : list of ndarray, shape (2,)
+        The columns, in shares of the translations that belong to ``vectors``.
+    sigmas : tuple of float
+        Standard deviation of each of them, px.
+    sign : int
+        1 for bright columns, -1 for dark ones.
+    """
+
+    vectors: Floats
+    sites: list[Floats]
+    sigmas: tuple[float, ...]
+    sign: int
+
+
+def find_cell(plane: Floats, fit: LatticeFit) -> Cell | None:
+    """The columns that stand out of the average cell of a noisy image (Y, X); None if there are none."""
+    vectors = _strong_vectors(plane, fit)
+    phases = lattice_phases(plane, vectors, fit.spacing, (0, 0))
+    cell, error = _average_cell(plane, phases)
+    translations = np.asarray(np.linalg.inv(vectors).T, np.float64)
+    middle = np.median(cell)
+    sign = 1 if cell.max() - middle >= middle - cell.min() else -1
+    found = _tops(sign * cell, max(CERTAIN * error, FAINT * float(np.ptp(cell))))
+    kept: list[Floats] = []
+    for one in found:
+        apart = [(one - other + 0.5) % 1 - 0.5 for other in kept]
+        if all(np.hypot(*(d @ translations)) >= APART * fit.spacing for d in apart):
+            kept.append(one)
+    if not 0 < len(kept) <= MOST:
+        return None
+    detail = sign * _average_cell(without_slow(plane, fit.spacing), phases)[0]
+    sigmas = _widths(detail, kept, translations, fit.spacing)
+    kept = _moved(detail, kept, sigmas, translations, fit.spacing)
+    return Cell(vectors, kept, _widths(detail, kept, translations, fit.spacing), sign)
+
+
+def places(phases: Floats, site: tuple[float, float], vectors: Floats) -> Floats:
+    """Where one column of the cell lies in all cells, (N, 2), px, by the `lattice_phases`."""
+    translations = np.linalg.inv(vectors).T
+    wrapped = phases - np.reshape(site, (2, 1, 1))
+    wrapped -= np.rint(wrapped)  # shares of the translations from the nearest site to here
+    away = np.einsum("ki,kyx->iyx", translations, wrapped)
+    here = (np.abs(away) <= 0.5).all(axis=0)
+    at = np.argwhere(here) - away[:, here].T
+    if len(at) > 1:  # at the edge of a pixel a site may be found twice
+        close = cKDTree(at).query_pairs(1.0, output_type="ndarray")
+        at = np.delete(at, np.unique(close[:, 1]), axis=0) if len(close) else at
+    return np.asarray(at)
+
+
+def without_slow(image: Floats, period: float) -> Floats:
+    """What is narrower than about half a period."""
+    return np.asarray(image - ndimage.gaussian_filter(image, LOW_PASS * period, mode="reflect", truncate=REACH))
+
+
+def lattice_phases(image: Floats, vectors: Floats, period: float, origin: tuple[int, int]) -> Floats:
+    """The phase of each reciprocal vector at each pixel, cycles, (2, Y, X); whole numbers lie on lattice lines."""
+    step = max(int(period / 6), 1)
+    shape = (image.shape[0], image.shape[1])
+    rows, columns = grid(shape, step, origin)
+    slow = lock_in(image, vectors, period, rows=rows, columns=columns, origin=origin)  # (2, y, x)
+    slow /= np.maximum(np.abs(slow), 1e-300)
+    turn = [interpolated(part.astype(np.complex64), (rows, columns), shape, origin) for part in slow]
+    y, x = (np.arange(size) + start for size, start in zip(image.shape, origin, strict=True))
+    return np.stack(
+        [
+            g[0] * y[:, None] + g[1] * x + np.angle(part) * np.float32(0.5 / np.pi)
+            for g, part in zip(vectors, turn, strict=True)
+        ]
+    )
+
+
+def _strong_vectors(plane: Floats, fit: LatticeFit) -> Floats:
+    """Two reciprocal vectors (2, 2) that span the lattice, of which the weaker spot is as strong as can be."""
+    basis = np.linalg.inv(fit.vectors).T  # rows are reciprocal vectors
+    numbers = [
+        pair
+        for pair in product(range(-HARMONICS, HARMONICS + 1), repeat=2)
+        if pair > (0, 0) and np.hypot(*(np.array(pair) @ basis)) < 0.4
+    ]
+    step = max(int(fit.spacing / 2), 1)
+    rows, columns = (np.arange(0, size, step) for size in plane.shape)
+    spots = np.array([np.array(pair) @ basis for pair in numbers])
+    strength = (np.abs(lock_in(plane, spots, fit.spacing, rows=rows, columns=columns)) ** 2).mean(axis=(1, 2))
+    order = np.argsort(-strength)
+    for weaker in range(1, len(order)):
+        for stronger in range(weaker):
+            a, b = numbers[order[stronger]], numbers[order[weaker]]
+            if abs(a[0] * b[1] - a[1] * b[0]) == 1:
+                return np.asarray(spots[[order[stronger], order[weaker]]])
+    return np.asarray(basis)
+
+
+def _average_cell(values: Floats, phases: Floats) -> tuple[Floats, float]:
+    """The mean over all cells, (BINS, BINS), and its standard error: half the difference of two halves of the cells."""
+    index = np.mod(np.rint(phases * BINS).astype(np.intp), BINS)
+    flat = index[0] * BINS + index[1]
+    board = np.floor(phases + 0.5).astype(np.intp).sum(axis=0) % 2 == 0
+    halves = []
+    for half in (board, ~board):
+        count = np.bincount(flat[half], minlength=BINS**2).reshape(BINS, BINS).astype(np.float64)
+        total = np.bincount(flat[half], values[half], minlength=BINS**2).reshape(BINS, BINS)
+        smooth: list[Floats] = [ndimage.gaussian_filter(part, SMOOTH, mode="wrap") for part in (total, count)]
+        halves.append(smooth[0] / np.maximum(smooth[1], 1e-9))
+    difference = np.abs(halves[0] - halves[1])  # largest on the flanks of columns, which jitter
+    return np.asarray((halves[0] + halves[1]) / 2, np.float64), float(1.4826 * np.median(difference) / 2)
+
+
+def _tops(cell: Floats, least: float) -> list[NDArray[np.float64]]:
+    """Maxima of a periodic cell that rise by ``least`` above the way to any higher one, in shares, highest first."""
+    size = len(cell)
+    order = np.argsort(-cell, axis=None)
+    owner = np.full(cell.size, -1)
+    peaks: list[int] = []
+    alive: dict[int, float] = {}
+    for place in order:
+        k = int(place)
+        i, j = divmod(k, size)
+        level = float(cell[i, j])
+        around = [((i + di) % size) * size + (j + dj) % size for di in (-1, 0, 1) for dj in (-1, 0, 1) if di or dj]
+        found = sorted({int(owner[n]) for n in around if owner[n] >= 0}, key=lambda top: -cell.flat[top])
+        if not found:
+            owner[k], alive[k] = k, level
+            peaks.append(k)
+            continue
+        owner[k] = found[0]
+        for lower in found[1:]:  # two hills meet: the lower one has risen so far
+            if alive.pop(lower) - level < least:
+                peaks.remove(lower)
+            owner[owner == lower] = found[0]
+    tops = []
+    for top in peaks:
+        i, j = divmod(top, size)
+        near = cell[np.ix_(np.arange(i - 1, i + 2) % size, np.arange(j - 1, j + 2) % size)]
+        tops.append(np.array([i + _vertex(near[:, 1]), j + _vertex(near[1])]) / size)
+    return tops
+
+
+def _widths(cell: Floats, sites: list[NDArray[np.float64]], translations: Floats, period: float) -> tuple[float, ...]:
+    """The standard deviations of the columns, px, that fit a cell without its slow part best; one after the other."""
+    choices = np.linspace(NARROW, WIDE, 23) * period
+    drawn = [[_column(translations, one, sigma, period).ravel() for sigma in choices] for one in sites]
+    found = [10] * len(sites)  # 0.18 periods
+    between = np.zeros(len(sites))
+
+    def error() -> float:
+        design = np.stack([*(drawn[k][n] for k, n in enumerate(found)), np.ones(cell.size)], axis=1)
+        fit, *_ = np.linalg.lstsq(design, cell.ravel(), rcond=None)
+        return float(((design @ fit - cell.ravel()) ** 2).sum())
+
+    for _ in range(2):
+        for k in range(len(sites)):
+            errors = []
+            for n in range(len(choices)):
+                found[k] = n
+                errors.append(error())
+            found[k] = n = int(np.argmin(errors))
+            between[k] = _vertex(-np.array(errors[n - 1 : n + 2])) if 0 < n < len(choices) - 1 else 0.0
+    return tuple(float(choices[n] + part * (choices[1] - choices[0])) for n, part in zip(found, between, strict=True))
+
+
+def _moved(
+    cell: Floats, sites: list[Floats], sigmas: tuple[float, ...], translations: Floats, period: float
+) -> list[Floats]:
+    """The columns where they fit a cell without its slow part best: noise moves a top, a flank tilts it."""
+    count = len(sites)
+    steps = 0.01 * np.eye(2)
+    now = [np.asarray(one) for one in sites]
+    for _ in range(2):
+        drawn = [_column(translations, at, s, period).ravel() for at, s in zip(now, sigmas, strict=True)]
+        slopes = [
+            (_column(translations, at + step, s, period) - _column(translations, at - step, s, period)).ravel() / 0.02
+            for at, s in zip(now, sigmas, strict=True)
+            for step in steps
+        ]
+        fit, *_ = np.linalg.lstsq(np.stack([*drawn, *slopes, np.ones(cell.size)], axis=1), cell.ravel(), rcond=None)
+        heights, turns = fit[:count], fit[count:-1].reshape(count, 2)
+        by = np.where(heights[:, None] > 0, turns / np.maximum(heights, 1e-300)[:, None], 0.0)
+        now = [at + step for at, step in zip(now, by, strict=True)]
+        now = [top + np.clip(at - top, -FURTHEST, FURTHEST) for at, top in zip(now, sites, strict=True)]
+    return now
+
+
+def _column(translations: Floats, site: Floats, sigma: float, period: float) -> Floats:
+    """One column in each cell as the average cell shows it, without its slow part, (BINS, BINS)."""
+    slow = (LOW_PASS * period) ** 2
+    square = _squares(translations, site)
+    share = sigma**2 / (sigma**2 + slow)
+    column = (np.exp(-0.5 * square / sigma**2) - share * np.exp(-0.5 * square / (sigma**2 + slow))).sum(axis=0)
+    return np.asarray(ndimage.gaussian_filter(column, SMOOTH, mode="wrap"))
+
+
+def _squares(translations: Floats, site: Floats) -> Floats:
+    """Squared distances from a site in the cell and in those around it, px², (cells, BINS, BINS)."""
+    shares = np.stack(np.meshgrid(*(np.arange(BINS) / BINS,) * 2, indexing="ij"), axis=-1)
+    apart = (shares - site + 0.5) % 1 - 0.5
+    cells = product(range(-3, 4), repeat=2)
+    return np.stack([(((apart + np.array(cell)) @ translations) ** 2).sum(axis=-1) for cell in cells])
+
+
+def _vertex(three: Floats) -> float:
+    """Where the parabola through three neighbours has its top, in steps from the middle."""
+    curve = three[0] - 2 * three[1] + three[2]
+    return float(np.clip(0.5 * (three[0] - three[2]) / curve, -0.5, 0.5)) if curve < 0 else 0.0

@@ -53,7 +53,7 @@ class Cell(NamedTuple):
 
 def find_cell(plane: Floats, fit: LatticeFit) -> Cell | None:
     """The columns that stand out of the average cell of a noisy image (Y, X); None if there are none."""
-    vectors = _strong_vectors(plane, fit)
+    vectors = strong_vectors(plane, fit)
     phases = lattice_phases(plane, vectors, fit.spacing, (0, 0))
     cell, error = _average_cell(plane, phases)
     translations = np.asarray(np.linalg.inv(vectors).T, np.float64)
@@ -109,7 +109,7 @@ def lattice_phases(image: Floats, vectors: Floats, period: float, origin: tuple[
     )
 
 
-def _strong_vectors(plane: Floats, fit: LatticeFit) -> Floats:
+def strong_vectors(plane: Floats, fit: LatticeFit) -> Floats:
     """Two reciprocal vectors (2, 2) that span the lattice, of which the weaker spot is as strong as can be."""
     basis = np.linalg.inv(fit.vectors).T  # rows are reciprocal vectors
     numbers = [

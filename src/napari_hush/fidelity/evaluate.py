@@ -10,12 +10,13 @@ import numpy as np
 from scipy import ndimage
 
 from napari_hush.atoms.columns import fit_atoms
+from napari_hush.atoms.grains import Grain, find_grains
 from napari_hush.atoms.spacing import find_lattice
 from napari_hush.errors import InputError
 from napari_hush.fidelity.column_scores import score_columns
 from napari_hush.fidelity.evidence import compare_slow, vector_spread, whiteness
 from napari_hush.fidelity.findings import Compared, Finding, Status, all_limits, finding, overall
-from napari_hush.fidelity.lattice import compare_lattice
+from napari_hush.fidelity.lattice import compare_cells, compare_lattice
 from napari_hush.fidelity.transfer import predict_transfer
 from napari_hush.fidelity.truth import compare_columns, compare_dents, compare_pixels, dent_mask
 from napari_hush.inference.planes import middle_part
@@ -312,6 +313,9 @@ def judge(
                 )
     if evidence is not None:
         values |= evidence.figures
+    if recorded is not None and lattice is not None and not dark:
+        grains = find_grains(reference) if isinstance(lattice, Grain) else [lattice]
+        values["cell_difference"] = compare_cells(recorded, grains)
     if min(test.shape) >= SMALLEST_SCAN:
         values |= compare_slow(reference, test, spacing, compared)
     before = [np.isfinite(np.asarray(image)) for image in (noisy, truth) if image is not None]

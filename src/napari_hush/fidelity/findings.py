@@ -163,6 +163,7 @@ class Limit:
 
 SHOWN = (None, None)
 SIGMA = "σ"
+CELL = 5.0  # percent; faultless networks on simulated lattices stay below
 REGIONS = {"lattice": ("lattice", "The same outside dents."), "dent": ("dents", "The same in dents.")}
 
 LIMITS: dict[str, Limit] = {
@@ -226,6 +227,10 @@ LIMITS: dict[str, Limit] = {
     ),
     "lattice_gain": Limit("Lattice gain", "", (0.9, 1.3),
         "Strength of the lattice, output over input; below 1 it is dimmed.",
+    ),
+    "cell_difference": Limit("Average cell differs", "%", (None, CELL),
+        "What is missing or added in all cells of the lattice alike, over the lattice: columns that lost their height, "
+        "shape or neighbours, far below the noise of one of them.", soft=True,
     ),
     "lowpass_slope": Limit("Low-pass slope", "", (0.97, 1.03),
         "Slow brightness (thickness, dents) of the output over that of the input.", headline=True,

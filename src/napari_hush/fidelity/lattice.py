@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import fft, ndimage
 
+from napari_hush.atoms.cell import lattice_phases, strong_vectors
+from napari_hush.atoms.grains import Grain
 from napari_hush.atoms.lockin import displacement, lock_in
 from napari_hush.atoms.spectrum import bragg_spots, independent_pair
+from napari_hush.residual.cells import cell_difference
 from napari_hush.residual.recorded import dragged
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+    from napari_hush.atoms.autocorrelation import LatticeFit
     from napari_hush.residual.recorded import Recorded
 
     Floats = NDArray[np.float64]
@@ -26,6 +32,7 @@ ABSENT = 0.1  # of the bulk's amplitude: less is no lattice
 CLEAR = 8.0  # times the noise: fainter, a phase is no displacement
 UNSHIFTED = (0.002, 0.01)  # spacings, against a truth and a noisy input, and ...
 OUTLYING = (5.0, 6.0)  # times the spread elsewhere: a part displaced by less is not shifted
+SHOWN = 0.1  # of the noisy lattice's power: an output with less does not say where its cells lie
 LEAST, ENOUGH = 6.0, 30.0  # squared spacings of strong lattice, for its displacement and for parts that stand out
 
 
@@ -123,6 +130,36 @@ def compare_lattice(
         phantom=_enlarged(phantom, step, size),
         figures=figures,
     )
+
+
+def compare_cells(recorded: Recorded, lattices: Sequence[LatticeFit]) -> float:
+    """The largest difference of the average cells of noisy and denoised image in any grain.
+
+    Parameters
+    ----------
+    recorded : Recorded
+        What the instrument would have recorded of the output: that rows were put straight is no difference.
+    lattices : sequence of LatticeFit
+        One, or the grains of the image.
+
+    Returns
+    -------
+    float
+        Percent of the lattice, see `cell_difference`; NaN where no grain has cells enough.
+    """
+    noisy = recorded.image + recorded.residual
+    found = []
+    for lattice in lattices:
+        period = lattice.spacing
+        here = recorded.usable & (lattice.mask if isinstance(lattice, Grain) else True)
+        vectors = strong_vectors(noisy, lattice)
+        step = max(int(period), 1)
+        powers = [float(_squares(image, vectors, period, step, 1.0).mean()) for image in (recorded.image, noisy)]
+        shown = recorded.image if powers[0] > SHOWN * powers[1] else noisy
+        phases = lattice_phases(shown, vectors, period, (0, 0))
+        found.append(cell_difference(recorded.residual, noisy, phases, here, period))
+    known = [value for value in found if np.isfinite(value)]
+    return max(known) if known else float("nan")
 
 
 def _squares(image: Floats, spots: Floats, spacing: float, step: int, window: float = WINDOW) -> Floats:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-WINDOW = 5.0  # periods, of the squares in which cells are averaged
+WINDOW = 6.0  # periods, of the squares in which cells are averaged
 BINS = (4, 24)  # of a cell along either vector, at least and at most; about one for each px
 FEWEST = 0.3  # of a window that must count
 LEAST = 0.1  # px in a bin
@@ -45,9 +45,9 @@ def cell_difference(residual: Floats, image: Floats, phases: Floats, usable: NDA
     Notes
     -----
     The average cell holds the amplitudes at all reciprocal lattice points; by Parseval's theorem its mean square is the
-    sum of theirs. In windows of 5 periods it is taken twice, from the cells of either colour of a checkerboard: the
-    mean product of both is what they have in common, and noise, which they have not, adds nothing to it. Points so far
-    out that no column reaches them are filtered off.
+    sum of theirs. In windows of 6 periods it is taken twice, from every second band of rows of a period's height: the
+    mean product of both is what they have in common; noise, and rows that were shifted, add nothing to it. Points so
+    far out that no column reaches them are filtered off.
     """
     apart, together = _common(residual, phases, usable, period)
     whole, _ = _common(image, phases, usable, period)
@@ -69,7 +69,7 @@ def _common(values: Floats, phases: Floats, usable: NDArray[np.bool_], period: f
     bins = int(np.clip(round(period), *BINS))
     cells = np.floor(phases)
     at = np.minimum(((phases - cells) * bins).astype(np.intp), bins - 1)
-    half = cells.sum(axis=0).astype(np.intp) % 2
+    half = (np.arange(len(values)) // max(round(period), 1) % 2)[:, None]
     side = round(WINDOW * period)
     rows, columns = (np.arange(size) // side for size in values.shape)
     window = rows[:, None] * (columns[-1] + 1) + columns

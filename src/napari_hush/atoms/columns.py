@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from scipy.spatial import cKDTree
 
 from napari_hush.errors import InputError
+from napari_hush.smoothing import gaussian
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -195,9 +196,7 @@ def column_contrast(image: Floats, spacing: float) -> Floats:
     -------
     ndarray, shape (Y, X)
     """
-    return np.asarray(
-        ndimage.gaussian_filter(image, _FINE * spacing) - ndimage.gaussian_filter(image, _COARSE * spacing)
-    )
+    return gaussian(image, _FINE * spacing) - gaussian(image, _COARSE * spacing)
 
 
 def match_atoms(true: ArrayLike, found: ArrayLike, radius: float) -> Matches:

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from napari_hush.residual.noise import NoiseModel, find_spikes, measure_noise
 from napari_hush.residual.scales import REACH, alarm_threshold, blurred, moments, standardised
+from napari_hush.smoothing import gaussian
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +79,7 @@ class GiveBack:
             radius = int(np.ceil(GROWN * scale))
             y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
             grown = ndimage.binary_dilation(out, y**2 + x**2 <= (GROWN * scale) ** 2)
-            weight = ndimage.gaussian_filter(grown.astype(np.float32), SOFT * scale, truncate=3.0)
+            weight = gaussian(grown.astype(np.float32), SOFT * scale, truncate=3.0)
             share = blurred(clear.astype(np.float32), scale)
             given += weight * (blurred(rest, scale) / np.maximum(share, 0.3))
         return (made + given).astype(np.float64), given.astype(np.float64)

@@ -23,7 +23,8 @@ FURTHEST = 0.3  # a row is never taken to be further off, spacings
 BLOCKS = 16  # a row's level is the median of so many means: a dent does not count
 CUT = 4.5  # standard deviations at which one pixel's residual is cut: spikes are single pixels
 PADDING = 32
-STRIP = 128
+STRIP = 16
+PIECE = 1024  # px: longer ones a linear algebra library shares among threads, which costs more than it brings
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,11 +108,10 @@ def record(
     padded = np.pad(output, ((0, 0), (PADDING, PADDING)), mode="symmetric")
     length = fft.next_fast_len(padded.shape[1], real=True)
     spectrum = fft.rfft(padded, length, axis=1)
-    frequency = fft.rfftfreq(length)
+    inside = slice(PADDING, PADDING + noisy.shape[1])
 
     def moved() -> Floats:
-        turned = spectrum * np.exp(-2j * np.pi * shifts[:, None] * frequency)
-        return np.asarray(fft.irfft(turned, length, axis=1)[:, PADDING : PADDING + noisy.shape[1]])
+        return np.asarray(fft.irfft(spectrum * _turns(shifts, length), length, axis=1)[:, inside])
 
     shifted = moved()
     for _ in range(2):
@@ -148,6 +148,17 @@ def record(
         lag=lag,
         count=count * (1 + lag) / (1 - lag),
     )
+
+
+def _turns(shifts: Floats, length: int) -> NDArray[np.complex128]:
+    """What moves rows (Y,) by their shifts, in the Fourier plane of rows of this length: (Y, length // 2 + 1)."""
+    step = 32  # a power is the product of a coarse and a fine one: a complex exponential takes much longer
+    count = length // 2 + 1
+    coarse, fine = (
+        np.exp(-2j * np.pi / length * shifts[:, None] * powers)
+        for powers in (step * np.arange(-(-count // step)), np.arange(step))
+    )
+    return np.asarray((coarse[:, :, None] * fine[:, None]).reshape(len(shifts), -1)[:, :count])
 
 
 def dragged(image: Floats, lag: float) -> Floats:
@@ -189,14 +200,6 @@ def _levels(difference: Floats, output: Floats) -> Floats:
     return np.asarray(levels[:, None])
 
 
-def _neighbours(image: Floats, rows: slice) -> Floats:
-    """The image moved by each tap, (taps, rows, X)."""
-    padded = np.pad(image, ((1, 1), (4, 4)), mode="edge")
-    first, last = rows.start, min(rows.stop, len(image))
-    width = image.shape[1]
-    return np.stack([padded[1 + first - y : 1 + last - y, 4 - x : 4 - x + width] for y, x in TAPS])
-
-
 def _blurred(image: Floats, kernel: Floats) -> Floats:
     if np.count_nonzero(kernel) == 1 and kernel[TAPS.index((0, 0))] == 1:
         return image.copy()
@@ -208,16 +211,21 @@ def _blurred(image: Floats, kernel: Floats) -> Floats:
 
 def _kernel(image: Floats, target: Floats, weight: Floats) -> Floats:
     """Weighted least squares for the taps and a constant, which is left to the levels."""
-    size = len(TAPS) + 1
-    normal, right = np.zeros((size, size)), np.zeros(size)
-    middle = float(image.mean())
+    size, width = len(TAPS) + 1, image.shape[1]
+    padded = np.pad(image - float(image.mean()), ((1, 1), (4, 4)), mode="edge")
+    total = np.zeros((size + 1, size + 1))
+    parts = np.empty((size + 1, STRIP, width))
     for first in range(0, len(image), STRIP):
-        rows = slice(first, first + STRIP)
-        parts = _neighbours(image - middle, rows).reshape(len(TAPS), -1)
-        parts = np.concatenate([parts, np.ones((1, parts.shape[1]))])
-        w = weight[rows].ravel()
-        normal += (parts * w) @ parts.T
-        right += (parts * w) @ target[rows].ravel()
+        last = min(first + STRIP, len(image))
+        root = np.sqrt(weight[first:last])
+        for k, (y, x) in enumerate(TAPS):
+            parts[k, : len(root)] = padded[1 + first - y : 1 + last - y, 4 - x : 4 - x + width] * root
+        parts[-2, : len(root)], parts[-1, : len(root)] = root, target[first:last] * root
+        flat = parts[:, : len(root)].reshape(size + 1, -1)
+        for start in range(0, flat.shape[1], PIECE):
+            piece = flat[:, start : start + PIECE]
+            total += piece @ piece.T
+    normal, right = total[:-1, :-1], total[:-1, -1]
     # a flat image says nothing about its blur: what is not known stays 0
     ridge = 1e-9 * np.trace(normal[:-1, :-1]) / len(TAPS) + 1e-12 * normal[-1, -1]
     identity = np.array([float(t == (0, 0)) for t in TAPS])
@@ -231,18 +239,21 @@ def _variance(difference: Floats, image: Floats, usable: NDArray[np.bool_]) -> t
     low, high = np.percentile(image[usable], [0.5, 99.5])
     span = max(float(high - low), 1e-12)
     bright = np.clip((image - low) / span, 0, 1)
-    edges = np.quantile(bright[usable], np.linspace(0, 1, 21)[1:-1])
-    bins = np.searchsorted(edges, bright)
-    levels, powers = [], []
-    for k in np.unique(bins[usable]):
-        here = usable & (bins == k)
-        square = difference[here] ** 2
-        levels.append(float(bright[here].mean()))
-        powers.append(float(np.minimum(square, 16 * square.mean()).mean()))
-    design = np.stack([np.array(levels), 1 - np.array(levels)], axis=1)
+    known, squares = bright[usable], difference[usable] ** 2
+    edges = np.quantile(known, np.linspace(0, 1, 21)[1:-1])
+    bins = np.searchsorted(edges, known)
+    counts = np.bincount(bins, minlength=20)
+    filled = counts > 0
+
+    def means(values: Floats) -> Floats:
+        return np.bincount(bins, values, minlength=20) / np.maximum(counts, 1)
+
+    levels = means(known)[filled]
+    powers = means(np.minimum(squares, 16 * means(squares)[bins]))[filled]
+    design = np.stack([levels, 1 - levels], axis=1)
     model = np.full(len(powers), max(float(np.mean(powers)), 1e-30))
     for _ in range(3):  # weights from the fit: the measured powers themselves would favour low ones
-        found = optimize.nnls(design / model[:, None], np.array(powers) / model)[0]
+        found = optimize.nnls(design / model[:, None], powers / model)[0]
         model = np.maximum(design @ found, 0.02 * model.max() + 1e-30)
     bright = np.maximum(bright, 0.03)  # where hardly anything was counted the variance is a guess
     variance = np.maximum(found[0] * bright + found[1] * (1 - bright), (1e-4 * span) ** 2 + 1e-30)

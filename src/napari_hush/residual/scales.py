@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage, optimize
+from scipy import optimize
+
+from napari_hush.smoothing import gaussian
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,9 +118,9 @@ def residual_scales(
     for k, scale in enumerate(scales):
         rows = np.zeros(1, np.float32)
         if slope is not None and shift_variance is not None:  # a row is at one wrong place as a whole
-            rows = ndimage.gaussian_filter1d(slope, scale, axis=1, mode="constant") ** 2
+            rows = gaussian(slope, scale, mode="constant", axes=(1,)) ** 2
             rows *= np.asarray(shift_variance, np.float32)[:, None]
-            rows = ndimage.gaussian_filter1d(rows, scale / np.sqrt(2), axis=0, mode="constant")
+            rows = gaussian(rows, scale / np.sqrt(2), mode="constant", axes=(0,))
             rows /= np.float32(2 * np.sqrt(np.pi) * scale)
         z[k], energy[k] = standardised(r, variance, third, rows, scale, noise)
     return Scales(scales=scales, z=z, energy=energy, threshold=alarm_threshold(size or r.size, scales))
@@ -204,4 +206,4 @@ def standardised(
 
 def blurred(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     """A Gaussian mean, with zeros outside: what is beyond the border says nothing."""
-    return np.asarray(ndimage.gaussian_filter(image, sigma, mode="constant", truncate=REACH))
+    return gaussian(image, sigma, mode="constant", truncate=REACH)

@@ -182,6 +182,13 @@ def displacement(
     planes = [np.asarray(image, np.float64) for image in (before, after)]
     rows, columns = (np.arange(0, size, step) for size in planes[0].shape)
     first, second = (lock_in(plane, spots, window * spacing, rows=rows, columns=columns) for plane in planes)
+    return moved(first, second, spots)
+
+
+def moved(
+    first: NDArray[np.complex128], second: NDArray[np.complex128], spots: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The `displacement` from one lock-in at some Bragg spots (K, Y, X) to another, (2, Y, X), px."""
     phases = np.angle(second * np.conj(first))
     # a pattern moved by u has the phase 2 pi g.(r - u)
     return np.asarray(np.einsum("ij,jyx->iyx", np.linalg.pinv(spots), phases) / (-2 * np.pi))

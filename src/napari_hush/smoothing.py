@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Mode = Literal["reflect", "nearest", "constant"]
 
 SMALL = 1 << 18  # multiplications of one product: no library shares so few among threads
-NARROW, WIDE = 16, 32  # px that one product gives, for a narrow and a wide Gaussian
+SIDE = 32  # px that one product gives
 PADS: dict[str, Any] = {"reflect": "symmetric", "nearest": "edge", "constant": "constant"}
 
 
@@ -65,16 +65,15 @@ def gaussian(
     mean = kind(image.mean(dtype=np.float64)) if mode != "constant" else kind(0)
     bell = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     bell /= bell.sum()
-    side = NARROW if reach <= NARROW else WIDE
-    weights = np.zeros((side, side + 2 * reach), np.float32)
-    for k in range(side):
+    weights = np.zeros((SIDE, SIDE + 2 * reach), np.float32)
+    for k in range(SIDE):
         weights[k, k : k + len(bell)] = bell
-    beyond = [(reach, reach + -size % side) if axis in axes else (0, 0) for axis, size in enumerate(image.shape)]
+    beyond = [(reach, reach + -size % SIDE) if axis in axes else (0, 0) for axis, size in enumerate(image.shape)]
     values = np.pad((image - mean if mean else image).astype(np.float32, copy=False), beyond, mode=PADS[mode])
     if 0 in axes:
-        values = slid_down(weights, values, side).reshape(-1, values.shape[1])
+        values = slid_down(weights, values, SIDE).reshape(-1, values.shape[1])
     if 1 in axes:
-        values = slid_across(weights, values, side).reshape(len(values), -1)
+        values = slid_across(weights, values, SIDE).reshape(len(values), -1)
     values = values[: image.shape[0], : image.shape[1]]
     return np.add(values, mean, dtype=kind) if mean else values.astype(kind)
 

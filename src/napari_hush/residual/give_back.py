@@ -67,14 +67,17 @@ class GiveBack:
         seen = np.asarray(noisy, np.float32)
         given = np.zeros(made.shape, np.float32)
         spikes = find_spikes(seen, self.noise.variance(made), self.noise.coefficients[1])
+        changed = True
         for scale in self.scales:
-            result = made + given
-            clear = self.noise.seen(result) & ~spikes
-            rest, variance, third = moments(seen - result, result, self.noise, clear)
+            if changed:
+                result = made + given
+                clear = self.noise.seen(result) & ~spikes
+                rest, variance, third = moments(seen - result, result, self.noise, clear)
             nothing = np.zeros(1, np.float32)
             z, _ = standardised(rest, variance, third, nothing, scale, self.noise, relative=False)
             out = np.abs(z) > self.threshold
-            if not out.any():
+            changed = bool(out.any())
+            if not changed:
                 continue
             radius = int(np.ceil(GROWN * scale))
             y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]

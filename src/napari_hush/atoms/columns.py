@@ -317,16 +317,19 @@ def _fit(values: Floats, start: Floats, spacing: float) -> tuple[Floats, NDArray
     reach = int(_WINDOW * spacing) + 1
     window = np.indices((2 * reach + 1,) * 2).reshape(2, -1) - reach
     window = window[:, (window**2).sum(axis=0) <= max((_WINDOW * spacing) ** 2, 4.0)]  # (2, K)
+    flat = np.array([values.shape[1], 1])
     first = np.zeros((len(start), 5))
     first[:, 2:4], first[:, 4] = start, np.log(_SIGMA * spacing)
     fits, good = first.copy(), np.zeros(len(start), dtype=bool)
-    others = np.zeros_like(values)
+    others = values  # set after the first sweep
     batch = max(1, _BATCH // window.shape[1])
     for sweep in range(_SWEEPS):
         for k in range(0, len(start), batch):
             part = slice(k, k + batch)
-            places = middle[part, :, None] + window  # (n, 2, K)
-            data = values[places[:, 0], places[:, 1]] - others[places[:, 0], places[:, 1]]
+            places = (middle[part] @ flat)[:, None] + flat @ window  # (n, K)
+            data = values.take(places)
+            if sweep:
+                data -= others.take(places)
             near = _Window(middle[part], window)
             data += np.where(good[part, None], near.bells(fits[part]), 0)
             guess = _scaled(np.where(good[part, None], fits[part], first[part]), data, near)

@@ -127,6 +127,7 @@ def _spectrum(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
         for x in np.unique(np.linspace(0, plane.shape[1] - sides[1], -(-plane.shape[1] // WINDOW)).astype(int)):
             part = plane[y : y + sides[0], x : x + sides[1]]
             part = (part - part.mean()).astype(np.float32)
-            total += without_row_offsets(np.abs(fft.rfft2(part * window, (length, length))) ** 2)
+            spectrum = fft.rfft2(part * window, (length, length))
+            total += without_row_offsets(spectrum.real**2 + spectrum.imag**2)
     half = fft.fftshift(total, axes=0)[1:, : length // 2]  # FY from -(length / 2 - 1), FX from 0; length is even
     return np.concatenate([half[::-1, :0:-1], half], axis=1), 1 / length

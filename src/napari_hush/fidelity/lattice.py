@@ -249,10 +249,13 @@ def _enlarged(values: Floats, step: int, size: tuple[int, ...]) -> Floats:
     """A map on every ``step``-th pixel as one of full size, linearly interpolated."""
     if step == 1:
         return values
-    places = np.meshgrid(
-        *(np.minimum(np.arange(n) / step, m - 1) for n, m in zip(size, values.shape, strict=True)), indexing="ij"
-    )
-    return np.asarray(ndimage.map_coordinates(values, places, order=1, mode="nearest"))
+    for axis, (long, short) in enumerate(zip(size, values.shape, strict=True)):
+        place = np.minimum(np.arange(long) / step, short - 1)
+        before = place.astype(np.intp)
+        share = np.expand_dims(place - before, 1 - axis)
+        after = np.minimum(before + 1, short - 1)
+        values = values.take(before, axis) * (1 - share) + values.take(after, axis) * share
+    return values
 
 
 def _leakage(residual: Floats, spots: Floats, spacing: float) -> float:

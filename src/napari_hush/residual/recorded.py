@@ -157,8 +157,7 @@ class _Scan:
         self.output, self.noisy, self.usable, self.spacing = output, noisy, usable, spacing
         self.alike: Floats = np.full(noisy.shape, max(float(np.var(noisy - output)), 1e-30))
         self.levels = _levels(noisy - output, output)
-        self.middle = float(output.mean())
-        padded = np.pad((output - self.middle), ((0, 0), (PADDING, PADDING)), mode="symmetric")
+        padded = np.pad(output, ((0, 0), (PADDING, PADDING)), mode="symmetric")
         self.length = fft.next_fast_len(padded.shape[1], real=True)
         self.spectrum = fft.rfft(padded, self.length, axis=1)
 
@@ -195,7 +194,7 @@ class _Scan:
     def moved(self, shifts: Floats) -> Floats:
         """The output with its rows moved by so many px."""
         found = fft.irfft(self.spectrum * _turns(shifts, self.length), self.length, axis=1)
-        return np.asarray(found[:, PADDING : PADDING + self.noisy.shape[1]] + self.middle)
+        return np.asarray(found[:, PADDING : PADDING + self.noisy.shape[1]])
 
 
 def _turns(shifts: Floats, length: int) -> NDArray[np.complex128]:

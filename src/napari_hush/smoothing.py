@@ -62,7 +62,8 @@ def gaussian(
     if not reach or not image.size:
         return image.copy()
     kind = np.float64 if image.dtype == np.float64 else np.float32
-    mean = kind(image.mean(dtype=np.float64)) if mode != "constant" else kind(0)
+    pedestal = mode != "constant" and not image.min() <= 0 <= image.max()  # else zeros stay zeros
+    mean = kind(image.mean(dtype=np.float64)) if pedestal else kind(0)
     bell = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     bell /= bell.sum()
     weights = np.zeros((SIDE, SIDE + 2 * reach), np.float32)

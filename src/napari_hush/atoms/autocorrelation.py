@@ -68,7 +68,8 @@ def mean_power(plane: NDArray[np.float64], parts: Sequence[tuple[slice, slice]])
     scale = float(plane.std()) or 1.0
     for part in parts:
         values = ((plane[part] - plane[part].mean()) / scale).astype(np.float32)
-        total += without_row_offsets(np.abs(fft.rfft2(values * window, padded)) ** 2)
+        spectrum = fft.rfft2(values * window, padded)
+        total += without_row_offsets(spectrum.real**2 + spectrum.imag**2)
     if not total.max() > 0:
         return None
     overlap = _centre(fft.irfft2(np.abs(fft.rfft2(window, padded)) ** 2, padded), min(shape) // 3)

@@ -10,6 +10,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from napari_hush.atoms.lockin import REACH, grid, interpolated, lock_in
+from napari_hush.smoothing import gaussian
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,7 +90,7 @@ def places(phases: Floats, site: tuple[float, float], vectors: Floats) -> Floats
 
 def without_slow(image: Floats, period: float) -> Floats:
     """What is narrower than about half a period."""
-    return np.asarray(image - ndimage.gaussian_filter(image, LOW_PASS * period, mode="reflect", truncate=REACH))
+    return np.asarray(image - gaussian(image, LOW_PASS * period, truncate=REACH))
 
 
 def lattice_phases(image: Floats, vectors: Floats, period: float, origin: tuple[int, int]) -> Floats:

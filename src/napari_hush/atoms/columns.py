@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from scipy.spatial import cKDTree
 
 from napari_hush.errors import InputError
+from napari_hush.smoothing import gaussian
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -195,9 +196,7 @@ def column_contrast(image: Floats, spacing: float) -> Floats:
     -------
     ndarray, shape (Y, X)
     """
-    return np.asarray(
-        ndimage.gaussian_filter(image, _FINE * spacing) - ndimage.gaussian_filter(image, _COARSE * spacing)
-    )
+    return np.asarray(gaussian(image, _FINE * spacing) - gaussian(image, _COARSE * spacing))
 
 
 def match_atoms(true: ArrayLike, found: ArrayLike, radius: float) -> Matches:
@@ -318,59 +317,91 @@ def _fit(values: Floats, start: Floats, spacing: float) -> tuple[Floats, NDArray
     reach = int(_WINDOW * spacing) + 1
     window = np.indices((2 * reach + 1,) * 2).reshape(2, -1) - reach
     window = window[:, (window**2).sum(axis=0) <= max((_WINDOW * spacing) ** 2, 4.0)]  # (2, K)
+    flat = np.array([values.shape[1], 1])
     first = np.zeros((len(start), 5))
     first[:, 2:4], first[:, 4] = start, np.log(_SIGMA * spacing)
     fits, good = first.copy(), np.zeros(len(start), dtype=bool)
-    others = np.zeros_like(values)
+    others = values  # set after the first sweep
     batch = max(1, _BATCH // window.shape[1])
     for sweep in range(_SWEEPS):
         for k in range(0, len(start), batch):
             part = slice(k, k + batch)
-            places = middle[part, :, None] + window  # (n, 2, K)
-            data = values[places[:, 0], places[:, 1]] - others[places[:, 0], places[:, 1]]
-            data += np.where(good[part, None], _bells(fits[part], places), 0)
-            guess = _scaled(np.where(good[part, None], fits[part], first[part]), data, places)
-            found = _descend(guess, data, places, spacing)
+            places = (middle[part] @ flat)[:, None] + flat @ window  # (n, K)
+            data = values.take(places)
+            if sweep:
+                data -= others.take(places)
+            near = _Window(middle[part], window)
+            data += np.where(good[part, None], near.bells(fits[part]), 0)
+            guess = _scaled(np.where(good[part, None], fits[part], first[part]), data, near)
+            found = _descend(guess, data, near, spacing)
             moved = np.hypot(*(found[:, 2:4] - start[part]).T)
             good[part] = np.isfinite(found).all(axis=1) & (found[:, 0] > 0) & (moved <= _REACH * spacing)
-            fits[part] = np.where(good[part, None], found, _scaled(first[part], data, places))
+            fits[part] = np.where(good[part, None], found, _scaled(first[part], data, near))
         if sweep + 1 < _SWEEPS:
             others = _draw(fits[good], values.shape)
     return fits, good
 
 
-def _bells(fits: Floats, places: NDArray[np.intp]) -> Floats:
-    """Each column's Gaussian (n, K) at its places (n, 2, K)."""
-    square = ((places - fits[:, 2:4, None]) ** 2).sum(axis=1)
-    return np.asarray(fits[:, :1] * np.exp(-0.5 * square * np.exp(-2 * fits[:, 4:])))
+class _Window:
+    """Pixels around columns: their middles (n, 2), and the offsets (2, K) of the pixels of each."""
+
+    def __init__(self, middle: NDArray[np.intp], window: NDArray[np.intp]) -> None:
+        self.middle, self.reach = middle, int(window.max(initial=0))
+        self.window, self.offsets = window + self.reach, np.arange(-self.reach, self.reach + 1)
+
+    def taken(self, chosen: NDArray[np.intp]) -> _Window:
+        """Only some of the columns."""
+        return _Window(self.middle[chosen], self.window - self.reach)
+
+    def away(self, fits: Floats) -> Floats:
+        """Rows and columns of the windows less the column's own, px, (n, 2, 2 reach + 1)."""
+        return np.asarray((self.middle - fits[:, 2:4])[:, :, None] + self.offsets)
+
+    def pixels(self, rows: Floats, columns: Floats) -> tuple[Floats, Floats]:
+        """What belongs to rows and columns (n, 2 reach + 1), at each pixel (n, K)."""
+        return rows.take(self.window[0], axis=1), columns.take(self.window[1], axis=1)
+
+    def bells(self, fits: Floats) -> Floats:
+        """Each column's Gaussian (n, K); it is a product, and exponentials are dear."""
+        rows, columns = np.exp(-0.5 * self.away(fits) ** 2 * np.exp(-2 * fits[:, 4])[:, None, None]).transpose(1, 0, 2)
+        down, across = self.pixels(fits[:, :1] * rows, columns)
+        down *= across
+        return down
 
 
-def _scaled(fits: Floats, data: Floats, places: NDArray[np.intp]) -> Floats:
+def _scaled(fits: Floats, data: Floats, near: _Window) -> Floats:
     """Give Gaussians the height and the background that suit the data best."""
     unit = fits.copy()
     unit[:, 0] = 1
-    bells = _bells(unit, places)
+    bells = near.bells(unit)
     deviation = bells - bells.mean(axis=1, keepdims=True)
     unit[:, 0] = (deviation * data).sum(axis=1) / (deviation**2).sum(axis=1)
     unit[:, 1] = data.mean(axis=1) - unit[:, 0] * bells.mean(axis=1)
     return unit
 
 
-def _descend(guess: Floats, data: Floats, places: NDArray[np.intp], spacing: float) -> Floats:
+def _descend(guess: Floats, data: Floats, near: _Window, spacing: float) -> Floats:
     """Least squares by Levenberg and Marquardt, all columns at once."""
     fits = guess.copy()
     sigmas = np.log(np.array([_LEAST_SIGMA, _LARGEST_SIGMA]) * spacing)
     damping = np.full(len(fits), 1e-3)
-    cost = ((data - _bells(fits, places) - fits[:, 1:2]) ** 2).sum(axis=1)
+    cost = _squares(data - near.bells(fits) - fits[:, 1:2])
     active = np.arange(len(fits))
     for _ in range(_STEPS):
-        now, points, values = fits[active], places[active], data[active]
-        precision = np.exp(-2 * now[:, 4:])
-        away = (points - now[:, 2:4, None]) * precision[:, None]
-        square = (away**2).sum(axis=1) / precision
-        unit = np.exp(-0.5 * square)
-        bells = now[:, :1] * unit
-        slopes = np.stack([unit, np.ones_like(unit), bells * away[:, 0], bells * away[:, 1], bells * square], axis=1)
+        now, points, values = fits[active], near.taken(active), data[active]
+        precision = np.exp(-2 * now[:, 4])[:, None, None]
+        away = points.away(now)
+        turned = away * precision
+        square = away * turned  # in squared standard deviations
+        bell = np.exp(-0.5 * square)
+        slopes = np.empty((len(now), 5, values.shape[1]))  # with height, background, y, x and log sigma
+        down, across = points.pixels(bell[:, 0], bell[:, 1])
+        np.multiply(down, across, out=slopes[:, 0])
+        slopes[:, 1] = 1
+        bells = now[:, :1] * slopes[:, 0]
+        for k, part in enumerate(points.pixels(turned[:, 0], turned[:, 1])):
+            np.multiply(bells, part, out=slopes[:, 2 + k])
+        np.multiply(bells, np.add(*points.pixels(square[:, 0], square[:, 1])), out=slopes[:, 4])
         normal = slopes @ slopes.transpose(0, 2, 1)  # (n, 5, 5)
         gradient = slopes @ (values - bells - now[:, 1:2])[..., None]
         diagonal = np.einsum("nii->ni", normal)
@@ -380,7 +411,7 @@ def _descend(guess: Floats, data: Floats, places: NDArray[np.intp], spacing: flo
         step[:, 2:4] = np.clip(step[:, 2:4], -0.1 * spacing, 0.1 * spacing)
         step[:, 4] = np.clip(now[:, 4] + np.clip(step[:, 4], -0.3, 0.3), *sigmas) - now[:, 4]
         new = now + step
-        new_cost = ((values - _bells(new, points) - new[:, 1:2]) ** 2).sum(axis=1)
+        new_cost = _squares(values - points.bells(new) - new[:, 1:2])
         better = new_cost <= cost[active]
         fits[active[better]], cost[active[better]] = new[better], new_cost[better]
         damping[active] *= np.where(better, 0.2, 5.0)
@@ -388,6 +419,10 @@ def _descend(guess: Floats, data: Floats, places: NDArray[np.intp], spacing: flo
         if not len(active):
             break
     return fits
+
+
+def _squares(values: Floats) -> Floats:
+    return np.asarray(np.einsum("nk,nk->n", values, values))
 
 
 def _draw(fits: Floats, shape: tuple[int, ...]) -> Floats:

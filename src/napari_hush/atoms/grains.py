@@ -194,7 +194,9 @@ def _candidates(
     parts = np.stack([plane[y : y + side, x : x + side] for y, x in corners]).astype(np.float32)  # (N, S, S)
     parts -= parts.mean(axis=(1, 2), keepdims=True)
     bell = np.hanning(side).astype(np.float32)
-    power = np.abs(fft.rfft2(parts * bell[:, None] * bell)) ** 2  # (N, S, S / 2 + 1)
+    parts *= bell[:, None] * bell
+    spectrum = fft.rfft2(parts)
+    power = spectrum.real**2 + spectrum.imag**2  # (N, S, S / 2 + 1)
     radius = np.hypot(fft.fftfreq(side, 1 / side)[:, None], np.arange(side // 2 + 1))
     ring = (radius >= FEWEST_PERIODS) & (radius <= side / SHORTEST)
     logs = np.log(np.maximum(power, 1e-30))

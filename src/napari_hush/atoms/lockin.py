@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from napari_hush.smoothing import slid_across, slid_down
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
+BLOCK = 32  # px over which the windows of one matrix product lie
 REACH = 3.5  # standard deviations at which a Gaussian window ends; it is lowered to end at 0, or its step would ring
 
 
@@ -35,7 +38,7 @@ def lock_in(
     sigma : float
         Standard deviation of the Gaussian window, px; it ends at 3.5 of them.
     rows, columns : ndarray of int, optional
-        Where to look, px of the whole image; every pixel of ``image`` by default.
+        Where to look, px of the whole image, equally spaced; every pixel of ``image`` by default.
     origin : (int, int)
         Where ``image`` begins in the whole image, px: the phase is that of the whole.
 
@@ -47,7 +50,7 @@ def lock_in(
     Notes
     -----
     At a border the window is cut off and its rest weighs more: nothing is taken to be beyond. The mean under each
-    window is taken off first, or half a window would take a high pedestal for a lattice.
+    window is taken off first, or half a window would take a high pedestal for a lattice. Computed in single precision.
 
     References
     ----------
@@ -63,19 +66,18 @@ def lock_in(
     """
     plane = np.asarray(image, np.float64)
     frequencies = np.asarray(spot, np.float64)
-    windows = [
-        _window(np.arange(size) if places is None else np.asarray(places) - start, size, sigma)
+    axes = [
+        _Windows(np.arange(start, start + size) if places is None else np.asarray(places), size, start, sigma)
         for size, start, places in zip(plane.shape, origin, (rows, columns), strict=True)
     ]
-    mean = _sandwich(windows, plane)
+    down, across = axes
+    values = np.zeros((down.padded, across.padded), np.float32)  # nothing lies beyond the image
+    values[down.held, across.held] = (plane - plane.mean())[down.kept, across.kept]
+    mean = _weighed(values, axes, (0.0, 0.0)).real
     found = np.empty((len(frequencies.reshape(-1, 2)), *mean.shape), np.complex128)
     for number, pair in enumerate(frequencies.reshape(-1, 2)):
-        carriers = [
-            (window @ sparse.diags_array(np.exp(-2j * np.pi * frequency * (np.arange(size) + start)))).tocsr()
-            for window, frequency, size, start in zip(windows, pair, plane.shape, origin, strict=True)
-        ]
-        leak = np.multiply.outer(*(np.asarray(carrier.sum(axis=1)) for carrier in carriers))
-        found[number] = _sandwich(carriers, plane) - mean * leak
+        leak = np.multiply.outer(*(axis.leak(frequency) for axis, frequency in zip(axes, pair, strict=True)))
+        found[number] = _weighed(values, axes, (float(pair[0]), float(pair[1]))) - mean * leak
     return found[0] if frequencies.ndim == 1 else found
 
 
@@ -180,28 +182,83 @@ def displacement(
     planes = [np.asarray(image, np.float64) for image in (before, after)]
     rows, columns = (np.arange(0, size, step) for size in planes[0].shape)
     first, second = (lock_in(plane, spots, window * spacing, rows=rows, columns=columns) for plane in planes)
+    return moved(first, second, spots)
+
+
+def moved(
+    first: NDArray[np.complex128], second: NDArray[np.complex128], spots: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The `displacement` from one lock-in at some Bragg spots (K, Y, X) to another, (2, Y, X), px."""
     phases = np.angle(second * np.conj(first))
     # a pattern moved by u has the phase 2 pi g.(r - u)
     return np.asarray(np.einsum("ij,jyx->iyx", np.linalg.pinv(spots), phases) / (-2 * np.pi))
 
 
-def _sandwich(pair: list[sparse.csr_array], plane: NDArray[np.float64]) -> NDArray[np.complex128]:
-    """Weigh the columns of a plane by the first of two matrices and its rows by the second."""
-    down, across = pair
-    return np.asarray((across @ (down @ plane).T).T)
+class _Windows:
+    """Gaussian windows around equally spaced places of one axis, side by side in blocks that are alike."""
+
+    def __init__(self, at: NDArray[np.integer], size: int, start: int, sigma: float) -> None:
+        self.at, self.sigma, self.reach = at, sigma, int(REACH * sigma)
+        self.step = int(at[1] - at[0]) if len(at) > 1 else 1
+        if (np.diff(at) != self.step).any() or self.step < 1:
+            raise ValueError("the places of a lock-in are equally spaced, ascending")
+        self.side = min(max(BLOCK // self.step, 1), len(at))  # places in a block
+        self.blocks = -(-len(at) // self.side)
+        self.stride = self.side * self.step
+        self.window = (self.side - 1) * self.step + 1 + 2 * self.reach
+        self.padded = (self.blocks - 1) * self.stride + self.window
+        before = int(at[0]) - start - self.reach  # where the padded axis begins in the image
+        self.kept = slice(max(before, 0), min(before + self.padded, size))
+        self.held = slice(self.kept.start - before, self.kept.stop - before)
+        self.bell = np.exp(-0.5 * (np.arange(-self.reach, self.reach + 1) / sigma) ** 2) - np.exp(-0.5 * REACH**2)
+        here = np.asarray(at) - start
+        self.ends = [np.clip(edge - here + self.reach, 0, len(self.bell)) for edge in (0, size)]  # inside the image
+        self.total = np.maximum(self._inside(self.bell), 1e-300)
+
+    def weights(self, frequency: float) -> NDArray[np.float32]:
+        """Real and imaginary parts for the places of a block, whose first one has the phase 0: (2 side, window)."""
+        carried = self._carried(frequency)
+        found = np.zeros((2, self.side, self.window), np.float32)
+        for k in range(self.side):
+            own = carried * np.exp(-2j * np.pi * frequency * self.step * k)
+            here = slice(k * self.step, k * self.step + len(own))
+            found[0, k, here], found[1, k, here] = own.real, own.imag
+        return found.reshape(2 * self.side, -1)
+
+    def turn(self, frequency: float) -> NDArray[np.complex128]:
+        """The phase of each place's block, over the sum of the place's weights."""
+        first = np.repeat(self.at[:: self.side], self.side)[: len(self.at)]
+        return np.asarray(np.exp(-2j * np.pi * frequency * first) / self.total)
+
+    def leak(self, frequency: float) -> NDArray[np.complex128]:
+        """The lock-in of a constant, 1."""
+        turned = np.exp(-2j * np.pi * frequency * self.at)
+        return np.asarray(self._inside(self._carried(frequency)) * turned / self.total)
+
+    def _carried(self, frequency: float) -> NDArray[np.complex128]:
+        return np.asarray(self.bell * np.exp(-2j * np.pi * frequency * np.arange(-self.reach, self.reach + 1)))
+
+    def _inside(self, window: NDArray[Any]) -> NDArray[Any]:
+        """The sum of that part of a window around each place that lies in the image."""
+        sums = np.concatenate([[0], np.cumsum(window)])
+        return np.asarray(sums[self.ends[1]] - sums[self.ends[0]])
 
 
-def _window(at: NDArray[np.integer], size: int, sigma: float) -> sparse.csr_array:
-    """Rows that weigh an axis by a Gaussian around each place: (places, size)."""
-    reach = int(REACH * sigma)
-    offsets = np.arange(-reach, reach + 1)
-    bell = np.exp(-0.5 * (offsets / sigma) ** 2) - np.exp(-0.5 * REACH**2)
-    index = at[:, None] + offsets
-    inside = (index >= 0) & (index < size)
-    weights = np.where(inside, bell, 0.0)
-    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
-    starts = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
-    return sparse.csr_array((weights[inside], index[inside], starts), shape=(len(at), size))
+def _weighed(
+    values: NDArray[np.float32], axes: list[_Windows], frequencies: tuple[float, float]
+) -> NDArray[np.complex128]:
+    """A padded plane through the windows of both axes, times the carrier: (places, places)."""
+    down, across = axes
+    half = slid_down(down.weights(frequencies[0]), values, down.stride)
+    parts = slid_across(across.weights(frequencies[1]), half.reshape(-1, half.shape[2]), across.stride)
+    real, imaginary = parts.reshape(down.blocks, 2, down.side, across.blocks, 2, across.side).transpose(
+        1, 4, 0, 2, 3, 5
+    )
+    found = np.empty((down.blocks, down.side, across.blocks, across.side), np.complex64)
+    found.real, found.imag = real[0] - imaginary[1], real[1] + imaginary[0]
+    whole = found.reshape(down.blocks * down.side, -1)[: len(down.at), : len(across.at)]
+    turns = [axis.turn(frequency) for axis, frequency in zip(axes, frequencies, strict=True)]
+    return np.asarray(whole * np.multiply.outer(*turns))
 
 
 def grid(shape: tuple[int, int], step: int, origin: tuple[int, int] = (0, 0)) -> list[NDArray[np.integer]]:

@@ -59,10 +59,10 @@ def bragg_spots(image: ArrayLike, spacing: float, *, count: int = 2) -> NDArray[
     ring = (radius > 0.55) & (radius < 1.7)
     peaks = (power == ndimage.maximum_filter(power, 3)) & ring & ((y > 0) | ((y == 0) & (x > 0)))
     shell = np.rint(np.hypot(y, x)).astype(int)
-    background = np.zeros(shell.max() + 1)
-    order = np.argsort(shell, axis=None)
-    for values in np.split(order, np.searchsorted(shell.ravel()[order], np.arange(1, len(background)))):
-        background[shell.ravel()[values[0]]] = np.median(power.ravel()[values])
+    ordered = power.ravel()[np.lexsort((power.ravel(), shell.ravel()))]
+    ends = np.cumsum(np.bincount(shell.ravel()))
+    first = np.concatenate([[0], ends[:-1]])
+    background = (ordered[(first + ends - 1) // 2] + ordered[(first + ends) // 2]) / 2  # medians of the shells
     # noise has an exponential distribution of power; a twelfth of the padded pixels is independent
     clear = np.log2(max(ring.sum() / 12, 1) / CHANCE)  # times the median
     places = np.argwhere(peaks & (power > clear * ndimage.median_filter(background, 5)[shell]))
@@ -99,7 +99,7 @@ def checked_plane(image: ArrayLike) -> NDArray[np.float64]:
     finite = np.isfinite(plane)
     if not finite.any():
         raise InputError("the image has no finite value (all NaN or infinite)")
-    low, high = np.percentile(plane[finite], (0.05, 99.95))
+    low, high = np.percentile(plane if finite.all() else plane[finite], (0.05, 99.95))
     if low < high:
         plane = np.clip(plane, low, high)
     return plane if finite.all() else np.where(finite, plane, plane[finite].mean())
@@ -122,11 +122,12 @@ def _spectrum(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     sides = [min(size, WINDOW) for size in plane.shape]
     length = 2 * fft.next_fast_len(max(sides))
     total = np.zeros((length, length // 2 + 1))
+    window = (np.hanning(sides[0])[:, None] * np.hanning(sides[1])).astype(np.float32)
     for y in np.unique(np.linspace(0, plane.shape[0] - sides[0], -(-plane.shape[0] // WINDOW)).astype(int)):
         for x in np.unique(np.linspace(0, plane.shape[1] - sides[1], -(-plane.shape[1] // WINDOW)).astype(int)):
             part = plane[y : y + sides[0], x : x + sides[1]]
-            part = part - part.mean()
-            window = np.hanning(sides[0])[:, None] * np.hanning(sides[1])
-            total += without_row_offsets(np.abs(fft.rfft2(part * window, (length, length))) ** 2)
+            part = (part - part.mean()).astype(np.float32)
+            spectrum = fft.rfft2(part * window, (length, length))
+            total += without_row_offsets(spectrum.real**2 + spectrum.imag**2)
     half = fft.fftshift(total, axes=0)[1:, : length // 2]  # FY from -(length / 2 - 1), FX from 0; length is even
     return np.concatenate([half[::-1, :0:-1], half], axis=1), 1 / length

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage, stats
+from scipy import ndimage, signal, stats
 from scipy.spatial import cKDTree
 
 if TYPE_CHECKING:
@@ -178,7 +178,8 @@ def _lost(atoms: Atoms, recorded: Recorded, sigma: float, spacing: float, sign: 
     bell = np.where(inside, np.exp(-0.5 * (y**2 + x**2) / sigma**2), 0)
     bell = np.where(inside, bell - bell.sum() / inside.sum(), 0)
     bell /= np.sqrt((bell**2).sum())
-    scores = sign * ndimage.correlate(recorded.residual / np.sqrt(recorded.variance), bell, mode="constant")
+    seen = (recorded.residual / np.sqrt(recorded.variance)).astype(np.float32)
+    scores = sign * signal.oaconvolve(seen, bell.astype(np.float32), mode="same").astype(np.float64)  # it is even
     scores /= _spreads(scores, recorded.image)
     if sign > 0:  # counts are skewed: their root is a Gaussian (Poisson), as the score is skewed by ``skew``
         skew = np.maximum(recorded.count * float((bell**3).sum()) / np.sqrt(recorded.variance), 1e-6)

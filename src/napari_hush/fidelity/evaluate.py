@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_hush.fidelity.transfer import Transfer
+    from napari_hush.residual.recorded import Recorded
     from napari_hush.residual.support import Support
 
     Floats = NDArray[np.float64]
@@ -326,7 +327,7 @@ def judge(
         values |= compare_pixels(true, test, usable, dent_mask(true, None if dark else spacing, through))
     if scan is not None:
         values |= whiteness(np.where(usable, scan - test, 0))
-    residual, support = _residual_of(scan, test, true, usable, spacing)
+    residual, support = _residual_of(scan, test, true, usable, spacing, recorded)
     values |= {
         "missing_detail": residual.missing,
         "contradicted_detail": residual.contradicted,
@@ -374,10 +375,15 @@ def _whole(at: Floats, usable: NDArray[np.bool_], spacing: float) -> Floats:
 
 
 def _residual_of(
-    noisy: Floats | None, denoised: Floats, truth: Floats | None, usable: NDArray[np.bool_], spacing: float | None
+    noisy: Floats | None,
+    denoised: Floats,
+    truth: Floats | None,
+    usable: NDArray[np.bool_],
+    spacing: float | None,
+    recorded: Recorded | None,
 ) -> tuple[Residual, Support | None]:
     if noisy is not None:
-        return compare_residual(noisy, denoised, usable, spacing)
+        return compare_residual(noisy, denoised, usable, spacing, recorded=recorded)
     assert truth is not None
     return no_residual(np.where(usable, truth - denoised, np.nan), "there is no noisy image"), None
 

@@ -10,7 +10,7 @@ from scipy import fft, ndimage
 
 from napari_hush.atoms.cell import lattice_phases, strong_vectors
 from napari_hush.atoms.grains import Grain
-from napari_hush.atoms.lockin import displacement, lock_in
+from napari_hush.atoms.lockin import displacement, lock_in, moved
 from napari_hush.atoms.spectrum import bragg_spots, independent_pair
 from napari_hush.residual.cells import cell_difference
 from napari_hush.residual.recorded import dragged
@@ -96,7 +96,8 @@ def compare_lattice(
     step = max(1, int(spacing / 4))
     floors = np.zeros(len(spots)) if recorded is None else _floors(recorded.residual, spots, spacing)
     floor = float(floors.mean())
-    before, after = (_squares(image, spots, spacing, step) for image in (reference, output))  # (K, y, x)
+    seen = _locked_in(reference, spots, spacing, step)  # (K, y, x)
+    before, after = np.abs(seen) ** 2, _squares(output, spots, spacing, step)
     power_in, power_out = np.maximum(before.sum(axis=0) - len(spots) * floor, 0), after.sum(axis=0)
     bulk_in, bulk_out = (float(np.sqrt(np.percentile(power, 75))) for power in (power_in, power_out))
     known = bulk_in**2 > floor  # else there is no lattice in the input, whatever the output shows
@@ -120,9 +121,7 @@ def compare_lattice(
     bulk = max(bulk_out, bulk_in if known else 0.0)
     phantom = np.full(power_in.shape, np.nan)
     if absent.any() and bulk > 0:
-        figures["phantom_lattice"] = (
-            100 * _phantom(reference, output, spots, spacing, step, absent, floor, recorded) / bulk
-        )
+        figures["phantom_lattice"] = 100 * _phantom(seen, output, spots, spacing, step, absent, floor, recorded) / bulk
         phantom[absent] = np.sqrt(power_out[absent]) / bulk
     figures["residual_leakage"] = _leakage(reference - output if noisy is None else noisy - output, spots, spacing)
     return LatticeEvidence(
@@ -162,9 +161,15 @@ def compare_cells(recorded: Recorded, lattices: Sequence[LatticeFit]) -> float:
     return max(known) if known else float("nan")
 
 
-def _squares(image: Floats, spots: Floats, spacing: float, step: int, window: float = WINDOW) -> Floats:
+def _locked_in(
+    image: Floats, spots: Floats, spacing: float, step: int, window: float = WINDOW
+) -> NDArray[np.complex128]:
     rows, columns = (np.arange(0, size, step) for size in image.shape)
-    return np.asarray(np.abs(lock_in(image, spots, window * spacing, rows=rows, columns=columns)) ** 2)
+    return lock_in(image, spots, window * spacing, rows=rows, columns=columns)
+
+
+def _squares(image: Floats, spots: Floats, spacing: float, step: int, window: float = WINDOW) -> Floats:
+    return np.asarray(np.abs(_locked_in(image, spots, spacing, step, window)) ** 2)
 
 
 def _floors(residual: Floats, spots: Floats, spacing: float, window: float = WINDOW) -> Floats:
@@ -197,7 +202,8 @@ def _displacements(
     recorded: Recorded | None,
 ) -> tuple[Floats, float, float]:
     """The displacement (2, y, x), px, its rms in spacings beyond noise, and the area that is shifted, a²."""
-    power = _squares(reference, pair, spacing, step, 1.0)  # (K, y, x)
+    seen = _locked_in(reference, pair, spacing, step, 1.0)  # (K, y, x)
+    power = np.abs(seen) ** 2
     floors = np.zeros(len(pair)) if recorded is None else _floors(recorded.residual, pair, spacing, 1.0)
     border = [np.arange(0, n, step) for n in reference.shape]
     far = [np.minimum(at, n - 1 - at) >= min(spacing, n / 4) for at, n in zip(border, reference.shape, strict=True)]
@@ -209,11 +215,11 @@ def _displacements(
     inverse = np.linalg.pinv(pair)
     variance = (inverse**2).sum(axis=0)[:, None, None] * floors[:, None, None] / (2 * np.maximum(power, 1e-300))
     variance = variance.sum(axis=0) / (2 * np.pi) ** 2  # of |u|², px²
-    total = displacement(reference, output, pair, spacing, step=step)
+    total = moved(seen, _locked_in(output, pair, spacing, step, 1.0), pair)
     middle = np.median(total[:, strong], axis=1)
     expected = output if recorded is None else recorded.image
-    local = displacement(reference, expected, pair, spacing, step=step)
-    local -= np.median(local[:, strong], axis=1)[:, None, None]
+    local = total if expected is output else moved(seen, _locked_in(expected, pair, spacing, step, 1.0), pair)
+    local = local - np.median(local[:, strong], axis=1)[:, None, None]
     of_middle = 0.0
     if recorded is not None:
         # a lag delays fine detail less than the whole image, which was put back to its place
@@ -258,7 +264,7 @@ def _without_lattice(power: Floats, bulk: float, floor: float, count: int, step:
 
 
 def _phantom(
-    reference: Floats,
+    seen: NDArray[np.complex128],
     output: Floats,
     spots: Floats,
     spacing: float,
@@ -268,12 +274,8 @@ def _phantom(
     recorded: Recorded | None,
 ) -> float:
     """Root mean square amplitude of the output's lattice that the input does not have in phase with it."""
-    rows, columns = (np.arange(0, size, step) for size in output.shape)
     expected = output if recorded is None else recorded.image
-    first, second = (
-        lock_in(image, spots, WINDOW * spacing, rows=rows, columns=columns)[:, absent]
-        for image in (reference, expected)
-    )
+    first, second = seen[:, absent], _locked_in(expected, spots, spacing, step)[:, absent]
     own = float((np.abs(second) ** 2).mean(axis=1).sum())
     common = float((first * np.conj(second)).real.mean(axis=1).sum())
     independent = max(absent.sum() * (step / spacing / WINDOW) ** 2 / (4 * np.pi), 1.0)
@@ -284,10 +286,13 @@ def _enlarged(values: Floats, step: int, size: tuple[int, ...]) -> Floats:
     """A map on every ``step``-th pixel as one of full size, linearly interpolated."""
     if step == 1:
         return values
-    places = np.meshgrid(
-        *(np.minimum(np.arange(n) / step, m - 1) for n, m in zip(size, values.shape, strict=True)), indexing="ij"
-    )
-    return np.asarray(ndimage.map_coordinates(values, places, order=1, mode="nearest"))
+    for axis, (long, short) in enumerate(zip(size, values.shape, strict=True)):
+        place = np.minimum(np.arange(long) / step, short - 1)
+        before = place.astype(np.intp)
+        share = np.expand_dims(place - before, 1 - axis)
+        after = np.minimum(before + 1, short - 1)
+        values = values.take(before, axis) * (1 - share) + values.take(after, axis) * share
+    return values
 
 
 def _leakage(residual: Floats, spots: Floats, spacing: float) -> float:
@@ -298,8 +303,11 @@ def _leakage(residual: Floats, spots: Floats, spacing: float) -> float:
     width = 2.0 / min(residual.shape)
     at, around = 0.0, 0.0
     for spot in spots:
-        distance = np.hypot(frequencies[0][:, None] - spot[0], frequencies[1] - spot[1])
-        ring = (distance > 2 * width) & (distance < max(0.3 / spacing, 4 * width))
-        at += float(power[distance <= width].mean()) if (distance <= width).any() else 0.0
-        around += float(np.median(power[ring])) / np.log(2) if ring.any() else 0.0
+        most = max(0.3 / spacing, 4 * width)
+        near = [np.flatnonzero(np.abs(axis - place) < most) for axis, place in zip(frequencies, spot, strict=True)]
+        own = power[np.ix_(*near)]
+        distance = np.hypot(frequencies[0][near[0], None] - spot[0], frequencies[1][near[1]] - spot[1])
+        ring = (distance > 2 * width) & (distance < most)
+        at += float(own[distance <= width].mean()) if (distance <= width).any() else 0.0
+        around += float(np.median(own[ring])) / np.log(2) if ring.any() else 0.0
     return at / around if around > 0 else float("nan")

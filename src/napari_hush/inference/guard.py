@@ -18,6 +18,7 @@ from napari_hush.atoms.spectrum import bragg_spots
 from napari_hush.errors import InputError
 from napari_hush.inference.sites import SiteGuard, measure_sites, site_margin
 from napari_hush.residual.give_back import GiveBack, give_back_margin, measure_give_back
+from napari_hush.smoothing import gaussian
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,7 +149,7 @@ class Guard:
         return asdict(self)
 
     def _slow(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(ndimage.gaussian_filter(image, self.low_pass, mode="reflect", truncate=REACH))
+        return gaussian(image, self.low_pass, truncate=REACH)
 
     def without_spikes(self, noisy: NDArray[np.float64]) -> NDArray[np.float64]:
         """A hot pixel would leave a blot of the windows' size: bring it to the brightest or darkest neighbour."""

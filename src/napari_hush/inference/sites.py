@@ -18,6 +18,7 @@ from napari_hush.atoms.cell import LOW_PASS, find_cell, lattice_phases, places, 
 from napari_hush.atoms.lockin import REACH
 from napari_hush.atoms.spacing import find_lattice
 from napari_hush.inference.planes import middle_part
+from napari_hush.smoothing import gaussian
 from napari_hush.synthesis.lattices.lattice import render_columns
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class SiteGuard:
         right = np.zeros(len(positions))
         for kind, sigma in enumerate(self.sigmas):
             mine = kinds == kind
-            seen = ndimage.gaussian_filter(detail, sigma, mode="reflect", truncate=REACH)
+            seen = gaussian(detail, sigma, truncate=REACH)
             right[mine] = ndimage.map_coordinates(seen, positions[mine].T, order=3, mode="nearest")
             right[mine] *= self.sign * 2 * np.pi * sigma**2
         tree = cKDTree(positions)
@@ -138,7 +139,7 @@ class SiteGuard:
         """How far each column stands out of what is just around it, also where a larger neighbour's flank lies."""
         found = np.zeros(len(positions))
         for kind, sigma in enumerate(self.sigmas):
-            near, far = (ndimage.gaussian_filter(image, width * sigma, mode="reflect") for width in CONTRAST)
+            near, far = (gaussian(image, width * sigma) for width in CONTRAST)
             mine = kinds == kind
             found[mine] = self.sign * ndimage.map_coordinates(near - far, positions[mine].T, order=1, mode="nearest")
         return found

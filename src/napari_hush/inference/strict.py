@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 from napari_hush.atoms.cell import LOW_PASS
 from napari_hush.atoms.lockin import REACH
 from napari_hush.inference.guard import Guard, guard_margin
+from napari_hush.smoothing import gaussian
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -198,7 +199,7 @@ def with_columns_of(noisy: Floats, result: Floats, spacing: float, *, faintest: 
 
 
 def _slow(image: Floats, sigma: float) -> Floats:
-    return np.asarray(ndimage.gaussian_filter(image, sigma, mode="reflect", truncate=REACH))
+    return gaussian(image, sigma, truncate=REACH)
 
 
 def _fast(image: Floats, spacing: float) -> Floats:

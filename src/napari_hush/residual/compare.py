@@ -9,7 +9,7 @@ import numpy as np
 from scipy import fft, ndimage
 
 from napari_hush.residual.noise import SMALLEST, NoiseModel, find_spikes, measure_noise, noise_kept
-from napari_hush.residual.recorded import dragged, record
+from napari_hush.residual.recorded import Recorded, dragged, place_rows
 from napari_hush.residual.scales import SCALES, residual_scales
 from napari_hush.residual.support import Support, measure_support
 
@@ -92,6 +92,7 @@ def compare_residual(
     spacing: float | None = None,
     *,
     scales: tuple[float, ...] = SCALES,
+    recorded: Recorded | None = None,
 ) -> tuple[Residual, Support | None]:
     """Test what was taken away at every scale, and what of the result's detail the data carry.
 
@@ -105,6 +106,8 @@ def compare_residual(
         Lattice period, px: then the rows' shifts of the scan are fitted first.
     scales : tuple of float
         Standard deviations of the Gaussians, px.
+    recorded : Recorded, optional
+        From `record` on the same images, which saves the fit of the rows' shifts.
 
     Returns
     -------
@@ -122,6 +125,7 @@ def compare_residual(
     difference = np.where(usable, noisy - denoised, np.nan)
     if min(noisy.shape) < SMALLEST:
         return no_residual(difference, f"the image is smaller than {SMALLEST} px"), None
+    placed = None if recorded is None or not usable.all() else recorded.plain
     if not usable.all():  # rows that are moved, and a slow detector, carry what a gap was filled with into its border
         reach = 2.0 if spacing is None else 4 + 0.3 * spacing
         usable = np.asarray(ndimage.distance_transform_edt(usable) > reach)
@@ -135,8 +139,9 @@ def compare_residual(
     def fitted(candidate: Floats) -> _Fit:
         expected, unknown = candidate, None
         if spacing is not None:
-            scan = record(candidate, noisy, usable, spacing, blur=False)
-            expected, unknown = scan.shifted, scan.shift_variance
+            known = placed if candidate is denoised else None
+            rows = known or place_rows(candidate, noisy, usable, spacing)
+            expected, unknown = rows.shifted, rows.variance
         return _Fit(expected, measured(noisy, expected), unknown)
 
     first = fitted(denoised)
@@ -149,7 +154,8 @@ def compare_residual(
         spikes = find_spikes(noisy, noise.variance(expected), noise.coefficients[1])
         share = float(spikes.mean())
         if share > 0:
-            calm = np.where(spikes, ndimage.median_filter(noisy, 3), noisy)  # values that occur: steps stay steps
+            calm = noisy.copy()
+            calm[spikes] = _medians(noisy, spikes)  # values that occur: steps stay steps
             noise = measured(calm, expected)
         rest = np.where(usable & ~spikes, noisy - expected, 0)
         levels = np.zeros((len(rest), 1))
@@ -225,6 +231,13 @@ def _lag(bands: Floats) -> float:
     models = 1 / (1 + shares**2 - 2 * shares * np.cos(2 * np.pi * frequency))
     models /= models.mean(axis=1, keepdims=True)
     return float(shares[((np.log(models) - np.log(np.maximum(bands, 1e-6))) ** 2).sum(axis=1).argmin(), 0])
+
+
+def _medians(image: Floats, chosen: NDArray[np.bool_]) -> Floats:
+    """Of some pixels and their 8 neighbours."""
+    around = np.pad(image, 1, mode="symmetric")
+    y, x = np.nonzero(chosen)
+    return np.asarray(np.median([around[y + i, x + j] for i in range(3) for j in range(3)], axis=0))
 
 
 def _row_levels(residual: Floats) -> Floats:

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from napari_hush.residual.noise import NoiseModel, find_spikes, measure_noise
 from napari_hush.residual.scales import REACH, alarm_threshold, blurred, moments, standardised
+from napari_hush.smoothing import gaussian
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,19 +67,22 @@ class GiveBack:
         seen = np.asarray(noisy, np.float32)
         given = np.zeros(made.shape, np.float32)
         spikes = find_spikes(seen, self.noise.variance(made), self.noise.coefficients[1])
+        changed = True
         for scale in self.scales:
-            result = made + given
-            clear = self.noise.seen(result) & ~spikes
-            rest, variance, third = moments(seen - result, result, self.noise, clear)
+            if changed:
+                result = made + given
+                clear = self.noise.seen(result) & ~spikes
+                rest, variance, third = moments(seen - result, result, self.noise, clear)
             nothing = np.zeros(1, np.float32)
             z, _ = standardised(rest, variance, third, nothing, scale, self.noise, relative=False)
             out = np.abs(z) > self.threshold
-            if not out.any():
+            changed = bool(out.any())
+            if not changed:
                 continue
             radius = int(np.ceil(GROWN * scale))
             y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
             grown = ndimage.binary_dilation(out, y**2 + x**2 <= (GROWN * scale) ** 2)
-            weight = ndimage.gaussian_filter(grown.astype(np.float32), SOFT * scale, truncate=3.0)
+            weight = gaussian(grown.astype(np.float32), SOFT * scale, truncate=3.0)
             share = blurred(clear.astype(np.float32), scale)
             given += weight * (blurred(rest, scale) / np.maximum(share, 0.3))
         return (made + given).astype(np.float64), given.astype(np.float64)

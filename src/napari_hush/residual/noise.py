@@ -9,6 +9,7 @@ import numpy as np
 from scipy import fft, ndimage, optimize, stats
 
 from napari_hush.errors import InputError
+from napari_hush.smoothing import gaussian
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -291,7 +292,7 @@ class _Part:
         self.values = plane[kept].ravel()
         plain = denoised is None
         self.quiet, self.block = QUIET[plain], BLOCK[plain]
-        self.bright = (ndimage.gaussian_filter(plane, 1.5, mode="nearest") if denoised is None else denoised)[kept]
+        self.bright = (gaussian(plane, 1.5, mode="nearest") if denoised is None else denoised)[kept]
         plane = (plane if denoised is None else plane - denoised)[kept]
         self.plane = plane
         self.darkest, self.brightest = (float(v) for v in np.percentile(self.bright, [0.2, 99.8]))

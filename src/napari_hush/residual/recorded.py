@@ -23,7 +23,8 @@ FURTHEST = 0.3  # a row is never taken to be further off, spacings
 BLOCKS = 16  # a row's level is the median of so many means: a dent does not count
 CUT = 4.5  # standard deviations at which one pixel's residual is cut: spikes are single pixels
 PADDING = 32
-STRIP = 128
+STRIP = 16
+PIECE = 1024  # px: longer ones a linear algebra library shares among threads, which costs more than it brings
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,6 +47,8 @@ class Recorded:
         The same, cut at 4.5 standard deviations.
     usable : ndarray of bool, shape (Y, X)
         Finite in both images, and no repeated scan line.
+    plain : Rows
+        Where the rows are as long as no blur is fitted.
     shifts : ndarray, shape (Y,)
         Of the rows along X, px.
     shift_variance : ndarray, shape (Y,)
@@ -63,15 +66,31 @@ class Recorded:
     difference: Floats
     residual: Floats
     usable: NDArray[np.bool_]
+    plain: Rows
     shifts: Floats
     shift_variance: Floats
     lag: float
     count: float
 
 
-def record(
-    output: Floats, noisy: Floats, usable: NDArray[np.bool_], spacing: float | None, *, blur: bool = True
-) -> Recorded:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rows:
+    """A denoised image with its rows where the scan has them.
+
+    Parameters
+    ----------
+    shifted : ndarray, shape (Y, X)
+        The image.
+    shifts, variance : ndarray, shape (Y,)
+        Of the rows along X, px, and what the noise leaves unknown of them, px².
+    """
+
+    shifted: Floats
+    shifts: Floats
+    variance: Floats
+
+
+def record(output: Floats, noisy: Floats, usable: NDArray[np.bool_], spacing: float | None) -> Recorded:
     """Fit what the instrument did to a denoised image.
 
     Parameters
@@ -82,8 +101,6 @@ def record(
         Pixels that count.
     spacing : float or None
         Lattice period, px. Without a lattice rows are not shifted.
-    blur : bool
-        Whether the small kernel is fitted; without it a blur of the output stays in the residual.
 
     Returns
     -------
@@ -96,58 +113,99 @@ def record(
     0.05 periods rms), one small kernel for all (nine pixels along X, three along Y: lag, blur, gain), and a level for
     each row. So an error that is the same at all columns, or in a whole row, is not seen in the residual.
     """
-    usable = usable & ~_repeated(noisy)[:, None]
-    variance = np.full(noisy.shape, max(float(np.var(noisy - output)), 1e-30))
-    shifts, kernel, levels = (
-        np.zeros(len(noisy)),
-        np.array([float(t == (0, 0)) for t in TAPS]),
-        _levels(noisy - output, output),
-    )
-    unknown = np.zeros(len(noisy))
-    padded = np.pad(output, ((0, 0), (PADDING, PADDING)), mode="symmetric")
-    length = fft.next_fast_len(padded.shape[1], real=True)
-    spectrum = fft.rfft(padded, length, axis=1)
-    frequency = fft.rfftfreq(length)
-
-    def moved() -> Floats:
-        turned = spectrum * np.exp(-2j * np.pi * shifts[:, None] * frequency)
-        return np.asarray(fft.irfft(turned, length, axis=1)[:, PADDING : PADDING + noisy.shape[1]])
-
-    shifted = moved()
-    for _ in range(2):
-        for _ in range(3 if spacing is not None else 0):
-            assert spacing is not None
-            expected = _blurred(shifted, kernel) + levels
-            slope = -np.gradient(expected, axis=1)  # with the shift
-            weight = usable / variance
-            normal = (weight * slope**2).sum(axis=1) + 1 / (JITTER * spacing) ** 2
-            right = (weight * slope * (noisy - expected)).sum(axis=1) - shifts / (JITTER * spacing) ** 2
-            unknown = 1 / normal
-            shifts = np.clip(shifts + right / normal, -FURTHEST * spacing, FURTHEST * spacing)
-            shifted = moved()
-        if blur:
-            kernel = _kernel(shifted, noisy - levels, usable / variance)
-        image = _blurred(shifted, kernel)
+    scan = _Scan(output, noisy, usable & ~_repeated(noisy)[:, None], spacing)
+    first = rows = scan.begun()
+    kernel, levels, variance = None, scan.levels, scan.alike
+    for again in (False, True):
+        if again:
+            rows = scan.placed(rows, kernel, levels, variance)
+        kernel = _kernel(rows.shifted, noisy - levels, scan.usable / variance)
+        image = _blurred(rows.shifted, kernel)
         levels = _levels(noisy - image, output)
         image += levels
-        variance, count = _variance(noisy - image, image, usable)
+        variance, count = _variance(noisy - image, image, scan.usable)
     deviation = np.sqrt(variance)
-    difference = np.where(usable, noisy - image, 0)
+    difference = np.where(scan.usable, noisy - image, 0)
     residual = np.clip(difference, -CUT * deviation, CUT * deviation)
     lag = _lag(residual / deviation)
     return Recorded(
         image=image,
-        shifted=shifted,
+        shifted=rows.shifted,
         levels=levels,
         variance=variance,
         difference=difference,
         residual=residual,
-        usable=usable,
-        shifts=shifts,
-        shift_variance=unknown,
+        usable=scan.usable,
+        plain=scan.plain(first),
+        shifts=rows.shifts,
+        shift_variance=rows.variance,
         lag=lag,
         count=count * (1 + lag) / (1 - lag),
     )
+
+
+def place_rows(output: Floats, noisy: Floats, usable: NDArray[np.bool_], spacing: float) -> Rows:
+    """Only shift the rows of a denoised image; a blur stays in the residual. Arguments as of `record`."""
+    scan = _Scan(output, noisy, usable & ~_repeated(noisy)[:, None], spacing)
+    return scan.plain(scan.begun())
+
+
+class _Scan:
+    """The rows of a denoised image, to be moved to where those of the noisy one are."""
+
+    def __init__(self, output: Floats, noisy: Floats, usable: NDArray[np.bool_], spacing: float | None) -> None:
+        self.output, self.noisy, self.usable, self.spacing = output, noisy, usable, spacing
+        self.alike: Floats = np.full(noisy.shape, max(float(np.var(noisy - output)), 1e-30))
+        self.levels = _levels(noisy - output, output)
+        padded = np.pad(output, ((0, 0), (PADDING, PADDING)), mode="symmetric")
+        self.length = fft.next_fast_len(padded.shape[1], real=True)
+        self.spectrum = fft.rfft(padded, self.length, axis=1)
+
+    def begun(self) -> Rows:
+        """The rows as noise that is alike everywhere places them."""
+        still = np.zeros(len(self.noisy))
+        return self.placed(Rows(shifted=self.moved(still), shifts=still, variance=still), None, self.levels, self.alike)
+
+    def plain(self, first: Rows) -> Rows:
+        """The rows placed once more, by noise that depends on the brightness."""
+        if self.spacing is None:
+            return first
+        levels = _levels(self.noisy - first.shifted, self.output)
+        image = first.shifted + levels
+        return self.placed(first, None, levels, _variance(self.noisy - image, image, self.usable)[0])
+
+    def placed(self, rows: Rows, kernel: Floats | None, levels: Floats, variance: Floats) -> Rows:
+        """Move the rows by a few steps of Gauss and Newton."""
+        if self.spacing is None:
+            return rows
+        weight = self.usable / variance
+        prior = 1 / (JITTER * self.spacing) ** 2
+        most = FURTHEST * self.spacing
+        for _ in range(3):
+            expected = (rows.shifted if kernel is None else _blurred(rows.shifted, kernel)) + levels
+            slope = -np.gradient(expected, axis=1)  # with the shift
+            weighted = weight * slope
+            normal = np.einsum("yx,yx->y", weighted, slope) + prior
+            right = np.einsum("yx,yx->y", weighted, self.noisy - expected) - rows.shifts * prior
+            shifts = np.clip(rows.shifts + right / normal, -most, most)
+            rows = Rows(shifted=self.moved(shifts), shifts=shifts, variance=1 / normal)
+        return rows
+
+    def moved(self, shifts: Floats) -> Floats:
+        """The output with its rows moved by so many px."""
+        found = fft.irfft(self.spectrum * _turns(shifts, self.length), self.length, axis=1)
+        return np.asarray(found[:, PADDING : PADDING + self.noisy.shape[1]])
+
+
+def _turns(shifts: Floats, length: int) -> NDArray[np.complex128]:
+    """What moves rows (Y,) by their shifts, in the Fourier plane of rows of this length: (Y, length // 2 + 1)."""
+    step = 32  # a power is the product of a coarse and a fine one: a complex exponential takes much longer
+    count = length // 2 + 1
+    coarse, fine = (
+        np.exp(-2j * np.pi / length * shifts[:, None] * powers)
+        for powers in (step * np.arange(-(-count // step)), np.arange(step))
+    )
+    return np.asarray((coarse[:, :, None] * fine[:, None]).reshape(len(shifts), -1)[:, :count])
 
 
 def dragged(image: Floats, lag: float) -> Floats:
@@ -189,17 +247,7 @@ def _levels(difference: Floats, output: Floats) -> Floats:
     return np.asarray(levels[:, None])
 
 
-def _neighbours(image: Floats, rows: slice) -> Floats:
-    """The image moved by each tap, (taps, rows, X)."""
-    padded = np.pad(image, ((1, 1), (4, 4)), mode="edge")
-    first, last = rows.start, min(rows.stop, len(image))
-    width = image.shape[1]
-    return np.stack([padded[1 + first - y : 1 + last - y, 4 - x : 4 - x + width] for y, x in TAPS])
-
-
 def _blurred(image: Floats, kernel: Floats) -> Floats:
-    if np.count_nonzero(kernel) == 1 and kernel[TAPS.index((0, 0))] == 1:
-        return image.copy()
     square = np.zeros((3, 9))
     for value, (y, x) in zip(kernel, TAPS, strict=True):
         square[1 + y, 4 + x] = value
@@ -208,16 +256,21 @@ def _blurred(image: Floats, kernel: Floats) -> Floats:
 
 def _kernel(image: Floats, target: Floats, weight: Floats) -> Floats:
     """Weighted least squares for the taps and a constant, which is left to the levels."""
-    size = len(TAPS) + 1
-    normal, right = np.zeros((size, size)), np.zeros(size)
-    middle = float(image.mean())
+    size, width = len(TAPS) + 1, image.shape[1]
+    padded = np.pad(image - float(image.mean()), ((1, 1), (4, 4)), mode="edge")
+    total = np.zeros((size + 1, size + 1))
+    parts = np.empty((size + 1, STRIP, width))
     for first in range(0, len(image), STRIP):
-        rows = slice(first, first + STRIP)
-        parts = _neighbours(image - middle, rows).reshape(len(TAPS), -1)
-        parts = np.concatenate([parts, np.ones((1, parts.shape[1]))])
-        w = weight[rows].ravel()
-        normal += (parts * w) @ parts.T
-        right += (parts * w) @ target[rows].ravel()
+        last = min(first + STRIP, len(image))
+        root = np.sqrt(weight[first:last])
+        for k, (y, x) in enumerate(TAPS):
+            parts[k, : len(root)] = padded[1 + first - y : 1 + last - y, 4 - x : 4 - x + width] * root
+        parts[-2, : len(root)], parts[-1, : len(root)] = root, target[first:last] * root
+        flat = parts[:, : len(root)].reshape(size + 1, -1)
+        for start in range(0, flat.shape[1], PIECE):
+            piece = flat[:, start : start + PIECE]
+            total += piece @ piece.T
+    normal, right = total[:-1, :-1], total[:-1, -1]
     # a flat image says nothing about its blur: what is not known stays 0
     ridge = 1e-9 * np.trace(normal[:-1, :-1]) / len(TAPS) + 1e-12 * normal[-1, -1]
     identity = np.array([float(t == (0, 0)) for t in TAPS])
@@ -231,18 +284,21 @@ def _variance(difference: Floats, image: Floats, usable: NDArray[np.bool_]) -> t
     low, high = np.percentile(image[usable], [0.5, 99.5])
     span = max(float(high - low), 1e-12)
     bright = np.clip((image - low) / span, 0, 1)
-    edges = np.quantile(bright[usable], np.linspace(0, 1, 21)[1:-1])
-    bins = np.searchsorted(edges, bright)
-    levels, powers = [], []
-    for k in np.unique(bins[usable]):
-        here = usable & (bins == k)
-        square = difference[here] ** 2
-        levels.append(float(bright[here].mean()))
-        powers.append(float(np.minimum(square, 16 * square.mean()).mean()))
-    design = np.stack([np.array(levels), 1 - np.array(levels)], axis=1)
+    known, squares = bright[usable], difference[usable] ** 2
+    edges = np.quantile(known, np.linspace(0, 1, 21)[1:-1])
+    bins = np.searchsorted(edges, known)
+    counts = np.bincount(bins, minlength=20)
+    filled = counts > 0
+
+    def means(values: Floats) -> Floats:
+        return np.bincount(bins, values, minlength=20) / np.maximum(counts, 1)
+
+    levels = means(known)[filled]
+    powers = means(np.minimum(squares, 16 * means(squares)[bins]))[filled]
+    design = np.stack([levels, 1 - levels], axis=1)
     model = np.full(len(powers), max(float(np.mean(powers)), 1e-30))
     for _ in range(3):  # weights from the fit: the measured powers themselves would favour low ones
-        found = optimize.nnls(design / model[:, None], np.array(powers) / model)[0]
+        found = optimize.nnls(design / model[:, None], powers / model)[0]
         model = np.maximum(design @ found, 0.02 * model.max() + 1e-30)
     bright = np.maximum(bright, 0.03)  # where hardly anything was counted the variance is a guess
     variance = np.maximum(found[0] * bright + found[1] * (1 - bright), (1e-4 * span) ** 2 + 1e-30)

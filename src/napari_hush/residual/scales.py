@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage, optimize
+from scipy import optimize
+
+from napari_hush.smoothing import gaussian
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 SHORT = 0.3  # skewness that is taken into account on the side of the short tail, at most
 ALARMS = 0.01  # share of faultless images that fail
+MEDIAN = 256  # rows and columns that tell a median of an image
 REACH = 4.0  # standard deviations at which a Gaussian ends
 
 
@@ -116,9 +119,9 @@ def residual_scales(
     for k, scale in enumerate(scales):
         rows = np.zeros(1, np.float32)
         if slope is not None and shift_variance is not None:  # a row is at one wrong place as a whole
-            rows = ndimage.gaussian_filter1d(slope, scale, axis=1, mode="constant") ** 2
+            rows = gaussian(slope, scale, mode="constant", axes=(1,)) ** 2
             rows *= np.asarray(shift_variance, np.float32)[:, None]
-            rows = ndimage.gaussian_filter1d(rows, scale / np.sqrt(2), axis=0, mode="constant")
+            rows = gaussian(rows, scale / np.sqrt(2), mode="constant", axes=(0,))
             rows /= np.float32(2 * np.sqrt(np.pi) * scale)
         z[k], energy[k] = standardised(r, variance, third, rows, scale, noise)
     return Scales(scales=scales, z=z, energy=energy, threshold=alarm_threshold(size or r.size, scales))
@@ -185,23 +188,34 @@ def standardised(
     power += np.float32(noise.row_variance / (2 * np.sqrt(np.pi) * scale))
     least = np.float32(1e-12) * max(float(power.max()), 1e-30)
     floor = noise.floor / (4 * np.pi * scale**2)
-    if relative and (power > least).any():
-        floor = float(np.median(power[power > least]))
-    there = power > np.float32(0.02 * floor)
-    z = np.where(there, seen / np.sqrt(np.maximum(power, least)), 0)
+    some = power[:: max(len(power) // MEDIAN, 1), :: max(power.shape[1] // MEDIAN, 1)]
+    if relative and (some > least).any():
+        floor = float(np.median(some[some > least]))
+    nowhere = power <= np.float32(0.02 * floor)
     total = float(power.sum(dtype=np.float64))
-    energy = float((seen**2).sum(dtype=np.float64)) / total if total > 0 else float("nan")
+    energy = float(np.square(seen).sum(dtype=np.float64)) / total if total > 0 else float("nan")
+    deviation = np.sqrt(np.maximum(power, least, out=power), out=power)
+    z = np.divide(seen, deviation, out=seen)
     if third.any():
-        cube = blurred(third, scale / np.sqrt(3)) * np.float32((noise.widened(scale) / (2 * np.pi * scale**2)) ** 2 / 3)
-        sign = -1.0 if noise.falling else 1.0
-        gamma = np.clip(sign * cube / np.maximum(power, least) ** 1.5, 1e-4, 3.0)
+        sign = np.float32(-1.0 if noise.falling else 1.0)
+        gamma = blurred(third, scale / np.sqrt(3))
+        gamma *= sign * np.float32((noise.widened(scale) / (2 * np.pi * scale**2)) ** 2 / 3)
+        gamma /= deviation * deviation * deviation
+        np.clip(gamma, np.float32(1e-4), np.float32(3.0), out=gamma)
+        z *= sign
         # the short tail of a skewed distribution ends: there a small error of the brightness would weigh too much
-        gamma = np.where(sign * z < 0, np.minimum(gamma, SHORT), gamma)
-        z = sign * (np.maximum(1 + gamma * sign * z / 2, 0) ** (1 / 3) - 1 + gamma**2 / 36) * 6 / gamma
-        z = np.where(there, z, 0)
-    return z.astype(np.float32), energy
+        np.minimum(gamma, np.float32(SHORT), out=gamma, where=z < 0)
+        z *= gamma
+        z /= 2
+        z += 1
+        np.power(np.maximum(z, 0, out=z), np.float32(1 / 3), out=z)
+        z -= 1
+        z += gamma * gamma / np.float32(36)
+        z *= sign * np.float32(6) / gamma
+    z[nowhere] = 0
+    return z, energy
 
 
 def blurred(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     """A Gaussian mean, with zeros outside: what is beyond the border says nothing."""
-    return np.asarray(ndimage.gaussian_filter(image, sigma, mode="constant", truncate=REACH))
+    return gaussian(image, sigma, mode="constant", truncate=REACH)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
+
+from napari_hush.smoothing import gaussian
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,8 +72,12 @@ def measure_support(noisy: Floats, denoised: Floats, noise: NoiseModel, scales: 
     variance = noise.variance(denoised)
     planes = [np.asarray(plane, np.float32) for plane in (denoised, noisy)]
     details, values = [], []
+    means: dict[float, list[NDArray[np.float32]]] = {}
     for scale in scales:
-        fine, coarse = (_mirrored(planes, s) for s in (scale, 2 * scale))
+        for width in (scale, 2 * scale):  # one band ends where the next begins
+            if width not in means:
+                means[width] = _mirrored(planes, width)
+        fine, coarse = means.pop(scale), means[2 * scale]
         out, seen = (a - b for a, b in zip(fine, coarse, strict=True))
         sigma = np.sqrt(_mirrored([variance], scale)[0] * np.float32(band_power(scale, noise)))
         o, i = out / sigma, seen / sigma
@@ -100,7 +105,7 @@ def band_power(scale: float, noise: NoiseModel) -> float:
 
 
 def _mirrored(planes: list[NDArray[np.float32]], sigma: float) -> list[NDArray[np.float32]]:
-    return [ndimage.gaussian_filter(plane, sigma, mode="reflect") for plane in planes]
+    return [gaussian(plane, sigma) for plane in planes]
 
 
 def _resolution(scales: tuple[float, ...], detail: NDArray[np.float32], value: NDArray[np.float32]) -> float:

@@ -20,6 +20,7 @@ from napari_hush.synthesis.noise.registry import (
     RowOffsets,
     SaltPepper,
 )
+from napari_hush.synthesis.pictures.slices import foam
 from napari_hush.synthesis.samples import sample
 
 CLEAN = picture(256)
@@ -54,6 +55,22 @@ def test_the_rows_of_a_scan_are_put_straight_first():
     straight, _ = compare_residual(image, clean, spacing=truth.period)
     assert straight.spread < 1.1 < compare_residual(image, clean)[0].spread
     assert compare_residual(scan, clean, spacing=truth.period)[0].spread < 1.1
+
+
+def test_hard_edges_do_not_hide_how_slow_the_detector_is():
+    image = np.asarray(foam((256, 256), rng=0), np.float64)
+    clean = 0.05 + 0.95 * image / np.percentile(image, 99.8)
+    slow = Compose(noises=(RowJitter(rms=0, advance=0.818), Poisson(dose=20), DetectorLag(correlation=0.45)))
+    found, _ = compare_residual(with_noise(slow, clean, [23, 0, 4]), clean)
+    assert found.spread < 1.1 and max(found.missing, found.contradicted) < found.threshold
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5])
+def test_noise_that_was_kept_does_not_change_what_stands_out(share):
+    image = noisy(Compose(noises=(Poisson(dose=5), Readout(sigma=0.02))))
+    truth, found = (compare_residual(image, CLEAN + k * (image - CLEAN))[0] for k in (0, share))
+    assert found.kept == pytest.approx(share, abs=0.03) and found.spread < 1.1
+    np.testing.assert_allclose(found.z, truth.z, atol=0.25)
 
 
 def test_harm_stands_out_where_it_is():

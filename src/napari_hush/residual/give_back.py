@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_hush.residual.noise import NoiseModel, find_spikes, measure_noise
+from napari_hush.residual.noise import NoiseModel, measure_noise
 from napari_hush.residual.scales import REACH, alarm_threshold, blurred, moments, standardised
+from napari_hush.residual.spikes import find_spikes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +66,7 @@ class GiveBack:
         made = np.asarray(generated, np.float32)
         seen = np.asarray(noisy, np.float32)
         given = np.zeros(made.shape, np.float32)
-        spikes = find_spikes(seen, self.noise.variance(made), self.noise.coefficients[1])
+        spikes = find_spikes(seen, made, self.noise.variance(made), self.noise.coefficients[1])
         for scale in self.scales:
             result = made + given
             clear = self.noise.seen(result) & ~spikes

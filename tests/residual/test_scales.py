@@ -87,6 +87,21 @@ def test_harm_stands_out_where_it_is():
     assert found.contradicted > found.threshold and abs(at[1] - 60) < 3 and abs(at[2] - 70) < 3
 
 
+@pytest.mark.parametrize("dose", [2, 20])
+def test_a_blur_that_hides_in_the_noise_of_each_place_shows_in_all_of_them(dose):
+    image = noisy(Poisson(dose=dose))
+    truth, blurred, smooth, flat = (
+        compare_residual(*pair)[0].lost
+        for pair in (
+            (image, CLEAN),
+            (image, ndimage.gaussian_filter(CLEAN, 3)),
+            (image, ndimage.gaussian_filter(image, 0.7)),
+            (image - CLEAN, ndimage.gaussian_filter(image - CLEAN, 1)),
+        )
+    )
+    assert truth == flat == 0 and smooth < 0.3 < blurred
+
+
 def test_a_part_gives_the_values_of_the_whole():
     image = noisy(NOISES["counts"])
     noise = measure_noise([image])

@@ -11,6 +11,7 @@ from scipy import ndimage, optimize
 from napari_hush.residual.noise import CUT, SMALLEST, NoiseModel, measure_noise, noise_kept
 from napari_hush.residual.recorded import dragged, record
 from napari_hush.residual.scales import SCALES, residual_scales
+from napari_hush.residual.sharpness import detail_lost
 from napari_hush.residual.spikes import find_spikes
 from napari_hush.residual.support import Support, measure_support
 
@@ -45,6 +46,8 @@ class Residual:
         Power of what was taken away over that of the noise; 1 for a perfect result, less where noise was kept.
     spread : float
         The largest standard deviation of ``z`` at any scale beyond what chance explains; 1 for a perfect result.
+    lost : float
+        Share of the shown detail's amplitude that is surely missing all over the image, see `detail_lost`.
     kept : float
         Share of the noise's amplitude that is still in the result.
     threshold : float
@@ -60,6 +63,7 @@ class Residual:
     z: NDArray[np.float32]
     energy: NDArray[np.float64]
     spread: float = float("nan")
+    lost: float = float("nan")
     kept: float = float("nan")
     threshold: float = float("nan")
     noise: NoiseModel | None = None
@@ -182,12 +186,13 @@ def compare_residual(
             noise=noise,
             reason=noise.reason or (TOO_MANY.format(100 * spiked) if spiked > SPIKES else ""),
         )
-        seen = expected + share * rest, expected + rest, noise
+        seen = expected, rest, noise
     assert best is not None
     if not best.calibrated:
         return best, None
-    expected, straight, noise = seen
-    return best, measure_support(straight, expected, noise)
+    expected, rest, noise = seen
+    best = replace(best, lost=detail_lost(rest, expected, noise))
+    return best, measure_support(expected + rest, expected + share * rest, noise)
 
 
 @dataclass(frozen=True, eq=False)

@@ -214,6 +214,9 @@ def measure_noise(planes: Sequence[Floats], denoised: Sequence[Floats] | None = 
         low=low,
         high=high,
     )
+    if denoised is None and fit.curve:  # blurred for its brightness, the dark between atoms has not been seen
+        least = noise.variance(np.array([zero + fit.curve[0][0], top - fit.curve[0][0]])[[int(falling)]])
+        noise = replace(noise, floor=max(noise.floor, float(least[0])))
     return replace(noise, reason=_reason(noise, parts))
 
 

@@ -31,7 +31,7 @@ CUT = 5.0  # standard deviations at which a single pixel is cut, on the side of 
 GRAIN = 0.06  # by which neighbours along Y may correlate more than those of white noise through the same filter
 ROWS = 1.2  # by which the levels of rows vary more than their own noise
 LEAST = 0.3  # of the image that must lie further from the ends
-FEW = 0.6  # of the noise in the middle of the range: with less of it in the dark, the noise is that of counts
+FEW = 0.8  # of the noise in the middle of the range: with less of it in the dark, the noise is that of counts
 EXTREMES = (0.002, 20)  # share and number of pixels on one value that make an end of a range
 
 

@@ -164,12 +164,13 @@ def main() -> None:
                 spread = found.z[:COMMON].std(axis=(1, 2))
                 rows += spread.tolist()
                 outside += bool(spread.min() < 0.9 or spread.max() > 1.1)
-                wrong += bool(max(found.missing, found.contradicted) > found.threshold or found.spread > 1.1)
+                stands_out = max(found.missing, found.contradicted) > found.threshold
+                wrong += bool(stands_out or found.spread > 1.1 or found.lost > 0.3)
                 if support is not None:
                     a, b = support_right(truth, support)
                     right, claimed = right + a, claimed + b
                 give = measure_give_back([noisy], noisy.size)
-                if isinstance(give, GiveBack) and spacing is None:
+                if isinstance(give, GiveBack):
                     cost.append(loss(give, noisy, truth))
                 for harm, image in harms(noisy, truth).items() if seed == 0 else ():
                     statuses[harm][verdict(noisy, image, spacing)] += 1
@@ -211,7 +212,7 @@ def verdict(noisy: np.ndarray, image: np.ndarray, spacing: float | None) -> str:
         return "warn"
     if not found.calibrated:
         return "open"
-    bad = max(found.missing, found.contradicted) > found.threshold or found.spread > 1.1
+    bad = max(found.missing, found.contradicted) > found.threshold or found.spread > 1.1 or found.lost > 0.3
     return "fail" if bad else "pass"
 
 

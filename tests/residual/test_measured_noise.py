@@ -8,16 +8,19 @@ from cells_picture import picture, with_noise
 from scipy import ndimage
 
 from napari_hush.errors import InputError
-from napari_hush.residual.noise import find_spikes, measure_noise, noise_kept
+from napari_hush.residual.noise import measure_noise, noise_kept
+from napari_hush.residual.spikes import find_spikes
 from napari_hush.synthesis.noise.registry import (
     Compose,
     DetectorLag,
     Poisson,
     Quantisation,
     Readout,
+    RowJitter,
     RowOffsets,
     Speckle,
 )
+from napari_hush.synthesis.pictures.slices import foam
 
 CLEAN = picture(192)
 NOISES = {
@@ -91,9 +94,43 @@ def test_kept_noise_is_measured(share):
         assert noise_kept(image, CLEAN + share * (image - CLEAN)) == pytest.approx(share, abs=0.04)
 
 
+def test_a_camera_whose_noise_is_no_parabola_is_followed():
+    rng = np.random.default_rng(0)
+    ramp = np.tile(np.linspace(0.05, 1, 256), (256, 1))
+    variance = 0.01 * (0.1 + ramp**0.5)
+    found = measure_noise([ramp + np.sqrt(variance) * rng.normal(size=ramp.shape)], [ramp])
+    np.testing.assert_allclose(found.variance(ramp)[0, 8:], variance[0, 8:], rtol=0.12)
+
+
+def test_pixels_without_a_count_are_no_end_of_the_range():
+    slow = (RowJitter(rms=0, advance=0.38), Poisson(dose=5), DetectorLag(correlation=0.28), Quantisation(levels=255))
+    clean = 0.05 + 0.95 * np.asarray(foam((256, 256), rng=0), np.float64)
+    image, dark = noisy(Compose(noises=slow), clean=clean), ndimage.maximum_filter(clean, 9) < 0.06
+    true = 0.05 / 5 * (1 - 0.28) / (1 + 0.28)
+    assert measure_noise([image], [clean]).variance(clean)[dark].mean() == pytest.approx(true, rel=0.2)
+
+
 def test_spikes_stick_out():
     image = noisy(NOISES["readout"][0])
-    image[50, 60] += 2
-    image[90, 20] -= 2
-    found = find_spikes(image, np.full(image.shape, 0.01))
-    assert found[50, 60] and found[90, 20] and found.sum() == 2
+    at = [(50, 60), (50, 61), (90, 20)]
+    for (y, x), height in zip(at, (2, 2, -2), strict=True):
+        image[y, x] += height
+    found = find_spikes(image, CLEAN, np.full(image.shape, 0.01))
+    assert sorted(zip(*np.nonzero(found), strict=True)) == at
+    step = np.where(np.arange(192) < 96, 0.0, 3.0) * np.ones((192, 1))
+    assert find_spikes(image + step, CLEAN + step, np.full(image.shape, 0.01)).sum() == 3
+
+
+def test_what_the_denoiser_made_is_no_spike():
+    image, made = noisy(NOISES["readout"][0]), CLEAN.copy()
+    made[50, 60] += 2
+    assert not find_spikes(image, made, np.full(image.shape, 0.01)).any()
+
+
+def test_pepper_that_does_not_stand_alone_is_found_by_its_value():
+    image = noisy(NOISES["readout"][0])
+    y, x = np.unravel_index(CLEAN.argmax(), CLEAN.shape)
+    image = np.maximum(image, -0.2)
+    image[y, x] = image[100, 100] = -0.2
+    image[99, 100] = image[101, 100] = CLEAN[100, 100] - 0.3
+    assert find_spikes(image, CLEAN, np.full(image.shape, 0.01))[[y, 100], [x, 100]].all()

@@ -20,6 +20,7 @@ from napari_hush.synthesis.noise.registry import (
     RowOffsets,
     SaltPepper,
 )
+from napari_hush.synthesis.pictures.slices import foam
 from napari_hush.synthesis.samples import sample
 
 CLEAN = picture(256)
@@ -56,6 +57,22 @@ def test_the_rows_of_a_scan_are_put_straight_first():
     assert compare_residual(scan, clean, spacing=truth.period)[0].spread < 1.1
 
 
+def test_hard_edges_do_not_hide_how_slow_the_detector_is():
+    image = np.asarray(foam((256, 256), rng=0), np.float64)
+    clean = 0.05 + 0.95 * image / np.percentile(image, 99.8)
+    slow = Compose(noises=(RowJitter(rms=0, advance=0.818), Poisson(dose=20), DetectorLag(correlation=0.45)))
+    found, _ = compare_residual(with_noise(slow, clean, [23, 0, 4]), clean)
+    assert found.spread < 1.1 and max(found.missing, found.contradicted) < found.threshold
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5])
+def test_noise_that_was_kept_does_not_change_what_stands_out(share):
+    image = noisy(Compose(noises=(Poisson(dose=5), Readout(sigma=0.02))))
+    truth, found = (compare_residual(image, CLEAN + k * (image - CLEAN))[0] for k in (0, share))
+    assert found.kept == pytest.approx(share, abs=0.03) and found.spread < 1.1
+    np.testing.assert_allclose(found.z, truth.z, atol=0.25)
+
+
 def test_harm_stands_out_where_it_is():
     image = noisy(NOISES["counts"])
     away, added = CLEAN.copy(), CLEAN.copy()
@@ -68,6 +85,21 @@ def test_harm_stands_out_where_it_is():
     found, _ = compare_residual(image, added)
     at = np.unravel_index(found.z.argmin(), found.z.shape)
     assert found.contradicted > found.threshold and abs(at[1] - 60) < 3 and abs(at[2] - 70) < 3
+
+
+@pytest.mark.parametrize("dose", [2, 20])
+def test_a_blur_that_hides_in_the_noise_of_each_place_shows_in_all_of_them(dose):
+    image = noisy(Poisson(dose=dose))
+    truth, blurred, smooth, flat = (
+        compare_residual(*pair)[0].lost
+        for pair in (
+            (image, CLEAN),
+            (image, ndimage.gaussian_filter(CLEAN, 3)),
+            (image, ndimage.gaussian_filter(image, 0.7)),
+            (image - CLEAN, ndimage.gaussian_filter(image - CLEAN, 1)),
+        )
+    )
+    assert truth == flat == 0 and smooth < 0.3 < blurred
 
 
 def test_a_part_gives_the_values_of_the_whole():

@@ -332,6 +332,7 @@ def judge(
         "missing_detail": residual.missing,
         "contradicted_detail": residual.contradicted,
         "residual_spread": residual.spread if residual.calibrated else float("nan"),
+        "detail_lost": 100 * residual.lost,
         "noise_kept": 100 * residual.kept,
     }
     kept_share = None

@@ -179,6 +179,10 @@ LIMITS: dict[str, Limit] = {
         "Standard deviation of what was taken away, means over 1 to 8 px, over that of the noise; above 1 faint detail "
         "is missing or invented all over the image.", decides=True,
     ),
+    "detail_lost": Limit("Detail lost", "%", (None, 30),
+        "By how much all detail of one size, from 1 to 8 px, is too weak, as far as the noisy image says so with "
+        "certainty; a blurred output.",
+    ),
     "noise_kept": Limit("Noise kept", "%", (None, 10),
         "Share of the noise's amplitude that is still in the output; 100 % if nothing was done.", soft=True,
     ),

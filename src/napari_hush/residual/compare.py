@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import fft, ndimage
+from scipy import ndimage, optimize
 
-from napari_hush.residual.noise import SMALLEST, NoiseModel, find_spikes, measure_noise, noise_kept
-from napari_hush.residual.recorded import Recorded, dragged, place_rows
+from napari_hush.residual.noise import CUT, SMALLEST, NoiseModel, measure_noise, noise_kept
+from napari_hush.residual.recorded import Recorded, dragged, move_rows, place_rows
 from napari_hush.residual.scales import SCALES, residual_scales
+from napari_hush.residual.sharpness import detail_lost
+from napari_hush.residual.spikes import find_spikes
 from napari_hush.residual.support import Support, measure_support
 
 if TYPE_CHECKING:
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+UNSURE = 0.1  # of a lag that the noise's spectrum alone tells
 LAGGING = 0.05  # of a detector's pixel before: less changes nothing that could be seen
 FEW_GAPS = 0.9  # of the pixels that are there: the others change the noise by less than is known of it
 SPIKES = 0.02  # share of the pixels that is left out; more, and the noise is not understood
+MOST = 0.95  # of the noise is taken out of a result that kept it: of all of it nothing is known
 TOO_MANY = "its noise is spikes: {:.2g} % of its pixels stick out of their neighbours"
 
 
@@ -42,6 +46,8 @@ class Residual:
         Power of what was taken away over that of the noise; 1 for a perfect result, less where noise was kept.
     spread : float
         The largest standard deviation of ``z`` at any scale beyond what chance explains; 1 for a perfect result.
+    lost : float
+        Share of the shown detail's amplitude that is surely missing all over the image, see `detail_lost`.
     kept : float
         Share of the noise's amplitude that is still in the result.
     threshold : float
@@ -57,6 +63,7 @@ class Residual:
     z: NDArray[np.float32]
     energy: NDArray[np.float64]
     spread: float = float("nan")
+    lost: float = float("nan")
     kept: float = float("nan")
     threshold: float = float("nan")
     noise: NoiseModel | None = None
@@ -119,7 +126,9 @@ def compare_residual(
     -----
     The noise's variance by brightness is measured in the residual, whose edges are gone; how much of it was kept comes
     from the noisy image alone. A slow detector drags the image as it drags its noise, whose spectrum tells by how much:
-    if the dragged result explains the noisy image better, it is the one that is compared.
+    if the dragged result explains the noisy image better, it is the one that is compared. Of noise of which a share k
+    was kept, r / (1 - k) was there, r what was taken away: a result is compared as it would be without it, for where
+    the noise that it still has is low, it looks darker than the place is, and a darker place has less noise.
     """
     usable = np.ones(noisy.shape, dtype=bool) if usable is None else usable
     difference = np.where(usable, noisy - denoised, np.nan)
@@ -132,28 +141,35 @@ def compare_residual(
     # a few gaps do not matter for the noise; of many the largest part without them is taken
     part = (slice(None), slice(None)) if usable.mean() > FEW_GAPS else _largest_part(usable)
     kept = noise_kept(noisy[part], denoised[part])
+    share = float(np.clip(kept, 0, MOST)) if np.isfinite(kept) else 0.0
+    denoised = denoised - share / (1 - share) * (noisy - denoised)
 
     def measured(seen: Floats, expected: Floats) -> NoiseModel:
         return measure_noise([seen[part]], [np.where(usable, expected, seen)[part]])
 
     def fitted(candidate: Floats) -> _Fit:
         expected, unknown = candidate, None
-        if spacing is not None:
-            known = placed if candidate is denoised else None
-            rows = known or place_rows(candidate, noisy, usable, spacing)
+        if candidate is denoised and spacing is not None and placed is not None:
+            expected, unknown = move_rows(denoised, placed.shifts), placed.variance
+        elif spacing is not None:
+            rows = place_rows(candidate, noisy, usable, spacing)
             expected, unknown = rows.shifted, rows.variance
         return _Fit(expected, measured(noisy, expected), unknown)
 
     first = fitted(denoised)
     lag = _lag(np.asarray(first.noise.bands)) if first.noise.calibrated else 0.0
-    candidates = [denoised] if lag < LAGGING else [denoised, _dragged(denoised, lag)]
+    candidates = [denoised]
+    if lag >= LAGGING:
+        if spacing is None:  # rows at wrong places would make it sharp where it is not
+            lag = _sharper(lag, noisy, denoised, first.noise, usable)
+        candidates.append(_dragged(denoised, lag))
     best: Residual | None = None
     for candidate in candidates:
         fit = first if candidate is denoised else fitted(candidate)
         expected, noise = fit.expected, fit.noise
-        spikes = find_spikes(noisy, noise.variance(expected), noise.coefficients[1])
-        share = float(spikes.mean())
-        if share > 0:
+        spikes = find_spikes(noisy, expected, noise.variance(expected), noise.coefficients[1])
+        spiked = float(spikes.mean())
+        if spiked > 0:
             calm = noisy.copy()
             calm[spikes] = _medians(noisy, spikes)  # values that occur: steps stay steps
             noise = measured(calm, expected)
@@ -175,14 +191,15 @@ def compare_residual(
             kept=kept,
             threshold=found.threshold,
             noise=noise,
-            reason=noise.reason or (TOO_MANY.format(100 * share) if share > SPIKES else ""),
+            reason=noise.reason or (TOO_MANY.format(100 * spiked) if spiked > SPIKES else ""),
         )
-        seen = expected, expected + rest, noise
+        seen = expected, rest, noise
     assert best is not None
     if not best.calibrated:
         return best, None
-    expected, straight, noise = seen
-    return best, measure_support(straight, expected, noise)
+    expected, rest, noise = seen
+    best = replace(best, lost=detail_lost(rest, expected, noise))
+    return best, measure_support(expected + rest, expected + share * rest, noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,12 +233,35 @@ def _largest_part(usable: NDArray[np.bool_]) -> tuple[slice, slice]:
 
 
 def _dragged(image: Floats, lag: float) -> Floats:
-    """An image as a slow detector records it, but not moved: an instrument's software brings it back to its place."""
+    """An image as a slow detector records it, but not moved: an instrument's software brings it back to its place.
+
+    References
+    ----------
+    R. Keys, "Cubic convolution interpolation for digital image processing", IEEE Trans. ASSP 29, 1153 (1981),
+    https://doi.org/10.1109/TASSP.1981.1163711
+    """
+    delay = lag / (1 - lag)
+    whole, part = int(np.floor(delay)), delay - np.floor(delay)
+    taps = (  # Keys' cubic: a Fourier shift rings at hard edges
+        ((-0.5 * part + 1) * part - 0.5) * part,
+        (1.5 * part - 2.5) * part**2 + 1,
+        ((-1.5 * part + 2) * part + 0.5) * part,
+        (0.5 * part - 0.5) * part**2,
+    )
+    padded = np.pad(np.asarray(image, np.float64), ((0, 0), (1, whole + 2)), mode="edge")
     width = image.shape[1]
-    padded = np.pad(np.asarray(image, np.float64), ((0, 0), (16, 16)), mode="symmetric")
-    turn = np.exp(2j * np.pi * fft.rfftfreq(width + 32) * lag / (1 - lag))
-    advanced = fft.irfft(fft.rfft(padded, axis=1) * turn, width + 32, axis=1)[:, 16:-16]
-    return dragged(np.asarray(advanced), lag)
+    return dragged(sum(tap * padded[:, whole + k : whole + k + width] for k, tap in enumerate(taps)), lag)
+
+
+def _sharper(lag: float, noisy: Floats, denoised: Floats, noise: NoiseModel, usable: NDArray[np.bool_]) -> float:
+    """The lag near that of the noise's spectrum, into which edges leak, that leaves least."""
+    weight = usable / noise.variance(denoised)
+
+    def left(one: float) -> float:
+        return float(np.minimum((noisy - _dragged(denoised, one)) ** 2 * weight, CUT**2).sum())
+
+    least, most = max(lag - UNSURE, 0.0), min(lag + UNSURE, 0.9)
+    return float(optimize.minimize_scalar(left, bounds=(least, most), method="bounded", options={"xatol": 0.005}).x)
 
 
 def _lag(bands: Floats) -> float:

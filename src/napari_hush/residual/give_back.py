@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
+from scipy import fft, ndimage
 
-from napari_hush.residual.noise import NoiseModel, find_spikes, measure_noise
+from napari_hush.residual.noise import NoiseModel, measure_noise
 from napari_hush.residual.scales import REACH, alarm_threshold, blurred, moments, standardised
+from napari_hush.residual.spikes import find_spikes
 from napari_hush.smoothing import gaussian
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 SCALES = (6.0, 4.0, 3.0, 2.0, 1.5, 1.0)  # px, from coarse to fine
 GROWN = 1.5  # scales around a place that stands out are given back with it
 UNEVEN = 0.1  # of the noise's variance: row levels that vary more are not to be given back
+SIDED = 0.25  # of images whose rows are like their columns 0.13 at most, of a slow detector (0.2) 0.6 at least
 SOFT = 0.5  # scales over which that fades
 
 
@@ -66,7 +68,7 @@ class GiveBack:
         made = np.asarray(generated, np.float32)
         seen = np.asarray(noisy, np.float32)
         given = np.zeros(made.shape, np.float32)
-        spikes = find_spikes(seen, self.noise.variance(made), self.noise.coefficients[1])
+        spikes = find_spikes(seen, made, self.noise.variance(made), self.noise.coefficients[1])
         changed = True
         for scale in self.scales:
             if changed:
@@ -118,4 +120,21 @@ def measure_give_back(planes: Sequence[Floats], size: int) -> GiveBack | str:
         return noise.reason
     if noise.row_variance > UNEVEN * float(np.mean([noise.variance(plane).mean() for plane in planes])):
         return "each of its rows lies on a level of its own"
+    if max(_sided(np.asarray(plane, np.float64)) for plane in planes) > SIDED:
+        return "its rows differ from its columns: they start at wrong places, or the detector is slow"
     return GiveBack(noise=noise, threshold=alarm_threshold(size, SCALES))
+
+
+def _sided(plane: NDArray[np.float64]) -> float:
+    """By how much more slow than fast change there is along X than along Y, where the other direction is fast; a log.
+
+    Edges and textures run in all directions. A slow detector, and rows at wrong places, do not.
+    """
+    power = np.abs(fft.fft2(plane - plane.mean(), workers=-1)) ** 2
+    ratios = []
+    for one in (power, power.T):
+        across, along = (np.abs(fft.fftfreq(size)) for size in one.shape)
+        upper = one[across > 0.25]
+        slow, fast = (along > max(1 / 64, 2.5 / len(along))) & (along < 9 / 64), along > 3 / 8
+        ratios.append(np.median(upper[:, slow]) / max(float(np.median(upper[:, fast])), 1e-300))
+    return abs(float(np.log(max(ratios[0], 1e-300) / max(ratios[1], 1e-300))))

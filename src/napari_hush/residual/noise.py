@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import fft, ndimage, optimize, stats
+from scipy import fft, ndimage
 
 from napari_hush.errors import InputError
+from napari_hush.residual.brightness import UNCLIPPED, Brightness, fit_brightness
 from napari_hush.smoothing import gaussian
 
 if TYPE_CHECKING:
@@ -23,15 +24,15 @@ BANDS = 32  # of the spectrum along X
 SLOW = (0.2, 0.3)  # cycles per px along Y: the noise is looked at above, with a ramp between
 PEAK = 8.0  # times the floor: a Bragg spot or a line, no noise
 BLOCK = (4, 8)  # px: the noise is compared between blocks of like brightness; of a residual, and of an image alone
-BINS = 16
-QUIET = (0.5, 0.3)  # quantile of the blocks of a bin: of a residual, and of an image whose edges reach into the noise
+QUIET = (
+    0.5,
+    0.3,
+)  # quantile of blocks of like brightness: of a residual, and of an image whose edges reach into the noise
 CUT = 5.0  # standard deviations at which a single pixel is cut, on the side of the shorter tail
-OUT = 5.0  # standard deviations by which a spike sticks out of all its neighbours
 GRAIN = 0.06  # by which neighbours along Y may correlate more than those of white noise through the same filter
 ROWS = 1.2  # by which the levels of rows vary more than their own noise
-UNCLIPPED = 3.0  # standard deviations from the end of the range: nearer, the noise is cut off
 LEAST = 0.3  # of the image that must lie further from the ends
-FEW = 0.6  # of the noise in the middle of the range: with less of it in the dark, the noise is that of counts
+FEW = 0.8  # of the noise in the middle of the range: with less of it in the dark, the noise is that of counts
 EXTREMES = (0.002, 20)  # share and number of pixels on one value that make an end of a range
 
 
@@ -45,6 +46,8 @@ class NoiseModel:
         The variance at a brightness m above ``zero`` is ``c0 + c1 m + c2 m²``: readout, counts, speckle.
     zero, top : float
         Brightness from which m counts, and at which the variance stops to grow: nobody has seen more.
+    curve : tuple of (float, float)
+        Brightness m and what the variance is there over what the coefficients say: cameras do not keep to a parabola.
     floor : float
         The least variance: that of the rounding, or of what is hardly ever counted.
     bands : tuple of float
@@ -66,6 +69,7 @@ class NoiseModel:
     top: float
     floor: float
     bands: tuple[float, ...]
+    curve: tuple[tuple[float, float], ...] = ()
     falling: bool = False
     row_levels: bool = False
     row_variance: float = 0.0
@@ -87,7 +91,8 @@ class NoiseModel:
         """The noise's variance at each pixel of a denoised image, (Y, X)."""
         above = self._above(brightness)
         c0, c1, c2 = (np.float32(c) for c in self.coefficients)
-        return np.maximum(c0 + above * (c1 + above * c2), np.float32(self.floor))
+        variance = (c0 + above * (c1 + above * c2)) * self._corrected(above)
+        return np.asarray(np.maximum(variance, np.float32(self.floor)))
 
     def third_moment(self, brightness: Floats) -> NDArray[np.float32]:
         """That of counts (Poisson) and of speckle (gamma) at each pixel; readout noise is symmetric."""
@@ -95,7 +100,14 @@ class NoiseModel:
         c0, c1, c2 = self.coefficients
         counted = np.float32(min(c0, 0.1 * c1 * (self.top - self.zero)))  # a few counts in the dark are no readout
         third = np.float32(c1) * (np.float32(c1) * above + counted) + np.float32(2 * c2**2) * above**3
+        third = third * self._corrected(above) ** np.float32(1.5)
         return np.asarray(-third if self.falling else third)
+
+    def _corrected(self, above: NDArray[np.float32]) -> NDArray[np.float32]:
+        if not self.curve:
+            return np.ones(1, np.float32)
+        at, ratio = np.array(self.curve).T
+        return np.asarray(np.interp(above, at, ratio), np.float32)
 
     def _above(self, brightness: Floats) -> NDArray[np.float32]:
         values = np.asarray(brightness, np.float32)
@@ -167,7 +179,7 @@ def measure_noise(planes: Sequence[Floats], denoised: Sequence[Floats] | None = 
         raise InputError("expected at least one plane to measure the noise on, got none")
     results = [None] * len(planes) if denoised is None else list(denoised)
     parts = [
-        _Part(np.asarray(plane, np.float64), None if result is None else np.asarray(result, np.float64))
+        Part(np.asarray(plane, np.float64), None if result is None else np.asarray(result, np.float64))
         for plane, result in zip(planes, results, strict=True)
         if min(np.shape(plane)) >= SMALLEST
     ]
@@ -184,15 +196,15 @@ def measure_noise(planes: Sequence[Floats], denoised: Sequence[Floats] | None = 
     level = float(np.mean([part.level for part in parts]))
     top = max(top, zero + max(1e-3 * level**0.5, 1e-9 * abs(zero)))  # of an image that is flat
     step = _step(np.concatenate([part.values[:: max(part.values.size // 65536, 1)] for part in parts]))
-    coefficients, error = _coefficients(parts, zero, top - zero, low, high)
-    turned, turned_error = _coefficients(parts, zero, top - zero, low, high, falling=True)
-    falling = turned_error < error
-    chosen = turned if falling else coefficients
-    counts = chosen[1] * (top - zero) / 2
-    if chosen[0] < FEW * counts:  # counted: no count at all is no end of the range
-        low, high = (low, None) if falling else (None, high)
+    fit, falling, counted = _fitted(parts, zero, top, low, high)
+    if counted and (low, high) != (None, None):  # no count at all is no end of the range: the dark belongs to the fit
+        other = (low, None) if falling else (None, high)
+        again = _fitted(parts, zero, top, *other)
+        if again[2]:  # a dark that is cut off has little noise as well, but not as little
+            (low, high), (fit, falling, _) = other, again
     noise = NoiseModel(
-        coefficients=turned if falling else coefficients,
+        coefficients=fit.coefficients,
+        curve=fit.curve,
         falling=falling,
         zero=zero,
         top=top,
@@ -203,31 +215,10 @@ def measure_noise(planes: Sequence[Floats], denoised: Sequence[Floats] | None = 
         low=low,
         high=high,
     )
+    if denoised is None and fit.curve:  # blurred for its brightness, the dark between atoms has not been seen
+        least = noise.variance(np.array([zero + fit.curve[0][0], top - fit.curve[0][0]])[[int(falling)]])
+        noise = replace(noise, floor=max(noise.floor, float(least[0])))
     return replace(noise, reason=_reason(noise, parts))
-
-
-def find_spikes(noisy: Floats, variance: Floats, count: float = 0.0) -> NDArray[np.bool_]:
-    """Pixels that stick out of all their neighbours by more than noise, or a count in the dark, can.
-
-    Parameters
-    ----------
-    noisy : ndarray, shape (Y, X)
-        As measured.
-    variance : ndarray, shape (Y, X)
-        Of the noise.
-    count : float
-        What one count adds, image units.
-
-    Returns
-    -------
-    ndarray of bool, shape (Y, X)
-        The pixels 5 standard deviations above the highest of their 8 neighbours, or below the lowest.
-    """
-    ring = np.ones((3, 3), dtype=bool)
-    ring[1, 1] = False
-    above = noisy - ndimage.maximum_filter(noisy, footprint=ring, mode="mirror")
-    below = ndimage.minimum_filter(noisy, footprint=ring, mode="mirror") - noisy
-    return np.asarray(np.maximum(above, below) > OUT * np.sqrt(variance + count**2))
 
 
 def noise_kept(noisy: Floats, denoised: Floats) -> float:
@@ -251,7 +242,7 @@ def noise_kept(noisy: Floats, denoised: Floats) -> float:
     """
     if min(np.shape(noisy)) < SMALLEST:
         return float("nan")
-    before = _Part(np.asarray(noisy, np.float64), None)
+    before = Part(np.asarray(noisy, np.float64), None)
     if not before.level > 0:
         return float("nan")
     rows = before.rows
@@ -270,11 +261,21 @@ def noise_kept(noisy: Floats, denoised: Floats) -> float:
     return float(np.clip(min(ratio, shared / max(shared + left, 1e-300)), 0, 1))
 
 
+def _fitted(
+    parts: list[Part], zero: float, top: float, low: float | None, high: float | None
+) -> tuple[Brightness, bool, bool]:
+    """Variance by brightness, whether the brightness counts from above, and whether the noise is that of counts."""
+    rising, turned = (fit_brightness(parts, zero, top - zero, low, high, falling=way) for way in (False, True))
+    falling = turned.error < rising.error
+    fit = turned if falling else rising
+    return fit, falling, fit.coefficients[0] < FEW * fit.coefficients[1] * (top - zero) / 2
+
+
 def _unknown(reason: str) -> NoiseModel:
     return NoiseModel(coefficients=(1.0, 0.0, 0.0), zero=0.0, top=1.0, floor=1.0, bands=(1.0,) * BANDS, reason=reason)
 
 
-def _reason(noise: NoiseModel, parts: list[_Part]) -> str:
+def _reason(noise: NoiseModel, parts: list[Part]) -> str:
     rise = float(np.mean([part.rise for part in parts]))
     if rise > GRAIN:
         return "its noise is correlated from row to row, like grain or after interpolation"
@@ -284,7 +285,7 @@ def _reason(noise: NoiseModel, parts: list[_Part]) -> str:
     return ""
 
 
-class _Part:
+class Part:
     """One plane, its noise alone (the upper half of the frequencies along Y), and figures of both."""
 
     def __init__(self, plane: NDArray[np.float64], denoised: NDArray[np.float64] | None) -> None:
@@ -357,47 +358,6 @@ class _Part:
         return np.asarray(part.reshape(height, side, width, side).mean(axis=(1, 3)).ravel())
 
 
-def _coefficients(
-    parts: list[_Part], zero: float, span: float, low: float | None, high: float | None, *, falling: bool = False
-) -> tuple[tuple[float, float, float], float]:
-    """Readout, counts and speckle, from the quieter blocks of each brightness; and how badly they fit."""
-    turned = [(zero + span - part.bright if falling else part.bright - zero) / span for part in parts]
-    scaled = [np.clip(one, 0, None) for one in turned]
-    if falling:
-        low, high = (None if end is None else 2 * zero + span - end for end in (high, low))
-    means = np.concatenate([part.blocks(one) for part, one in zip(parts, scaled, strict=True)])
-    squares = np.concatenate([part.blocks(one**2) for part, one in zip(parts, scaled, strict=True)])
-    powers = np.concatenate([part.blocks(part.noise**2) for part in parts])
-    level = float(np.mean([part.level for part in parts]))
-    clear, reach = np.ones(len(means), dtype=bool), UNCLIPPED * np.sqrt(level) / span
-    if low is not None:
-        clear &= means > (low - zero) / span + reach
-    if high is not None:
-        clear &= means < (high - zero) / span - reach
-    if clear.sum() > 30:
-        means, squares, powers = means[clear], squares[clear], powers[clear]
-    freedom = float(np.mean([part.freedom for part in parts]))
-    quantile = float(np.mean([part.quiet for part in parts]))
-    usual = (1 - 2 / (9 * freedom) + stats.norm.ppf(quantile) * np.sqrt(2 / (9 * freedom))) ** 3  # Wilson, Hilferty
-    count = int(np.clip(len(means) // 40, 1, BINS))
-    order = np.argsort(means)
-    at = np.array_split(order, count)
-    design = np.array([[1.0, means[one].mean(), squares[one].mean()] for one in at])
-    found = np.array([np.quantile(powers[one], quantile) / usual for one in at])
-    model = np.full(count, max(float(found.mean()), 1e-300))
-    for _ in range(4):
-        weight = np.sqrt([len(one) for one in at]) / np.maximum(model, 0.05 * model.max())
-        simple = optimize.nnls(design[:, :2] * weight[:, None], found * weight)
-        whole = optimize.nnls(design * weight[:, None], found * weight)
-        enough = count >= BINS // 2 and simple[1] ** 2 > 1.5 * whole[1] ** 2 + 3 / freedom
-        c = whole[0] if enough else np.array([*simple[0], 0.0])
-        model = design @ c
-    if not (design @ c).max() > 0:
-        return (level, 0.0, 0.0), float("inf")
-    error = float((((design @ c - found) * weight) ** 2).mean())
-    return (float(c[0]), float(c[1] / span), float(c[2] / span**2)), error
-
-
 def _repeated(plane: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Scan lines that were lost and show the line before."""
     same = np.zeros(len(plane), dtype=bool)
@@ -405,7 +365,7 @@ def _repeated(plane: NDArray[np.float64]) -> NDArray[np.bool_]:
     return same if same.mean() < 0.2 else np.zeros_like(same)
 
 
-def _ends(parts: list[_Part]) -> tuple[float | None, float | None]:
+def _ends(parts: list[Part]) -> tuple[float | None, float | None]:
     """Values on which pixels pile up at either end; not those of few counts, whose steps are as large as the noise."""
     values = np.concatenate([part.values for part in parts])
     step, sigma = _step(values[:: max(len(values) // 65536, 1)]), np.sqrt(np.mean([part.level for part in parts]))

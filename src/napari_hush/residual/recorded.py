@@ -150,6 +150,24 @@ def place_rows(output: Floats, noisy: Floats, usable: NDArray[np.bool_], spacing
     return scan.plain(scan.begun())
 
 
+def move_rows(image: Floats, shifts: Floats) -> Floats:
+    """An image (Y, X) with its rows moved along X by so many px, (Y,)."""
+    spectrum, length = _spectrum(image)
+    return _moved(spectrum, length, shifts, image.shape[1])
+
+
+def _spectrum(image: Floats) -> tuple[NDArray[np.complex128], int]:
+    """Of the rows, mirrored at both ends, and the length to which they were filled up."""
+    padded = np.pad(image, ((0, 0), (PADDING, PADDING)), mode="symmetric")
+    length = fft.next_fast_len(padded.shape[1], real=True)
+    return np.asarray(fft.rfft(padded, length, axis=1)), length
+
+
+def _moved(spectrum: NDArray[np.complex128], length: int, shifts: Floats, width: int) -> Floats:
+    found = fft.irfft(spectrum * _turns(shifts, length), length, axis=1)
+    return np.asarray(found[:, PADDING : PADDING + width])
+
+
 class _Scan:
     """The rows of a denoised image, to be moved to where those of the noisy one are."""
 
@@ -157,9 +175,7 @@ class _Scan:
         self.output, self.noisy, self.usable, self.spacing = output, noisy, usable, spacing
         self.alike: Floats = np.full(noisy.shape, max(float(np.var(noisy - output)), 1e-30))
         self.levels = _levels(noisy - output, output)
-        padded = np.pad(output, ((0, 0), (PADDING, PADDING)), mode="symmetric")
-        self.length = fft.next_fast_len(padded.shape[1], real=True)
-        self.spectrum = fft.rfft(padded, self.length, axis=1)
+        self.spectrum, self.length = _spectrum(output)
 
     def begun(self) -> Rows:
         """The rows as noise that is alike everywhere places them."""
@@ -193,8 +209,7 @@ class _Scan:
 
     def moved(self, shifts: Floats) -> Floats:
         """The output with its rows moved by so many px."""
-        found = fft.irfft(self.spectrum * _turns(shifts, self.length), self.length, axis=1)
-        return np.asarray(found[:, PADDING : PADDING + self.noisy.shape[1]])
+        return _moved(self.spectrum, self.length, shifts, self.noisy.shape[1])
 
 
 def _turns(shifts: Floats, length: int) -> NDArray[np.complex128]:

@@ -37,7 +37,7 @@ CONTRAST = (0.7, 1.6)  # widths of a column whose Gaussian means are compared
 OVERLAP = 3.0  # periods over which columns without their slow part overlap
 ENOUGH = (384, 28.0)  # px, or periods if they are more: so much of a plane is averaged
 FEWEST = 4  # columns of a kind
-MARGIN = 16.0  # periods: what lies further away does not matter
+MARGIN = 11.0  # periods: what lies further away does not matter
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -114,8 +114,9 @@ class Guard:
             detail = made - self._slow(made)
             given = None
             if self.sites is not None:
-                made, given = self.sites(seen, detail + slow, origin)
-                detail = detail + given
+                made, given = self.sites(seen, made, origin)
+                given = given - self._slow(given)
+                detail += given
             if self.spots:
                 share = self.lattice_share(seen, made, origin)
                 detail *= share

@@ -1,4 +1,4 @@
-"""Columns that a network took away come back, each with its own height in the noisy image.
+"""Columns that a network took away or reshaped come back, each with its own height.
 
 Which columns there are is read off the average cell of the noisy image, in which even a faint sublattice is plain. An
 average must not be added, it would fill vacancies: what comes back is the height of each single site.
@@ -18,6 +18,7 @@ from napari_hush.atoms.cell import LOW_PASS, find_cell, lattice_phases, places, 
 from napari_hush.atoms.lockin import REACH
 from napari_hush.atoms.spacing import find_lattice
 from napari_hush.inference.planes import middle_part
+from napari_hush.inference.shapes import Kind, lacking_shapes
 from napari_hush.smoothing import gaussian
 from napari_hush.synthesis.lattices.lattice import render_columns
 
@@ -36,6 +37,7 @@ WORTH = 0.25  # of a single height's noise: a smaller loss is left
 CONTRAST = (0.7, 1.6)  # widths of a column whose Gaussian means are compared
 OVERLAP = 3.0  # periods over which columns without their slow part overlap
 ENOUGH = (384, 28.0)  # px, or periods if they are more: so much of a plane is averaged
+FEWEST = 4  # columns of a kind
 MARGIN = 11.0  # periods: what lies further away does not matter
 
 
@@ -74,7 +76,7 @@ class SiteGuard:
         Parameters
         ----------
         noisy, generated : ndarray, shape (Y, X)
-            The same part of the noisy image and of a result with the same slow contrast, finite.
+            The same part of the noisy image and of a network's output, finite; their slow contrast may differ.
         origin : (int, int)
             Where the part begins in the plane, px.
 
@@ -89,16 +91,23 @@ class SiteGuard:
         given = np.zeros(generated.shape)
         if not len(positions):
             return generated, given
-        heights = self._heights(noisy - generated, positions, kinds)
-        shown, lost = (self._contrasts(image, positions, kinds) for image in (generated, noisy - generated))
+        lack = noisy - generated
+        heights = self._heights(self._detail(lack), positions, kinds)
+        shown, lost = (self._contrasts(image, positions, kinds) for image in (generated, lack))
         back = np.zeros(len(positions))
-        for kind in range(len(self.sites)):
+        several = [kind for kind in range(len(self.sites)) if (kinds == kind).sum() >= FEWEST]
+        for kind in several:
             mine = kinds == kind
-            if mine.sum() >= 4:
-                back[mine] = self._lost(heights[mine], lost[mine] - shown[mine], positions[mine])
+            back[mine] = self._lost(heights[mine], lost[mine] - shown[mine], positions[mine])
         chosen = back != 0
         if chosen.any():
             given = self._drawn(positions[chosen], back[chosen], kinds[chosen], generated.shape)
+        result = generated + given
+        if several:
+            heights = self._heights(self._detail(result), positions, kinds)
+            columns = [Kind(positions[kinds == kind], heights[kinds == kind], self.sigmas[kind]) for kind in several]
+            drawn = self._drawn(positions, heights, kinds, generated.shape)
+            given += lacking_shapes(noisy - result, result, drawn, columns, self.period, self.sign)
         return generated + given, given
 
     def positions(self, noisy: Floats, origin: tuple[int, int] = (0, 0)) -> list[Floats]:
@@ -164,7 +173,7 @@ class SiteGuard:
         for kind, sigma in enumerate(self.sigmas):
             mine = kinds == kind
             image += render_columns(positions[mine], self.sign * heights[mine], sigma, (shape[0], shape[1]))
-        return self._detail(image)
+        return image
 
     def _detail(self, image: Floats) -> Floats:
         return without_slow(image, self.period)

@@ -150,7 +150,7 @@ def compare_residual(
     def fitted(candidate: Floats) -> _Fit:
         expected, unknown = candidate, None
         if candidate is denoised and spacing is not None and placed is not None:
-            expected, unknown = move_rows(denoised, placed.shifts), placed.variance
+            expected, unknown = move_rows(denoised, placed), placed.variance
         elif spacing is not None:
             rows = place_rows(candidate, noisy, usable, spacing)
             expected, unknown = rows.shifted, rows.variance

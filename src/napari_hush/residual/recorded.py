@@ -83,11 +83,14 @@ class Rows:
         The image.
     shifts, variance : ndarray, shape (Y,)
         Of the rows along X, px, and what the noise leaves unknown of them, px².
+    falls : ndarray, shape (Y,)
+        How far along Y beyond its own place each row was scanned, px.
     """
 
     shifted: Floats
     shifts: Floats
     variance: Floats
+    falls: Floats
 
 
 def record(output: Floats, noisy: Floats, usable: NDArray[np.bool_], spacing: float | None) -> Recorded:
@@ -109,9 +112,10 @@ def record(output: Floats, noisy: Floats, usable: NDArray[np.bool_], spacing: fl
 
     Notes
     -----
-    Three things are fitted in turn, weighted by the noise: a shift along X of each row (Gauss-Newton, with a prior of
-    0.05 periods rms), one small kernel for all (nine pixels along X, three along Y: lag, blur, gain), and a level for
-    each row. So an error that is the same at all columns, or in a whole row, is not seen in the residual.
+    Three things are fitted in turn, weighted by the noise: shifts of each row along X and, to second order, along Y
+    (Gauss-Newton, with a prior of 0.05 periods rms), one small kernel for all (nine pixels along X, three along Y: lag,
+    blur, gain), and a level for each row. So an error that is the same at all columns, or in a whole row, is not seen
+    in the residual.
     """
     scan = _Scan(output, noisy, usable & ~_repeated(noisy)[:, None], spacing)
     first = rows = scan.begun()
@@ -150,22 +154,39 @@ def place_rows(output: Floats, noisy: Floats, usable: NDArray[np.bool_], spacing
     return scan.plain(scan.begun())
 
 
-def move_rows(image: Floats, shifts: Floats) -> Floats:
-    """An image (Y, X) with its rows moved along X by so many px, (Y,)."""
-    spectrum, length = _spectrum(image)
-    return _moved(spectrum, length, shifts, image.shape[1])
+def move_rows(image: Floats, rows: Rows) -> Floats:
+    """An image (Y, X) with its rows where those of another one were placed."""
+    return _Movable(image).moved(rows.shifts, rows.falls)
 
 
-def _spectrum(image: Floats) -> tuple[NDArray[np.complex128], int]:
-    """Of the rows, mirrored at both ends, and the length to which they were filled up."""
-    padded = np.pad(image, ((0, 0), (PADDING, PADDING)), mode="symmetric")
-    length = fft.next_fast_len(padded.shape[1], real=True)
-    return np.asarray(fft.rfft(padded, length, axis=1)), length
+class _Movable:
+    """An image whose rows can be moved along X, and to second order along Y."""
 
+    def __init__(self, image: Floats) -> None:
+        slope = np.gradient(image, axis=0)
+        padded = np.pad(image, ((0, 0), (PADDING, PADDING)), mode="symmetric")
+        self.width, self.length = image.shape[1], fft.next_fast_len(padded.shape[1], real=True)
+        self.spectra = [self._spectrum(part) for part in (image, slope, 0.5 * np.gradient(slope, axis=0))]
 
-def _moved(spectrum: NDArray[np.complex128], length: int, shifts: Floats, width: int) -> Floats:
-    found = fft.irfft(spectrum * _turns(shifts, length), length, axis=1)
-    return np.asarray(found[:, PADDING : PADDING + width])
+    def _spectrum(self, image: Floats) -> NDArray[np.complex128]:
+        padded = np.pad(image, ((0, 0), (PADDING, PADDING)), mode="symmetric")
+        return np.asarray(fft.rfft(padded, self.length, axis=1))
+
+    def moved(self, shifts: Floats, falls: Floats) -> Floats:
+        """The image with rows (Y,) moved by so many px along X, and scanned so far down."""
+        plain, slope, bend = self.spectra
+        if falls.any():
+            plain = plain + falls[:, None] * (slope + falls[:, None] * bend)
+        return self._back(plain, shifts)
+
+    def slope(self, shifts: Floats, falls: Floats) -> Floats:
+        """How that changes with ``falls``."""
+        _, slope, bend = self.spectra
+        return self._back(slope + 2 * falls[:, None] * bend, shifts)
+
+    def _back(self, spectrum: NDArray[np.complex128], shifts: Floats) -> Floats:
+        found = fft.irfft(spectrum * _turns(shifts, self.length), self.length, axis=1)
+        return np.asarray(found[:, PADDING : PADDING + self.width])
 
 
 class _Scan:
@@ -175,12 +196,13 @@ class _Scan:
         self.output, self.noisy, self.usable, self.spacing = output, noisy, usable, spacing
         self.alike: Floats = np.full(noisy.shape, max(float(np.var(noisy - output)), 1e-30))
         self.levels = _levels(noisy - output, output)
-        self.spectrum, self.length = _spectrum(output)
+        self.movable = _Movable(output)
 
     def begun(self) -> Rows:
         """The rows as noise that is alike everywhere places them."""
         still = np.zeros(len(self.noisy))
-        return self.placed(Rows(shifted=self.moved(still), shifts=still, variance=still), None, self.levels, self.alike)
+        rows = Rows(shifted=self.movable.moved(still, still), shifts=still, variance=still, falls=still)
+        return self.placed(rows, None, self.levels, self.alike)
 
     def plain(self, first: Rows) -> Rows:
         """The rows placed once more, by noise that depends on the brightness."""
@@ -204,12 +226,16 @@ class _Scan:
             normal = np.einsum("yx,yx->y", weighted, slope) + prior
             right = np.einsum("yx,yx->y", weighted, self.noisy - expected) - rows.shifts * prior
             shifts = np.clip(rows.shifts + right / normal, -most, most)
-            rows = Rows(shifted=self.moved(shifts), shifts=shifts, variance=1 / normal)
-        return rows
-
-    def moved(self, shifts: Floats) -> Floats:
-        """The output with its rows moved by so many px."""
-        return _moved(self.spectrum, self.length, shifts, self.noisy.shape[1])
+            shifted = self.movable.moved(shifts, rows.falls)
+            rows = Rows(shifted=shifted, shifts=shifts, variance=1 / normal, falls=rows.falls)
+        expected = (rows.shifted if kernel is None else _blurred(rows.shifted, kernel)) + levels
+        slope = self.movable.slope(rows.shifts, rows.falls)
+        weighted = weight * slope
+        step = np.einsum("yx,yx->y", weighted, self.noisy - expected) - rows.falls * prior
+        step /= np.einsum("yx,yx->y", weighted, slope) + prior
+        falls = np.clip(rows.falls + step, -most / 3, most / 3)
+        shifted = self.movable.moved(rows.shifts, falls)
+        return Rows(shifted=shifted, shifts=rows.shifts, variance=rows.variance, falls=falls)
 
 
 def _turns(shifts: Floats, length: int) -> NDArray[np.complex128]:

@@ -212,7 +212,7 @@ def tiled(network: nn.Module, image: np.ndarray, tile: int) -> np.ndarray:
 def take_statistics(network: nn.Module, image: np.ndarray) -> None:
     """Let every norm keep what it finds in one pass over an image."""
     image = image[tuple(slice(0, max(n // network.stride, 1) * network.stride) for n in image.shape)]
-    image = np.pad(image, [(0, aligned(n, network.stride) - n) for n in image.shape], mode="reflect")
+    image = np.pad(image, [(0, aligned(n, network.stride) - n) for n in image.shape], mode="symmetric")
 
     def keep(norm: nn.Module, inputs: tuple[torch.Tensor]) -> None:
         variance, mean = torch.var_mean(inputs[0], dim=(2, 3), correction=0, keepdim=True)

@@ -58,9 +58,9 @@ def main() -> None:
 
 
 def bare(model: Model, image: np.ndarray) -> np.ndarray:
-    """The network itself on the normalised image, reflected up to a multiple of its stride."""
+    """The network itself on the normalised image, mirrored up to a multiple of its stride."""
     norm = model.normalization.fit(lambda: iter([image]))
-    padded = np.pad(norm.apply(image), [(0, -n % model.stride) for n in image.shape], mode="reflect")
+    padded = np.pad(norm.apply(image), [(0, -n % model.stride) for n in image.shape], mode="symmetric")
     with torch.inference_mode():
         result = model.network(torch.from_numpy(padded)[None, None])[0, 0].numpy()
     return norm.invert(result[: image.shape[0], : image.shape[1]])

@@ -161,7 +161,13 @@ def resample(
 
 
 def resample_part(
-    read: Read, y: slice, x: slice, shape: tuple[int, int], factor: float, *, antialias: bool = True
+    read: Read,
+    y: slice,
+    x: slice,
+    shape: tuple[int, int],
+    factor: float | tuple[float, float],
+    *,
+    antialias: bool = True,
 ) -> NDArray[np.float32]:
     """Resample only what one part of the output needs; it is the same as in the whole.
 
@@ -173,8 +179,8 @@ def resample_part(
         The rows and columns of the output, with start and stop.
     shape : (int, int)
         Y, X of the whole source, px.
-    factor : float
-        Pixels after per pixel before.
+    factor : float or (float, float)
+        Pixels after per pixel before, along Y and X.
     antialias : bool
         See `axis_weights`.
 
@@ -195,8 +201,9 @@ def resample_part(
     >>> bool(np.allclose(part, resample(image, 1.7)[:, 20:50, 7:30], atol=1e-6))
     True
     """
-    rows, down = axis_weights(y.start, y.stop, shape[0], factor, antialias=antialias)
-    columns, across = axis_weights(x.start, x.stop, shape[1], factor, antialias=antialias)
+    fy, fx = factor if isinstance(factor, tuple) else (factor, factor)
+    rows, down = axis_weights(y.start, y.stop, shape[0], fy, antialias=antialias)
+    columns, across = axis_weights(x.start, x.stop, shape[1], fx, antialias=antialias)
     source = np.asarray(read(rows, columns), dtype=np.float32)  # (C, Y, X)
     made = np.empty((len(source), down.shape[0], across.shape[0]), dtype=np.float32)
     for plane, out in zip(source, made, strict=True):

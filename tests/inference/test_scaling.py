@@ -178,6 +178,26 @@ def test_places_of_parts_cover_the_plane_once(factor):
     assert (count == 1).all()
 
 
+def test_a_plane_that_is_resampled_anyway_is_one_of_whole_strides():
+    scaled = ScaledPlane((300, 205), 12 / 13, 4)
+    assert scaled.seen_shape == (276, 188)  # not 277 and 190
+    assert ScaledPlane((300, 205), 1.0, 4).seen_shape == (300, 205)
+    assert ScaledPlane((20, 205), 0.5, 8).seen_shape == (10, 104)  # a small one would be stretched too much
+
+
+def test_all_borders_are_alike():
+    """A lattice that ends in the middle of a stride used to be continued by its mirror image, and was worse there."""
+    from napari_hush.synthesis import Lattice, render_lattice
+
+    lattice = Lattice(kind="square", period=17.0, angle=10, sigma=0.17, displacement=0.0, vacancies=0.0)
+    clean = render_lattice(lattice, (190, 190), 0).image.astype(np.float64)
+    noisy = np.random.default_rng(0).poisson(200 * clean) / 200
+    error = (hush.denoise(noisy.astype(np.float32), "stem") - clean) ** 2
+    left, right = (float(np.sqrt(part.mean())) for part in (error[:, :3], error[:, -3:]))
+    top, bottom = (float(np.sqrt(part.mean())) for part in (error[:3], error[-3:]))
+    assert max(right, bottom) < 1.5 * max(left, top)
+
+
 def test_a_scale_that_is_near_enough_is_left():
     assert scale_factor(12.1, 12.0) == scale_factor(None, 12.0) == scale_factor(20.0, None) == 1
     assert scale_factor(24.0, 12.0) == 0.5

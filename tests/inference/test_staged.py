@@ -49,7 +49,7 @@ def one_pass(model, image):
     """The network itself on the normalised image, padded as denoising pads it."""
     low, high = float(image.min()), float(image.max())
     height, width = (-(-n // model.stride) * model.stride for n in image.shape)
-    padded = np.pad(image.astype(np.float64), [(0, height - image.shape[0]), (0, width - image.shape[1])], "reflect")
+    padded = np.pad(image.astype(np.float64), [(0, height - image.shape[0]), (0, width - image.shape[1])], "symmetric")
     x = torch.from_numpy(2 * (padded - low) / (high - low) - 1)
     with torch.inference_mode():
         y = model.network.double()(x[None, None])[0, 0].numpy()

@@ -213,7 +213,7 @@ def measure_scale(
             UserWarning,
             stacklevel=2,
         )
-    return spacing, ScaledPlane(lattice.source.plane_shape, scale_factor(spacing, period))
+    return spacing, ScaledPlane(lattice.source.plane_shape, scale_factor(spacing, period), model.stride)
 
 
 def is_slow_guarded(model: Model, settings: DenoiseSettings) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_hush.inference.tiles.runner import Read
 
 NEAR_ENOUGH = 0.02  # of a period: a resampling would cost more than it brings
+STRETCHED = 0.04  # by which the factor of one axis may differ, so that nothing is to be filled up at the border
 BLOCK_BYTES = 16 << 20
 
 
@@ -30,20 +31,34 @@ class ScaledPlane:
         Y, X of the plane, px.
     factor : float
         Pixels that the network sees per pixel of the plane; 1 changes nothing.
+    stride : int
+        Of the network, px. A plane that is resampled anyway gets a size of whole strides: what a network makes of a
+        border that goes on with a mirrored image is three times as far off as what it makes of an end.
     """
 
     shape: tuple[int, int]
     factor: float = 1.0
+    stride: int = 1
+
+    @property
+    def factors(self) -> tuple[float, float]:
+        """Along Y and X."""
+        if self.factor == 1:
+            return 1.0, 1.0
+        whole = [max(round(size * self.factor / self.stride), 1) * self.stride / size for size in self.shape]
+        y, x = (one if abs(one / self.factor - 1) < STRETCHED else self.factor for one in whole)
+        return y, x
 
     @property
     def seen_shape(self) -> tuple[int, int]:
         """Y, X of what the network sees, px."""
-        return resampled_size(self.shape[0], self.factor), resampled_size(self.shape[1], self.factor)
+        fy, fx = self.factors
+        return resampled_size(self.shape[0], fy), resampled_size(self.shape[1], fx)
 
     @property
     def keep(self) -> int:
         """Px around a part of the network's result that bringing it back looks at."""
-        return 0 if self.factor == 1 else reach(1 / self.factor, antialias=False) + 1
+        return 0 if self.factor == 1 else reach(1 / min(self.factors), antialias=False) + 1
 
     def read(self, read: Read, fill: float, y: slice, x: slice) -> np.ndarray:
         """A part of what the network sees, (C, Y, X).
@@ -59,7 +74,7 @@ class ScaledPlane:
         """
         if self.factor == 1:
             return read(y, x)
-        return resample_part(partial(self._filled, read, fill), y, x, self.shape, self.factor)
+        return resample_part(partial(self._filled, read, fill), y, x, self.shape, self.factors)
 
     def blocks(self, read: Read) -> Iterator[np.ndarray]:
         """All that the network sees, once, in bands."""
@@ -78,13 +93,15 @@ class ScaledPlane:
         """The part of the plane whose pixels have their centres in a part of the result; parts side by side meet."""
         if self.factor == 1:
             return core
-        ends = [int(np.ceil(end / self.factor - 0.5 - 1e-9)) for end in core]
+        fy, fx = self.factors
+        ends = [int(np.ceil(end / f - 0.5 - 1e-9)) for end, f in zip(core, (fy, fy, fx, fx), strict=True)]
         height, width = self.shape
         return min(ends[0], height), min(ends[1], height), min(ends[2], width), min(ends[3], width)
 
     def native(self, side: tuple[int, int] | None) -> tuple[int, int] | None:
         """The size of a tile in px of the plane."""
-        return side and (max(round(side[0] / self.factor), 1), max(round(side[1] / self.factor), 1))
+        fy, fx = self.factors
+        return side and (max(round(side[0] / fy), 1), max(round(side[1] / fx), 1))
 
     def back(
         self, values: np.ndarray, origin: tuple[int, int], y: slice, x: slice, holes: np.ndarray | None = None
@@ -111,7 +128,8 @@ class ScaledPlane:
             top, left = origin
             return values[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
 
-        made = resample_part(read, y, x, self.seen_shape, 1 / self.factor, antialias=False)
+        fy, fx = self.factors
+        made = resample_part(read, y, x, self.seen_shape, (1 / fy, 1 / fx), antialias=False)
         if holes is None or holes.dtype.kind != "f":
             return made
         with np.errstate(over="ignore"):
@@ -130,7 +148,7 @@ class ScaledPlane:
         if self.factor == 1:
             return start, stop
         # the first and last pixel's centres, and one more against rounding
-        low, high = (int(np.floor((pixel + 0.5) * self.factor)) for pixel in (start, stop - 1))
+        low, high = (int(np.floor((pixel + 0.5) * self.factors[axis])) for pixel in (start, stop - 1))
         return max(low - 1, 0), min(high + 2, self.seen_shape[axis])
 
 

@@ -23,7 +23,7 @@ class Tile:
         The part of the plane that this tile gives: y0, y1, x0, x1.
     window : (int, int, int, int)
         The part that the network sees: y0, y1, x0, x1. It contains the core, starts on multiples of the stride and
-        may end past the plane, in the reflected padding.
+        may end past the plane, in the mirrored padding.
     """
 
     core: tuple[int, int, int, int]

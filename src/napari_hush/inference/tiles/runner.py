@@ -211,9 +211,9 @@ class Window(NamedTuple):
 def read_window(tile: Tile, shape: tuple[int, int], task: PlaneTask) -> Window:
     """Read a tile's window.
 
-    Beyond the plane the image is reflected at its border, at each pixel alike in every window that contains it.
+    Beyond the plane the image is mirrored (d c b a | a b c d), at each pixel alike in every window that contains it.
     """
-    rows, columns = _reflected(*tile.window[:2], shape[0]), _reflected(*tile.window[2:], shape[1])
+    rows, columns = _mirrored(*tile.window[:2], shape[0]), _mirrored(*tile.window[2:], shape[1])
     # filling looks at neighbours: with some margin a pixel is filled alike in every tile that contains it
     y, x = _with_margin(rows, shape[0]), _with_margin(columns, shape[1])
     filled, holes = filled_block(task.read(y, x), task.norm.fill)
@@ -233,12 +233,10 @@ def filled_block(block: np.ndarray, default: float) -> tuple[np.ndarray, np.ndar
     return np.stack([_fill(channel, default) for channel in block]), block.astype(np.float32)
 
 
-def _reflected(start: int, stop: int, size: int) -> np.ndarray:
+def _mirrored(start: int, stop: int, size: int) -> np.ndarray:
     """Which pixels of an axis stand at positions that may lie beyond its end."""
-    if size == 1:
-        return np.zeros(stop - start, np.intp)
-    position = np.arange(start, stop) % (2 * size - 2)
-    return np.minimum(position, 2 * size - 2 - position)
+    position = np.arange(start, stop) % (2 * size)
+    return np.minimum(position, 2 * size - 1 - position)
 
 
 def _with_margin(positions: np.ndarray, size: int) -> slice:

@@ -23,7 +23,7 @@ import napari_hush as hush
 from napari_hush.atoms.lockin import lattice_amplitude
 from napari_hush.atoms.spectrum import bragg_spots
 from napari_hush.fidelity.metrics import psnr
-from napari_hush.inference.guard import measure_guard
+from napari_hush.inference.guards.guard import measure_guard
 from napari_hush.synthesis import Lattice, ellipse, render_lattice
 from napari_hush.synthesis.noise.registry import Compose, DetectorLag, Poisson, Readout, RowJitter
 

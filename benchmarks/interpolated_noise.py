@@ -18,7 +18,7 @@ import numpy as np
 
 import napari_hush as hush
 from napari_hush.fidelity.metrics import psnr
-from napari_hush.resampling import resample
+from napari_hush.filters.resampling import resample
 from napari_hush.synthesis import random_scene
 from napari_hush.synthesis.noise.registry import Poisson
 

@@ -46,9 +46,9 @@ import napari_hush as hush
 from fields import slope
 from napari_hush.card import Scale
 from napari_hush.fidelity.evaluate import judge
+from napari_hush.filters.resampling import resample
 from napari_hush.model import Model
 from napari_hush.reports.panels import write_panel
-from napari_hush.resampling import resample
 from napari_hush.synthesis import Lattice, random_dent, random_scan_noise, render_lattice
 from napari_hush.training.fit import train as train_model
 from quality import print_table, spread

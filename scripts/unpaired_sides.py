@@ -14,8 +14,8 @@ import numpy as np
 from napari_hush.atoms.spacing import require_spacing
 from napari_hush.card import Scale
 from napari_hush.datasets.drawing import Drawer
+from napari_hush.filters.resampling import resample
 from napari_hush.io import read_image, write_image
-from napari_hush.resampling import resample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

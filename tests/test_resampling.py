@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_hush.errors import InputError
-from napari_hush.resampling import axis_weights, reach, resample, resample_part, resampled_size
+from napari_hush.filters.resampling import axis_weights, reach, resample, resample_part, resampled_size
 from napari_hush.synthesis import Lattice, render_lattice
 
 FACTORS = (2.4, 1.31, 1.0, 0.73, 1 / 3)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_hush.smoothing import gaussian, slid_across, slid_down
+from napari_hush.filters.smoothing import gaussian, slid_across, slid_down
 
 RNG = np.random.default_rng(0)
 

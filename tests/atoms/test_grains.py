@@ -11,7 +11,7 @@ from napari_hush.atoms.grains import Grain, find_grains
 from napari_hush.atoms.spacing import estimate_spacing, find_lattice
 from napari_hush.atoms.spectrum import bragg_spots
 from napari_hush.errors import InputError
-from napari_hush.inference.guard import measure_guard
+from napari_hush.inference.guards.guard import measure_guard
 from napari_hush.synthesis import Lattice, render_lattice
 from napari_hush.synthesis.pictures.textures import random_writing
 

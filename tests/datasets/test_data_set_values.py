@@ -18,8 +18,8 @@ from napari_hush.datasets.materials import Materials, make_materials
 from napari_hush.datasets.records import jobs_of, read_settings
 from napari_hush.datasets.settings import Layout, SynthesisSettings, settings_to_toml
 from napari_hush.datasets.synthesize import synthesize
+from napari_hush.filters.resampling import resample, resampled_size
 from napari_hush.io import read_image
-from napari_hush.resampling import resample, resampled_size
 from napari_hush.synthesis import (
     KINDS,
     PHANTOMS,

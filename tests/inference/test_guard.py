@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from napari_hush.atoms.lockin import lattice_amplitude
 from napari_hush.errors import InputError
-from napari_hush.inference.guard import Guard, guard_margin, measure_guard
+from napari_hush.inference.guards.guard import Guard, guard_margin, measure_guard
 from napari_hush.synthesis.samples import sample
 
 TRUTH = sample("dented-lattice")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hush.inference.shapes import Kind, lacking_shapes
+from napari_hush.inference.guards.shapes import Kind, lacking_shapes
 from napari_hush.synthesis import render_columns
 
 SIDE, PERIOD, SIGMA = 192, 12.0, 2.2

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from napari_hush.inference.guard import measure_guard
-from napari_hush.inference.sites import measure_sites, site_margin
+from napari_hush.inference.guards.guard import measure_guard
+from napari_hush.inference.guards.sites import measure_sites, site_margin
 from napari_hush.synthesis import render_columns
 
 SIDE, PERIOD, DOSE = 256, 14.0, 50

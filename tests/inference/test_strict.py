@@ -13,10 +13,10 @@ import napari_hush as hush
 from napari_hush.atoms.columns import fit_atoms, match_atoms
 from napari_hush.errors import InputError
 from napari_hush.inference.denoise import denoise_steps, run_steps
-from napari_hush.inference.guard import measure_guard
+from napari_hush.inference.guards.guard import measure_guard
+from napari_hush.inference.guards.strict import StrictGuard, measure_strict, strict_margin, with_columns_of
 from napari_hush.inference.measure import is_guarded
 from napari_hush.inference.settings import DenoiseSettings
-from napari_hush.inference.strict import StrictGuard, measure_strict, strict_margin, with_columns_of
 from napari_hush.synthesis import Lattice, render_columns, render_lattice
 
 PERIOD, SIGMA, SIDE = 12.0, 2.1, 256

@@ -10,7 +10,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from napari_hush.atoms.lockin import REACH, grid, interpolated, lock_in
-from napari_hush.smoothing import gaussian
+from napari_hush.filters.smoothing import gaussian
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from scipy.spatial import cKDTree
 
 from napari_hush.errors import InputError
-from napari_hush.smoothing import gaussian
+from napari_hush.filters.smoothing import gaussian
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from napari_hush.smoothing import slid_across, slid_down
+from napari_hush.filters.smoothing import slid_across, slid_down
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from skimage.transform import resize
 
 from napari_hush.datasets.materials import Materials
 from napari_hush.errors import InputError
-from napari_hush.resampling import resample, resampled_size
+from napari_hush.filters.resampling import resample, resampled_size
 from napari_hush.synthesis import (
     KINDS,
     Compose,

@@ -9,8 +9,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from napari_hush.errors import InputError
+from napari_hush.filters.smoothing import gaussian
 from napari_hush.residual.recorded import neighbour_correlation
-from napari_hush.smoothing import gaussian
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

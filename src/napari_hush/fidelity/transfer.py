@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from napari_hush.atoms.columns import Atoms, column_contrast, fit_atoms, match_atoms
 from napari_hush.atoms.spacing import find_lattice
 from napari_hush.errors import InputError
-from napari_hush.inference.strict import faintest_contrast, with_columns_of
+from napari_hush.inference.guards.strict import faintest_contrast, with_columns_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

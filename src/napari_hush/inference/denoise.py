@@ -13,11 +13,11 @@ import numpy as np
 import zarr
 
 from napari_hush.errors import InputError
+from napari_hush.inference.guards.strict import StrictGuard
 from napari_hush.inference.loaded import LoadedModels
 from napari_hush.inference.plan import plan_steps
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import AUTO, DenoiseSettings
-from napari_hush.inference.strict import StrictGuard
 from napari_hush.memory import kept_arena
 from napari_hush.progress import Progress, drain
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from napari_hush.inference.engines.registry import Engine
-    from napari_hush.inference.guard import Guard
+    from napari_hush.inference.guards.guard import Guard
     from napari_hush.inference.plan import Pass, Plan
     from napari_hush.inference.tiles.geometry import Tile
     from napari_hush.model import Model

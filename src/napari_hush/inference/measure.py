@@ -10,10 +10,10 @@ import numpy as np
 
 from napari_hush.atoms.spacing import find_lattice
 from napari_hush.errors import InputError
-from napari_hush.inference.guard import Guard, measure_guard
+from napari_hush.inference.guards.guard import Guard, measure_guard
+from napari_hush.inference.guards.strict import StrictGuard, measure_strict
 from napari_hush.inference.scaling import ScaledPlane, scale_factor
 from napari_hush.inference.streaks import count_projections
-from napari_hush.inference.strict import StrictGuard, measure_strict
 from napari_hush.inference.tiles.runner import filled_block
 from napari_hush.residual.noise import measure_noise
 

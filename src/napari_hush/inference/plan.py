@@ -13,7 +13,8 @@ import numpy as np
 
 from napari_hush.errors import InputError
 from napari_hush.inference.channels import Group, channel_groups, read_group
-from napari_hush.inference.guard import guard_margin
+from napari_hush.inference.guards.guard import guard_margin
+from napari_hush.inference.guards.strict import strict_margin
 from napari_hush.inference.measure import (
     MeasuredLattice,
     fitting_model,
@@ -25,7 +26,6 @@ from napari_hush.inference.measure import (
 )
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import AUTO, DenoiseSettings
-from napari_hush.inference.strict import strict_margin
 from napari_hush.inference.tiles.geometry import aligned
 from napari_hush.inference.tiles.runner import PlaneTask, TileRunner
 from napari_hush.inference.tiles.sizes import LAZY_TILE_BYTES, tile_sides

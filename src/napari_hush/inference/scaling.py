@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hush.filters.resampling import reach, resample_part, resampled_size
 from napari_hush.inference.tiles.runner import FILL_RADIUS, filled_block
-from napari_hush.resampling import reach, resample_part, resampled_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

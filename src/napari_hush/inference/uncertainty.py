@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_hush.atoms.spacing import estimate_spacing
 from napari_hush.errors import InputError
+from napari_hush.filters.resampling import resample
 from napari_hush.importers.registry import load_model
 from napari_hush.inference.channels import channel_groups
 from napari_hush.inference.denoise import denoise_steps, run_steps
@@ -20,7 +21,6 @@ from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.inference.tiles.geometry import aligned
 from napari_hush.model import Model
 from napari_hush.progress import Progress, within
-from napari_hush.resampling import resample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import fft, ndimage
 
+from napari_hush.filters.smoothing import gaussian
 from napari_hush.residual.noise import NoiseModel, measure_noise
 from napari_hush.residual.scales import REACH, alarm_threshold, blurred, moments, standardised
 from napari_hush.residual.spikes import find_spikes
-from napari_hush.smoothing import gaussian
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,8 @@ import numpy as np
 from scipy import fft, ndimage
 
 from napari_hush.errors import InputError
+from napari_hush.filters.smoothing import gaussian
 from napari_hush.residual.brightness import UNCLIPPED, Brightness, fit_brightness
-from napari_hush.smoothing import gaussian
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import optimize
 
-from napari_hush.smoothing import gaussian
+from napari_hush.filters.smoothing import gaussian
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

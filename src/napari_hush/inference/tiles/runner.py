@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_hush.inference.engines.registry import Engine
-    from napari_hush.inference.guard import Guard
-    from napari_hush.inference.strict import StrictGuard
+    from napari_hush.inference.guards.guard import Guard
+    from napari_hush.inference.guards.strict import StrictGuard
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
 

@@ -11,7 +11,7 @@ import numpy as np
 from napari_hush.card import Scale
 from napari_hush.datasets.settings import settings_to_toml
 from napari_hush.errors import InputError
-from napari_hush.resampling import resample
+from napari_hush.filters.resampling import resample
 from napari_hush.synthesis.kinds import KINDS
 from napari_hush.training.data.patches import Patch, turned
 from napari_hush.training.data.training_data import PICTURE

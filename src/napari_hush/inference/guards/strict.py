@@ -17,8 +17,8 @@ from scipy.spatial import cKDTree
 
 from napari_hush.atoms.cell import LOW_PASS
 from napari_hush.atoms.lockin import REACH
-from napari_hush.inference.guard import Guard, guard_margin
-from napari_hush.smoothing import gaussian
+from napari_hush.filters.smoothing import gaussian
+from napari_hush.inference.guards.guard import Guard, guard_margin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

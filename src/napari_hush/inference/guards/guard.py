@@ -16,9 +16,9 @@ from napari_hush.atoms.cell import LOW_PASS
 from napari_hush.atoms.lockin import REACH, grid, interpolated, lattice_amplitude, lock_in, noise_power
 from napari_hush.atoms.spectrum import bragg_spots
 from napari_hush.errors import InputError
-from napari_hush.inference.sites import SiteGuard, measure_sites, site_margin
+from napari_hush.filters.smoothing import gaussian
+from napari_hush.inference.guards.sites import SiteGuard, measure_sites, site_margin
 from napari_hush.residual.give_back import GiveBack, give_back_margin, measure_give_back
-from napari_hush.smoothing import gaussian
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

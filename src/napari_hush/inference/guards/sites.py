@@ -17,9 +17,9 @@ from scipy.spatial import cKDTree
 from napari_hush.atoms.cell import LOW_PASS, find_cell, lattice_phases, places, without_slow
 from napari_hush.atoms.lockin import REACH
 from napari_hush.atoms.spacing import find_lattice
+from napari_hush.filters.smoothing import gaussian
+from napari_hush.inference.guards.shapes import Kind, lacking_shapes
 from napari_hush.inference.planes import middle_part
-from napari_hush.inference.shapes import Kind, lacking_shapes
-from napari_hush.smoothing import gaussian
 from napari_hush.synthesis.lattices.lattice import render_columns
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Filters of planes, of which a part equals the whole."""

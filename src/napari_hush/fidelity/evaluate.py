@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import wraps
+from itertools import product
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import numpy as np
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_hush.atoms.autocorrelation import LatticeFit
     from napari_hush.fidelity.transfer import Transfer
     from napari_hush.residual.recorded import Recorded
     from napari_hush.residual.support import Support
 
     Floats = NDArray[np.float64]
 
-PERIODS = (0.5, np.sqrt(0.5), 1.0, np.sqrt(2), 2.0)  # a superlattice, or a part of a cell, may be meant
 LARGE = 512  # px: so much of an image has columns enough for a slope
 FEW_COLUMNS = 40  # say nothing of how much of their displacements was kept
 SMALLEST_SCAN = 12  # px: smaller images say nothing of slow brightness or of a scan
@@ -277,7 +278,7 @@ def judge(
             f"spacing must be the lattice period in px, from 2 to half of the image's {min(test.shape)} px; got "
             f"{spacing}: leave it out, and it is measured"
         )
-    elif lattice is not None and min(abs(np.log(lattice.spacing * k / spacing)) for k in PERIODS) > 0.1:
+    elif lattice is not None and min(abs(np.log(_translations(lattice) / spacing))) > 0.1:
         raise InputError(
             f"spacing must be the lattice period in px; got {spacing}, and the image has a lattice of "
             f"{lattice.spacing:.4g} px: leave it out, and that is taken"
@@ -364,6 +365,13 @@ def judge(
         positions_known=true is not None and positions is not None,
         pixel_size=pixel_size,
     )
+
+
+def _translations(lattice: LatticeFit) -> Floats:
+    """Lengths that may be meant by the period of a lattice, px: of short translations, and half of them."""
+    steps = np.array([step for step in product(range(-2, 3), repeat=2) if step > (0, 0)])
+    lengths = np.hypot(*(steps @ lattice.vectors).T)
+    return np.concatenate([lengths, 0.5 * lengths])
 
 
 def _whole(at: Floats, usable: NDArray[np.bool_], spacing: float) -> Floats:

@@ -106,7 +106,7 @@ def lacking_shapes(lack: Floats, result: Floats, drawn: Floats, kinds: list[Kind
         mine *= mean.strength[:, None, None]
         given += draw_back(mine * bell, kind.places, shape)
         weight += draw_back(np.broadcast_to(bell, mine.shape), kind.places, shape)
-    return np.asarray(given / np.maximum(weight, 1e-3))
+    return np.asarray(given / np.maximum(weight, 0.3))  # what lies between columns is no column's
 
 
 def _bell(half: int, sigma: float) -> Floats:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 NEAR = 2.5  # periods: the standard deviation of the neighbourhood in which a loss must be common
-AGREED = 3.0  # standard errors by which the mean loss there differs from nothing
-WORTH = 0.25  # of a single height's noise: a smaller loss is left
+AGREED = 5.0  # standard errors by which the mean loss there differs from nothing: there are many neighbourhoods
+WORTH = 1.0  # of a single height's noise: what comes back must be more than the noise that comes with it
 CONTRAST = (0.7, 1.6)  # widths of a column whose Gaussian means are compared
 OVERLAP = 3.0  # periods over which columns without their slow part overlap
 ENOUGH = (384, 28.0)  # px, or periods if they are more: so much of a plane is averaged

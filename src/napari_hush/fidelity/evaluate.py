@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from itertools import product
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -265,10 +265,16 @@ def judge(
     True
     """
     test, true, scan, usable = _planes(noisy, denoised, truth)
+    compared_planes = Compared(denoised=test, noisy=scan, truth=true, usable=usable, spacing=spacing)
+    pedestal = 0.0
+    if true is None and scan is not None:  # only differences count, and single precision knows few of a high pedestal
+        pedestal = float(np.median(scan))
+        test, scan = test - pedestal, scan - pedestal
     through = None if transmission is None else _plane(transmission, "transmission", test.shape)
     reference = true if true is not None else scan
     assert reference is not None
     lattice = None if min(test.shape) < 16 else find_lattice(reference)
+    there = lattice is not None
     if lattice is None and min(test.shape) >= 16:
         lattice = find_lattice(test)
     if spacing is None:
@@ -318,6 +324,8 @@ def judge(
     if recorded is not None and lattice is not None and not dark:
         grains = find_grains(reference) if isinstance(lattice, Grain) else [lattice]
         values["cell_difference"] = compare_cells(recorded, grains)
+        if not there and true is None:
+            values["phantom_lattice"] = values["cell_difference"]
     if min(test.shape) >= SMALLEST_SCAN:
         values |= compare_slow(reference, test, spacing, compared)
     before = [np.isfinite(np.asarray(image)) for image in (noisy, truth) if image is not None]
@@ -343,7 +351,9 @@ def judge(
     if kept_share is not None:
         values |= {"position_transfer": kept_share.positions, "height_transfer": kept_share.heights}
     most = dict.fromkeys(("missing_detail", "contradicted_detail"), residual.threshold)
-    compared_planes = Compared(denoised=test, noisy=scan, truth=true, usable=usable, spacing=spacing)
+    compared_planes = replace(compared_planes, spacing=spacing)
+    if residual.noise is not None:
+        residual = replace(residual, noise=residual.noise.moved(pedestal))
     findings = []
     for name, limit in all_limits().items():
         if limit.measure is not None:

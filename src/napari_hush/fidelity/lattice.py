@@ -32,6 +32,7 @@ ABSENT = 0.1  # of the bulk's amplitude: less is no lattice
 CLEAR = 8.0  # times the noise: fainter, a phase is no displacement
 UNSHIFTED = (0.002, 0.01)  # spacings, against a truth and a noisy input, and ...
 OUTLYING = (5.0, 6.0)  # times the spread elsewhere: a part displaced by less is not shifted
+KEPT = 0.2  # of the power of the output's lattice that a scan leaves at least: half of the amplitude
 SHOWN = 0.1  # of the noisy lattice's power: an output with less does not say where its cells lie
 LEAST, ENOUGH = 6.0, 30.0  # squared spacings of strong lattice, for its displacement and for parts that stand out
 
@@ -151,14 +152,28 @@ def compare_cells(recorded: Recorded, lattices: Sequence[LatticeFit]) -> float:
     for lattice in lattices:
         period = lattice.spacing
         here = recorded.usable & (lattice.mask if isinstance(lattice, Grain) else True)
-        vectors = strong_vectors(noisy, lattice)
+        vectors = strong_vectors(recorded.plain.shifted, lattice)
         step = max(int(period), 1)
-        powers = [float(_squares(image, vectors, period, step, 1.0).mean()) for image in (recorded.image, noisy)]
-        shown = recorded.image if powers[0] > SHOWN * powers[1] else noisy
+        images = (recorded.image, noisy, recorded.plain.shifted)
+        explained, there, made = (float(_squares(image, vectors, period, step, 1.0).mean()) for image in images)
+        if explained < KEPT * made:  # no scan takes a lattice away: the output has one that the noisy image has not
+            found.append(_made_up(recorded, lattice, here))
+            continue
+        shown = recorded.image
+        if explained < SHOWN * there:
+            shown, vectors = noisy, strong_vectors(noisy, lattice)
         phases = lattice_phases(shown, vectors, period, (0, 0))
         found.append(cell_difference(recorded.residual, noisy, phases, here, period))
     known = [value for value in found if np.isfinite(value)]
     return max(known) if known else float("nan")
+
+
+def _made_up(recorded: Recorded, lattice: LatticeFit, here: NDArray[np.bool_]) -> float:
+    """The difference of the average cells, of the output's lattice, which the noisy image has not."""
+    output = recorded.plain.shifted
+    noisy = recorded.image + recorded.residual
+    phases = lattice_phases(output, strong_vectors(output, lattice), lattice.spacing, (0, 0))
+    return cell_difference(noisy - output, output, phases, here, lattice.spacing)
 
 
 def _locked_in(

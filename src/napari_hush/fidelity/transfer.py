@@ -67,7 +67,7 @@ class Transfer:
             ("differences in height", self.heights, self.height_error),
         ):
             if 1 - slope > max(SMALL, CERTAIN * error):
-                told.append(f"{what} come out {100 * (1 - slope):.0f} % too small here")
+                told.append(f"{what} would come out {100 * (1 - slope):.0f} % too small here")
         return ", ".join(told)
 
 

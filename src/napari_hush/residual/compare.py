@@ -25,6 +25,7 @@ LAGGING = 0.05  # of a detector's pixel before: less changes nothing that could 
 FEW_GAPS = 0.9  # of the pixels that are there: the others change the noise by less than is known of it
 SPIKES = 0.02  # share of the pixels that is left out; more, and the noise is not understood
 MOST = 0.95  # of the noise is taken out of a result that kept it: of all of it nothing is known
+OFFSET, ALIKE = 5.0, 4.0  # standard errors by which all rows are off; so many rows in turn may be alike
 TOO_MANY = "its noise is spikes: {:.2g} % of its pixels stick out of their neighbours"
 
 
@@ -177,6 +178,9 @@ def compare_residual(
         levels = np.zeros((len(rest), 1))
         if noise.row_levels:
             levels, noise = _row_levels(rest), replace(noise, row_variance=0.0)
+            middle = float(levels.mean())
+            if abs(middle) > OFFSET * float(levels.std()) * np.sqrt(ALIKE / len(levels)):
+                levels -= middle  # all rows alike are no rows on levels of their own
         rest = np.where(rest != 0, rest - levels, 0)
         found = residual_scales(rest, expected, noise, scales, shift_variance=fit.shift_variance)
         spread = _spread(found.z, scales)

@@ -73,7 +73,7 @@ class GiveBack:
         for scale in self.scales:
             if changed:
                 result = made + given
-                clear = self.noise.seen(result) & ~spikes
+                clear = self.noise.comparable(result, seen) & ~spikes
                 rest, variance, third = moments(seen - result, result, self.noise, clear)
             nothing = np.zeros(1, np.float32)
             z, _ = standardised(rest, variance, third, nothing, scale, self.noise, relative=False)

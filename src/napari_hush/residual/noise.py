@@ -29,6 +29,7 @@ QUIET = (
     0.3,
 )  # quantile of blocks of like brightness: of a residual, and of an image whose edges reach into the noise
 CUT = 5.0  # standard deviations at which a single pixel is cut, on the side of the shorter tail
+FAR_FROM = 4.0  # standard deviations from an end of the range: there it is not near
 GRAIN = 0.06  # by which neighbours along Y may correlate more than those of white noise through the same filter
 ROWS = 1.2  # by which the levels of rows vary more than their own noise
 LEAST = 0.3  # of the image that must lie further from the ends
@@ -124,6 +125,27 @@ class NoiseModel:
         if self.high is not None:
             clear &= values + reach < self.high
         return clear
+
+    def comparable(self, brightness: Floats, noisy: Floats) -> NDArray[np.bool_]:
+        """Where no end of the range cuts the noise off, or the noisy image says that none is near, (Y, X).
+
+        A result that shows something bright where the noisy image is dark does not hide it behind the range's end.
+        """
+        if self.low is None and self.high is None:
+            return self.seen(brightness)
+        shown = np.asarray(brightness, np.float32)
+        around = gaussian(np.asarray(noisy, np.float32), 1.5)
+        reach, far = UNCLIPPED * np.sqrt(self.variance(shown)), FAR_FROM * np.sqrt(self.variance(around))
+        clear = np.ones(shown.shape, dtype=bool)
+        for end, sign in ((self.low, 1), (self.high, -1)):
+            if end is not None:
+                clear &= (sign * (shown - end) > reach) | (sign * (around - end) > far)
+        return clear
+
+    def moved(self, by: float) -> NoiseModel:
+        """The same noise of an image that is brighter by a constant."""
+        low, high = (None if end is None else end + by for end in (self.low, self.high))
+        return replace(self, zero=self.zero + by, top=self.top + by, low=low, high=high)
 
     def widened(self, sigma: float) -> float:
         """By which a Gaussian mean (standard deviation, px) varies more than of white noise: a ratio of variances."""

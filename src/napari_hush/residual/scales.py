@@ -111,7 +111,7 @@ def residual_scales(
     A part of an image gives the values of the whole everywhere but within four times the largest scale of its sides.
     Counts are skewed, and a mean of few of them is: z is brought to a Gaussian by the cube root of Wilson and Hilferty.
     """
-    clear = noise.seen(brightness) & (residual != 0)
+    clear = noise.comparable(brightness, brightness + residual) & (residual != 0)
     r, variance, third = moments(residual, brightness, noise, clear)
     slope = None if shift_variance is None else np.gradient(np.asarray(brightness, np.float32), axis=1) * clear
     z = np.empty((len(scales), *r.shape), np.float32)

@@ -46,7 +46,7 @@ def detail_lost(residual: Floats, result: Floats, noise: NoiseModel) -> float:
     of the noise's power in that band to the sum: a quarter of it is taken off, more than that it cannot be. So what
     one place cannot show, the whole image does: a blur of two pixels in the fluorescence of a few counts.
     """
-    clear = noise.seen(result) & (residual != 0)
+    clear = noise.comparable(result, result + residual) & (residual != 0)
     r, variance, _ = moments(residual, result, noise, clear)
     weight = clear / np.where(clear, variance, 1)
     image = np.asarray(result, np.float32) - np.float32(np.mean(result))

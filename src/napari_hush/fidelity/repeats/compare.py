@@ -284,6 +284,12 @@ def _checked(noisy: ArrayLike, denoised: ArrayLike) -> tuple[Floats, Floats]:
             f"expected a denoised image of shape {frames.shape[1:]}, made of the first frame, or {frames.shape}, one "
             f"of each, got {outputs.shape}"
         )
+    for k, other in combinations(range(len(frames)), 2):
+        if np.array_equal(frames[k], frames[other]):
+            raise InputError(
+                f"measurements {k} and {other} are the same to the last digit: a repeat must be another measurement of "
+                "the field, with noise of its own; leave the denoised one out of the repeats"
+            )
     if not (np.isfinite(frames).all() and np.isfinite(outputs).all()):
         raise InputError("expected finite values in repeats and denoised image, got NaN or infinity: crop them away")
     return frames, outputs.reshape(-1, *frames.shape[1:])

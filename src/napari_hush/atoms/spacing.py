@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from napari_hush.atoms.autocorrelation import LatticeFit, autocorrelation, best_pair, mean_power, with_all
-from napari_hush.atoms.grains import Grain, deny, grains_of, several
+from napari_hush.atoms.grains import Grain, deny, find_grains, grains_of, several
 from napari_hush.atoms.lockin import lattice_amplitude, noise_power
 from napari_hush.atoms.spectrum import bragg_spots, checked_plane, independent_pair
 from napari_hush.errors import InputError
@@ -153,7 +153,19 @@ def find_lattices(image: ArrayLike) -> Lattices:
     if whole is None or deny(grains, whole.spacing):
         return Lattices(grains[0] if grains else None, several(grains))
     # two grains of one period can look like one lattice, that of a translation in common
-    return Lattices(whole, several(tuple(grain for grain in grains if grain.lasting > CERTAIN)))
+    return Lattices(whole, _clear(grains))
+
+
+def clear_grains(image: ArrayLike) -> tuple[Grain, ...]:
+    """The grains of a noisy image (Y, X) that are beyond doubt, also where one lattice seems to fill it.
+
+    Looked for where there are Bragg spots that this lattice does not have. Empty where there are not several.
+    """
+    return _clear(find_grains(image))
+
+
+def _clear(grains: tuple[Grain, ...]) -> tuple[Grain, ...]:
+    return several(tuple(grain for grain in grains if grain.lasting > CERTAIN))
 
 
 def _whole_lattice(plane: NDArray[np.float64]) -> LatticeFit | None:

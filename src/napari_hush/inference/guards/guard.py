@@ -232,7 +232,7 @@ def measure_guard(
     if strongest is None:
         return Guard(low_pass=LOW_PASS * spacing, noise=noise)
     _, spots, plane = strongest
-    sites = measure_sites([plane], spacing)
+    sites = measure_sites([plane], spacing, spots)
     if len(sites) > 1:
         spots = with_spots_of(spots, [np.array(one.vectors) for one in sites], spacing)
     floor = len(spots) * noise_power(plane, spots, spacing, window=WINDOW)

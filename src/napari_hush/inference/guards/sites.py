@@ -15,9 +15,9 @@ from scipy.sparse.linalg import cg
 from scipy.spatial import cKDTree
 
 from napari_hush.atoms.cell import LOW_PASS, Cell, find_cell, lattice_phases, places, without_slow
-from napari_hush.atoms.grains import Grain
+from napari_hush.atoms.grains import WHOLE, Grain
 from napari_hush.atoms.lockin import REACH
-from napari_hush.atoms.spacing import Lattices, find_lattices
+from napari_hush.atoms.spacing import Lattices, clear_grains, find_lattices
 from napari_hush.filters.smoothing import gaussian
 from napari_hush.inference.guards.gates import Gate, grain_inside, measure_gate, own_places
 from napari_hush.inference.guards.shapes import Kind, lacking_shapes
@@ -233,7 +233,9 @@ def site_margin(period: float) -> int:
     return int(np.ceil(MARGIN * period)) + 2
 
 
-def measure_sites(planes: Sequence[NDArray[np.floating]], spacing: float) -> tuple[SiteGuard, ...]:
+def measure_sites(
+    planes: Sequence[NDArray[np.floating]], spacing: float, spots: Floats | None = None
+) -> tuple[SiteGuard, ...]:
     """Find the columns of the average cell of a noisy image, of each grain if there are several.
 
     Parameters
@@ -242,6 +244,8 @@ def measure_sites(planes: Sequence[NDArray[np.floating]], spacing: float) -> tup
         One or a few planes or parts of the noisy image, finite; the one with the clearest lattice is taken.
     spacing : float
         Lattice period, px.
+    spots : ndarray, shape (K, 2), optional
+        Bragg spots of the planes. Where the lattice in their middle has not all of them, other grains are looked for.
 
     Returns
     -------
@@ -260,10 +264,9 @@ def measure_sites(planes: Sequence[NDArray[np.floating]], spacing: float) -> tup
     if best is None:
         return ()
     fit, found, part, whole = best
-    if isinstance(fit, Grain) or found.grains:
-        several = (found if part.shape == whole.shape else find_lattices(whole)).grains
-        if several:
-            return _in_grains(whole, several, spacing)
+    grains = _grains_in(whole, fit, found.grains, spots, searched=part.shape == whole.shape)
+    if grains:
+        return _in_grains(whole, grains, spacing)
     if not _near(fit, spacing):
         return ()
     cell = find_cell(part, fit)
@@ -285,6 +288,25 @@ def _in_grains(plane: Floats, grains: tuple[Grain, ...], spacing: float) -> tupl
         if cell is not None and gate is not None:
             guards.append(_guard(cell, period, gate))
     return tuple(guards)
+
+
+def _grains_in(
+    plane: Floats, fit: LatticeFit, grains: tuple[Grain, ...], spots: Floats | None, *, searched: bool
+) -> tuple[Grain, ...]:
+    """The grains of a plane, of whose middle the lattice and the grains are known; empty where there are not several.
+
+    The search takes long: only where the middle, or a Bragg spot that its lattice has not, calls for it.
+    """
+    doubtful = bool(grains) or isinstance(fit, Grain)
+    if doubtful and searched:
+        return grains
+    return clear_grains(plane) if doubtful or not _has_all(fit, spots) else ()
+
+
+def _has_all(fit: LatticeFit, spots: Floats | None) -> bool:
+    """Whether a lattice has all of some Bragg spots."""
+    steps = np.zeros((1, 2)) if spots is None else spots @ fit.vectors.T
+    return bool(np.abs(steps - np.rint(steps)).max() < WHOLE)
 
 
 def _near(fit: LatticeFit, spacing: float) -> bool:

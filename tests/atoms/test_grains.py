@@ -7,11 +7,12 @@ import pytest
 from scipy import ndimage
 
 import napari_hush as hush
-from napari_hush.atoms.grains import Grain, find_grains
-from napari_hush.atoms.spacing import estimate_spacing, find_lattice
+from napari_hush.atoms.grains import Grain, find_grains, several
+from napari_hush.atoms.spacing import clear_grains, estimate_spacing, find_lattice, find_lattices
 from napari_hush.atoms.spectrum import bragg_spots
 from napari_hush.errors import InputError
 from napari_hush.inference.guards.guard import measure_guard
+from napari_hush.inference.guards.sites import measure_sites
 from napari_hush.synthesis import Lattice, render_lattice
 from napari_hush.synthesis.pictures.textures import random_writing
 
@@ -142,3 +143,28 @@ def test_small_images_have_no_parts():
 def test_what_is_no_plane_of_numbers_is_refused():
     with pytest.raises(InputError, match="expected one image"):
         find_grains(np.zeros((2, 3, 4)))
+
+
+def test_several_grains_have_nothing_to_do_with_one_another():
+    mask = np.ones((9, 9), bool)
+    cell, turned = np.array([[12.0, 0.0], [0.0, 12.0]]), np.array([[8.5, 8.5], [-8.5, 8.5]])
+    one, other, double = (
+        Grain(vectors=pair, mask=mask, height=1.0, lasting=0.9) for pair in (cell, turned, cell * [[1.0], [2.0]])
+    )
+    assert several((one, double)) == several((double, one)) == several((one,)) == ()
+    assert several((one, double, other)) == (one, other)
+
+
+def test_two_grains_that_look_like_one_lattice_are_told_apart():
+    found = find_lattices(counted(np.where(half(), crystal(angle=4.0), crystal(angle=12.0))))
+    assert len(found.grains) == 2
+    assert find_lattices(counted(crystal())).grains == ()
+
+
+def test_a_grain_beyond_the_middle_is_seen_by_its_bragg_spots():
+    shape = (448, 640)
+    left = np.arange(shape[1]) < 0.7 * shape[1]
+    noisy = counted(np.where(left, crystal(shape, angle=4.0), crystal(shape, angle=31.0)))
+    assert len(clear_grains(noisy)) == 2
+    spots = bragg_spots(noisy, 12.0, count=6)
+    assert [len(measure_sites([noisy], 12.0, seen)) for seen in (None, spots)] == [1, 2]

@@ -32,3 +32,9 @@ def test_means_are_those_of_near_places_that_count():
     near = Neighbourhood(at, 5.0, np.array([True, False, True]))
     np.testing.assert_allclose(near.mean(np.array([1.0, 7.0, 3.0])), [1, 1, 3])
     np.testing.assert_allclose(near.shrinks, 1)
+
+
+def test_a_place_without_any_that_counts_has_no_mean_and_no_noise():
+    near = Neighbourhood(np.array([[0.0, 0.0], [0.0, 50.0]]), 5.0, np.array([True, False]))
+    assert near.mean(np.array([1.0, 3.0]))[1] == 0
+    assert near.shrinks[1] == 0

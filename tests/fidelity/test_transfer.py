@@ -36,7 +36,8 @@ def test_the_truth_has_a_transfer_of_one_and_a_straightened_lattice_less():
     assert half.columns == len(SITES)
     assert whole.words == ""
     assert (
-        half.words == "displacements would come out 40 % too small here, differences in height would come out 60 % too small here"
+        half.words
+        == "displacements would come out 40 % too small here, differences in height would come out 60 % too small here"
     )
 
 

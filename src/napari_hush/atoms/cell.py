@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_hush.atoms.autocorrelation import LatticeFit
 
     Floats = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
 
 BINS = 24  # of the average cell, along each lattice vector
 SMOOTH = 1.0  # bins: the Gaussian over the average cell
@@ -52,11 +53,11 @@ class Cell(NamedTuple):
     sign: int
 
 
-def find_cell(plane: Floats, fit: LatticeFit) -> Cell | None:
-    """The columns that stand out of the average cell of a noisy image (Y, X); None if there are none."""
-    vectors = strong_vectors(plane, fit)
+def find_cell(plane: Floats, fit: LatticeFit, inside: Mask | None = None) -> Cell | None:
+    """The columns that stand out of the average cell of a noisy image, or of a part of it, (Y, X); None if none do."""
+    vectors = strong_vectors(plane, fit, inside)
     phases = lattice_phases(plane, vectors, fit.spacing, (0, 0))
-    cell, error = _average_cell(plane, phases)
+    cell, error = _average_cell(plane, phases, inside)
     translations = np.asarray(np.linalg.inv(vectors).T, np.float64)
     middle = np.median(cell)
     sign = 1 if cell.max() - middle >= middle - cell.min() else -1
@@ -68,7 +69,7 @@ def find_cell(plane: Floats, fit: LatticeFit) -> Cell | None:
             kept.append(one)
     if not 0 < len(kept) <= MOST:
         return None
-    detail = sign * _average_cell(without_slow(plane, fit.spacing), phases)[0]
+    detail = sign * _average_cell(without_slow(plane, fit.spacing), phases, inside)[0]
     sigmas = _widths(detail, kept, translations, fit.spacing)
     kept = _moved(detail, kept, sigmas, translations, fit.spacing)
     return Cell(vectors, kept, _widths(detail, kept, translations, fit.spacing), sign)
@@ -110,7 +111,7 @@ def lattice_phases(image: Floats, vectors: Floats, period: float, origin: tuple[
     )
 
 
-def strong_vectors(plane: Floats, fit: LatticeFit) -> Floats:
+def strong_vectors(plane: Floats, fit: LatticeFit, inside: Mask | None = None) -> Floats:
     """Two reciprocal vectors (2, 2) that span the lattice, of which the weaker spot is as strong as can be."""
     basis = np.linalg.inv(fit.vectors).T  # rows are reciprocal vectors
     numbers = [
@@ -121,7 +122,9 @@ def strong_vectors(plane: Floats, fit: LatticeFit) -> Floats:
     step = max(int(fit.spacing / 2), 1)
     rows, columns = (np.arange(0, size, step) for size in plane.shape)
     spots = np.array([np.array(pair) @ basis for pair in numbers])
-    strength = (np.abs(lock_in(plane, spots, fit.spacing, rows=rows, columns=columns)) ** 2).mean(axis=(1, 2))
+    power = np.abs(lock_in(plane, spots, fit.spacing, rows=rows, columns=columns)) ** 2
+    here = None if inside is None else inside[::step, ::step]
+    strength = power.mean(axis=(1, 2)) if here is None or not here.any() else power[:, here].mean(axis=1)
     order = np.argsort(-strength)
     for weaker in range(1, len(order)):
         for stronger in range(weaker):
@@ -131,13 +134,13 @@ def strong_vectors(plane: Floats, fit: LatticeFit) -> Floats:
     return np.asarray(basis)
 
 
-def _average_cell(values: Floats, phases: Floats) -> tuple[Floats, float]:
+def _average_cell(values: Floats, phases: Floats, inside: Mask | None = None) -> tuple[Floats, float]:
     """The mean over all cells, (BINS, BINS), and its standard error: half the difference of two halves of the cells."""
     index = np.mod(np.rint(phases * BINS).astype(np.intp), BINS)
     flat = index[0] * BINS + index[1]
     board = np.floor(phases + 0.5).astype(np.intp).sum(axis=0) % 2 == 0
     halves = []
-    for half in (board, ~board):
+    for half in (board, ~board) if inside is None else (board & inside, ~board & inside):
         count = np.bincount(flat[half], minlength=BINS**2).reshape(BINS, BINS).astype(np.float64)
         total = np.bincount(flat[half], values[half], minlength=BINS**2).reshape(BINS, BINS)
         smooth: list[Floats] = [ndimage.gaussian_filter(part, SMOOTH, mode="wrap") for part in (total, count)]

@@ -146,6 +146,21 @@ def deny(grains: tuple[Grain, ...], spacing: float) -> bool:
     return len(clear) > 1 and all(abs(grain.spacing / spacing - 1) > ONE_PERIOD for grain in grains)
 
 
+def several(grains: tuple[Grain, ...]) -> tuple[Grain, ...]:
+    """Those whose lattice has nothing to do with that of one before: no superlattice of it; none if fewer than two."""
+    kept: list[Grain] = []
+    for grain in grains:
+        if not any(_within_other(*pair) for one in kept for pair in ((grain, one), (one, grain))):
+            kept.append(grain)
+    return tuple(kept) if len(kept) > 1 else ()
+
+
+def _within_other(grain: Grain, other: Grain) -> bool:
+    """Whether all translations of a grain are those of another, too."""
+    steps = grain.vectors @ np.linalg.inv(other.vectors)
+    return bool(np.abs(steps - np.rint(steps)).max() < ALIKE)
+
+
 def _seen(plane: NDArray[np.float64], side: int, known: list[tuple[slice, slice]]) -> list[_Seen]:
     """The lattices in the windows of one size that lie in no known one, those with the strongest Bragg spots only."""
     starts = [np.unique(np.linspace(0, size - side, -(-2 * size // side) - 1).astype(int)) for size in plane.shape]

@@ -35,7 +35,7 @@ class Neighbourhood:
         weight.data = np.exp(-0.5 * (weight.data / sigma) ** 2)
         weight.setdiag(1.0)
         self.weight = (weight @ sparse.diags_array(known.astype(np.float64))).tocsr()
-        self._total = np.maximum(np.asarray(self.weight.sum(axis=1)).ravel(), 1e-300)
+        self._total = np.maximum(np.asarray(self.weight.sum(axis=1)).ravel(), 1e-100)  # none: its square must not be 0
         self.shrinks = np.asarray(self.weight.power(2).sum(axis=1)).ravel() / self._total**2
         """(N,), by how much a mean varies less than the single values."""
 

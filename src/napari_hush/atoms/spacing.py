@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from napari_hush.atoms.autocorrelation import LatticeFit, autocorrelation, best_pair, mean_power, with_all
-from napari_hush.atoms.grains import deny, grains_of
+from napari_hush.atoms.grains import Grain, deny, find_grains, grains_of, several
 from napari_hush.atoms.lockin import lattice_amplitude, noise_power
 from napari_hush.atoms.spectrum import bragg_spots, checked_plane, independent_pair
 from napari_hush.errors import InputError
@@ -22,6 +22,22 @@ ABOVE_NOISE = 3.0  # times its mean square; lattices at 2 counts per pixel have 
 DOUBTFUL = 0.85  # two crystals with a translation in common have less
 CERTAIN = 0.85  # no need to look further
 NARROWEST = 3.0  # px, of the filters that take the slow contrast away
+
+
+class Lattices(NamedTuple):
+    """The lattices in an image.
+
+    Parameters
+    ----------
+    first : LatticeFit or None
+        As from `find_lattice`.
+    grains : tuple of Grain
+        All of them where no lattice fills the image, or where one does doubtfully and two grains or more are clear;
+        empty where there are not several.
+    """
+
+    first: LatticeFit | None
+    grains: tuple[Grain, ...]
 
 
 def estimate_spacing(image: ArrayLike) -> float | None:
@@ -107,16 +123,49 @@ def find_lattice(image: ArrayLike) -> LatticeFit | None:
     out find nothing. Positions come from a least-squares fit to many peaks: about a hundredth of a pixel.
     Where no lattice fills the image its parts are searched, see `find_grains`.
     """
+    return find_lattices(image).first
+
+
+def find_lattices(image: ArrayLike) -> Lattices:
+    """Find the lattice of a noisy image, and its grains if there are several.
+
+    Parameters
+    ----------
+    image : array_like, shape (Y, X)
+        As for `estimate_spacing`.
+
+    Returns
+    -------
+    Lattices
+
+    Raises
+    ------
+    InputError
+        If this is not one plane of numbers.
+    """
     plane = checked_plane(image)
     if min(plane.shape) < 16:
-        return None
+        return Lattices(None, ())
     whole = _whole_lattice(plane)
     if whole is not None and whole.lasting > DOUBTFUL:
-        return whole
+        return Lattices(whole, ())
     grains = grains_of(plane)
     if whole is None or deny(grains, whole.spacing):
-        return grains[0] if grains else None
-    return whole
+        return Lattices(grains[0] if grains else None, several(grains))
+    # two grains of one period can look like one lattice, that of a translation in common
+    return Lattices(whole, _clear(grains))
+
+
+def clear_grains(image: ArrayLike) -> tuple[Grain, ...]:
+    """The grains of a noisy image (Y, X) that are beyond doubt, also where one lattice seems to fill it.
+
+    Looked for where there are Bragg spots that this lattice does not have. Empty where there are not several.
+    """
+    return _clear(find_grains(image))
+
+
+def _clear(grains: tuple[Grain, ...]) -> tuple[Grain, ...]:
+    return several(tuple(grain for grain in grains if grain.lasting > CERTAIN))
 
 
 def _whole_lattice(plane: NDArray[np.float64]) -> LatticeFit | None:

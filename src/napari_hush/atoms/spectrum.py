@@ -10,6 +10,8 @@ from scipy import fft, ndimage
 from napari_hush.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
 WINDOW = 512  # px of the windows whose spectra are averaged
@@ -71,7 +73,20 @@ def bragg_spots(image: ArrayLike, spacing: float, *, count: int = 2) -> NDArray[
     places = places[np.argsort(-power[tuple(places.T)])]
     places = places[power[tuple(places.T)] > FAINT * power[tuple(places[0])]]
     spots = (places - side) * step
-    kept: list[NDArray[np.float64]] = []
+    return _apart([], spots, spacing, count)
+
+
+def with_spots_of(
+    spots: NDArray[np.float64], others: Sequence[NDArray[np.float64]], spacing: float
+) -> NDArray[np.float64]:
+    """Bragg spots (K, 2), and those of other sets (N, 2) that a lock-in tells apart from them."""
+    return _apart(list(spots), np.concatenate(others), spacing)
+
+
+def _apart(
+    kept: list[NDArray[np.float64]], spots: NDArray[np.float64], spacing: float, count: int | None = None
+) -> NDArray[np.float64]:
+    """Add spots that lie apart from those before them, or their opposites."""
     for spot in spots:
         if all(min(np.hypot(*(spot - k)), np.hypot(*(spot + k))) > SEPARATE / spacing for k in kept):
             kept.append(spot)

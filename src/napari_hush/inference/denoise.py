@@ -256,7 +256,7 @@ class _GivenBack:
             return False
         plain = [one.guard if isinstance(one, StrictGuard) else one for one in guards]
         guard = plain[0]
-        if guard.give_back is None and guard.sites is None and not guard.withheld:
+        if guard.give_back is None and not guard.sites and not guard.withheld:
             return False
         if guard.withheld:
             return f"withheld: {guard.withheld}"

@@ -14,10 +14,10 @@ from scipy import ndimage
 
 from napari_hush.atoms.cell import LOW_PASS
 from napari_hush.atoms.lockin import REACH, grid, interpolated, lattice_amplitude, lock_in, noise_power
-from napari_hush.atoms.spectrum import bragg_spots
+from napari_hush.atoms.spectrum import bragg_spots, with_spots_of
 from napari_hush.errors import InputError
 from napari_hush.filters.smoothing import gaussian
-from napari_hush.inference.guards.sites import SiteGuard, measure_sites, site_margin
+from napari_hush.inference.guards.sites import SiteGuard, measure_sites, site_margin, with_sites
 from napari_hush.residual.give_back import GiveBack, give_back_margin, measure_give_back
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class Guard:
         Mean square of the lock-in's noise, all spots together, in the image's squared unit.
     bulk : float
         Amplitude of the lattice where it is strong, all spots together, in the image's unit.
-    sites : SiteGuard or None
-        Gives the columns of a lattice back that were taken away, each with its own height.
+    sites : tuple of SiteGuard
+        They give the columns of a lattice back that were taken away, each with its own height; one for each grain.
     give_back : GiveBack or None
         What stands out of the noise afterwards is given back by it, where the noise is understood.
     withheld : str
@@ -66,7 +66,7 @@ class Guard:
     window: float = 0.0
     floor: float = 0.0
     bulk: float = 0.0
-    sites: SiteGuard | None = None
+    sites: tuple[SiteGuard, ...] = ()
     give_back: GiveBack | None = None
     withheld: str = ""
 
@@ -81,7 +81,7 @@ class Guard:
         reach = int(REACH * self.low_pass + 0.5) + 1  # and the neighbours that a spike is told by
         if self.spots:
             gate = max(reach, int(REACH * self.window) + self.step + 1)
-            return gate if self.sites is None else gate + self.sites.margin
+            return gate + max((one.margin for one in self.sites), default=0)
         return reach + (0 if self.give_back is None else self.give_back.margin)
 
     def __call__(
@@ -113,8 +113,8 @@ class Guard:
             slow = self._slow(seen)
             detail = made - self._slow(made)
             given = None
-            if self.sites is not None:
-                made, given = self.sites(seen, made, origin)
+            if self.sites:
+                made, given = with_sites(self.sites, seen, made, origin)
                 given = given - self._slow(given)
                 detail += given
             if self.spots:
@@ -232,6 +232,9 @@ def measure_guard(
     if strongest is None:
         return Guard(low_pass=LOW_PASS * spacing, noise=noise)
     _, spots, plane = strongest
+    sites = measure_sites([plane], spacing, spots)
+    if len(sites) > 1:
+        spots = with_spots_of(spots, [np.array(one.vectors) for one in sites], spacing)
     floor = len(spots) * noise_power(plane, spots, spacing, window=WINDOW)
     power = lattice_amplitude(plane, spots, spacing, step=step, window=WINDOW) ** 2
     return Guard(
@@ -240,7 +243,7 @@ def measure_guard(
         spots=tuple((float(y), float(x)) for y, x in spots),
         window=WINDOW * spacing,
         floor=floor,
-        sites=measure_sites([plane], spacing),
+        sites=sites,
         bulk=float(np.sqrt(max(float(np.percentile(power, 90)) - floor, 0.0))),
     )
 

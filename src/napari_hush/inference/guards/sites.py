@@ -14,10 +14,12 @@ from scipy import ndimage, sparse
 from scipy.sparse.linalg import cg
 from scipy.spatial import cKDTree
 
-from napari_hush.atoms.cell import LOW_PASS, find_cell, lattice_phases, places, without_slow
+from napari_hush.atoms.cell import LOW_PASS, Cell, find_cell, lattice_phases, places, without_slow
+from napari_hush.atoms.grains import WHOLE, Grain
 from napari_hush.atoms.lockin import REACH
-from napari_hush.atoms.spacing import find_lattice
+from napari_hush.atoms.spacing import Lattices, clear_grains, find_lattices
 from napari_hush.filters.smoothing import gaussian
+from napari_hush.inference.guards.gates import Gate, grain_inside, measure_gate, own_places
 from napari_hush.inference.guards.shapes import Kind, lacking_shapes
 from napari_hush.inference.planes import middle_part
 from napari_hush.synthesis.lattices.lattice import render_columns
@@ -57,6 +59,8 @@ class SiteGuard:
         Of the lattice, px.
     sign : int
         1 for bright columns, -1 for dark ones.
+    gate : Gate or None
+        Tells where the lattice is, in an image with several grains; None: everywhere.
     """
 
     vectors: tuple[tuple[float, float], tuple[float, float]]
@@ -64,13 +68,16 @@ class SiteGuard:
     sigmas: tuple[float, ...]
     period: float
     sign: int = 1
+    gate: Gate | None = None
 
     @property
     def margin(self) -> int:
         """How far around a part the images must be known, px."""
         return site_margin(self.period)
 
-    def __call__(self, noisy: Floats, generated: Floats, origin: tuple[int, int] = (0, 0)) -> tuple[Floats, Floats]:
+    def __call__(
+        self, noisy: Floats, generated: Floats, origin: tuple[int, int] = (0, 0), where: Floats | None = None
+    ) -> tuple[Floats, Floats]:
         """Give lost columns back.
 
         Parameters
@@ -79,6 +86,8 @@ class SiteGuard:
             The same part of the noisy image and of a network's output, finite; their slow contrast may differ.
         origin : (int, int)
             Where the part begins in the plane, px.
+        where : ndarray, shape (Y, X), optional
+            1 where the lattice is and 0 where another one is, see `own_places`; 1 everywhere by default.
 
         Returns
         -------
@@ -88,6 +97,10 @@ class SiteGuard:
         found = self.positions(noisy, origin)
         kinds = np.concatenate([np.full(len(at), k) for k, at in enumerate(found)])
         positions = np.concatenate(found)
+        share = np.ones(len(positions))
+        if where is not None:
+            share = ndimage.map_coordinates(where, positions.T, order=1, mode="nearest")
+            positions, kinds, share = positions[share > 0], kinds[share > 0], share[share > 0]
         given = np.zeros(generated.shape)
         if not len(positions):
             return generated, given
@@ -98,7 +111,7 @@ class SiteGuard:
         several = [kind for kind in range(len(self.sites)) if (kinds == kind).sum() >= FEWEST]
         for kind in several:
             mine = kinds == kind
-            back[mine] = self._lost(heights[mine], lost[mine] - shown[mine], positions[mine])
+            back[mine] = share[mine] * self._lost(heights[mine], lost[mine] - shown[mine], positions[mine])
         chosen = back != 0
         if chosen.any():
             given = self._drawn(positions[chosen], back[chosen], kinds[chosen], generated.shape)
@@ -107,7 +120,8 @@ class SiteGuard:
             heights = self._heights(self._detail(result), positions, kinds)
             columns = [Kind(positions[kinds == kind], heights[kinds == kind], self.sigmas[kind]) for kind in several]
             drawn = self._drawn(positions, heights, kinds, generated.shape)
-            given += lacking_shapes(noisy - result, result, drawn, columns, self.period, self.sign)
+            shapes = lacking_shapes(noisy - result, result, drawn, columns, self.period, self.sign)
+            given += shapes if where is None else shapes * where
         return generated + given, given
 
     def positions(self, noisy: Floats, origin: tuple[int, int] = (0, 0)) -> list[Floats]:
@@ -179,6 +193,31 @@ class SiteGuard:
         return without_slow(image, self.period)
 
 
+def with_sites(
+    guards: Sequence[SiteGuard], noisy: Floats, generated: Floats, origin: tuple[int, int] = (0, 0)
+) -> tuple[Floats, Floats]:
+    """Give lost columns back, those of each grain where its own lattice is.
+
+    Parameters
+    ----------
+    guards : sequence of SiteGuard
+        One, or several that all have a gate.
+    noisy, generated, origin
+        As for a `SiteGuard`.
+
+    Returns
+    -------
+    result, given : ndarray, shape (Y, X)
+    """
+    gates = [guard.gate for guard in guards if guard.gate is not None]
+    where: list[Floats | None] = [*own_places(gates, noisy, origin)] if gates else [None]
+    result, given = generated, np.zeros(generated.shape)
+    for guard, own in zip(guards, where, strict=True):
+        result, more = guard(noisy, result, origin, own)
+        given = given + more
+    return result, given
+
+
 def _overlap(first: Floats, second: Floats, square: Floats, slow: float) -> Floats:
     """The product of two bells without their slow parts; squares of their widths, of their distance, of the low-pass.
 
@@ -194,8 +233,10 @@ def site_margin(period: float) -> int:
     return int(np.ceil(MARGIN * period)) + 2
 
 
-def measure_sites(planes: Sequence[NDArray[np.floating]], spacing: float) -> SiteGuard | None:
-    """Find the columns of the average cell of a noisy image.
+def measure_sites(
+    planes: Sequence[NDArray[np.floating]], spacing: float, spots: Floats | None = None
+) -> tuple[SiteGuard, ...]:
+    """Find the columns of the average cell of a noisy image, of each grain if there are several.
 
     Parameters
     ----------
@@ -203,30 +244,86 @@ def measure_sites(planes: Sequence[NDArray[np.floating]], spacing: float) -> Sit
         One or a few planes or parts of the noisy image, finite; the one with the clearest lattice is taken.
     spacing : float
         Lattice period, px.
+    spots : ndarray, shape (K, 2), optional
+        Bragg spots of the planes. Where the lattice in their middle has not all of them, other grains are looked for.
 
     Returns
     -------
-    SiteGuard or None
-        None where there is no lattice, or no column stands out of the average cell.
+    tuple of SiteGuard
+        One for each grain, with a gate if there are several. Empty where there is no lattice, or no column stands out
+        of the average cell.
     """
-    best: tuple[LatticeFit, Floats] | None = None
+    best: tuple[LatticeFit, Lattices, Floats, Floats] | None = None
     for plane in planes:
-        values = np.asarray(plane, np.float64)
-        values = values[middle_part(values.shape, int(max(ENOUGH[0], ENOUGH[1] * spacing)))]
-        fit = find_lattice(values) if min(values.shape) >= 32 else None
+        whole = np.asarray(plane, np.float64)
+        values = whole[middle_part(whole.shape, _enough(spacing))]
+        found = find_lattices(values) if min(values.shape) >= 32 else Lattices(None, ())
+        fit = found.first
         if fit is not None and (best is None or fit.lasting > best[0].lasting):
-            best = fit, values
-    if best is None or not 0.9 < best[0].spacing / spacing < 1.1:
-        return None
-    fit, plane = best
-    cell = find_cell(plane, fit)
-    if cell is None:
-        return None
+            best = fit, found, values, whole
+    if best is None:
+        return ()
+    fit, found, part, whole = best
+    grains = _grains_in(whole, fit, found.grains, spots, searched=part.shape == whole.shape)
+    if grains:
+        return _in_grains(whole, grains, spacing)
+    if not _near(fit, spacing):
+        return ()
+    cell = find_cell(part, fit)
+    return () if cell is None else (_guard(cell, spacing),)
+
+
+def _in_grains(plane: Floats, grains: tuple[Grain, ...], spacing: float) -> tuple[SiteGuard, ...]:
+    """The columns of each grain, from its inside."""
+    if not any(_near(grain, spacing) for grain in grains):
+        return ()
+    guards = []
+    for grain in grains:
+        inside = grain_inside(grain, _enough(spacing))
+        part, mask = plane[inside.window], inside.mask
+        # the guard's slow part and its margin are those of one period
+        period = spacing if _near(grain, spacing) else min(spacing, grain.spacing)
+        cell = find_cell(part, grain, mask)
+        gate = None if cell is None else measure_gate(part, cell.vectors, period, mask)
+        if cell is not None and gate is not None:
+            guards.append(_guard(cell, period, gate))
+    return tuple(guards)
+
+
+def _grains_in(
+    plane: Floats, fit: LatticeFit, grains: tuple[Grain, ...], spots: Floats | None, *, searched: bool
+) -> tuple[Grain, ...]:
+    """The grains of a plane, of whose middle the lattice and the grains are known; empty where there are not several.
+
+    The search takes long: only where the middle, or a Bragg spot that its lattice has not, calls for it.
+    """
+    doubtful = bool(grains) or isinstance(fit, Grain)
+    if doubtful and searched:
+        return grains
+    return clear_grains(plane) if doubtful or not _has_all(fit, spots) else ()
+
+
+def _has_all(fit: LatticeFit, spots: Floats | None) -> bool:
+    """Whether a lattice has all of some Bragg spots."""
+    steps = np.zeros((1, 2)) if spots is None else spots @ fit.vectors.T
+    return bool(np.abs(steps - np.rint(steps)).max() < WHOLE)
+
+
+def _near(fit: LatticeFit, spacing: float) -> bool:
+    return 0.9 < fit.spacing / spacing < 1.1
+
+
+def _enough(spacing: float) -> int:
+    return int(max(ENOUGH[0], ENOUGH[1] * spacing))
+
+
+def _guard(cell: Cell, period: float, gate: Gate | None = None) -> SiteGuard:
     vectors = cell.vectors
     return SiteGuard(
         vectors=((float(vectors[0, 0]), float(vectors[0, 1])), (float(vectors[1, 0]), float(vectors[1, 1]))),
         sites=tuple((float(y), float(x)) for y, x in cell.sites),
         sigmas=cell.sigmas,
-        period=spacing,
+        period=period,
         sign=cell.sign,
+        gate=gate,
     )

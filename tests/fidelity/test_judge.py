@@ -241,3 +241,42 @@ def test_every_finding_has_words_and_judges_by_its_limits():
 def test_the_verdict_names_what_failed():
     text = judge(None, FIELD.draw(added=VACANCY), **EXACT).verdict
     assert "checks failed" in text and "columns new (1)" in text and "vacancies filled" in text
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_lattice_that_only_the_output_has_is_a_phantom(seed):
+    """Half a standard deviation high: at no single place more than noise."""
+    wave = np.cos(2 * np.pi * np.arange(192) / 12)
+    noisy = np.random.default_rng(seed).poisson(100.0, (192, 192)).astype(float)
+    evidence = judge(noisy, 100 + 5 * wave[:, None] * wave)
+    assert "phantom_lattice" in failed(evidence)
+
+
+@pytest.mark.parametrize("pedestal", [1e3, 1e6])
+def test_a_constant_changes_no_verdict(pedestal):
+    first, second = judge(NOISY, CLEAN), judge(NOISY + pedestal, CLEAN + pedestal)
+    assert second.passed
+    for one, other in zip(first.findings, second.findings, strict=True):
+        assert one.verdict == other.verdict
+        assert one.value == pytest.approx(other.value, rel=0.1, abs=0.02, nan_ok=True)
+    noise = second.residual.noise
+    assert noise.zero - pedestal == pytest.approx(first.residual.noise.zero, abs=0.01)
+
+
+def test_a_wrong_constant_is_seen_where_rows_have_their_own():
+    sigma = float((NOISY - CLEAN).std())
+    noisy = NOISY + 0.7 * sigma * np.random.default_rng(1).normal(size=(SIDE, 1))
+    assert "contradicted_detail" not in failed(judge(noisy, CLEAN))
+    assert "contradicted_detail" in failed(judge(noisy, CLEAN + sigma))
+
+
+def test_what_is_brighter_than_the_range_does_not_hide_behind_its_end():
+    y, x = np.mgrid[:192, :192]
+    truth = 80 + 60 * np.sin(y / 9) * np.sin(x / 11)
+    truth[:30] += 170  # a part is too bright
+    noisy = np.clip(np.random.default_rng(0).normal(truth, 12), 0, 255)
+    spot = np.exp(-((y - 120) ** 2 + (x - 96) ** 2) / 8)
+    for height in (150, 600):
+        evidence = judge(noisy, np.clip(truth, 0, 255) + height * spot)
+        assert evidence.residual.noise.high is not None
+        assert "contradicted_detail" in failed(evidence)

@@ -248,3 +248,10 @@ def test_the_inputs_stay_as_they_are():
     assert compare_repeats(frames, outputs).drift[1][0] > 1.3
     np.testing.assert_array_equal(frames, before[0])
     np.testing.assert_array_equal(outputs, before[1])
+
+
+def test_a_repeat_must_be_another_measurement():
+    frames = np.random.default_rng(0).normal(10, 1, (3, 64, 64))
+    frames[2] = frames[0]
+    with pytest.raises(InputError, match="0 and 2 are the same"):
+        compare_repeats(frames, frames[0])

@@ -30,7 +30,7 @@ def test_what_all_columns_lack_comes_back():
     true, result = columns(2.6, height=0.9), columns(SIGMA)
     inner = (slice(40, -40),) * 2
     before, after = (((image - true)[inner] ** 2).mean() for image in (result, result + returned(true, result)))
-    assert after < 0.15 * before  # the slow contrast is the guard's
+    assert after < 0.2 * before  # the slow contrast is the guard's
 
 
 def test_a_vacancy_gets_nothing():

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 LARGE = 512  # px: so much of an image has columns enough for a slope
 FEW_COLUMNS = 40  # say nothing of how much of their displacements was kept
+HIGH = 3.0  # times the range of the values: a constant that is taken off
 SMALLEST_SCAN = 12  # px: smaller images say nothing of slow brightness or of a scan
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -267,9 +268,11 @@ def judge(
     test, true, scan, usable = _planes(noisy, denoised, truth)
     compared_planes = Compared(denoised=test, noisy=scan, truth=true, usable=usable, spacing=spacing)
     pedestal = 0.0
-    if true is None and scan is not None:  # only differences count, and single precision knows few of a high pedestal
-        pedestal = float(np.median(scan))
-        test, scan = test - pedestal, scan - pedestal
+    if true is None and scan is not None:  # only differences count, and of a high pedestal single precision knows few
+        low, middle, high = np.percentile(scan, [0.5, 50, 99.5]).tolist()
+        if abs(middle) > HIGH * (high - low):
+            pedestal = middle
+            test, scan = test - pedestal, scan - pedestal
     through = None if transmission is None else _plane(transmission, "transmission", test.shape)
     reference = true if true is not None else scan
     assert reference is not None

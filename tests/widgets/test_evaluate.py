@@ -392,3 +392,19 @@ def test_a_second_measurement_tells_the_error(make, finish, tmp_path):
     widget.save_csv()
     finish(widget)
     assert "MSE from repeats" in (tmp_path / "r.csv").read_text("utf-8")
+
+
+def test_an_error_stays_to_be_read_and_the_verdict_before_is_not_taken_for_its_own(make, finish, messages):
+    viewer, widget = make()
+    widget.run()
+    finish(widget)
+    viewer.add_image(NOISY[:50], name="short")
+    widget._choice.repeats.layer = viewer.layers["short"]
+    widget.run()
+    finish(widget)
+    assert any("further ones of the same shape" in text for _, text in messages())
+    assert "further ones of the same shape" in widget._of.text() and "of the run before" in widget._of.text()
+    widget._choice.repeats.layer = None
+    widget.run()
+    finish(widget)
+    assert widget._of.text() == ""

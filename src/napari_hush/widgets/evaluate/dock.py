@@ -163,6 +163,12 @@ class EvaluateWidget(Dock):
         else:
             self._show(result)
 
+    def _on_errored(self, error: BaseException) -> None:
+        super()._on_errored(error)
+        before = "" if self._evaluation is None else "; verdict and table are of the run before"
+        self._of.setText(f"{error}{before}")
+        self._of.setVisible(True)
+
     def _show(self, evaluation: Evaluation) -> None:
         assert self._inputs is not None
         self._evaluation = evaluation

@@ -30,12 +30,14 @@ import numpy as np
 from scipy import ndimage
 
 from calibration import pictures
-from napari_hush.fidelity.evaluate import Evidence, judge
+from napari_hush.fidelity.evaluate import judge
 from napari_hush.io import read_image
 from napari_hush.synthesis import ellipse, random_scan_noise, random_scene, render_columns, smooth_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from napari_hush.fidelity.verdict import Evidence
 
 SIDE, TILE = 256, 64
 LIMIT = 5.5  # standard deviations that noise passes somewhere in one image of a hundred

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import napari_hush
-from napari_hush.fidelity.evaluate import Evidence
+from napari_hush.fidelity.verdict import Evidence
 from napari_hush.inference.settings import DenoiseSettings
 
 HEAVY = ("PyQt6", "PySide6", "dask", "h5py", "magicgui", "napari", "numpy", "qtpy", "scipy", "skimage", "torch", "zarr")

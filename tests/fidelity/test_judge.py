@@ -8,8 +8,9 @@ from planted_field import HOLE, PERIOD, SIDE, VACANCY, make_field, scan
 from scipy import ndimage
 
 from napari_hush.errors import InputError
-from napari_hush.fidelity.evaluate import evaluate, judge, table
+from napari_hush.fidelity.evaluate import evaluate, judge
 from napari_hush.fidelity.findings import all_limits, finding, overall
+from napari_hush.fidelity.verdict import table
 from napari_hush.synthesis.samples import sample
 
 pytestmark = pytest.mark.slow  # images are judged with the truth and without

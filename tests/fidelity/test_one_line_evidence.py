@@ -12,10 +12,10 @@ from PIL import Image
 from napari_hush import evaluate, judge, sample
 from napari_hush.cli import main
 from napari_hush.errors import InputError
-from napari_hush.fidelity.evaluate import table
 from napari_hush.fidelity.findings import LIMITS, Limit
 from napari_hush.fidelity.metrics import METRICS, Metric
 from napari_hush.fidelity.stacks import evaluate_steps
+from napari_hush.fidelity.verdict import table
 from napari_hush.io import write_image
 from napari_hush.progress import drain
 from napari_hush.reports.page import page
@@ -25,9 +25,9 @@ from napari_hush.reports.pictures import PICTURES, Picture
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_hush.fidelity.evaluate import Evidence
     from napari_hush.fidelity.findings import Compared
     from napari_hush.fidelity.stacks import Evaluation
+    from napari_hush.fidelity.verdict import Evidence
 
 FIELD = sample("dented-lattice")
 NOISY, CLEAN = FIELD.noisy[:96, :96], FIELD.clean[:96, :96].astype(float)

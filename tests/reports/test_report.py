@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from napari_hush import InputError, sample
-from napari_hush.fidelity.evaluate import Evidence
 from napari_hush.fidelity.findings import Finding, finding
 from napari_hush.fidelity.stacks import Evaluation, EvaluationSettings, PlaneResult, evaluate_steps
+from napari_hush.fidelity.verdict import Evidence
 from napari_hush.reports.page import STYLE, page
 from napari_hush.reports.pictures import FATES, arrows, pictures
 from napari_hush.reports.sheet import sheet

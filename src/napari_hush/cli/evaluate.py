@@ -65,9 +65,9 @@ class Evaluate:
 
     def run(self) -> int:
         """Run it; the exit code."""
-        from napari_hush.fidelity.evaluate import table
         from napari_hush.fidelity.repeats.compare import summary
         from napari_hush.fidelity.stacks import EvaluationSettings, name
+        from napari_hush.fidelity.verdict import table
         from napari_hush.files import atomic_write
         from napari_hush.io import read_image
         from napari_hush.reports.page import page

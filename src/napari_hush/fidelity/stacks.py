@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_hush.declare import Bounds, check_fields
 from napari_hush.errors import InputError
-from napari_hush.fidelity.evaluate import Evidence, judge
+from napari_hush.fidelity.evaluate import judge
 from napari_hush.fidelity.findings import overall
 from napari_hush.fidelity.match import Match, match_truth
 from napari_hush.fidelity.metrics import METRICS
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari_hush.fidelity.findings import Finding, Status
     from napari_hush.fidelity.repeats.compare import Repeats
+    from napari_hush.fidelity.verdict import Evidence
 
 Index = tuple[int, ...]
 

@@ -105,7 +105,7 @@ def axis_weights(
         )
     places = (np.arange(start, stop) + 0.5) / factor - 0.5
     taps = np.floor(places - RADIUS * step).astype(np.intp)[:, None] + np.arange(int(2 * RADIUS * step) + 3)
-    weights = _cubic((places[:, None] - taps) / step)
+    weights = cubic((places[:, None] - taps) / step)
     weights /= weights.sum(axis=1, keepdims=True)
     rows, columns = np.nonzero(weights)
     around = taps[rows, columns] % (2 * size)
@@ -223,7 +223,7 @@ def _step(factor: float, antialias: bool) -> float:
     return max(1.0, 1 / _checked(factor)) if antialias else 1.0
 
 
-def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Catmull-Rom's kernel."""
     x = np.abs(x)
     inner, outer = (1.5 * x - 2.5) * x**2 + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2

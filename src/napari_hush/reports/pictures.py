@@ -19,8 +19,8 @@ from napari_hush.reports.panels import contrast, grey, png_bytes, range_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from napari_hush.fidelity.evaluate import Evidence
     from napari_hush.fidelity.stacks import Evaluation
+    from napari_hush.fidelity.verdict import Evidence
 
 MOST = 800  # px, side of a picture
 LEAST = 480  # px; smaller images are enlarged by a whole number, so that marks have room

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage, optimize
 
+from napari_hush.filters.resampling import cubic
 from napari_hush.residual.noise import CUT, SMALLEST, NoiseModel, measure_noise, noise_kept
 from napari_hush.residual.recorded import Recorded, dragged, move_rows, place_rows
 from napari_hush.residual.scales import SCALES, residual_scales
@@ -237,21 +238,10 @@ def _largest_part(usable: NDArray[np.bool_]) -> tuple[slice, slice]:
 
 
 def _dragged(image: Floats, lag: float) -> Floats:
-    """An image as a slow detector records it, but not moved: an instrument's software brings it back to its place.
-
-    References
-    ----------
-    R. Keys, "Cubic convolution interpolation for digital image processing", IEEE Trans. ASSP 29, 1153 (1981),
-    https://doi.org/10.1109/TASSP.1981.1163711
-    """
+    """An image as a slow detector records it, but not moved: an instrument's software brings it back to its place."""
     delay = lag / (1 - lag)
     whole, part = int(np.floor(delay)), delay - np.floor(delay)
-    taps = (  # Keys' cubic: a Fourier shift rings at hard edges
-        ((-0.5 * part + 1) * part - 0.5) * part,
-        (1.5 * part - 2.5) * part**2 + 1,
-        ((-1.5 * part + 2) * part + 0.5) * part,
-        (0.5 * part - 0.5) * part**2,
-    )
+    taps = cubic(np.arange(-1, 3) - part)  # a Fourier shift rings at hard edges
     padded = np.pad(np.asarray(image, np.float64), ((0, 0), (1, whole + 2)), mode="edge")
     width = image.shape[1]
     return dragged(sum(tap * padded[:, whole + k : whole + k + width] for k, tap in enumerate(taps)), lag)

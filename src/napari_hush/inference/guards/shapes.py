@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-NEAR = 2.5  # periods: the standard deviation of the neighbourhood that is averaged
+NEAR = 2.5  # periods: the standard deviation of the neighbourhood in which a loss must be common
 WINDOW = 0.25  # periods: standard deviation of the Gaussian that is a column's own
 HALF = 0.75  # periods: as far as it reaches
 CERTAIN = 6.0  # times its error, squared: what of the mean is believed
 STRONGEST = 1.5  # times the mean: no column gets more
 VACANT = (0.35, 0.7)  # times the mean: a column that is lower may be none, and gets nothing or less
 DARKEST = 0.1  # of what is around a column: there is none there
+OWN = 0.3  # of the Gaussian: what lies further from all columns is no column's, and comes back less
 CHUNK = 1024
 
 
@@ -106,7 +107,7 @@ def lacking_shapes(lack: Floats, result: Floats, drawn: Floats, kinds: list[Kind
         mine *= mean.strength[:, None, None]
         given += draw_back(mine * bell, kind.places, shape)
         weight += draw_back(np.broadcast_to(bell, mine.shape), kind.places, shape)
-    return np.asarray(given / np.maximum(weight, 0.3))  # what lies between columns is no column's
+    return np.asarray(given / np.maximum(weight, OWN))
 
 
 def _bell(half: int, sigma: float) -> Floats:

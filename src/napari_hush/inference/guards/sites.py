@@ -17,10 +17,11 @@ from scipy.spatial import cKDTree
 from napari_hush.atoms.cell import LOW_PASS, Cell, find_cell, lattice_phases, places, without_slow
 from napari_hush.atoms.grains import WHOLE, Grain
 from napari_hush.atoms.lockin import REACH
+from napari_hush.atoms.patches import Neighbourhood
 from napari_hush.atoms.spacing import Lattices, clear_grains, find_lattices
 from napari_hush.filters.smoothing import gaussian
 from napari_hush.inference.guards.gates import Gate, grain_inside, measure_gate, own_places
-from napari_hush.inference.guards.shapes import Kind, lacking_shapes
+from napari_hush.inference.guards.shapes import NEAR, Kind, lacking_shapes
 from napari_hush.inference.planes import middle_part
 from napari_hush.synthesis.lattices.lattice import render_columns
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-NEAR = 2.5  # periods: the standard deviation of the neighbourhood in which a loss must be common
 AGREED = 5.0  # standard errors by which the mean loss there differs from nothing: there are many neighbourhoods
 WORTH = 1.0  # of a single height's noise: what comes back must be more than the noise that comes with it
 CONTRAST = (0.7, 1.6)  # widths of a column whose Gaussian means are compared
@@ -169,17 +169,10 @@ class SiteGuard:
 
     def _lost(self, heights: Floats, excess: Floats, positions: Floats) -> Floats:
         """The heights where the neighbourhood has lost, else 0."""
-        tree = cKDTree(positions)
-        pairs = tree.sparse_distance_matrix(tree, 2 * NEAR * self.period, output_type="coo_matrix")
-        weight = pairs.tocsr()
-        weight.data = np.exp(-0.5 * (weight.data / (NEAR * self.period)) ** 2)
-        weight.setdiag(1.0)
-        total = np.asarray(weight.sum(axis=1)).ravel()
-        mean = np.asarray(weight @ heights) / total
-        spread = np.sqrt(np.maximum(np.asarray(weight @ heights**2) / total - mean**2, 0))
-        error = spread * np.sqrt(np.asarray(weight.power(2).sum(axis=1)).ravel()) / total
-        erased = np.asarray(weight @ excess) > 0  # more than half was lost; less is for the strict guard
-        lost = erased & (mean > AGREED * error) & (mean > WORTH * spread)
+        near = Neighbourhood(positions, NEAR * self.period, np.ones(len(positions), dtype=bool))
+        mean, variance = near.mean(heights), near.variance(heights)
+        erased = near.mean(excess) > 0  # more than half was lost; less is for the strict guard
+        lost = erased & (mean > AGREED * np.sqrt(variance * near.shrinks)) & (mean > WORTH * np.sqrt(variance))
         return np.where(lost, heights, 0.0)
 
     def _drawn(self, positions: Floats, heights: Floats, kinds: NDArray[np.intp], shape: tuple[int, ...]) -> Floats:

@@ -193,6 +193,7 @@ def judge(
         "missing_detail": residual.missing,
         "contradicted_detail": residual.contradicted,
         "residual_spread": residual.spread if residual.calibrated else float("nan"),
+        "row_wander": residual.wander,
         "detail_lost": 100 * residual.lost,
         "noise_kept": 100 * residual.kept,
     }

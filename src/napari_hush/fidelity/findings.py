@@ -41,8 +41,8 @@ class Finding:
         One sentence for a microscopist.
     count : bool
         Whether it is a number of things, which is summed over planes.
-    soft : bool
-        Whether a value beyond the limits is a warning, no failure.
+    clearly : float
+        The factor by which a value must pass its limits to be a failure and no warning; infinite: it never is one.
 
     Examples
     --------
@@ -58,7 +58,7 @@ class Finding:
     limits: tuple[float | None, float | None]
     meaning: str
     count: bool = False
-    soft: bool = False
+    clearly: float = 1.0
 
     @property
     def verdict(self) -> Verdict:
@@ -68,8 +68,12 @@ class Finding:
             return "not measured"
         if low is None and high is None:
             return "not judged"
-        kept = (low is None or self.value >= low) and (high is None or self.value <= high)
-        return "pass" if kept else "warn" if self.soft else "fail"
+        if _within(self.value, low, high):
+            return "pass"
+        clearly = _within(
+            self.value, *(None if end is None else end * self.clearly**way for end, way in ((low, -1), (high, 1)))
+        )
+        return "warn" if clearly else "fail"
 
     @property
     def limit_text(self) -> str:
@@ -89,6 +93,10 @@ class Finding:
             return "-"
         unit = f" {self.unit}" if self.unit else ""
         return f"{self.value:,.0f}{unit}" if self.count else f"{_rounded(self.value)}{unit}"
+
+
+def _within(value: float, low: float | None, high: float | None) -> bool:
+    return (low is None or value >= low) and (high is None or value <= high)
 
 
 def _rounded(value: float) -> str:
@@ -140,8 +148,8 @@ class Limit:
     decides : bool
         Whether every blur, lost or invented detail that the data show would change it: only then does passing it say
         that there is none.
-    soft : bool
-        Whether a value beyond the limits is a warning, no failure.
+    clearly : float
+        The factor by which a value must pass its limits to be a failure and no warning; infinite: it never is one.
     headline : bool
         Whether the line with the verdict tells its value.
     measure : callable, optional
@@ -156,7 +164,7 @@ class Limit:
     count: bool = False
     needs_truth: bool = False
     decides: bool = False
-    soft: bool = False
+    clearly: float = 1.0
     headline: bool = False
     measure: Callable[[Compared], float] | None = None
 
@@ -169,22 +177,27 @@ REGIONS = {"lattice": ("lattice", "The same outside dents."), "dent": ("dents", 
 LIMITS: dict[str, Limit] = {
     "missing_detail": Limit("Missing detail", SIGMA, (None, 6.0),
         "The most that stands out of the noise in what was taken away, at any scale from 1 to 8 px; the limit is what "
-        "noise alone passes in one image of a hundred.", decides=True,
+        "noise alone passes in one image of a hundred, and a tenth beyond it in one of thousands.",
+        decides=True, clearly=1.1,
     ),
     "contradicted_detail": Limit("Contradicted detail", SIGMA, (None, 6.0),
         "The most by which the noisy image lies below the output, at any scale from 1 to 8 px: what was added there is "
-        "not in the data.", decides=True,
+        "not in the data.", decides=True, clearly=1.1,
     ),
     "residual_spread": Limit("Spread of the residual", "", (None, 1.1),
         "Standard deviation of what was taken away, means over 1 to 8 px, over that of the noise; above 1 faint detail "
-        "is missing or invented all over the image.", decides=True,
+        "is missing or invented all over the image.", decides=True, clearly=1.1,
+    ),
+    "row_wander": Limit("Rows wander", "px", SHOWN,
+        "How far the rows of the scan wander along X while they are scanned, RMS: what the output has put straight of "
+        "that is no error, and moved columns are told apart from it.",
     ),
     "detail_lost": Limit("Detail lost", "%", (None, 30),
         "By how much all detail of one size, from 1 to 8 px, is too weak, as far as the noisy image says so with "
         "certainty; a blurred output.",
     ),
     "noise_kept": Limit("Noise kept", "%", (None, 10),
-        "Share of the noise's amplitude that is still in the output; 100 % if nothing was done.", soft=True,
+        "Share of the noise's amplitude that is still in the output; 100 % if nothing was done.", clearly=math.inf,
     ),
     "pixels_lost": Limit("Pixels lost", "", (None, 0),
         "Pixels that the input has and the output has not: NaN or infinite.", count=True,
@@ -234,7 +247,7 @@ LIMITS: dict[str, Limit] = {
     ),
     "cell_difference": Limit("Average cell differs", "%", (None, CELL),
         "What is missing or added in all cells of the lattice alike, over the lattice: columns that lost their height, "
-        "shape or neighbours, far below the noise of one of them.", soft=True,
+        "shape or neighbours, far below the noise of one of them.", clearly=math.inf,
     ),
     "lowpass_slope": Limit("Low-pass slope", "", (0.97, 1.03),
         "Slow brightness (thickness, dents) of the output over that of the input.", headline=True,
@@ -349,5 +362,5 @@ def finding(name: str, value: float, most: float | None = None) -> Finding:
         limits=limit.limits if most is None else (limit.limits[0], round(most, 2)),
         meaning=limit.meaning,
         count=limit.count,
-        soft=limit.soft,
+        clearly=limit.clearly,
     )

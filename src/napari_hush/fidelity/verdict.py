@@ -102,15 +102,22 @@ class Evidence:
 
 
 def _failure(evidence: Evidence) -> str:
-    """What failed, the worst first."""
+    """What failed, the worst first, and what else should be looked at."""
     judged = [f for f in evidence.findings if f.verdict in ("pass", "warn", "fail")]
-    failed = [f for f in judged if f.verdict == "fail"] + [f for f in judged if f.verdict == "warn"]
-    parts = [
-        f"{_lower(f.label)} ({f.text})" if f.count else f"{_lower(f.label)} {f.text} ({f.limit_text})" for f in failed
-    ]
-    where = _place(evidence)
-    verb = "check" if len(judged) == 1 else "checks"
-    return f"{len(failed)} of {len(judged)} {verb} failed: {', '.join(parts)}{where}"
+    failed, doubtful = ([f for f in judged if f.verdict == verdict] for verdict in ("fail", "warn"))
+    parts = []
+    if failed:
+        verb = "check" if len(judged) == 1 else "checks"
+        parts.append(f"{len(failed)} of {len(judged)} {verb} failed: {_listed(failed)}")
+    if doubtful:
+        parts.append(f"{'also' if failed else 'nothing failed, but'} look at {_listed(doubtful)}")
+    return "; ".join(parts) + _place(evidence)
+
+
+def _listed(findings: list[Finding]) -> str:
+    return ", ".join(
+        f"{_lower(f.label)} ({f.text})" if f.count else f"{_lower(f.label)} {f.text} ({f.limit_text})" for f in findings
+    )
 
 
 def _carried(evidence: Evidence) -> str:

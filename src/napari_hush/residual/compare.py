@@ -6,26 +6,29 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage, optimize
+from scipy import ndimage
 
-from napari_hush.filters.resampling import cubic
-from napari_hush.residual.noise import CUT, SMALLEST, NoiseModel, measure_noise, noise_kept
-from napari_hush.residual.recorded import Recorded, dragged, move_rows, place_rows
-from napari_hush.residual.scales import SCALES, residual_scales
+from napari_hush.residual.lag import LAGGING, dragged_in_place, exact_lag, lag_of_noise, reach_of_lag
+from napari_hush.residual.noise import SMALLEST, NoiseModel, measure_noise, noise_kept
+from napari_hush.residual.recorded import Recorded, move_rows, place_rows
+from napari_hush.residual.scales import SCALES, Scales, residual_scales
 from napari_hush.residual.sharpness import detail_lost
 from napari_hush.residual.spikes import find_spikes
 from napari_hush.residual.support import Support, measure_support
+from napari_hush.residual.wander import find_wander
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_hush.residual.recorded import Rows
+
     Floats = NDArray[np.float64]
 
-UNSURE = 0.1  # of a lag that the noise's spectrum alone tells
-LAGGING = 0.05  # of a detector's pixel before: less changes nothing that could be seen
 FEW_GAPS = 0.9  # of the pixels that are there: the others change the noise by less than is known of it
 SPIKES = 0.02  # share of the pixels that is left out; more, and the noise is not understood
 MOST = 0.95  # of the noise is taken out of a result that kept it: of all of it nothing is known
+DOUBTFUL = 1.1  # spread from which another explanation is looked for
+BESIDE = 0.1  # px by which the end of a moved row may lie outside
 OFFSET, ALIKE = 5.0, 4.0  # standard errors by which all rows are off; so many rows in turn may be alike
 TOO_MANY = "its noise is spikes: {:.2g} % of its pixels stick out of their neighbours"
 
@@ -54,6 +57,9 @@ class Residual:
         Share of the noise's amplitude that is still in the result.
     threshold : float
         What noise alone passes in one image of a hundred, at any scale.
+    wander : float
+        How far the rows of a scan wander while they are scanned, px RMS along X; NaN without a lattice, 0 where it does
+        not stand out of the noise.
     noise : NoiseModel or None
         Of the noisy image.
     reason : str
@@ -68,6 +74,7 @@ class Residual:
     lost: float = float("nan")
     kept: float = float("nan")
     threshold: float = float("nan")
+    wander: float = float("nan")
     noise: NoiseModel | None = None
     reason: str = ""
 
@@ -146,36 +153,112 @@ def compare_residual(
     share = float(np.clip(kept, 0, MOST)) if np.isfinite(kept) else 0.0
     denoised = denoised - share / (1 - share) * (noisy - denoised)
 
-    def measured(seen: Floats, expected: Floats) -> NoiseModel:
-        return measure_noise([seen[part]], [np.where(usable, expected, seen)[part]])
+    comparison = _Comparison(noisy, denoised, usable, part, spacing)
+    first = comparison.fit(denoised, placed=placed)
+    best = comparison.look(first, scales)
+    lag = lag_of_noise(first.noise.bands) if first.noise.calibrated else 0.0
+    hidden = lag < LAGGING and best.spread > DOUBTFUL  # edges that are off may hide it
+    if lag >= LAGGING or hidden:
+        lag = exact_lag(lag, noisy, denoised, first.noise, usable, spacing)
+        late = comparison.fit(dragged_in_place(denoised, lag), lag=lag)
+        if not hidden or lag_of_noise(late.noise.bands) >= LAGGING:  # what is only sharper has noise without a lag
+            best = min(best, comparison.look(late, scales), key=lambda one: one.spread)
+    noise, found = best.noise, best.found
+    residual = Residual(
+        difference=difference,
+        scales=scales,
+        z=found.z,
+        energy=found.energy * (1.0 if np.isnan(kept) else (1 - kept) ** 2),
+        spread=best.spread,
+        kept=kept,
+        threshold=found.threshold,
+        wander=best.wander,
+        noise=noise,
+        reason=noise.reason or (TOO_MANY.format(100 * best.spiked) if best.spiked > SPIKES else ""),
+    )
+    if not residual.calibrated:
+        return residual, None
+    residual = replace(residual, lost=detail_lost(best.rest, best.expected, noise))
+    return residual, measure_support(best.expected + best.rest, best.expected + share * best.rest, noise)
 
-    def fitted(candidate: Floats) -> _Fit:
-        expected, unknown = candidate, None
-        if candidate is denoised and spacing is not None and placed is not None:
-            expected, unknown = move_rows(denoised, placed), placed.variance
-        elif spacing is not None:
-            rows = place_rows(candidate, noisy, usable, spacing)
-            expected, unknown = rows.shifted, rows.variance
-        return _Fit(expected, measured(noisy, expected), unknown)
 
-    first = fitted(denoised)
-    lag = _lag(np.asarray(first.noise.bands)) if first.noise.calibrated else 0.0
-    candidates = [denoised]
-    if lag >= LAGGING:
-        if spacing is None:  # rows at wrong places would make it sharp where it is not
-            lag = _sharper(lag, noisy, denoised, first.noise, usable)
-        candidates.append(_dragged(denoised, lag))
-    best: Residual | None = None
-    for candidate in candidates:
-        fit = first if candidate is denoised else fitted(candidate)
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """A result with its rows where the scan has them, the noise that remains, and where the result says something."""
+
+    expected: Floats
+    noise: NoiseModel
+    known: NDArray[np.bool_]
+    shift_variance: Floats | None = None
+    wander: float = float("nan")
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What was found of one fit."""
+
+    expected: Floats
+    rest: Floats
+    noise: NoiseModel
+    spiked: float
+    found: Scales
+    spread: float
+    wander: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Comparison:
+    """A noisy image, a result, the pixels that count and the part without gaps on which the noise is measured."""
+
+    noisy: Floats
+    denoised: Floats
+    usable: NDArray[np.bool_]
+    part: tuple[slice, slice]
+    spacing: float | None
+
+    def fit(self, candidate: Floats, *, lag: float = 0.0, placed: Rows | None = None) -> _Fit:
+        """Place the rows of a candidate, and measure the noise."""
+        if self.spacing is None:
+            return _Fit(candidate, self._measured(self.noisy, candidate), self._known(None, lag))
+        if placed is None:
+            rows = place_rows(candidate, self.noisy, self.usable, self.spacing)
+            expected = rows.shifted
+        else:
+            rows, expected = placed, move_rows(candidate, placed)
+        noise, known = self._measured(self.noisy, expected), self._known(rows, lag)
+        usable, unknown = self.usable & known, np.zeros(expected.shape[1])
+        for _ in range(3):  # with the wandering in it, the noise seems larger than it is
+            rest = np.where(usable, self.noisy - expected, 0)
+            rest -= _row_levels(rest) if noise.row_levels else 0
+            wander = find_wander(rest, expected, noise, usable, self.spacing)
+            if not wander.variance.any():
+                break
+            unknown = unknown + wander.variance
+            expected = wander.of(expected)
+            noise = self._measured(self.noisy, expected)
+        return _Fit(expected, noise, known, rows.variance[:, None] + unknown, float(np.sqrt(unknown.mean())))
+
+    def _measured(self, seen: Floats, expected: Floats) -> NoiseModel:
+        return measure_noise([seen[self.part]], [np.where(self.usable, expected, seen)[self.part]])
+
+    def _known(self, rows: Rows | None, lag: float) -> NDArray[np.bool_]:
+        """Where rows show what lies inside the result, (Y, X): beyond its ends nothing is known."""
+        left, right = reach_of_lag(lag)
+        shifts = np.zeros(len(self.noisy)) if rows is None else rows.shifts
+        x, last = np.arange(self.noisy.shape[1]), self.noisy.shape[1] - 1
+        before, after = (np.maximum(side - BESIDE, 0)[:, None] for side in (shifts, -shifts))
+        return np.asarray((x >= before + left) & (x <= last - after - right))
+
+    def look(self, fit: _Fit, scales: tuple[float, ...]) -> _Look:
+        """Leave out spikes and the levels of rows, and look at the rest at every scale."""
         expected, noise = fit.expected, fit.noise
-        spikes = find_spikes(noisy, expected, noise.variance(expected), noise.coefficients[1])
+        spikes = find_spikes(self.noisy, expected, noise.variance(expected), noise.coefficients[1])
         spiked = float(spikes.mean())
         if spiked > 0:
-            calm = noisy.copy()
-            calm[spikes] = _medians(noisy, spikes)  # values that occur: steps stay steps
-            noise = measured(calm, expected)
-        rest = np.where(usable & ~spikes, noisy - expected, 0)
+            calm = self.noisy.copy()
+            calm[spikes] = _medians(self.noisy, spikes)  # values that occur: steps stay steps
+            noise = self._measured(calm, expected)
+        rest = np.where(self.usable & fit.known & ~spikes, self.noisy - expected, 0)
         levels = np.zeros((len(rest), 1))
         if noise.row_levels:
             levels, noise = _row_levels(rest), replace(noise, row_variance=0.0)
@@ -184,36 +267,7 @@ def compare_residual(
                 levels -= middle  # all rows alike are no rows on levels of their own
         rest = np.where(rest != 0, rest - levels, 0)
         found = residual_scales(rest, expected, noise, scales, shift_variance=fit.shift_variance)
-        spread = _spread(found.z, scales)
-        if best is not None and spread >= best.spread:
-            continue
-        best = Residual(
-            difference=difference,
-            scales=scales,
-            z=found.z,
-            energy=found.energy * (1.0 if np.isnan(kept) else (1 - kept) ** 2),
-            spread=spread,
-            kept=kept,
-            threshold=found.threshold,
-            noise=noise,
-            reason=noise.reason or (TOO_MANY.format(100 * spiked) if spiked > SPIKES else ""),
-        )
-        seen = expected, rest, noise
-    assert best is not None
-    if not best.calibrated:
-        return best, None
-    expected, rest, noise = seen
-    best = replace(best, lost=detail_lost(rest, expected, noise))
-    return best, measure_support(expected + rest, expected + share * rest, noise)
-
-
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    """A result with its rows where the scan has them, and the noise that remains."""
-
-    expected: Floats
-    noise: NoiseModel
-    shift_variance: Floats | None
+        return _Look(expected, rest, noise, spiked, found, _spread(found.z, scales), fit.wander)
 
 
 def _largest_part(usable: NDArray[np.bool_]) -> tuple[slice, slice]:
@@ -235,36 +289,6 @@ def _largest_part(usable: NDArray[np.bool_]) -> tuple[slice, slice]:
                     best = int(lowest * (right - left + 1))
                     found = slice(8 * (row + 1 - lowest), 8 * (row + 1)), slice(8 * left, 8 * (right + 1))
     return found
-
-
-def _dragged(image: Floats, lag: float) -> Floats:
-    """An image as a slow detector records it, but not moved: an instrument's software brings it back to its place."""
-    delay = lag / (1 - lag)
-    whole, part = int(np.floor(delay)), delay - np.floor(delay)
-    taps = cubic(np.arange(-1, 3) - part)  # a Fourier shift rings at hard edges
-    padded = np.pad(np.asarray(image, np.float64), ((0, 0), (1, whole + 2)), mode="edge")
-    width = image.shape[1]
-    return dragged(sum(tap * padded[:, whole + k : whole + k + width] for k, tap in enumerate(taps)), lag)
-
-
-def _sharper(lag: float, noisy: Floats, denoised: Floats, noise: NoiseModel, usable: NDArray[np.bool_]) -> float:
-    """The lag near that of the noise's spectrum, into which edges leak, that leaves least."""
-    weight = usable / noise.variance(denoised)
-
-    def left(one: float) -> float:
-        return float(np.minimum((noisy - _dragged(denoised, one)) ** 2 * weight, CUT**2).sum())
-
-    least, most = max(lag - UNSURE, 0.0), min(lag + UNSURE, 0.9)
-    return float(optimize.minimize_scalar(left, bounds=(least, most), method="bounded", options={"xatol": 0.005}).x)
-
-
-def _lag(bands: Floats) -> float:
-    """The share of the pixel before in a first-order spectrum ``1 / (1 + c² - 2 c cos(2 pi f))``."""
-    frequency = np.linspace(0, 0.5, len(bands))
-    shares = np.linspace(0, 0.9, 91)[:, None]
-    models = 1 / (1 + shares**2 - 2 * shares * np.cos(2 * np.pi * frequency))
-    models /= models.mean(axis=1, keepdims=True)
-    return float(shares[((np.log(models) - np.log(np.maximum(bands, 1e-6))) ** 2).sum(axis=1).argmin(), 0])
 
 
 def _medians(image: Floats, chosen: NDArray[np.bool_]) -> Floats:

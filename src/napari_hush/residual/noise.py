@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.floating]
 
 SMALLEST = 48  # px: fewer say too little of the noise
-BANDS = 32  # of the spectrum along X
+BANDS = 128  # of the spectrum along X: real scans have most of their noise below 0.01 cycles per px
 SLOW = (0.2, 0.3)  # cycles per px along Y: the noise is looked at above, with a ramp between
 PEAK = 8.0  # times the floor: a Bragg spot or a line, no noise
 BLOCK = (4, 8)  # px: the noise is compared between blocks of like brightness; of a residual, and of an image alone

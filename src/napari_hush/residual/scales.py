@@ -99,7 +99,7 @@ def residual_scales(
         Standard deviations of the Gaussians, px.
     size : int, optional
         Pixels of the image of which this is a part, for the threshold.
-    shift_variance : ndarray, shape (Y,), optional
+    shift_variance : ndarray, shape (Y, X), optional
         Of what is not known of the rows' places along X, px².
 
     Returns
@@ -120,7 +120,7 @@ def residual_scales(
         rows = np.zeros(1, np.float32)
         if slope is not None and shift_variance is not None:  # a row is at one wrong place as a whole
             rows = gaussian(slope, scale, mode="constant", axes=(1,)) ** 2
-            rows *= np.asarray(shift_variance, np.float32)[:, None]
+            rows *= np.asarray(shift_variance, np.float32)
             rows = gaussian(rows, scale / np.sqrt(2), mode="constant", axes=(0,))
             rows /= np.float32(2 * np.sqrt(np.pi) * scale)
         z[k], energy[k] = standardised(r, variance, third, rows, scale, noise)

@@ -10,6 +10,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from napari_hush.atoms.lockin import REACH, grid, interpolated, lock_in
+from napari_hush.atoms.superlattice import multiple_of
 from napari_hush.filters.smoothing import gaussian
 
 if TYPE_CHECKING:
@@ -45,12 +46,15 @@ class Cell(NamedTuple):
         Standard deviation of each of them, px.
     sign : int
         1 for bright columns, -1 for dark ones.
+    multiple : int
+        How many times longer the true translations are: columns differ from cell to cell, see `multiple_of`.
     """
 
     vectors: Floats
     sites: list[Floats]
     sigmas: tuple[float, ...]
     sign: int
+    multiple: int = 1
 
 
 def find_cell(plane: Floats, fit: LatticeFit, inside: Mask | None = None) -> Cell | None:
@@ -72,21 +76,24 @@ def find_cell(plane: Floats, fit: LatticeFit, inside: Mask | None = None) -> Cel
     detail = sign * _average_cell(without_slow(plane, fit.spacing), phases, inside)[0]
     sigmas = _widths(detail, kept, translations, fit.spacing)
     kept = _moved(detail, kept, sigmas, translations, fit.spacing)
-    return Cell(vectors, kept, _widths(detail, kept, translations, fit.spacing), sign)
+    sigmas = _widths(detail, kept, translations, fit.spacing)
+    return Cell(vectors, kept, sigmas, sign, multiple_of(plane, phases, inside))
 
 
-def places(phases: Floats, site: tuple[float, float], vectors: Floats) -> Floats:
-    """Where one column of the cell lies in all cells, (N, 2), px, by the `lattice_phases`."""
+def places(phases: Floats, site: tuple[float, float], vectors: Floats) -> tuple[Floats, NDArray[np.intp]]:
+    """Where one column of the cell lies in all cells, (N, 2), px, by the `lattice_phases`, and which cells, (N, 2)."""
     translations = np.linalg.inv(vectors).T
     wrapped = phases - np.reshape(site, (2, 1, 1))
-    wrapped -= np.rint(wrapped)  # shares of the translations from the nearest site to here
+    cells = np.rint(wrapped)
+    wrapped -= cells  # shares of the translations from the nearest site to here
     away = np.einsum("ki,kyx->iyx", translations, wrapped)
     here = (np.abs(away) <= 0.5).all(axis=0)
     at = np.argwhere(here) - away[:, here].T
+    numbers = cells[:, here].T.astype(np.intp)
     if len(at) > 1:  # at the edge of a pixel a site may be found twice
         close = cKDTree(at).query_pairs(1.0, output_type="ndarray")
-        at = np.delete(at, np.unique(close[:, 1]), axis=0) if len(close) else at
-    return np.asarray(at)
+        at, numbers = (np.delete(one, np.unique(close[:, 1]), axis=0) if len(close) else one for one in (at, numbers))
+    return np.asarray(at), numbers
 
 
 def without_slow(image: Floats, period: float) -> Floats:

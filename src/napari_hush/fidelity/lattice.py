@@ -12,6 +12,7 @@ from napari_hush.atoms.cell import lattice_phases, strong_vectors
 from napari_hush.atoms.grains import Grain
 from napari_hush.atoms.lockin import displacement, lock_in, moved
 from napari_hush.atoms.spectrum import bragg_spots, independent_pair
+from napari_hush.atoms.superlattice import multiple_of
 from napari_hush.residual.cells import cell_difference
 from napari_hush.residual.recorded import dragged
 
@@ -163,7 +164,7 @@ def compare_cells(recorded: Recorded, lattices: Sequence[LatticeFit]) -> float:
         if explained < SHOWN * there:
             shown, vectors = noisy, strong_vectors(noisy, lattice)
         phases = lattice_phases(shown, vectors, period, (0, 0))
-        found.append(cell_difference(recorded.residual, noisy, phases, here, period))
+        found.append(cell_difference(recorded.residual, noisy, phases, here, period, multiple_of(noisy, phases, here)))
     known = [value for value in found if np.isfinite(value)]
     return max(known) if known else float("nan")
 

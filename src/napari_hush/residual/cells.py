@@ -20,7 +20,14 @@ NARROWEST = 0.06  # periods, standard deviation of the narrowest thing that is l
 CERTAIN = 3.0  # standard errors by which a difference exceeds nothing
 
 
-def cell_difference(residual: Floats, image: Floats, phases: Floats, usable: NDArray[np.bool_], period: float) -> float:
+def cell_difference(
+    residual: Floats,
+    image: Floats,
+    phases: Floats,
+    usable: NDArray[np.bool_],
+    period: float,
+    multiple: int = 1,
+) -> float:
     """How much of a lattice is missing or added in all cells alike, for a few periods around.
 
     Parameters
@@ -35,6 +42,8 @@ def cell_difference(residual: Floats, image: Floats, phases: Floats, usable: NDA
         Pixels that count: those of one grain.
     period : float
         Of the lattice, px.
+    multiple : int
+        How many times longer the true translations are than those of ``phases``.
 
     Returns
     -------
@@ -45,12 +54,12 @@ def cell_difference(residual: Floats, image: Floats, phases: Floats, usable: NDA
     Notes
     -----
     The average cell holds the amplitudes at all reciprocal lattice points; by Parseval's theorem its mean square is the
-    sum of theirs. In windows of 6 periods it is taken twice, from every second band of rows of a period's height: the
+    sum of theirs. In windows of 6 periods it is taken twice, from every second band of rows of a cell's height: the
     mean product of both is what they have in common; noise, and rows that were shifted, add nothing to it. Points so
     far out that no column reaches them are filtered off.
     """
-    apart, together = _common(residual, phases, usable, period)
-    whole, _ = _common(image, phases, usable, period)
+    apart, together = _common(residual, phases, usable, period, multiple)
+    whole, _ = _common(image, phases, usable, period, multiple)
     if not whole.power > 0:
         return float("nan")
     sure = [one.power for one in (apart, together) if one.power > CERTAIN * one.error]
@@ -64,13 +73,15 @@ class _Common(NamedTuple):
     error: float
 
 
-def _common(values: Floats, phases: Floats, usable: NDArray[np.bool_], period: float) -> tuple[_Common, _Common]:
+def _common(
+    values: Floats, phases: Floats, usable: NDArray[np.bool_], period: float, multiple: int
+) -> tuple[_Common, _Common]:
     """Window by window, and of the mean over all windows, in which fainter things are seen; NaN of too few cells."""
-    bins = int(np.clip(round(period), *BINS))
-    cells = np.floor(phases)
-    at = np.minimum(((phases - cells) * bins).astype(np.intp), bins - 1)
-    half = (np.arange(len(values)) // max(round(period), 1) % 2)[:, None]
-    side = round(WINDOW * period)
+    each = int(np.clip(round(period), *BINS))
+    bins = multiple * each
+    at = np.floor(phases * each).astype(np.intp) % bins
+    half = (np.arange(len(values)) // max(round(multiple * period), 1) % 2)[:, None]
+    side = min(round(WINDOW * multiple * period), min(values.shape))
     rows, columns = (np.arange(size) // side for size in values.shape)
     window = rows[:, None] * (columns[-1] + 1) + columns
     enough = np.bincount(window[usable], minlength=int(window[-1, -1]) + 1) > FEWEST * side**2
@@ -79,7 +90,7 @@ def _common(values: Floats, phases: Floats, usable: NDArray[np.bool_], period: f
         return nothing, nothing
     place = (((2 * window + half) * bins + at[0]) * bins + at[1])[usable]
     shape = (len(enough), 2, bins, bins)
-    width = NARROWEST * bins
+    width = NARROWEST * each
     count, total = (
         np.asarray(ndimage.gaussian_filter(part.reshape(shape)[enough], width, mode="wrap", axes=(2, 3)), np.float64)
         for part in (np.bincount(place, w, int(np.prod(shape))) for w in (np.ones(len(place)), values[usable]))

@@ -61,6 +61,9 @@ class SiteGuard:
         1 for bright columns, -1 for dark ones.
     gate : Gate or None
         Tells where the lattice is, in an image with several grains; None: everywhere.
+    multiple : int
+        How many times longer the true translations are: each column of the cell is as many kinds as there are cells in
+        the larger one.
     """
 
     vectors: tuple[tuple[float, float], tuple[float, float]]
@@ -69,6 +72,12 @@ class SiteGuard:
     period: float
     sign: int = 1
     gate: Gate | None = None
+    multiple: int = 1
+
+    @property
+    def widths(self) -> NDArray[np.float64]:
+        """The standard deviation of each kind's columns, px."""
+        return np.repeat(self.sigmas, self.multiple**2)
 
     @property
     def margin(self) -> int:
@@ -108,7 +117,7 @@ class SiteGuard:
         heights = self._heights(self._detail(lack), positions, kinds)
         shown, lost = (self._contrasts(image, positions, kinds) for image in (generated, lack))
         back = np.zeros(len(positions))
-        several = [kind for kind in range(len(self.sites)) if (kinds == kind).sum() >= FEWEST]
+        several = [kind for kind in range(len(self.widths)) if (kinds == kind).sum() >= FEWEST]
         for kind in several:
             mine = kinds == kind
             back[mine] = share[mine] * self._lost(heights[mine], lost[mine] - shown[mine], positions[mine])
@@ -118,17 +127,22 @@ class SiteGuard:
         result = generated + given
         if several:
             heights = self._heights(self._detail(result), positions, kinds)
-            columns = [Kind(positions[kinds == kind], heights[kinds == kind], self.sigmas[kind]) for kind in several]
+            columns = [Kind(positions[kinds == kind], heights[kinds == kind], self.widths[kind]) for kind in several]
             drawn = self._drawn(positions, heights, kinds, generated.shape)
             shapes = lacking_shapes(noisy - result, result, drawn, columns, self.period, self.sign)
             given += shapes if where is None else shapes * where
         return generated + given, given
 
     def positions(self, noisy: Floats, origin: tuple[int, int] = (0, 0)) -> list[Floats]:
-        """For each column of the cell where it lies in all cells, (N, 2), px of the part."""
+        """For each kind of columns where they lie, (N, 2), px of the part."""
         vectors = np.array(self.vectors)
         phases = lattice_phases(noisy, vectors, self.period, origin)
-        return [places(phases, site, vectors) for site in self.sites]
+        found = []
+        for site in self.sites:
+            at, cells = places(phases, site, vectors)
+            which = cells % self.multiple @ [self.multiple, 1]
+            found += [at[which == one] for one in range(self.multiple**2)]
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, for the record of a run."""
@@ -140,10 +154,10 @@ class SiteGuard:
         All are fitted together, since the slow parts that they are without overlap.
         """
         detail = self._detail(residual)  # the columns' own lack of slow parts
-        square = np.array(self.sigmas) ** 2
+        square = self.widths**2
         slow = (LOW_PASS * self.period) ** 2
         right = np.zeros(len(positions))
-        for kind, sigma in enumerate(self.sigmas):
+        for kind, sigma in enumerate(self.widths):
             mine = kinds == kind
             seen = gaussian(detail, sigma, truncate=REACH)
             right[mine] = ndimage.map_coordinates(seen, positions[mine].T, order=3, mode="nearest")
@@ -161,7 +175,7 @@ class SiteGuard:
     def _contrasts(self, image: Floats, positions: Floats, kinds: NDArray[np.intp]) -> Floats:
         """How far each column stands out of what is just around it, also where a larger neighbour's flank lies."""
         found = np.zeros(len(positions))
-        for kind, sigma in enumerate(self.sigmas):
+        for kind, sigma in enumerate(self.widths):
             near, far = (gaussian(image, width * sigma) for width in CONTRAST)
             mine = kinds == kind
             found[mine] = self.sign * ndimage.map_coordinates(near - far, positions[mine].T, order=1, mode="nearest")
@@ -177,7 +191,7 @@ class SiteGuard:
 
     def _drawn(self, positions: Floats, heights: Floats, kinds: NDArray[np.intp], shape: tuple[int, ...]) -> Floats:
         image = np.zeros(shape)
-        for kind, sigma in enumerate(self.sigmas):
+        for kind, sigma in enumerate(self.widths):
             mine = kinds == kind
             image += render_columns(positions[mine], self.sign * heights[mine], sigma, (shape[0], shape[1]))
         return image
@@ -319,4 +333,5 @@ def _guard(cell: Cell, period: float, gate: Gate | None = None) -> SiteGuard:
         period=period,
         sign=cell.sign,
         gate=gate,
+        multiple=cell.multiple,
     )

@@ -1,0 +1,67 @@
+"""Whether columns of one kind differ from cell to cell in an order of their own: a lattice of larger cells."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import fft
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+MULTIPLES = (2, 3)
+AT, AROUND = 1.5, 8.0  # widths of a spot: so far it reaches, and so far what it is compared with
+STANDS_OUT = 30.0  # times what is around it
+
+
+def multiple_of(plane: Floats, phases: Floats, inside: NDArray[np.bool_] | None = None) -> int:
+    """How many times longer the translations are that bring an image to itself than those of its cell.
+
+    Parameters
+    ----------
+    plane : ndarray, shape (Y, X)
+        Noisy.
+    phases : ndarray, shape (2, Y, X)
+        Of two reciprocal vectors of the cell at each pixel, cycles, from `lattice_phases`.
+    inside : ndarray of bool, shape (Y, X), optional
+        Pixels that count; all by default.
+
+    Returns
+    -------
+    int
+        1, or 2 or 3 where spots of halves or thirds of the reciprocal vectors stand out of what is around them.
+
+    Notes
+    -----
+    The image is demodulated by the phases of its own lattice, so that drift does not smear a spot, and looked at in the
+    Fourier plane around zero.
+    """
+    window = np.hanning(plane.shape[0] + 2)[1:-1, None] * np.hanning(plane.shape[1] + 2)[1:-1]
+    if inside is not None:
+        window = window * inside
+    values = (plane - np.average(plane, weights=window)) * window
+    for multiple in MULTIPLES:
+        if any(_stands_out(values, phases, spot) for spot in _fractions(multiple)):
+            return multiple
+    return 1
+
+
+def _fractions(multiple: int) -> list[Floats]:
+    """Spots up to the first of the small cell that it has not, in its reciprocal vectors; one of each pair h, -h."""
+    steps = range(-multiple, multiple + 1)
+    found = [pair for pair in product(steps, repeat=2) if pair > (0, 0) and any(n % multiple for n in pair)]
+    return [np.array(pair) / multiple for pair in found if math.hypot(*pair) <= multiple]
+
+
+def _stands_out(values: Floats, phases: Floats, spot: Floats) -> bool:
+    turned = values * np.exp(-2j * np.pi * (spot[0] * phases[0] + spot[1] * phases[1])).astype(np.complex64)
+    power = np.abs(fft.fft2(turned, workers=-1)) ** 2
+    y, x = (np.asarray(n * fft.fftfreq(n)) for n in power.shape)
+    away = np.hypot(y[:, None], x)
+    ring = power[(away > 2 * AT) & (away <= AROUND)]
+    return bool(power[away <= AT].max() > STANDS_OUT * np.median(ring) / np.log(2))

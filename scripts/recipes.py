@@ -84,6 +84,22 @@ RECIPES = {
         ),
     ),
 }
+RECIPES["stem-wide"] = replace(  # stem again, on a wider world; becomes stem if it is better
+    RECIPES["stem"],
+    data=replace(RECIPES["stem"].data, n=4000, world="wide", seed=20276),
+    settings=replace(
+        RECIPES["stem"].settings,
+        start="stem",
+        steps=6000,
+        learning_rate=4e-4,
+        warmup=200,
+        loss="rms",
+        lambda_gradient=0.0,
+        lambda_spectrum=0.0,
+        workers=0,
+        seed=20276,
+    ),
+)
 RECIPES["stem-unet"] = replace(  # the other networks that could have been stem's; compared after 5,000 steps
     RECIPES["stem"], settings=replace(RECIPES["stem"].settings, network="unet", network_options="width = 24")
 )

@@ -160,6 +160,7 @@ class Drawer:
             masks=self._masks,
             mask_periods=self.materials.mask_periods,
             mask_share=s.mask_share,
+            world=s.world,
         )
         noise = self._noise(rng, native.period)
         noisy, scene = noise(native.clean, rng), native

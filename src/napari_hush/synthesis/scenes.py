@@ -13,12 +13,14 @@ from napari_hush.synthesis.dents.shapes import random_dent
 from napari_hush.synthesis.fields import smooth_field
 from napari_hush.synthesis.lattices.crystal import random_crystal, random_flaws
 from napari_hush.synthesis.lattices.lattice import Lattice, LatticeKind, render_columns, render_lattice
+from napari_hush.synthesis.wide.field import random_wide_field
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from napari_hush.synthesis.kinds import World
     from napari_hush.synthesis.lattices.unit_cell import UnitCell
 
 _DENTED = 0.9  # transmission below which a place counts as dented
@@ -115,6 +117,7 @@ def random_scene(
     masks: Sequence[NDArray[np.floating]] = (),
     mask_periods: Sequence[float] = (),
     mask_share: float = 0.5,
+    world: World = "plain",
 ) -> Scene:
     """Draw a clean field.
 
@@ -139,6 +142,9 @@ def random_scene(
     mask_share : float
         Probability that a dented field gets one of the masks, warped, instead of a drawn dent; of no effect without
         masks.
+    world : {"plain", "wide"}
+        Which lattices are drawn: those of `random_lattice`, or those of `random_wide_field`. A crystal of a unit crop
+        is the same in both.
 
     Returns
     -------
@@ -172,6 +178,8 @@ def random_scene(
     elif cell is not None:
         kind = "crop"
         image, positions, species, vacancies, size = random_crystal(cell, shape, rng, period=period)
+    elif world == "wide":
+        image, positions, species, vacancies, _, size, kind = random_wide_field(rng, shape, period=period)
     else:
         lattice = random_lattice(rng, period=period)
         kind, size = lattice.kind, lattice.period

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WEAKEST = 0.02  # height of a column, where the brightest has 1
+_SHARPEST = 0.5  # sigma, px: sharper ones fall between the pixels
 
 _FAMILIES = {"single": 0.2, "centred": 0.2, "honeycomb": 0.08, "dumbbell": 0.08, "perovskite": 0.16, "spinel": 0.08, "any": 0.2}  # fmt: skip
 _COLUMNS = {  # in fractions of the two vectors
@@ -88,6 +89,7 @@ def random_cell(rng: np.random.Generator | int, period: float) -> Cell:
     turn = np.deg2rad(rng.uniform(0, 360))
     vectors = period * stretch * frame @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     sigma = period * rng.uniform(0.13, 0.25) * min(1.0, 1.2 * stretch * nearest)
+    sigma = max(sigma, min(_SHARPEST, 0.3 * period * stretch * nearest))
     widths = rng.uniform(0.85, 1.15, len(columns)) if rng.random() < 1 / 3 else np.ones(len(columns))
     heights = _heights(len(columns), rng)
     for first, second in _ALIKE.get(family, []):

@@ -200,4 +200,4 @@ def _curve(shape: tuple[int, int], rng: np.random.Generator) -> Side:
 
 def _meet(first: Columns, second: Columns, side: Side, cell: Cell) -> Columns:
     """The first on one side, the second on the other; where they meet the first keeps its columns."""
-    return joined(first.chosen(side(first.sites)), second.chosen(~side(second.sites)), 0.6 * cell.nearest)
+    return joined(first.chosen(side(first.sites)), second.chosen(~side(second.sites)), 0.7 * cell.nearest)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from napari_hush.declare import Bounds, NamesOf, check_fields
 from napari_hush.errors import InputError
-from napari_hush.synthesis.kinds import KINDS, World  # noqa: TC001 - the fields are read
+from napari_hush.synthesis.kinds import KINDS, World
 
 # What draws is imported where it is used: the help of the command line does not wait for it.
 

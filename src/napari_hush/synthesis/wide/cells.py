@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 WEAKEST = 0.02  # height of a column, where the brightest has 1
 _SHARPEST = 0.5  # sigma, px: sharper ones fall between the pixels
 
-_FAMILIES = {"single": 0.2, "centred": 0.2, "honeycomb": 0.08, "dumbbell": 0.08, "perovskite": 0.16, "spinel": 0.08, "any": 0.2}  # fmt: skip
+_FAMILIES = {  # how often each is drawn
+    "single": 0.2,
+    "centred": 0.2,
+    "honeycomb": 0.08,
+    "dumbbell": 0.08,
+    "perovskite": 0.16,
+    "spinel": 0.08,
+    "any": 0.2,
+}
 _COLUMNS = {  # in fractions of the two vectors
     "single": [(0, 0)],
     "centred": [(0, 0), (1 / 2, 1 / 2)],

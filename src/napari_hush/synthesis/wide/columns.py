@@ -31,13 +31,15 @@ class Columns(NamedTuple):
 
     def chosen(self, which: NDArray[np.bool_]) -> Columns:
         """Those (N,) that are marked."""
-        return Columns(*(part[which] for part in self))
+        return Columns(
+            self.sites[which], self.species[which], self.heights[which], self.sigmas[which], self.ordered[which]
+        )
 
     def render(self, shape: tuple[int, int]) -> NDArray[np.float32]:
         """Add up their Gaussians, (Y, X)."""
         image = np.zeros(shape, dtype=np.float32)
         for sigma in np.unique(self.sigmas):
-            mine = self.sigmas == sigma
+            mine = np.equal(self.sigmas, sigma)
             image += render_columns(self.sites[mine], self.heights[mine], float(sigma), shape)
         return image
 
@@ -45,8 +47,14 @@ class Columns(NamedTuple):
 def joined(first: Columns, second: Columns, least: float = 0.0) -> Columns:
     """Both, without those of the second that come nearer than ``least`` px to the first."""
     if least and len(first.sites) and len(second.sites):
-        second = second.chosen(cKDTree(first.sites).query(second.sites)[0] >= least)
-    return Columns(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
+        second = second.chosen(np.asarray(cKDTree(first.sites).query(second.sites)[0] >= least))
+    return Columns(
+        np.concatenate([first.sites, second.sites]),
+        np.concatenate([first.species, second.species]),
+        np.concatenate([first.heights, second.heights]),
+        np.concatenate([first.sigmas, second.sigmas]),
+        np.concatenate([first.ordered, second.ordered]),
+    )
 
 
 def crystal(cell: Cell, shape: tuple[int, int], origin: NDArray[np.float64]) -> Columns:

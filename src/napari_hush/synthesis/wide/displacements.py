@@ -55,11 +55,11 @@ def random_displacement(
     if kind == "gaussian":
         return rng.normal(0, rms, sites.shape)
     if kind == "tailed":
-        return rms * np.sqrt((_TAIL - 2) / _TAIL) * rng.standard_t(_TAIL, sites.shape)
+        return np.asarray(rms * np.sqrt((_TAIL - 2) / _TAIL) * rng.standard_t(_TAIL, sites.shape))
     alone = rng.normal(0, min(rms, period * rng.uniform(0, 0.02)), sites.shape)
     if kind == "together":
         return alone + rms * (_ramp(sites, shape, rng) if rng.random() < 0.2 else _smooth(sites, shape, period, rng))
-    moved = species == rng.integers(species.max() + 1)
+    moved = np.equal(species, rng.integers(species.max() + 1))
     return np.asarray(alone + moved[:, None] * rms * np.sqrt(2) * _domains(sites, shape, rng))
 
 
@@ -70,7 +70,7 @@ def relaxation(
     moved = np.zeros_like(columns.sites)
     if not missing.any() or missing.all():
         return moved
-    distance, which = cKDTree(columns.sites[missing]).query(columns.sites)
+    distance, which = map(np.asarray, cKDTree(columns.sites[missing]).query(columns.sites))
     near = (distance < 1.6 * nearest) & ~missing
     away = columns.sites[near] - columns.sites[missing][which[near]]
     moved[near] = rng.uniform(-0.12, 0.15) * nearest * away / distance[near, None]

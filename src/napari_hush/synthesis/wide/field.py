@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from napari_hush.errors import InputError
 from napari_hush.synthesis.fields import smooth_field
 from napari_hush.synthesis.lattices.crystal import random_flaws
 from napari_hush.synthesis.lattices.lattice import slow_displacement
@@ -62,12 +63,29 @@ def random_wide_field(
     WideField
         Image and truth.
 
+    Raises
+    ------
+    InputError
+        If shape or period cannot be, or the kind is unknown.
+
+    Notes
+    -----
+    The displacement's rms per axis is up to 0.03 periods in half of the fields, up to 0.08 in a third and up to 0.15 in
+    the rest, but never above a fifth of the distance of neighbours. Vacancies, background, spread of heights, strain
+    and thickness are those of `random_flaws`.
+
     Examples
     --------
     >>> field = random_wide_field(1, (96, 96), period=(10, 10), kind="twin")
     >>> field.image.shape, field.period
     ((96, 96), 10.0)
     """
+    if len(shape) != 2 or min(shape) < 1:
+        raise InputError(f"shape must be two positive numbers of px (Y, X); got {shape!r}")
+    if not 0 < period[0] <= period[1] < np.inf:
+        raise InputError(f"expected periods 0 < lowest <= highest, in px; got {period}")
+    if kind is not None and kind not in STRUCTURES:
+        raise InputError(f"kind must be one of {', '.join(STRUCTURES)}, or None for any; got {kind!r}")
     rng = np.random.default_rng(rng)
     size = float(np.exp(rng.uniform(*np.log(period))))
     drawn = str(rng.choice(list(STRUCTURES), p=[share for share, _ in STRUCTURES.values()]))
@@ -89,9 +107,8 @@ def random_wide_field(
     amounts = np.clip(rng.normal(1, flaws.intensity_spread, len(sites)), 0, 2)
     columns = columns._replace(sites=sites, heights=columns.heights * amounts)
 
-    image = _ground(kind, shape, size, flaws.background, rng) + (1 - flaws.background) * columns.chosen(
-        ~missing
-    ).render(shape)
+    ground = _ground(kind, shape, size, flaws.background, rng)
+    image = ground + (1 - flaws.background) * columns.chosen(~missing).render(shape)
     if flaws.thickness:
         image *= np.clip(1 + flaws.thickness * smooth_field(shape, 0.2 * max(shape), rng), 0, None)
     image *= random_brightness(shape, size, rng)

@@ -36,7 +36,7 @@ def grains(cell: Cell, shape: tuple[int, int], period: float, rng: np.random.Gen
 
 
 def twin(cell: Cell, shape: tuple[int, int], period: float, rng: np.random.Generator) -> Columns:
-    """A crystal and its mirror image, on a row of the lattice or two of them some periods apart."""
+    """A crystal and its mirror image beyond a row of the lattice, or between two of them."""
     origin = _origin(shape, rng)
     along = _row(cell, rng)
     mirror = 2 * np.outer(along, along) - np.eye(2)
@@ -45,7 +45,7 @@ def twin(cell: Cell, shape: tuple[int, int], period: float, rng: np.random.Gener
 
 
 def fault(cell: Cell, shape: tuple[int, int], period: float, rng: np.random.Generator) -> Columns:
-    """A stacking fault: beyond a row of the lattice all is shifted by a fraction of the cell."""
+    """A crystal that is shifted by a fraction of its period beyond a row, or between two: a stacking fault."""
     origin = _origin(shape, rng)
     along = _row(cell, rng)
     shift = rng.choice([0.5, 1 / 3, 2 / 3, rng.uniform(0.2, 0.8)]) * period
@@ -156,7 +156,7 @@ def edge_displacement(
 
 
 def _origin(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
-    return rng.uniform(0.25, 0.75, 2) * np.array(shape)
+    return np.asarray(rng.uniform(0.25, 0.75, 2) * np.array(shape))
 
 
 def _turn(angle: float) -> NDArray[np.float64]:
@@ -165,7 +165,7 @@ def _turn(angle: float) -> NDArray[np.float64]:
 
 
 def _turned(direction: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
-    return direction @ _turn(angle)
+    return np.asarray(direction @ _turn(angle))
 
 
 def _row(cell: Cell, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -176,7 +176,7 @@ def _row(cell: Cell, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _strip(origin: NDArray[np.float64], along: NDArray[np.float64], period: float, rng: np.random.Generator) -> Side:
-    """Which side of a line through the origin places are on; for a half of the draws that of a strip."""
+    """Which side of a line through the origin places are on; in four of ten draws outside of a strip instead."""
     across = np.array([along[1], -along[0]])
     wide = period * rng.uniform(3, 10) if rng.random() < 0.4 else np.inf
 

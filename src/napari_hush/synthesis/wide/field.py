@@ -77,8 +77,8 @@ def random_wide_field(
     Examples
     --------
     >>> field = random_wide_field(1, (96, 96), period=(10, 10), kind="twin")
-    >>> field.image.shape, field.period
-    ((96, 96), 10.0)
+    >>> field.image.shape, field.kind
+    ((96, 96), 'twin')
     """
     if len(shape) != 2 or min(shape) < 1:
         raise InputError(f"shape must be two positive numbers of px (Y, X); got {shape!r}")

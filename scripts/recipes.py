@@ -43,7 +43,7 @@ class Recipe:
 
 
 RECIPES = {
-    "stem": Recipe(
+    "stem-plain": Recipe(  # the first stage: lattices of one or two columns a cell, hardly displaced
         method="supervised",
         data=SynthesisSettings(
             kind="lattice",
@@ -84,13 +84,38 @@ RECIPES = {
         ),
     ),
 }
+RECIPES["stem"] = replace(  # the second stage, from the first or from the bundled one; --start names another
+    RECIPES["stem-plain"],
+    data=replace(RECIPES["stem-plain"].data, n=4000, world="wide", seed=20276),
+    settings=replace(
+        RECIPES["stem-plain"].settings,
+        start="stem",
+        steps=4700,
+        learning_rate=4e-4,
+        warmup=200,
+        loss="rms",
+        lambda_gradient=0.0,
+        lambda_spectrum=0.0,
+        validate_every=220,
+        workers=0,
+        seed=20276,
+    ),
+    description="Removes scan and counting noise from atomic-resolution STEM images with bright atom columns; keeps "
+    "dents, vacancies, weak sublattices, displaced columns and slow contrast. For lattices brought to 12 px per "
+    "period. Trained on simulated images only.",
+)
 RECIPES["stem-unet"] = replace(  # the other networks that could have been stem's; compared after 5,000 steps
-    RECIPES["stem"], settings=replace(RECIPES["stem"].settings, network="unet", network_options="width = 24")
+    RECIPES["stem-plain"],
+    settings=replace(RECIPES["stem-plain"].settings, network="unet", network_options="width = 24"),
 )
 RECIPES["stem-unet-deep"] = replace(
-    RECIPES["stem"],
+    RECIPES["stem-plain"],
     settings=replace(
-        RECIPES["stem"].settings, network="unet", network_options="width = 24, levels = 4", patch=160, batch_size=3
+        RECIPES["stem-plain"].settings,
+        network="unet",
+        network_options="width = 24, levels = 4",
+        patch=160,
+        batch_size=3,
     ),
 )
 RECIPES["tomo"] = Recipe(

@@ -1,6 +1,7 @@
 """Draw a sheet of random targets and their noisy versions at one pixel per pixel, and real images beside them if named.
 
     python scripts/target_sheet.py docs/images/targets.png
+    python scripts/target_sheet.py docs/images/wide.png --world wide
     python scripts/target_sheet.py sheet.png --real image.tif other.tif --like image.tif
 
 Each column of a row is one target: clean above, noisy below, on one grey scale (the 0.5 and 99.5 percentiles of the
@@ -67,16 +68,18 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--seed", type=int, default=24)
     parser.add_argument("--side", type=int, default=96, help="of a crop, px")
+    parser.add_argument("--world", default="plain", help="plain or wide")
     parser.add_argument("--real", type=Path, nargs="*", default=[], help="real images, shown in rows of their own")
     parser.add_argument("--like", type=Path, help="a real image, whose noise and dents the last row has")
     args = parser.parse_args()
     count = COLUMNS * ROWS
     own = COLUMNS if args.like else 0
-    targets = hush.synthesize({"n": count - own, "test_share": 0, "seed": args.seed, "workers": 1})
+    drawn = {"test_share": 0, "seed": args.seed, "world": args.world}
+    targets = hush.synthesize({"n": count - own, "workers": 1} | drawn)
     if args.like:
         image = read_plane(args.like)
         period = require_spacing(image.astype(float))
-        settings = {"n": own, "test_share": 0, "seed": args.seed, "noises": fit_noise(image).noise().noises}
+        settings = drawn | {"n": own, "noises": fit_noise(image).noise().noises}
         ranges = {"period": (0.8 * period, 1.25 * period), "dent_share": 1.0, "mask_share": 1.0}
         materials = make_materials("lattice", images=[image])
         targets += hush.synthesize(settings | ranges, materials=materials)

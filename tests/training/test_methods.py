@@ -121,6 +121,15 @@ def test_supervised_losses_are_weighted_sums():
     assert without.keys() == {"loss", "pixel"}
 
 
+def test_rms_is_the_mean_of_the_roots_of_each_image():
+    target = torch.zeros(2, 1, 8, 8)
+    output = torch.stack([torch.full((1, 8, 8), 0.5), torch.full((1, 8, 8), 0.1)])
+    assert torch.isclose(losses.rms(output, target), torch.tensor(0.3), atol=1e-5)
+    exact = torch.zeros(1, 1, 8, 8, requires_grad=True)
+    losses.rms(exact, target[:1]).backward()  # no error has a slope, too
+    assert torch.equal(exact.grad, torch.zeros_like(exact))
+
+
 def test_low_pass_keeps_what_is_smooth_and_removes_noise():
     assert torch.allclose(losses.low_pass(torch.full((1, 2, 40, 40), 3.0), 4), torch.tensor(3.0))
     noise = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))

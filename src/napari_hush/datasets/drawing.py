@@ -57,8 +57,8 @@ class Target:
     period : float
         Lattice period, px; NaN in phantoms.
     kind : str
-        What is seen: the lattice's kind, "crop" for the user's own, "flat", "texture", "atoms", the phantom's name, or
-        for kind "general" one of `SORTS`.
+        What is seen: the lattice's kind or the wide world's structure, "crop" for the user's own, "flat", "texture",
+        "atoms", the phantom's name, or for kind "general" one of `SORTS`.
     noise : Compose
         What was done to the clean image, or to ``native``.
     native : ndarray, shape (Y', X'), optional
@@ -160,6 +160,7 @@ class Drawer:
             masks=self._masks,
             mask_periods=self.materials.mask_periods,
             mask_share=s.mask_share,
+            world=s.world,
         )
         noise = self._noise(rng, native.period)
         noisy, scene = noise(native.clean, rng), native

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from napari_hush.declare import Bounds, NamesOf, check_fields
 from napari_hush.errors import InputError
-from napari_hush.synthesis.kinds import KINDS
+from napari_hush.synthesis.kinds import KINDS, World
 
 # What draws is imported where it is used: the help of the command line does not wait for it.
 
@@ -49,6 +49,10 @@ class SynthesisSettings:
         Probability that a dent is one of your own, 0 to 1, where there are some. Kind "lattice" only.
     lattice_share : float
         Probability of a lattice, 0 to 1; else a texture, single atoms or a flat field. Kind "lattice" only.
+    world : {"plain", "wide"}
+        Which lattices: of one or two columns a cell, hardly displaced; or of up to five, some of them faint, displaced
+        up to 0.15 periods, with twins, faults, dislocations, interfaces, particles, steps and drift. Kind "lattice"
+        only.
     magnification : float
         In millions (MX): 36 x 38 atoms in a field at 20 MX. Kind "published" only.
     angles : (int, int)
@@ -80,6 +84,7 @@ class SynthesisSettings:
     dent_share: Annotated[float, SHARE] = 0.7
     mask_share: Annotated[float, SHARE] = 0.5
     lattice_share: Annotated[float, SHARE] = 0.9
+    world: World = "plain"
     magnification: Annotated[float, Bounds(0.1, 1000)] = 20.0
     angles: Annotated[tuple[int, int], Bounds(1, 100_000, rising=True)] = (16, 64)
     seed: Annotated[int, Bounds(0, 2**63 - 1)] = 0

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_hush.synthesis.noise.scan import random_scan_noise
     from napari_hush.synthesis.pictures.leaves import dead_leaves
     from napari_hush.synthesis.scenes import Scene, random_lattice, random_scene
+    from napari_hush.synthesis.wide.field import WideField, random_wide_field
 
 __all__ = [
     "DENTS",
@@ -48,6 +49,7 @@ __all__ = [
     "TiledCrop",
     "UnitCell",
     "UnitLattice",
+    "WideField",
     "atoms_at",
     "average_cell",
     "crop_atoms",
@@ -67,6 +69,7 @@ __all__ = [
     "random_lattice",
     "random_scan_noise",
     "random_scene",
+    "random_wide_field",
     "render_cell",
     "render_columns",
     "render_crystal",
@@ -98,6 +101,7 @@ _HOMES = {
     "TiledCrop": "lattices.unit_cell",
     "UnitCell": "lattices.unit_cell",
     "UnitLattice": "lattices.unit_lattice",
+    "WideField": "wide.field",
     "atoms_at": "lattices.zoom",
     "average_cell": "lattices.unit_crop",
     "crop_atoms": "lattices.zoom",
@@ -117,6 +121,7 @@ _HOMES = {
     "random_lattice": "scenes",
     "random_scan_noise": "noise.scan",
     "random_scene": "scenes",
+    "random_wide_field": "wide.field",
     "render_cell": "lattices.unit_cell",
     "render_columns": "lattices.lattice",
     "render_crystal": "lattices.crystal",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+World = Literal["plain", "wide"]
 NoiseOfKind = Literal["scan", "counting", "projections", "tomographs", "camera"]
 
 
@@ -137,7 +138,7 @@ LATTICES: dict[str, Kind] = {
         about="lattices of any kind, or your own crystal, through dents that multiply",
         noise="scan",
         from_images=True,
-        settings=("dose", "period", "rescale_to", "dent_share", "mask_share", "lattice_share"),
+        settings=("dose", "period", "rescale_to", "dent_share", "mask_share", "lattice_share", "world"),
     ),
     "published": Kind(
         about="your own crystal with a mask added, as it was published, to compare with",

@@ -11,8 +11,10 @@ from napari_hush.errors import InputError
 from napari_hush.synthesis.dents.library import warp_mask
 from napari_hush.synthesis.dents.shapes import random_dent
 from napari_hush.synthesis.fields import smooth_field
+from napari_hush.synthesis.kinds import World
 from napari_hush.synthesis.lattices.crystal import random_crystal, random_flaws
 from napari_hush.synthesis.lattices.lattice import Lattice, LatticeKind, render_columns, render_lattice
+from napari_hush.synthesis.wide.field import random_wide_field
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,16 +39,17 @@ class Scene:
     positions : ndarray, shape (N, 2)
         Atom columns (y, x), px, also those in dents.
     species : ndarray of int, shape (N,)
-        Index of each column in its cell, 0 the brightest kind; zeros for isolated atoms.
+        Index of each column in its cell, 0 the brightest kind; zeros for isolated atoms and what is amorphous.
     vacancies : ndarray, shape (M, 2)
         Missing columns (y, x), px.
     period : float
-        Lattice period, px; without a lattice the size that stood for it.
+        Lattice period, px; in the wide world the spacing, which cells with close columns repeat after up to two of;
+        without a lattice the size that stood for it.
     lattice : Lattice or None
-        The lattice that was drawn; None for a crop's crystal, textures, isolated atoms and flat fields.
+        The lattice that was drawn; None for the wide world, a crop's crystal, textures, isolated atoms and flat fields.
     kind : str
-        What the field shows: a `Lattice`'s kind, ``"crop"`` for the crystal of a unit crop, ``"texture"``,
-        ``"atoms"`` or ``"flat"``.
+        What the field shows: a `Lattice`'s kind, a structure of the wide world, ``"crop"`` for the crystal of a unit
+        crop, ``"texture"``, ``"atoms"`` or ``"flat"``.
     """
 
     clean: NDArray[np.float32]
@@ -115,6 +118,7 @@ def random_scene(
     masks: Sequence[NDArray[np.floating]] = (),
     mask_periods: Sequence[float] = (),
     mask_share: float = 0.5,
+    world: World = "plain",
 ) -> Scene:
     """Draw a clean field.
 
@@ -139,6 +143,9 @@ def random_scene(
     mask_share : float
         Probability that a dented field gets one of the masks, warped, instead of a drawn dent; of no effect without
         masks.
+    world : {"plain", "wide"}
+        Which lattices are drawn: those of `random_lattice`, or those of `random_wide_field`. A crystal of a unit crop
+        is the same in both.
 
     Returns
     -------
@@ -148,8 +155,8 @@ def random_scene(
     Raises
     ------
     InputError
-        If a share is no probability, masks and mask_periods do not match, a period is not positive, or `random_crystal`
-        or `warp_mask` refuses the cell or a mask.
+        If a share is no probability, masks and mask_periods do not match, a period is not positive, the world is
+        unknown, or `random_crystal` or `warp_mask` refuses the cell or a mask.
 
     Examples
     --------
@@ -163,6 +170,8 @@ def random_scene(
     ('crop', True)
     """
     _check(masks, mask_periods, lattice_share=lattice_share, dent_share=dent_share, mask_share=mask_share)
+    if world not in get_args(World):
+        raise InputError(f"world must be one of {', '.join(get_args(World))}; got {world!r}")
     rng = np.random.default_rng(rng)
     lattice, vacancies = None, np.empty((0, 2))
     if rng.random() >= lattice_share:
@@ -172,6 +181,8 @@ def random_scene(
     elif cell is not None:
         kind = "crop"
         image, positions, species, vacancies, size = random_crystal(cell, shape, rng, period=period)
+    elif world == "wide":
+        image, positions, species, vacancies, _, size, kind = random_wide_field(rng, shape, period=period)
     else:
         lattice = random_lattice(rng, period=period)
         kind, size = lattice.kind, lattice.period

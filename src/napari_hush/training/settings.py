@@ -14,7 +14,7 @@ from napari_hush.networks import NETWORKS
 Network = Annotated[str, NamesOf(NETWORKS)]
 Augment = Literal["all", "flips", "none"]
 Schedule = Literal["cosine", "linear", "constant"]
-PixelLoss = Literal["l1", "mse", "charbonnier"]
+PixelLoss = Literal["l1", "mse", "charbonnier", "rms"]
 TrainingPrecision = Literal["auto", "float32", "bfloat16", "float16"]
 BatchSize = Annotated[int, Bounds(1, 65536)]
 Steps = Annotated[int, Bounds(1, 10**9)]
@@ -157,8 +157,8 @@ class SupervisedSettings(TrainSettings):
 
     Parameters
     ----------
-    loss : {"l1", "mse", "charbonnier"}
-        Of the pixel values.
+    loss : {"l1", "mse", "charbonnier", "rms"}
+        Of the pixel values: mean absolute, mean squared, L1 without its corner, or root mean square of each image.
     lambda_gradient : float
         Weight of the mean absolute difference of the first differences.
     lambda_spectrum : float

@@ -32,7 +32,21 @@ def charbonnier(output: Tensor, target: Tensor) -> Tensor:
     return torch.sqrt((output.float() - target) ** 2 + 1e-6).mean()
 
 
-PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": l1, "mse": mse, "charbonnier": charbonnier}
+def rms(output: Tensor, target: Tensor) -> Tensor:
+    """Root mean square error of each image, mean over the images.
+
+    As with `mse` it pays to restore the mean of what is possible, so that faint things are not voted away as by `l1`;
+    but an image with little noise counts as much as its error, not as its square.
+    """
+    return torch.sqrt(((output.float() - target) ** 2).mean(dim=(-3, -2, -1)) + 1e-8).mean()
+
+
+PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l1": l1,
+    "mse": mse,
+    "charbonnier": charbonnier,
+    "rms": rms,
+}
 
 
 def gradient(output: Tensor, target: Tensor) -> Tensor:

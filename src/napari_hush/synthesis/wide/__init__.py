@@ -1,0 +1,1 @@
+"""Crystals as they are found: any cell, far displaced columns, defects, boundaries, steps and a microscope's scan."""

@@ -212,8 +212,10 @@ def verdict(noisy: np.ndarray, image: np.ndarray, spacing: float | None) -> str:
         return "warn"
     if not found.calibrated:
         return "open"
-    bad = max(found.missing, found.contradicted) > found.threshold or found.spread > 1.1 or found.lost > 0.3
-    return "fail" if bad else "pass"
+    beyond = max(max(found.missing, found.contradicted) / found.threshold, found.spread / 1.1)
+    if beyond > 1.1 or found.lost > 0.3:
+        return "fail"
+    return "warn" if beyond > 1 else "pass"
 
 
 def print_harms(statuses: dict[str, Counter[str]]) -> None:

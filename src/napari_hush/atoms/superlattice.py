@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MULTIPLES = (2, 3)
 AT, AROUND = 1.5, 8.0  # widths of a spot: so far it reaches, and so far what it is compared with
+BLOCK = 4  # px that are added up once a wave is brought to zero: what is near it stays
 STANDS_OUT = 30.0  # times what is around it
 
 
@@ -44,23 +45,26 @@ def multiple_of(plane: Floats, phases: Floats, inside: NDArray[np.bool_] | None 
     window = np.hanning(plane.shape[0] + 2)[1:-1, None] * np.hanning(plane.shape[1] + 2)[1:-1]
     if inside is not None:
         window = window * inside
-    values = (plane - np.average(plane, weights=window)) * window
+    values = np.asarray((plane - np.average(plane, weights=window)) * window, np.float32)
     for multiple in MULTIPLES:
-        if any(_stands_out(values, phases, spot) for spot in _fractions(multiple)):
+        turns = np.exp(np.asarray(-2j * np.pi / multiple * phases, np.complex64))
+        if any(_stands_out(values * turns[0] ** h * turns[1] ** k) for h, k in _fractions(multiple)):
             return multiple
     return 1
 
 
-def _fractions(multiple: int) -> list[Floats]:
-    """Spots up to the first of the small cell that it has not, in its reciprocal vectors; one of each pair h, -h."""
+def _fractions(multiple: int) -> list[tuple[int, int]]:
+    """Spots up to the first of the small cell that it has not, in parts of its vectors; one of each pair h, -h."""
     steps = range(-multiple, multiple + 1)
     found = [pair for pair in product(steps, repeat=2) if pair > (0, 0) and any(n % multiple for n in pair)]
-    return [np.array(pair) / multiple for pair in found if math.hypot(*pair) <= multiple]
+    return [pair for pair in found if math.hypot(*pair) <= multiple]
 
 
-def _stands_out(values: Floats, phases: Floats, spot: Floats) -> bool:
-    turned = values * np.exp(-2j * np.pi * (spot[0] * phases[0] + spot[1] * phases[1])).astype(np.complex64)
-    power = np.abs(fft.fft2(turned, workers=-1)) ** 2
+def _stands_out(turned: NDArray[np.complex64]) -> bool:
+    """Whether a wave that was brought to frequency zero is there."""
+    height, width = (size // BLOCK for size in turned.shape)
+    coarse = turned[: height * BLOCK, : width * BLOCK].reshape(height, BLOCK, width, BLOCK).sum(axis=(1, 3))
+    power = np.abs(fft.fft2(coarse)) ** 2
     y, x = (np.asarray(n * fft.fftfreq(n)) for n in power.shape)
     away = np.hypot(y[:, None], x)
     ring = power[(away > 2 * AT) & (away <= AROUND)]

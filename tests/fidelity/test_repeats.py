@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from napari_hush.errors import InputError
 from napari_hush.fidelity.metrics import mse, psnr
-from napari_hush.fidelity.repeats.compare import compare_repeats, summary
+from napari_hush.fidelity.repeats.compare import compare_further, compare_repeats, summary
 from napari_hush.fidelity.repeats.rings import resolution, ring_correlation
 from napari_hush.synthesis.noise.registry import DetectorLag
 
@@ -232,7 +232,7 @@ def test_wrong_shapes_are_refused(noisy, denoised, reason):
 def test_what_is_no_number_is_refused():
     frames = frames_of()
     broken = frames.copy()
-    broken[1, 3, 3] = np.nan
+    broken[1, :, ::5] = np.nan
     with pytest.raises(InputError, match="crop them away"):
         compare_repeats(broken, frames[0])
     for data_range in (0.0, -1.0, math.nan):
@@ -255,3 +255,27 @@ def test_a_repeat_must_be_another_measurement():
     frames[2] = frames[0]
     with pytest.raises(InputError, match="0 and 2 are the same"):
         compare_repeats(frames, frames[0])
+
+
+def test_single_gaps_are_left_out_and_told():
+    frames = frames_of(count=3)
+    whole = compare_repeats(frames, smooth(frames)[0])
+    gaps = frames.copy()
+    gaps[0, 40:44, 50:60] = np.nan
+    gaps[2, 80, 80] = np.inf
+    found = compare_repeats(gaps, smooth(frames)[0])
+    assert found.mse == pytest.approx(whole.mse, abs=whole.mse_error)
+    assert any("41 pixels" in note for note in found.notes)
+
+
+def test_a_result_that_has_seen_the_other_frames_is_told():
+    frames = frames_of(count=4)
+    found = compare_repeats(frames, frames.mean(axis=0))
+    assert found.mse < 0 and any("has seen the other measurements" in note for note in found.notes)
+    assert not compare_repeats(frames, smooth(frames)[0]).notes
+
+
+def test_a_stack_is_no_further_measurement_of_a_plane():
+    frames = frames_of(count=3)
+    with pytest.raises(InputError, match=r"is a stack of 3 planes.*choose one of its planes"):
+        compare_further(frames, smooth(frames), frames[0])

@@ -56,8 +56,11 @@ def multiple_of(plane: Floats, phases: Floats, inside: NDArray[np.bool_] | None 
 def _fractions(multiple: int) -> list[tuple[int, int]]:
     """Spots up to the first of the small cell that it has not, in parts of its vectors; one of each pair h, -h."""
     steps = range(-multiple, multiple + 1)
-    found = [pair for pair in product(steps, repeat=2) if pair > (0, 0) and any(n % multiple for n in pair)]
-    return [pair for pair in found if math.hypot(*pair) <= multiple]
+    return [
+        (h, k)
+        for h, k in product(steps, steps)
+        if (h, k) > (0, 0) and (h % multiple or k % multiple) and math.hypot(h, k) <= multiple
+    ]
 
 
 def _stands_out(turned: NDArray[np.complex64]) -> bool:

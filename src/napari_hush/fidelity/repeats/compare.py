@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SMALLEST = 32  # px, of both sides
 BAND = 8  # rows, least height of the bands whose means give the standard errors
 BANDS = 64  # most bands
+USABLE = 0.9  # of the pixels must have a value in all images
 SHIFTED = 0.2  # px, least shift that is refused
 CLEAR = 4  # standard errors from which a shift or a drift is real
 
@@ -126,7 +127,8 @@ def compare_repeats(noisy: ArrayLike, denoised: ArrayLike, *, data_range: float 
     Raises
     ------
     InputError
-        If the shapes do not fit, values are not finite, or the frames are shifted against each other.
+        If the shapes do not fit, more than a tenth of the pixels is not finite, or the frames are shifted against each
+        other.
 
     Notes
     -----
@@ -169,9 +171,11 @@ def compare_repeats(noisy: ArrayLike, denoised: ArrayLike, *, data_range: float 
     >>> abs(found.mse - 0.02**2) < 3 * found.mse_error
     True
     """
-    frames, outputs = _checked(noisy, denoised)
+    frames, outputs, usable = _checked(noisy, denoised)
     count, made = len(frames), len(outputs)
     drift, notes = [(1.0, 0.0)], []
+    if not usable.all():
+        notes.append(f"{int((~usable).sum())} pixels without a value in one of the images are left out")
     for number in range(1, count):
         moved = _refuse_shift(frames[0], frames[number], number)
         if moved > 0:
@@ -185,7 +189,12 @@ def compare_repeats(noisy: ArrayLike, denoised: ArrayLike, *, data_range: float 
             notes.append(f"frame {number + 1} is {gain:.4g} times frame 1 {offset:+.4g}: brought to frame 1")
 
     error_map = np.mean([_error_map(frames, output, index) for index, output in enumerate(outputs)], axis=0)
-    mse, mse_error = _mean(error_map)
+    mse, mse_error = _mean(error_map, usable)
+    if mse < -CLEAR * mse_error:
+        notes.append(
+            "the error is below nothing by more than chance: the denoised image has seen the other measurements as "
+            "well, or their noise is not independent; its figures say nothing"
+        )
     if count == 2 and made == 1:
         centre = frames.mean()
         excess, excess_error = _mean((frames[1] - centre) ** 2 - (frames[0] - centre) ** 2)
@@ -254,11 +263,16 @@ def compare_further(noisy: ArrayLike, denoised: ArrayLike, further: ArrayLike) -
     first, output, others = (np.squeeze(np.asarray(image)) for image in (noisy, denoised, further))
     if first.ndim == 3 and first.shape == others.shape and np.array_equal(first, others):
         return compare_repeats(first, output)
+    if first.ndim == 3 and others.ndim in (2, 3) and others.shape[-2:] == first.shape[1:]:
+        raise InputError(
+            f"the noisy image is a stack of {len(first)} planes, {first.shape}, and the further measurements are "
+            f"another image, {others.shape}: choose one of its planes as noisy image; or, where its planes are repeats "
+            "of each other, give the stack itself as further measurements"
+        )
     if first.ndim != 2 or others.ndim not in (2, 3) or others.shape[-2:] != first.shape:
         raise InputError(
             f"repeats compare one grey plane with further ones of the same shape, got {first.shape} and "
-            f"{others.shape}: choose a plane of the noisy image, and stack the repeats along the first axis; or give a "
-            "stack of repeats as both"
+            f"{others.shape}: choose a plane of the noisy image, and stack the repeats along the first axis"
         )
     return compare_repeats(np.concatenate([first[None], others.reshape(-1, *first.shape)]), output)
 
@@ -270,8 +284,8 @@ def summary(found: Repeats, *, aligned: bool = True) -> str:
     return "\n".join([f"from {found.frames} measurements of the field:", *lines, *(f"note: {n}" for n in found.notes)])
 
 
-def _checked(noisy: ArrayLike, denoised: ArrayLike) -> tuple[Floats, Floats]:
-    """Copies as float64, both (., Y, X)."""
+def _checked(noisy: ArrayLike, denoised: ArrayLike) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Copies as float64, both (., Y, X), without gaps, and where there was none, (Y, X)."""
     frames, outputs = np.array(noisy, np.float64), np.array(denoised, np.float64)
     if frames.ndim != 3 or len(frames) < 2:
         raise InputError(
@@ -290,9 +304,22 @@ def _checked(noisy: ArrayLike, denoised: ArrayLike) -> tuple[Floats, Floats]:
                 f"measurements {k} and {other} are the same to the last digit: a repeat must be another measurement of "
                 "the field, with noise of its own; leave the denoised one out of the repeats"
             )
-    if not (np.isfinite(frames).all() and np.isfinite(outputs).all()):
-        raise InputError("expected finite values in repeats and denoised image, got NaN or infinity: crop them away")
-    return frames, outputs.reshape(-1, *frames.shape[1:])
+    outputs = outputs.reshape(-1, *frames.shape[1:])
+    usable = np.isfinite(np.concatenate([frames, outputs])).all(axis=0)
+    if usable.mean() < USABLE:
+        raise InputError(
+            f"{100 * (1 - usable.mean()):.0f} % of the pixels are NaN or infinite in one of the repeats or in the "
+            f"denoised image; at most {100 * (1 - USABLE):.0f} % may be: crop them away"
+        )
+    for image in (*frames, *outputs):
+        image[~usable] = _around(image, usable)
+    return frames, outputs, usable
+
+
+def _around(image: Floats, usable: NDArray[np.bool_]) -> Floats:
+    """What usable pixels near those that are not show, (N,)."""
+    nearest = ndimage.distance_transform_edt(~usable, return_distances=False, return_indices=True)
+    return np.asarray(image[tuple(nearest)][~usable])
 
 
 def _error_map(frames: Floats, output: Floats, index: int) -> Floats:
@@ -306,11 +333,13 @@ def _error_map(frames: Floats, output: Floats, index: int) -> Floats:
     return from_many
 
 
-def _mean(values: Floats) -> tuple[float, float]:
+def _mean(values: Floats, usable: NDArray[np.bool_] | None = None) -> tuple[float, float]:
     """Mean over an image (Y, X) and its standard error from bands of rows."""
     count = max(min(len(values) // BAND, BANDS), 2)
-    means = np.array([band.mean() for band in np.array_split(values, count)])
-    return float(values.mean()), float(means.std(ddof=1) / np.sqrt(count))
+    usable = np.ones(values.shape, dtype=bool) if usable is None else usable
+    bands = zip(np.array_split(values, count), np.array_split(usable, count), strict=True)
+    means = np.array([band[known].mean() for band, known in bands if known.any()])
+    return float(values[usable].mean()), float(means.std(ddof=1) / np.sqrt(len(means)))
 
 
 def _refuse_shift(first: Floats, frame: Floats, number: int) -> float:

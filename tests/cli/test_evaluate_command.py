@@ -169,7 +169,7 @@ def test_a_stack_of_repeats_is_its_own_second_measurement(desk: Path, capsys: py
         ("noisy.tif missing.tif", "missing.tif"),
         ("noisy.tif good.tif --repeats missing.tif", "missing.tif"),
         ("noisy.tif good.tif --repeats short.tif", "further ones of the same shape"),
-        ("noisy_stack.tif stack.tif --repeats noisy.tif", "one grey plane"),
+        ("noisy_stack.tif stack.tif --repeats noisy.tif", "is a stack of 2 planes"),
         ("noisy.tif good.tif --spacing -3", "spacing must be a number from 2"),
         ("noisy.tif good.tif --match", "--truth"),
         ("noisy.tif good.tif --truth flat.tif --match", "flat"),

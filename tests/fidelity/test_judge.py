@@ -281,3 +281,18 @@ def test_what_is_brighter_than_the_range_does_not_hide_behind_its_end():
         evidence = judge(noisy, np.clip(truth, 0, 255) + height * spot)
         assert evidence.residual.noise.high is not None
         assert "contradicted_detail" in failed(evidence)
+
+
+@pytest.mark.parametrize("change", [lambda image: image / 255, lambda image: image + 300, lambda image: 50 * image])
+def test_an_output_in_other_units_is_told(change):
+    image = sample("dented-lattice")
+    evidence = judge(image.noisy[:200, :200], change(image.clean[:200, :200]))
+    assert evidence.status == "fail" and "in other units than the input?" in evidence.verdict
+
+
+def test_what_hardly_stands_out_is_doubtful_and_no_failure():
+    assert (
+        finding("missing_detail", 6.3, 6.0).verdict == "warn" and finding("missing_detail", 7.2, 6.0).verdict == "fail"
+    )
+    assert finding("lowpass_r", 0.99).verdict == "warn" and finding("lowpass_r", 0.9).verdict == "fail"
+    assert finding("noise_kept", 90).verdict == finding("cell_difference", 50).verdict == "warn"

@@ -9,12 +9,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from napari_hush.fidelity.metrics import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    import numpy as np
     from numpy.typing import NDArray
 
 Verdict = Literal["pass", "warn", "fail", "not judged", "not measured"]
@@ -252,8 +253,12 @@ LIMITS: dict[str, Limit] = {
     "lowpass_slope": Limit("Low-pass slope", "", (0.97, 1.03),
         "Slow brightness (thickness, dents) of the output over that of the input.", headline=True,
     ),
+    "level_difference": Limit("Level off", "%", (-10, 10),
+        "By how much all of the output is brighter or darker than the input, over the range of the input.",
+        measure=lambda images: _level_difference(images),
+    ),
     "lowpass_r": Limit("Low-pass correlation", "", (0.995, None),
-        "How well slow brightness of output and input agree beyond noise.",
+        "How well slow brightness of output and input agree beyond noise.", clearly=1.01,
     ),
     "dent_depth_error": Limit("Dent depth error", "%", (None, 4),
         "Change of the deepest dent's depth, as a share of its true depth.", needs_truth=True,
@@ -284,6 +289,16 @@ LIMITS: dict[str, Limit] = {
         "The same in the truth.", needs_truth=True,
     ),
 }  # fmt: skip
+
+
+def _level_difference(images: Compared) -> float:
+    """Of the means, over the range from the 0.5th to the 99.5th percentile, percent."""
+    before = images.truth if images.truth is not None else images.noisy
+    if before is None or not images.usable.any():
+        return math.nan
+    inside = before[images.usable]
+    low, high = np.percentile(inside, [0.5, 99.5]).tolist()
+    return 100 * float(images.denoised[images.usable].mean() - inside.mean()) / (high - low) if high > low else math.nan
 
 
 def all_limits() -> dict[str, Limit]:

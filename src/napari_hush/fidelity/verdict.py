@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
+OTHER_UNITS, OTHER_LEVEL = 4.0, 50.0  # times the contrast, or a part of it; percent of the range: no denoiser does that
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
     """What was found out about one denoised plane; positions are (y, x), px.
@@ -111,7 +114,17 @@ def _failure(evidence: Evidence) -> str:
         parts.append(f"{len(failed)} of {len(judged)} {verb} failed: {_listed(failed)}")
     if doubtful:
         parts.append(f"{'also' if failed else 'nothing failed, but'} look at {_listed(doubtful)}")
-    return "; ".join(parts) + _place(evidence)
+    return "; ".join([*_units(evidence), *parts]) + _place(evidence)
+
+
+def _units(evidence: Evidence) -> list[str]:
+    """That an output may be in other units, where its contrast or its level is by far another."""
+    value = {f.name: f.value for f in evidence.findings if f.verdict == "fail"}
+    gain = next((value[name] for name in ("lowpass_slope", "lattice_gain") if name in value), 1.0)
+    away = value.get("level_difference", 0.0)
+    if 1 / OTHER_UNITS < gain < OTHER_UNITS and abs(away) < OTHER_LEVEL:
+        return []
+    return ["is the output in other units than the input? Bring it to the input's first"]
 
 
 def _listed(findings: list[Finding]) -> str:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from napari_hush.residual.compare import compare_residual
-from napari_hush.residual.lag import exact_lag, lag_of_noise, reach_of_lag
 from napari_hush.residual.noise import measure_noise
+from napari_hush.residual.scan.lag import exact_lag, lag_of_noise, reach_of_lag
 from napari_hush.synthesis import Lattice, render_lattice
 from napari_hush.synthesis.noise.registry import DetectorLag, Poisson, Readout, RowJitter
 from napari_hush.synthesis.pictures.phantoms import cells

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from napari_hush.residual.compare import compare_residual
 from napari_hush.residual.noise import measure_noise
-from napari_hush.residual.wander import find_wander
+from napari_hush.residual.scan.wander import find_wander
 from napari_hush.synthesis import render_columns
 
 SIDE, PERIOD, LEVEL = 256, 24.0, 300.0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hush.atoms.columns import Atoms
-    from napari_hush.residual.recorded import Recorded
+    from napari_hush.residual.scan.recorded import Recorded
 
     Floats = NDArray[np.float64]
 

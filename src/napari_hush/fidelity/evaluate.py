@@ -23,7 +23,7 @@ from napari_hush.fidelity.truth import compare_columns, compare_dents, compare_p
 from napari_hush.fidelity.verdict import Evidence
 from napari_hush.inference.planes import middle_part
 from napari_hush.residual.compare import Residual, compare_residual, no_residual
-from napari_hush.residual.recorded import record
+from napari_hush.residual.scan.recorded import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_hush.atoms.autocorrelation import LatticeFit
-    from napari_hush.residual.recorded import Recorded
+    from napari_hush.residual.scan.recorded import Recorded
     from napari_hush.residual.support import Support
 
     Floats = NDArray[np.float64]

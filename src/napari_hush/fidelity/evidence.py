@@ -10,12 +10,12 @@ from scipy.spatial import cKDTree
 
 from napari_hush.errors import InputError
 from napari_hush.filters.smoothing import gaussian
-from napari_hush.residual.recorded import neighbour_correlation
+from napari_hush.residual.scan.recorded import neighbour_correlation
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_hush.residual.recorded import Recorded
+    from napari_hush.residual.scan.recorded import Recorded
 
     Floats = NDArray[np.float64]
 

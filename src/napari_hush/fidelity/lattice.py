@@ -14,7 +14,7 @@ from napari_hush.atoms.lockin import displacement, lock_in, moved
 from napari_hush.atoms.spectrum import bragg_spots, independent_pair
 from napari_hush.atoms.superlattice import multiple_of
 from napari_hush.residual.cells import cell_difference
-from napari_hush.residual.recorded import dragged
+from napari_hush.residual.scan.recorded import dragged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hush.atoms.autocorrelation import LatticeFit
-    from napari_hush.residual.recorded import Recorded
+    from napari_hush.residual.scan.recorded import Recorded
 
     Floats = NDArray[np.float64]
 

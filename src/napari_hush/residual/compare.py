@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from napari_hush.residual.lag import LAGGING, dragged_in_place, exact_lag, lag_of_noise, reach_of_lag
-from napari_hush.residual.noise import SMALLEST, NoiseModel, measure_noise, noise_kept
-from napari_hush.residual.recorded import Recorded, move_rows, place_rows
-from napari_hush.residual.scales import SCALES, Scales, residual_scales
+from napari_hush.residual.explanation import Explanation, Look
+from napari_hush.residual.noise import SMALLEST, NoiseModel, noise_kept
+from napari_hush.residual.scales import SCALES
+from napari_hush.residual.scan.lag import LAGGING, dragged_in_place, exact_lag, lag_of_noise
 from napari_hush.residual.sharpness import detail_lost
-from napari_hush.residual.spikes import find_spikes
 from napari_hush.residual.support import Support, measure_support
-from napari_hush.residual.wander import find_wander
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_hush.residual.recorded import Rows
+    from napari_hush.residual.scan.recorded import Recorded, Rows
 
     Floats = NDArray[np.float64]
 
@@ -28,8 +26,6 @@ FEW_GAPS = 0.9  # of the pixels that are there: the others change the noise by l
 SPIKES = 0.02  # share of the pixels that is left out; more, and the noise is not understood
 MOST = 0.95  # of the noise is taken out of a result that kept it: of all of it nothing is known
 DOUBTFUL = 1.1  # spread from which another explanation is looked for
-BESIDE = 0.1  # px by which the end of a moved row may lie outside
-OFFSET, ALIKE = 5.0, 4.0  # standard errors by which all rows are off; so many rows in turn may be alike
 TOO_MANY = "its noise is spikes: {:.2g} % of its pixels stick out of their neighbours"
 
 
@@ -153,16 +149,7 @@ def compare_residual(
     share = float(np.clip(kept, 0, MOST)) if np.isfinite(kept) else 0.0
     denoised = denoised - share / (1 - share) * (noisy - denoised)
 
-    comparison = _Comparison(noisy, denoised, usable, part, spacing)
-    first = comparison.fit(denoised, placed=placed)
-    best = comparison.look(first, scales)
-    lag = lag_of_noise(first.noise.bands) if first.noise.calibrated else 0.0
-    hidden = lag < LAGGING and best.spread > DOUBTFUL  # edges that are off may hide it
-    if lag >= LAGGING or hidden:
-        lag = exact_lag(lag, noisy, denoised, first.noise, usable, spacing)
-        late = comparison.fit(dragged_in_place(denoised, lag), lag=lag)
-        if not hidden or lag_of_noise(late.noise.bands) >= LAGGING:  # what is only sharper has noise without a lag
-            best = min(best, comparison.look(late, scales), key=lambda one: one.spread)
+    best = _best_look(noisy, denoised, Explanation(noisy, usable, part, spacing), scales, placed)
     noise, found = best.noise, best.found
     residual = Residual(
         difference=difference,
@@ -182,92 +169,28 @@ def compare_residual(
     return residual, measure_support(best.expected + best.rest, best.expected + share * best.rest, noise)
 
 
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    """A result with its rows where the scan has them, the noise that remains, and where the result says something."""
+def _best_look(
+    noisy: Floats, denoised: Floats, explanation: Explanation, scales: tuple[float, ...], placed: Rows | None
+) -> Look:
+    """What is left of the noisy image by the better one of two explanations: as it is, or seen by a slow detector."""
 
-    expected: Floats
-    noise: NoiseModel
-    known: NDArray[np.bool_]
-    shift_variance: Floats | None = None
-    wander: float = float("nan")
+    def plain() -> Look:
+        return explanation.look(explanation.wandering(first), scales)
 
+    def late() -> Look | None:
+        exact = exact_lag(lag, noisy, denoised, first.noise, explanation.usable, explanation.spacing)
+        fit = explanation.placed(dragged_in_place(denoised, exact), lag=exact)
+        if lag < LAGGING and lag_of_noise(fit.noise.bands) < LAGGING:
+            return None  # the result is only sharper: its noise has no lag
+        return explanation.look(explanation.wandering(fit), scales)
 
-@dataclass(frozen=True, eq=False)
-class _Look:
-    """What was found of one fit."""
-
-    expected: Floats
-    rest: Floats
-    noise: NoiseModel
-    spiked: float
-    found: Scales
-    spread: float
-    wander: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Comparison:
-    """A noisy image, a result, the pixels that count and the part without gaps on which the noise is measured."""
-
-    noisy: Floats
-    denoised: Floats
-    usable: NDArray[np.bool_]
-    part: tuple[slice, slice]
-    spacing: float | None
-
-    def fit(self, candidate: Floats, *, lag: float = 0.0, placed: Rows | None = None) -> _Fit:
-        """Place the rows of a candidate, and measure the noise."""
-        if self.spacing is None:
-            return _Fit(candidate, self._measured(self.noisy, candidate), self._known(None, lag))
-        if placed is None:
-            rows = place_rows(candidate, self.noisy, self.usable, self.spacing)
-            expected = rows.shifted
-        else:
-            rows, expected = placed, move_rows(candidate, placed)
-        noise, known = self._measured(self.noisy, expected), self._known(rows, lag)
-        usable, unknown = self.usable & known, np.zeros(expected.shape[1])
-        for _ in range(3):  # with the wandering in it, the noise seems larger than it is
-            rest = np.where(usable, self.noisy - expected, 0)
-            rest -= _row_levels(rest) if noise.row_levels else 0
-            wander = find_wander(rest, expected, noise, usable, self.spacing)
-            if not wander.variance.any():
-                break
-            unknown = unknown + wander.variance
-            expected = wander.of(expected)
-            noise = self._measured(self.noisy, expected)
-        return _Fit(expected, noise, known, rows.variance[:, None] + unknown, float(np.sqrt(unknown.mean())))
-
-    def _measured(self, seen: Floats, expected: Floats) -> NoiseModel:
-        return measure_noise([seen[self.part]], [np.where(self.usable, expected, seen)[self.part]])
-
-    def _known(self, rows: Rows | None, lag: float) -> NDArray[np.bool_]:
-        """Where rows show what lies inside the result, (Y, X): beyond its ends nothing is known."""
-        left, right = reach_of_lag(lag)
-        shifts = np.zeros(len(self.noisy)) if rows is None else rows.shifts
-        x, last = np.arange(self.noisy.shape[1]), self.noisy.shape[1] - 1
-        before, after = (np.maximum(side - BESIDE, 0)[:, None] for side in (shifts, -shifts))
-        return np.asarray((x >= before + left) & (x <= last - after - right))
-
-    def look(self, fit: _Fit, scales: tuple[float, ...]) -> _Look:
-        """Leave out spikes and the levels of rows, and look at the rest at every scale."""
-        expected, noise = fit.expected, fit.noise
-        spikes = find_spikes(self.noisy, expected, noise.variance(expected), noise.coefficients[1])
-        spiked = float(spikes.mean())
-        if spiked > 0:
-            calm = self.noisy.copy()
-            calm[spikes] = _medians(self.noisy, spikes)  # values that occur: steps stay steps
-            noise = self._measured(calm, expected)
-        rest = np.where(self.usable & fit.known & ~spikes, self.noisy - expected, 0)
-        levels = np.zeros((len(rest), 1))
-        if noise.row_levels:
-            levels, noise = _row_levels(rest), replace(noise, row_variance=0.0)
-            middle = float(levels.mean())
-            if abs(middle) > OFFSET * float(levels.std()) * np.sqrt(ALIKE / len(levels)):
-                levels -= middle  # all rows alike are no rows on levels of their own
-        rest = np.where(rest != 0, rest - levels, 0)
-        found = residual_scales(rest, expected, noise, scales, shift_variance=fit.shift_variance)
-        return _Look(expected, rest, noise, spiked, found, _spread(found.z, scales), fit.wander)
+    first = explanation.placed(denoised, rows=placed)
+    lag = lag_of_noise(first.noise.bands) if first.noise.calibrated else 0.0
+    best, other = (late(), plain) if lag >= LAGGING else (plain(), late)
+    if best is None or best.spread > DOUBTFUL:
+        found = [one for one in (best, other()) if one is not None]
+        best = min(found, key=lambda one: one.spread)
+    return best
 
 
 def _largest_part(usable: NDArray[np.bool_]) -> tuple[slice, slice]:
@@ -288,26 +211,4 @@ def _largest_part(usable: NDArray[np.bool_]) -> tuple[slice, slice]:
                 if lowest * (right - left + 1) > best:
                     best = int(lowest * (right - left + 1))
                     found = slice(8 * (row + 1 - lowest), 8 * (row + 1)), slice(8 * left, 8 * (right + 1))
-    return found
-
-
-def _medians(image: Floats, chosen: NDArray[np.bool_]) -> Floats:
-    """Of some pixels and their 8 neighbours."""
-    around = np.pad(image, 1, mode="symmetric")
-    y, x = np.nonzero(chosen)
-    return np.asarray(np.median([around[y + i, x + j] for i in range(3) for j in range(3)], axis=0))
-
-
-def _row_levels(residual: Floats) -> Floats:
-    """Medians over parts of each row, (Y, 1)."""
-    parts = np.array_split(residual, min(16, max(residual.shape[1] // 8, 1)), axis=1)
-    return np.asarray(np.median([part.mean(axis=1) for part in parts], axis=0))[:, None]
-
-
-def _spread(z: NDArray[np.float32], scales: tuple[float, ...]) -> float:
-    """The largest standard deviation beyond three standard errors of its own."""
-    found = 0.0
-    for one, scale in zip(z, scales, strict=True):
-        count = max(one.size / (2 * np.pi * scale**2), 2.0)
-        found = max(found, float(one.std(dtype=np.float64)) / (1 + 3 / np.sqrt(2 * count)))
     return found

@@ -9,7 +9,7 @@ from scipy import optimize
 
 from napari_hush.filters.resampling import cubic
 from napari_hush.residual.noise import CUT
-from napari_hush.residual.recorded import Rows, dragged, move_rows, place_rows
+from napari_hush.residual.scan.recorded import Rows, dragged, move_rows, place_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

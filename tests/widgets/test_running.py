@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import time
 import warnings
 import weakref
@@ -181,3 +183,26 @@ def test_the_viewer_lives_on_during_a_run(make_widget, image, qtbot, slow):
     qtbot.waitUntil(lambda: len(set(turns)) > 5, timeout=TIMEOUT)  # it turned while the work went on
     assert widget.running
     timer.stop()
+
+
+CLOSED = """
+import time
+from qtpy.QtWidgets import QApplication, QWidget
+from napari_hush.widgets.parts.job import Job
+
+app, dock = QApplication([]), QWidget()
+
+def steps():
+    yield None
+    time.sleep(1)  # one long step
+
+Job(dock).start(steps)
+time.sleep(0.3)
+dock.close()
+print("closed")
+"""
+
+
+def test_a_process_that_ends_during_a_long_step_ends_well():
+    done = subprocess.run([sys.executable, "-c", CLOSED], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "closed"), done.stderr

@@ -1,29 +1,32 @@
 """Runs a generator of `Progress` in a thread and reports to the GUI; the only file with threads.
 
-The generator is drained inside a plain function: superqt's generator workers swallow ``RuntimeError`` (so every torch
-out-of-memory) and leave the generator's ``finally`` undone when they quit.
+The thread knows nothing of Qt: it leaves what it has in plain attributes, which a timer reads. So it does no harm when
+the process ends before a long step has. A worker of Qt would then find its signals gone, and Qt would abort it all.
 """
 
 from __future__ import annotations
 
+import atexit
 import threading
 import traceback
-from contextlib import closing
+import warnings
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal, Slot  # type: ignore[attr-defined]
-from superqt.utils import FunctionWorker
 
 from napari_hush.widgets.parts.bits import when_deleted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
     from napari_hush.progress import Progress
 
-INTERVAL_MS = 100  # redrawing more often slows the computation down
+LOOK_MS = 25  # between two looks at what the thread has left
+EVERY = 4  # looks: redrawing progress more often slows the computation down
+LAST_WAIT = 2.0  # seconds for steps under way when the process ends
 QUIET = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ImportWarning, ResourceWarning)
 
 
@@ -34,11 +37,16 @@ class _Task:
     make: Callable[[], Generator[Progress, None, Any]]
     stop: threading.Event = field(default_factory=threading.Event)
     latest: Progress | None = None
-    seen: set[str] = field(default_factory=set)
-    worker: Any = None
+    outcome: tuple[str, Any] | None = None
+    warned: list[str] = field(default_factory=list)
+    thread: threading.Thread | None = None
 
-    def drain(self) -> tuple[str, Any]:
-        """Run to the end, to an error, or until it is told to stop; runs in the thread."""
+    def run(self) -> None:
+        """Leave the outcome; runs in the thread."""
+        with _warnings_to(self.warned):
+            self.outcome = self._drained()
+
+    def _drained(self) -> tuple[str, Any]:
         try:
             with closing(self.make()) as steps:
                 while not self.stop.is_set():
@@ -50,6 +58,26 @@ class _Task:
         except BaseException as error:  # whatever it is, the GUI must hear of it
             _forget_locals(error)
             return "errored", error
+
+
+_RUNNING: set[threading.Thread] = set()
+
+
+@contextmanager
+def _warnings_to(texts: list[str]) -> Iterator[None]:
+    """Collect the texts of this thread's warnings, once each; those of others are shown as ever."""
+    mine, before = threading.get_ident(), warnings.showwarning
+
+    def collect(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+        if threading.get_ident() != mine:
+            before(message, category, *place, **more)
+        elif not issubclass(category, QUIET) and str(message) not in texts:
+            texts.append(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = collect
+        yield
 
 
 class Job(QObject):
@@ -81,9 +109,10 @@ class Job(QObject):
         super().__init__(parent)
         self._tasks: list[_Task] = []  # the running one, or none
         self._reported: Progress | None = None
+        self._heard, self._looks = 0, 0
         self._timer = QTimer(self)
-        self._timer.setInterval(INTERVAL_MS)
-        self._timer.timeout.connect(self._report)
+        self._timer.setInterval(LOOK_MS)
+        self._timer.timeout.connect(self._look)
         # a method of a dying QObject is not called any more: the clean-up must not be one
         when_deleted(self, partial(_abandon, self._tasks))
 
@@ -108,12 +137,11 @@ class Job(QObject):
         if self.running:
             raise RuntimeError("a job is already running: cancel it or wait for its end")
         task = _Task(make)
-        task.worker = FunctionWorker(task.drain)
-        task.worker.returned.connect(self._on_end)
-        task.worker.warned.connect(self._on_warning)
+        task.thread = threading.Thread(target=_run, args=(task,), name="napari-hush", daemon=True)
         self._tasks.append(task)
+        self._heard = self._looks = 0
         self._timer.start()
-        task.worker.start()
+        task.thread.start()
 
     def cancel(self) -> None:
         """Ask the job to stop after its current step; `cancelled` tells when it has."""
@@ -121,30 +149,46 @@ class Job(QObject):
             task.stop.set()
 
     @Slot()  # type: ignore[untyped-decorator]
-    def _report(self) -> None:
-        task = self._tasks[0]
+    def _look(self) -> None:
+        """Tell what the thread has left."""
+        task, outcome = self._tasks[0], self._tasks[0].outcome  # first, so that no warning comes after the end
+        while self._heard < len(task.warned):
+            self._heard += 1
+            self.warned.emit(task.warned[self._heard - 1])
+            if not self._tasks:  # whoever heard of it has closed the dock
+                return
+        if outcome is not None:
+            self._end(*outcome)
+            return
+        self._looks += 1
         event = task.latest
-        if event is not None and event is not self._reported and not task.stop.is_set():
+        if self._looks % EVERY == 0 and event is not self._reported and event is not None and not task.stop.is_set():
             self._reported = event
             self.progressed.emit(event)
 
-    @Slot(object)  # type: ignore[untyped-decorator]
-    def _on_end(self, outcome: tuple[str, Any]) -> None:
+    def _end(self, kind: str, value: Any) -> None:
         self._timer.stop()
         self._tasks.clear()
-        kind, value = outcome
         if kind == "cancelled":
             self.cancelled.emit()
         else:
             getattr(self, kind).emit(value)
 
-    @Slot(tuple)  # type: ignore[untyped-decorator]
-    def _on_warning(self, shown: tuple[Any, ...]) -> None:
-        text, category = str(shown[0]), shown[1]
-        if not self._tasks or issubclass(category, QUIET) or text in self._tasks[0].seen:
-            return
-        self._tasks[0].seen.add(text)
-        self.warned.emit(text)
+
+def _run(task: _Task) -> None:
+    """In the thread: the task, known to whoever ends the process."""
+    _RUNNING.add(threading.current_thread())
+    try:
+        task.run()
+    finally:
+        _RUNNING.discard(threading.current_thread())
+
+
+@atexit.register
+def _wait() -> None:
+    """Let short steps end before the interpreter does."""
+    for thread in tuple(_RUNNING):
+        thread.join(LAST_WAIT)
 
 
 def _forget_locals(error: BaseException | None) -> None:
@@ -157,9 +201,4 @@ def _forget_locals(error: BaseException | None) -> None:
 def _abandon(tasks: list[_Task]) -> None:
     for task in tasks:
         task.stop.set()
-        for signal in (task.worker.returned, task.worker.warned):
-            try:
-                signal.disconnect()
-            except (RuntimeError, TypeError):  # Qt was faster
-                continue
     tasks.clear()

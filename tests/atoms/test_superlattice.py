@@ -33,7 +33,7 @@ def noisy(clean, seed=0):
 
 
 def multiple(image):
-    return multiple_of(image, lattice_phases(image, VECTORS, PERIOD, (0, 0)))
+    return multiple_of(image, lattice_phases(image, VECTORS, PERIOD, (0, 0)), VECTORS)
 
 
 @pytest.mark.parametrize("every", [2, 3])

@@ -77,7 +77,7 @@ def find_cell(plane: Floats, fit: LatticeFit, inside: Mask | None = None) -> Cel
     sigmas = _widths(detail, kept, translations, fit.spacing)
     kept = _moved(detail, kept, sigmas, translations, fit.spacing)
     sigmas = _widths(detail, kept, translations, fit.spacing)
-    return Cell(vectors, kept, sigmas, sign, multiple_of(plane, phases, inside))
+    return Cell(vectors, kept, sigmas, sign, multiple_of(plane, phases, vectors, inside))
 
 
 def places(phases: Floats, site: tuple[float, float], vectors: Floats) -> tuple[Floats, NDArray[np.intp]]:

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 MULTIPLES = (2, 3)
 AT, AROUND = 1.5, 8.0  # widths of a spot: so far it reaches, and so far what it is compared with
 BLOCK = 4  # px that are added up once a wave is brought to zero: what is near it stays
+SLOW = 10.0  # widths of a spot around zero frequency into which slow contrast reaches
 STANDS_OUT = 30.0  # times what is around it
 
 
-def multiple_of(plane: Floats, phases: Floats, inside: NDArray[np.bool_] | None = None) -> int:
+def multiple_of(plane: Floats, phases: Floats, vectors: Floats, inside: NDArray[np.bool_] | None = None) -> int:
     """How many times longer the translations are that bring an image to itself than those of its cell.
 
     Parameters
@@ -29,6 +30,8 @@ def multiple_of(plane: Floats, phases: Floats, inside: NDArray[np.bool_] | None 
         Noisy.
     phases : ndarray, shape (2, Y, X)
         Of two reciprocal vectors of the cell at each pixel, cycles, from `lattice_phases`.
+    vectors : ndarray, shape (2, 2)
+        These reciprocal vectors (y, x) as rows, cycles per px.
     inside : ndarray of bool, shape (Y, X), optional
         Pixels that count; all by default.
 
@@ -40,15 +43,18 @@ def multiple_of(plane: Floats, phases: Floats, inside: NDArray[np.bool_] | None 
     Notes
     -----
     The image is demodulated by the phases of its own lattice, so that drift does not smear a spot, and looked at in the
-    Fourier plane around zero.
+    Fourier plane around zero. A spot so near to zero frequency that slow contrast reaches it is not looked at: there
+    must be ten of the larger cells in a row.
     """
     window = np.hanning(plane.shape[0] + 2)[1:-1, None] * np.hanning(plane.shape[1] + 2)[1:-1]
     if inside is not None:
         window = window * inside
+    size = float(np.sqrt(plane.size if inside is None else inside.sum()))
     values = np.asarray((plane - np.average(plane, weights=window)) * window, np.float32)
     for multiple in MULTIPLES:
         turns = np.exp(np.asarray(-2j * np.pi / multiple * phases, np.complex64))
-        if any(_stands_out(values * turns[0] ** h * turns[1] ** k) for h, k in _fractions(multiple)):
+        spots = [pair for pair in _fractions(multiple) if np.hypot(*(pair @ vectors)) * size > SLOW * multiple]
+        if any(_stands_out(values * turns[0] ** h * turns[1] ** k) for h, k in spots):
             return multiple
     return 1
 

@@ -164,7 +164,9 @@ def compare_cells(recorded: Recorded, lattices: Sequence[LatticeFit]) -> float:
         if explained < SHOWN * there:
             shown, vectors = noisy, strong_vectors(noisy, lattice)
         phases = lattice_phases(shown, vectors, period, (0, 0))
-        found.append(cell_difference(recorded.residual, noisy, phases, here, period, multiple_of(noisy, phases, here)))
+        found.append(
+            cell_difference(recorded.residual, noisy, phases, here, period, multiple_of(noisy, phases, vectors, here))
+        )
     known = [value for value in found if np.isfinite(value)]
     return max(known) if known else float("nan")
 

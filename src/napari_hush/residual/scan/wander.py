@@ -66,7 +66,8 @@ def find_wander(rest: Floats, expected: Floats, noise: NoiseModel, usable: NDArr
     their wandering. Of that the part that changes from row to row is taken out; the rest is only counted as unknown.
     """
     slope = np.gradient(np.asarray(expected, np.float32), axis=1)
-    weight = np.asarray(usable / noise.variance(expected), np.float32)
+    variance = noise.variance(expected)
+    weight = np.asarray(usable * (float(variance.mean()) / variance), np.float32)
     root, sigma = np.sqrt(weight), WINDOW * spacing
     even = root * np.asarray(rest, np.float32)  # as strong everywhere
     first = (len(rest) - min(len(rest), ROWS)) // 2
@@ -82,12 +83,12 @@ def find_wander(rest: Floats, expected: Floats, noise: NoiseModel, usable: NDArr
     near, noise_near, known_near = (
         ndimage.gaussian_filter1d(one, ALONG * spacing, mode="nearest") for one in (found, own, known)
     )  # after the fly-back more
-    variance = np.maximum(near - noise_near, 0) / np.maximum(known_near, 1e-30) / (1 - leak)
+    wandering = np.maximum(near - noise_near, 0) / np.maximum(known_near, 1e-30) / (1 - leak)
     shifts, told = _shifts(even, root, slope, sigma)
     scatter = np.float32(2 * own.sum() / (height - 1) / width) / told
-    shifts *= variance / np.maximum(variance + scatter, np.float32(1e-30))
+    shifts *= wandering / np.maximum(wandering + scatter, np.float32(1e-30))
     shifts -= gaussian(shifts, max(COLUMN * spacing, 1.0), axes=(0,))
-    return Wander(shifts, variance)
+    return Wander(shifts, wandering)
 
 
 def _shifts(

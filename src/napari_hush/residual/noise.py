@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.floating]
 
 SMALLEST = 48  # px: fewer say too little of the noise
-BANDS = 128  # of the spectrum along X: real scans have most of their noise below 0.01 cycles per px
+BANDS = (32, 128)  # of the spectrum along X, at least and at most: real scans have most noise below 0.01 cycles per px
+BAND = 8  # px of an image's width for each of them: with fewer, what a blur took away would be taken for noise
 SLOW = (0.2, 0.3)  # cycles per px along Y: the noise is looked at above, with a ramp between
 PEAK = 8.0  # times the floor: a Bragg spot or a line, no noise
 BLOCK = (4, 8)  # px: the noise is compared between blocks of like brightness; of a residual, and of an image alone
@@ -199,9 +200,10 @@ def measure_noise(planes: Sequence[Floats], denoised: Sequence[Floats] | None = 
     """
     if not planes:
         raise InputError("expected at least one plane to measure the noise on, got none")
+    count = int(np.clip(max(np.shape(plane)[1] for plane in planes) // BAND, *BANDS))
     results = [None] * len(planes) if denoised is None else list(denoised)
     parts = [
-        Part(np.asarray(plane, np.float64), None if result is None else np.asarray(result, np.float64))
+        Part(np.asarray(plane, np.float64), None if result is None else np.asarray(result, np.float64), count)
         for plane, result in zip(planes, results, strict=True)
         if min(np.shape(plane)) >= SMALLEST
     ]
@@ -294,7 +296,9 @@ def _fitted(
 
 
 def _unknown(reason: str) -> NoiseModel:
-    return NoiseModel(coefficients=(1.0, 0.0, 0.0), zero=0.0, top=1.0, floor=1.0, bands=(1.0,) * BANDS, reason=reason)
+    return NoiseModel(
+        coefficients=(1.0, 0.0, 0.0), zero=0.0, top=1.0, floor=1.0, bands=(1.0,) * BANDS[0], reason=reason
+    )
 
 
 def _reason(noise: NoiseModel, parts: list[Part]) -> str:
@@ -310,7 +314,7 @@ def _reason(noise: NoiseModel, parts: list[Part]) -> str:
 class Part:
     """One plane, its noise alone (the upper half of the frequencies along Y), and figures of both."""
 
-    def __init__(self, plane: NDArray[np.float64], denoised: NDArray[np.float64] | None) -> None:
+    def __init__(self, plane: NDArray[np.float64], denoised: NDArray[np.float64] | None, count: int = BANDS[0]) -> None:
         self.rows = kept = ~_repeated(plane)
         self.values = plane[kept].ravel()
         plain = denoised is None
@@ -324,16 +328,16 @@ class Part:
         power = np.abs(spectrum) ** 2 / plane.size
         fy, fx = np.abs(fft.fftfreq(height)), fft.rfftfreq(width)
         upper = fy > 0.25
-        edges = np.linspace(0, 0.5, BANDS + 1)
+        edges = np.linspace(0, 0.5, count + 1)
         edges[-1] += 1e-9
         first = 2.5 / width  # row offsets and the jump from one side to the other lie on the first columns
-        bands = np.full(BANDS, np.nan)
-        for k in range(BANDS):
+        bands = np.full(count, np.nan)
+        for k in range(count):
             chosen = (fx >= max(edges[k], first)) & (fx < edges[k + 1])
             if chosen.any():
                 bands[k] = np.median(power[upper][:, chosen]) / np.log(2)  # of an exponential distribution
         known = np.flatnonzero(np.isfinite(bands))
-        bands = np.interp(np.arange(BANDS), known, bands[known])
+        bands = np.interp(np.arange(count), known, bands[known])
         self.bands = ndimage.gaussian_filter1d(bands, 0.7, mode="nearest")
         self.level = float(self.bands.mean())
         self.rise, self.row_levels, self.freedom = 0.0, False, 1.0

@@ -117,7 +117,9 @@ def main() -> None:
         "half_precision": f"the weights are kept in half precision, which costs {cost:.4f} dB",
     }
     training = readable(model.card.training | ({"note": args.note} if args.note else {}))
-    card = model.card.model_copy(update={"training": training, "metrics": metrics})
+    recipe = RECIPES[model.card.name]  # what is known of a model grows after its training
+    words = {"description": recipe.description, "limits": list(recipe.limits)}
+    card = model.card.model_copy(update={"training": training, "metrics": metrics, **words})
     replace(model, card=card).save(args.out / f"{card.name}.safetensors", half=True)
     (args.out / f"{card.name}.md").write_text(page(card), encoding="utf-8")
 

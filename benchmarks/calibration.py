@@ -20,6 +20,7 @@ import numpy as np
 from scipy import ndimage
 
 import napari_hush as hush
+from napari_hush.fidelity.findings import finding, overall
 from napari_hush.io import read_image
 from napari_hush.residual.compare import compare_residual
 from napari_hush.residual.give_back import GiveBack, measure_give_back
@@ -213,10 +214,9 @@ def verdict(noisy: np.ndarray, image: np.ndarray, spacing: float | None) -> str:
         return "warn"
     if not found.calibrated:
         return "open"
-    beyond = max(max(found.missing, found.contradicted) / found.threshold, found.spread / 1.1)
-    if beyond > 1.1 or found.lost > 0.3:
-        return "fail"
-    return "warn" if beyond > 1 else "pass"
+    judged = [finding(f"{name}_detail", getattr(found, name), found.threshold) for name in ("missing", "contradicted")]
+    judged += [finding("residual_spread", found.spread), finding("detail_lost", 100 * found.lost)]
+    return overall(judged)
 
 
 def print_harms(statuses: dict[str, Counter[str]]) -> None:

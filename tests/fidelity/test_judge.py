@@ -296,3 +296,8 @@ def test_what_hardly_stands_out_is_doubtful_and_no_failure():
     )
     assert finding("lowpass_r", 0.99).verdict == "warn" and finding("lowpass_r", 0.9).verdict == "fail"
     assert finding("noise_kept", 90).verdict == finding("cell_difference", 50).verdict == "warn"
+
+
+def test_a_spread_is_doubtful_for_a_twentieth_only():
+    verdicts = [finding("residual_spread", value).verdict for value in (1.09, 1.12, 1.2)]
+    assert verdicts == ["pass", "warn", "fail"]

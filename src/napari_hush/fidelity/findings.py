@@ -187,7 +187,7 @@ LIMITS: dict[str, Limit] = {
     ),
     "residual_spread": Limit("Spread of the residual", "", (None, 1.1),
         "Standard deviation of what was taken away, means over 1 to 8 px, over that of the noise; above 1 faint detail "
-        "is missing or invented all over the image.", decides=True, clearly=1.1,
+        "is missing or invented all over the image.", decides=True, clearly=1.05,
     ),
     "row_wander": Limit("Rows wander", "px", SHOWN,
         "How far the rows of the scan wander along X while they are scanned, RMS: what the output has put straight of "

@@ -44,6 +44,8 @@ from napari_hush.synthesis.pictures.slices import foam
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_hush.residual.compare import Residual
+
 COMMON = 5  # scales, 1 to 4 px: at larger ones a field of 256 px has too few independent places for a figure
 
 
@@ -165,7 +167,7 @@ def main() -> None:
                 spread = found.z[:COMMON].std(axis=(1, 2))
                 rows += spread.tolist()
                 outside += bool(spread.min() < 0.9 or spread.max() > 1.1)
-                said = verdict(noisy, truth, spacing)
+                said = verdict(found)
                 wrong += said == "fail"
                 doubtful += said == "warn"
                 if support is not None:
@@ -175,7 +177,7 @@ def main() -> None:
                 if isinstance(give, GiveBack):
                     cost.append(loss(give, noisy, truth))
                 for harm, image in harms(noisy, truth).items() if seed == 0 else ():
-                    statuses[harm][verdict(noisy, image, spacing)] += 1
+                    statuses[harm][verdict(compare_residual(noisy, image, spacing=spacing)[0])] += 1
         total, alarms = total + known, alarms + wrong
         text = f"{np.median(rows):.2f} ({min(rows):.2f} to {max(rows):.2f})" if rows else "-"
         share = f"{100 * right / claimed:.1f} %" if claimed else "-"
@@ -207,9 +209,8 @@ def loss(give: GiveBack, noisy: np.ndarray, truth: np.ndarray) -> float:
     return 10 * float(np.log10(after / before))
 
 
-def verdict(noisy: np.ndarray, image: np.ndarray, spacing: float | None) -> str:
+def verdict(found: Residual) -> str:
     """What the residual alone says."""
-    found, _ = compare_residual(noisy, image, spacing=spacing)
     if found.kept > 0.1:
         return "warn"
     if not found.calibrated:

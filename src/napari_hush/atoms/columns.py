@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from scipy.spatial import cKDTree
 
 from napari_hush.errors import InputError
+from napari_hush.filters.gaps import filled
 from napari_hush.filters.smoothing import gaussian
 
 if TYPE_CHECKING:
@@ -253,10 +254,7 @@ def _checked(image: ArrayLike, spacing: float) -> Floats:
     bad = ~np.isfinite(values)
     if 2 * np.count_nonzero(bad) > values.size:
         raise InputError("more than half of the image's pixels are NaN or infinite; crop it to what was recorded")
-    if bad.any():
-        nearest = ndimage.distance_transform_edt(bad, return_distances=False, return_indices=True)
-        values = values[tuple(nearest)]
-    return values
+    return filled(values, bad)
 
 
 def _positions(points: ArrayLike, name: str) -> Floats:

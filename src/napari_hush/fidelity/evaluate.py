@@ -21,6 +21,7 @@ from napari_hush.fidelity.lattice import compare_cells, compare_lattice
 from napari_hush.fidelity.transfer import predict_transfer
 from napari_hush.fidelity.truth import compare_columns, compare_dents, compare_pixels, dent_mask
 from napari_hush.fidelity.verdict import Evidence
+from napari_hush.filters.gaps import filled
 from napari_hush.inference.planes import middle_part
 from napari_hush.residual.compare import Residual, compare_residual, no_residual
 from napari_hush.residual.scan.recorded import record
@@ -358,11 +359,7 @@ def _planes(
 
 
 def _filled(image: Floats) -> Floats:
-    bad = ~np.isfinite(image)
-    if not bad.any():
-        return image
-    nearest = ndimage.distance_transform_edt(bad, return_distances=False, return_indices=True)
-    return np.asarray(image[tuple(nearest)])
+    return filled(image, ~np.isfinite(image))
 
 
 def _places(positions: ArrayLike) -> Floats:

@@ -170,6 +170,16 @@ class Limit:
     measure: Callable[[Compared], float] | None = None
 
 
+def _level_difference(images: Compared) -> float:
+    """Of the means, over the range from the 0.5th to the 99.5th percentile, percent."""
+    before = images.truth if images.truth is not None else images.noisy
+    if before is None or not images.usable.any():
+        return math.nan
+    inside = before[images.usable]
+    low, high = np.percentile(inside, [0.5, 99.5]).tolist()
+    return 100 * float(images.denoised[images.usable].mean() - inside.mean()) / (high - low) if high > low else math.nan
+
+
 SHOWN = (None, None)
 SIGMA = "σ"
 CELL = 5.0  # percent; faultless networks on simulated lattices stay below
@@ -255,7 +265,7 @@ LIMITS: dict[str, Limit] = {
     ),
     "level_difference": Limit("Level off", "%", (-10, 10),
         "By how much all of the output is brighter or darker than the input, over the range of the input.",
-        measure=lambda images: _level_difference(images),
+        measure=_level_difference,
     ),
     "lowpass_r": Limit("Low-pass correlation", "", (0.995, None),
         "How well slow brightness of output and input agree beyond noise.", clearly=1.01,
@@ -289,16 +299,6 @@ LIMITS: dict[str, Limit] = {
         "The same in the truth.", needs_truth=True,
     ),
 }  # fmt: skip
-
-
-def _level_difference(images: Compared) -> float:
-    """Of the means, over the range from the 0.5th to the 99.5th percentile, percent."""
-    before = images.truth if images.truth is not None else images.noisy
-    if before is None or not images.usable.any():
-        return math.nan
-    inside = before[images.usable]
-    low, high = np.percentile(inside, [0.5, 99.5]).tolist()
-    return 100 * float(images.denoised[images.usable].mean() - inside.mean()) / (high - low) if high > low else math.nan
 
 
 def all_limits() -> dict[str, Limit]:

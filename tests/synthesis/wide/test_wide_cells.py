@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hush.synthesis.wide.cells import WEAKEST, Cell, least_distance, random_cell
+from napari_hush.synthesis.lattices.lattice import least_distance
+from napari_hush.synthesis.wide.cells import WEAKEST, Cell, random_cell
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from skimage.registration import phase_cross_correlation
 
 from napari_hush.errors import InputError
 from napari_hush.fidelity.repeats.rings import resolution, ring_correlation
+from napari_hush.filters.gaps import filled
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -299,7 +300,7 @@ def _checked(noisy: ArrayLike, denoised: ArrayLike) -> tuple[Floats, Floats, NDA
             f"of each, got {outputs.shape}"
         )
     for k, other in combinations(range(len(frames)), 2):
-        if np.array_equal(frames[k], frames[other]):
+        if np.array_equal(frames[k], frames[other], equal_nan=True):
             raise InputError(
                 f"measurements {k} and {other} are the same to the last digit: a repeat must be another measurement of "
                 "the field, with noise of its own; leave the denoised one out of the repeats"
@@ -311,15 +312,7 @@ def _checked(noisy: ArrayLike, denoised: ArrayLike) -> tuple[Floats, Floats, NDA
             f"{100 * (1 - usable.mean()):.0f} % of the pixels are NaN or infinite in one of the repeats or in the "
             f"denoised image; at most {100 * (1 - USABLE):.0f} % may be: crop them away"
         )
-    for image in (*frames, *outputs):
-        image[~usable] = _around(image, usable)
-    return frames, outputs, usable
-
-
-def _around(image: Floats, usable: NDArray[np.bool_]) -> Floats:
-    """What usable pixels near those that are not show, (N,)."""
-    nearest = ndimage.distance_transform_edt(~usable, return_distances=False, return_indices=True)
-    return np.asarray(image[tuple(nearest)][~usable])
+    return filled(frames, ~usable), filled(outputs, ~usable), usable
 
 
 def _error_map(frames: Floats, output: Floats, index: int) -> Floats:

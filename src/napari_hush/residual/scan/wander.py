@@ -74,44 +74,45 @@ def find_wander(rest: Floats, expected: Floats, noise: NoiseModel, usable: NDArr
     part = slice(first, first + ROWS)
     height, width = rest[part].shape
     rolls = [(round(y * height), round(x * width)) for y, x in ROLLS]
-    chance = [_differences(np.roll(even[part], roll, (0, 1)), root[part], slope[part], sigma) for roll in rolls]
-    known, found = _differences(even[part], root[part], slope[part], sigma)
-    own = np.median([squares for _, squares in chance], axis=0)
+    weighted = root * slope
+    here, told = weighted[part], _told(weighted[part], sigma)
+    known = told[1:] * told[:-1] / (told[1:] + told[:-1])
+
+    def differences(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """For each column of pixels (X,): half of the squared differences of shifts down it."""
+        steps = np.diff(_shifts(values, here, told, sigma), axis=0)
+        return np.asarray((0.5 * known * np.square(steps)).sum(axis=0))
+
+    def leak_of(roll: tuple[int, int]) -> float:
+        """The mean square of the shifts found here where the residual of another place was shifted by a pixel."""
+        shifts = _shifts(np.roll(-here, roll, (0, 1)), here, told, sigma)
+        return float((told * shifts * shifts).sum(dtype=np.float64) / told.sum(dtype=np.float64))
+
+    found = differences(even[part])
+    own = np.median([differences(np.roll(even[part], roll, (0, 1))) for roll in rolls], axis=0)
     if not found.sum() > (1 + SURELY) * own.sum():
         return Wander(np.zeros(rest.shape, np.float32), np.zeros(width, np.float32))
-    leak = min(float(np.median([_leak(root[part], slope[part], roll, sigma) for roll in rolls])), MOST_LEAK)
+    leak = min(float(np.median([leak_of(roll) for roll in rolls])), MOST_LEAK)
     near, noise_near, known_near = (
-        ndimage.gaussian_filter1d(one, ALONG * spacing, mode="nearest") for one in (found, own, known)
+        ndimage.gaussian_filter1d(one, ALONG * spacing, mode="nearest") for one in (found, own, known.sum(axis=0))
     )  # after the fly-back more
     wandering = np.maximum(near - noise_near, 0) / np.maximum(known_near, 1e-30) / (1 - leak)
-    shifts, told = _shifts(even, root, slope, sigma)
+    told = _told(weighted, sigma)
+    shifts = _shifts(even, weighted, told, sigma)
     scatter = np.float32(2 * own.sum() / (height - 1) / width) / told
     shifts *= wandering / np.maximum(wandering + scatter, np.float32(1e-30))
     shifts -= gaussian(shifts, max(COLUMN * spacing, 1.0), axes=(0,))
     return Wander(shifts, wandering)
 
 
-def _shifts(
-    even: NDArray[np.float32], root: NDArray[np.float32], slope: NDArray[np.float32], sigma: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Least squares in a window around each pixel of each row: the shift, and how much tells of it."""
-    weighted = root * slope
-    moved = gaussian(-weighted * even, sigma, mode="constant", axes=(1,))
+def _told(weighted: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """How much a window around each pixel of each row tells of a shift."""
     told = gaussian(weighted * weighted, sigma, mode="constant", axes=(1,))
-    told = np.maximum(told, np.float32(1e-6 * max(float(told.max()), 1e-30)))
-    return moved / told, told
+    return np.asarray(np.maximum(told, np.float32(1e-6 * max(float(told.max()), 1e-30))))
 
 
-def _leak(root: NDArray[np.float32], slope: NDArray[np.float32], roll: tuple[int, int], sigma: float) -> float:
-    """The mean square of the shifts that are found here where it is the residual of another place that was shifted."""
-    shifts, told = _shifts(np.roll(-root * slope, roll, (0, 1)), root, slope, sigma)
-    return float((told * shifts * shifts).sum(dtype=np.float64) / told.sum(dtype=np.float64))
-
-
-def _differences(
-    even: NDArray[np.float32], root: NDArray[np.float32], slope: NDArray[np.float32], sigma: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """For each column of pixels (X,): how much tells of shifts, and half of the squared differences down it."""
-    shifts, told = _shifts(even, root, slope, sigma)
-    known = told[1:] * told[:-1] / (told[1:] + told[:-1])
-    return known.sum(axis=0), (0.5 * known * np.square(np.diff(shifts, axis=0))).sum(axis=0)
+def _shifts(
+    even: NDArray[np.float32], weighted: NDArray[np.float32], told: NDArray[np.float32], sigma: float
+) -> NDArray[np.float32]:
+    """The shift in that window by least squares, px."""
+    return np.asarray(gaussian(-weighted * even, sigma, mode="constant", axes=(1,)) / told)

@@ -112,11 +112,7 @@ class Lattice:
     @property
     def nearest(self) -> float:
         """The shortest distance between two columns, px."""
-        offsets = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)], dtype=float)
-        basis = self.basis[0]
-        steps = (offsets[:, None, None] + basis[:, None] - basis).reshape(-1, 2) @ self.cell
-        lengths = np.hypot(*steps.T)
-        return float(lengths[lengths > 1e-9].min())
+        return least_distance(self.basis[0], self.cell)
 
 
 class RenderedLattice(NamedTuple):
@@ -257,6 +253,13 @@ def sites_near(
     species = np.repeat(np.arange(len(basis)), len(cells))
     near = _near(sites, margin, shape)
     return sites[near], species[near]
+
+
+def least_distance(columns: NDArray[np.float64], vectors: NDArray[np.float64]) -> float:
+    """Return the shortest distance between two columns (S, 2) of a lattice, in the unit of its vectors."""
+    cells = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)], dtype=float)
+    lengths = np.hypot(*((cells[:, None, None] + columns[:, None] - columns).reshape(-1, 2) @ vectors).T)
+    return float(lengths[lengths > 1e-9].min())
 
 
 def slow_displacement(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hush.synthesis.lattices.lattice import least_distance
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -107,13 +109,6 @@ def random_cell(rng: np.random.Generator | int, period: float) -> Cell:
     return Cell(
         vectors=vectors, columns=columns[order], heights=heights[order], sigmas=np.asarray(sigma * widths[order])
     )
-
-
-def least_distance(columns: NDArray[np.float64], vectors: NDArray[np.float64]) -> float:
-    """Return the shortest distance between two columns (S, 2) of a lattice, in the unit of its vectors."""
-    cells = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)], dtype=float)
-    lengths = np.hypot(*((cells[:, None, None] + columns[:, None] - columns).reshape(-1, 2) @ vectors).T)
-    return float(lengths[lengths > 1e-9].min())
 
 
 def _frame(family: str, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -39,12 +39,15 @@ class _Task:
     latest: Progress | None = None
     outcome: tuple[str, Any] | None = None
     warned: list[str] = field(default_factory=list)
-    thread: threading.Thread | None = None
 
     def run(self) -> None:
-        """Leave the outcome; runs in the thread."""
-        with _warnings_to(self.warned):
-            self.outcome = self._drained()
+        """Leave the outcome; runs in the thread, which whoever ends the process knows meanwhile."""
+        _RUNNING.add(threading.current_thread())
+        try:
+            with _warnings_to(self.warned):
+                self.outcome = self._drained()
+        finally:
+            _RUNNING.discard(threading.current_thread())
 
     def _drained(self) -> tuple[str, Any]:
         try:
@@ -137,11 +140,10 @@ class Job(QObject):
         if self.running:
             raise RuntimeError("a job is already running: cancel it or wait for its end")
         task = _Task(make)
-        task.thread = threading.Thread(target=_run, args=(task,), name="napari-hush", daemon=True)
         self._tasks.append(task)
         self._heard = self._looks = 0
         self._timer.start()
-        task.thread.start()
+        threading.Thread(target=task.run, name="napari-hush", daemon=True).start()
 
     def cancel(self) -> None:
         """Ask the job to stop after its current step; `cancelled` tells when it has."""
@@ -173,15 +175,6 @@ class Job(QObject):
             self.cancelled.emit()
         else:
             getattr(self, kind).emit(value)
-
-
-def _run(task: _Task) -> None:
-    """In the thread: the task, known to whoever ends the process."""
-    _RUNNING.add(threading.current_thread())
-    try:
-        task.run()
-    finally:
-        _RUNNING.discard(threading.current_thread())
 
 
 @atexit.register

@@ -23,6 +23,7 @@ from napari_hush.synthesis import (
 from napari_hush.synthesis.noise.registry import Poisson, SparseAngles
 from napari_hush.synthesis.noise.streaks import random_tomograph
 from napari_hush.synthesis.pictures.general import random_camera_noise
+from napari_hush.synthesis.pictures.instruments import random_detector_noise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -203,7 +204,7 @@ class Drawer:
 
     def _phantom(self, rng: np.random.Generator) -> Target:
         s = self.settings
-        clean, seen = KINDS[s.kind].picture(s.shape, rng=rng)
+        clean, seen = KINDS[s.kind].picture(s.shape, rng=rng, world=s.world)
         noise = self._noise(rng, np.nan)
         planes = [noise(plane, rng) for plane in clean.reshape(-1, *s.shape)]
         return Target(
@@ -226,7 +227,7 @@ class Drawer:
         if kind.noise == "scan":
             return random_scan_noise(rng, dose=s.dose, period=period)
         if kind.noise == "camera":
-            return random_camera_noise(rng)
+            return random_detector_noise(rng) if s.world == "wide" else random_camera_noise(rng)
         dose = float(np.exp(rng.uniform(*np.log(s.dose))))
         if kind.projected:
             n_angles = round(float(np.exp(rng.uniform(*np.log(s.angles)))))

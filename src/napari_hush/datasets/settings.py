@@ -49,10 +49,11 @@ class SynthesisSettings:
         Probability that a dent is one of your own, 0 to 1, where there are some. Kind "lattice" only.
     lattice_share : float
         Probability of a lattice, 0 to 1; else a texture, single atoms or a flat field. Kind "lattice" only.
-    world : {"plain", "wide"}
+    world : {"plain", "wide", "regular"}
         Which lattices: of one or two columns a cell, hardly displaced; or of up to five, some of them faint, displaced
-        up to 0.15 periods, with twins, faults, dislocations, interfaces, particles, steps and drift. Kind "lattice"
-        only.
+        up to 0.15 periods, with twins, faults, dislocations, interfaces, particles, steps and drift; or the same,
+        hardly displaced. Of kind "general":
+        as drawn, or in part behind the optics of an instrument, with the noise of its detector. Only these two kinds.
     magnification : float
         In millions (MX): 36 x 38 atoms in a field at 20 MX. Kind "published" only.
     angles : (int, int)
@@ -66,7 +67,8 @@ class SynthesisSettings:
     noises : tuple of Noise
         The noise of all images, in order, instead of a random one; for example ``fit_noise(image).noise().noises``.
         Left empty, lattices get a `random_scan_noise` each, foam, ellipses and tomography few projections with the
-        noise of counting, kind "general" a `random_camera_noise`, other phantoms counting alone.
+        noise of counting, kind "general" a `random_camera_noise` (`random_detector_noise` in the wide world), other
+        phantoms counting alone.
 
     Raises
     ------

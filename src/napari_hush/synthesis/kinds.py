@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-World = Literal["plain", "wide"]
+World = Literal["plain", "wide", "regular"]
 NoiseOfKind = Literal["scan", "counting", "projections", "tomographs", "camera"]
 
 
@@ -43,6 +43,8 @@ class Kind:
     noise : {"counting", "projections", "tomographs", "camera", "scan"}
         What goes onto it if the settings name no noise: counting; few projections with the noise of counting, of one
         instrument or of many; a camera's; or for lattices a scan's.
+    wide : callable or str
+        What ``draw`` is in the wide world; empty where that is the same.
     colours : bool
         Whether the images are (3, Y, X).
     from_images : bool
@@ -59,6 +61,7 @@ class Kind:
     about: str
     draw: Phantom | str = ""
     noise: NoiseOfKind = "counting"
+    wide: Phantom | str = ""
     colours: bool = False
     from_images: bool = False
     settings: tuple[str, ...] = ("dose",)
@@ -72,7 +75,9 @@ class Kind:
         """Draw one image of ``shape`` (Y, X), px: (Y, X) or (3, Y, X), values from 0 to 1."""
         return self.picture(shape, rng=rng)[0]
 
-    def picture(self, shape: tuple[int, int], *, rng: np.random.Generator | int) -> tuple[NDArray[np.float32], str]:
+    def picture(
+        self, shape: tuple[int, int], *, rng: np.random.Generator | int, world: World = "plain"
+    ) -> tuple[NDArray[np.float32], str]:
         """Draw one image, and say what is seen where that is not always the same.
 
         Raises
@@ -80,7 +85,8 @@ class Kind:
         ValueError
             If what was drawn has another shape than this kind says.
         """
-        draw: Any = imported(self.draw) if isinstance(self.draw, str) else self.draw
+        named = self.wide if world == "wide" and self.wide else self.draw
+        draw: Any = imported(named) if isinstance(named, str) else named
         made = draw(shape, rng=rng)
         image, seen = made if isinstance(made, tuple) else (made, "")
         expected = (3, *shape) if self.colours else tuple(shape)
@@ -129,7 +135,8 @@ PHANTOMS: dict[str, Kind] = {
         about="grey images of all sorts with the noise of cameras",
         draw=f"{_PICTURES}.general:random_picture",
         noise="camera",
-        settings=(),
+        wide=f"{_PICTURES}.instruments:random_instrument_picture",
+        settings=("world",),
     ),
 }
 

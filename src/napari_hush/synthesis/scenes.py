@@ -143,9 +143,9 @@ def random_scene(
     mask_share : float
         Probability that a dented field gets one of the masks, warped, instead of a drawn dent; of no effect without
         masks.
-    world : {"plain", "wide"}
-        Which lattices are drawn: those of `random_lattice`, or those of `random_wide_field`. A crystal of a unit crop
-        is the same in both.
+    world : {"plain", "wide", "regular"}
+        Which lattices are drawn: those of `random_lattice`, or those of `random_wide_field`, as they come or hardly
+        displaced. A crystal of a unit crop is the same in all.
 
     Returns
     -------
@@ -181,8 +181,10 @@ def random_scene(
     elif cell is not None:
         kind = "crop"
         image, positions, species, vacancies, size = random_crystal(cell, shape, rng, period=period)
-    elif world == "wide":
-        image, positions, species, vacancies, _, size, kind = random_wide_field(rng, shape, period=period)
+    elif world != "plain":
+        image, positions, species, vacancies, _, size, kind = random_wide_field(
+            rng, shape, period=period, regular=world == "regular"
+        )
     else:
         lattice = random_lattice(rng, period=period)
         kind, size = lattice.kind, lattice.period

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from napari_hush.errors import InputError
+from napari_hush.synthesis.noise.camera import Clipping, FixedPattern
 from napari_hush.synthesis.noise.pixels import GainOffset, Gaussian, Poisson, Quantisation, Readout, SaltPepper, Speckle
 from napari_hush.synthesis.noise.rows import DetectorLag, MissingLines, RowJitter, RowOffsets, Spikes
 from napari_hush.synthesis.noise.streaks import SparseAngles
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NOISES",
+    "Clipping",
     "Compose",
     "DetectorLag",
+    "FixedPattern",
     "GainOffset",
     "Gaussian",
     "MissingLines",
@@ -79,7 +82,9 @@ NOISES: dict[str, type[Noise]] = {
     "salt-pepper": SaltPepper,
     "spikes": Spikes,
     "missing-lines": MissingLines,
+    "fixed-pattern": FixedPattern,
     "gain-offset": GainOffset,
+    "clipping": Clipping,
     "quantisation": Quantisation,
 }
 

@@ -16,11 +16,17 @@ if TYPE_CHECKING:
     from napari_hush.synthesis.wide.columns import Columns
 
 _RANGES = ((0.0, 0.03), (0.03, 0.08), (0.08, 0.15))  # rms per axis, in periods
+_REGULAR = (0.0, 0.02)
 _TAIL = 3  # degrees of freedom of Student's t
 
 
-def random_rms(rng: np.random.Generator) -> float:
-    """Draw the rms displacement per axis of a field, in periods: half up to 0.03, a third to 0.08, the rest to 0.15."""
+def random_rms(rng: np.random.Generator, *, regular: bool = False) -> float:
+    """Draw the rms displacement per axis of a field, in periods: half up to 0.03, a third to 0.08, the rest to 0.15.
+
+    In a regular crystal up to 0.02.
+    """
+    if regular:
+        return float(rng.uniform(*_REGULAR))
     return float(rng.uniform(*_RANGES[rng.choice(3, p=[1 / 2, 1 / 3, 1 / 6])]))
 
 

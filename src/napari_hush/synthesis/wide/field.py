@@ -44,6 +44,7 @@ def random_wide_field(
     *,
     period: tuple[float, float] = (5.5, 42.0),
     kind: str | None = None,
+    regular: bool = False,
 ) -> WideField:
     """Draw a field of the wide world.
 
@@ -57,6 +58,8 @@ def random_wide_field(
         Lowest and highest lattice spacing, px, drawn log-uniformly.
     kind : str, optional
         A key of `STRUCTURES`; None draws one.
+    regular : bool
+        Whether no column stands far from where its crystal wants it: displacements of up to 0.02 periods, one by one.
 
     Returns
     -------
@@ -94,10 +97,13 @@ def random_wide_field(
     columns = STRUCTURES[kind][1](cell, shape, size, rng)
     flaws = random_flaws(rng)
 
-    rms = min(random_rms(rng) * size, 0.2 * cell.nearest)
-    moved = random_displacement(columns, rms, shape, size, rng)
+    rms = min(random_rms(rng, regular=regular) * size, 0.2 * cell.nearest)
+    if regular:
+        moved = rng.normal(0, rms, columns.sites.shape)
+    else:
+        moved = random_displacement(columns, rms, shape, size, rng)
     missing = columns.ordered & (rng.random(len(columns.sites)) < flaws.vacancies)
-    if rng.random() < 0.4:
+    if not regular and rng.random() < 0.4:
         moved += relaxation(columns, missing, cell.nearest, rng)
     far = np.hypot(*moved.T) / (0.45 * cell.nearest)  # no column comes to stand on its neighbour
     sites = columns.sites + moved / np.maximum(far, 1)[:, None]

@@ -110,6 +110,19 @@ RECIPES["stem"] = replace(  # the second stage, from the first or from the bundl
         'Displacements come out too small at low dose, by a tenth at 5 to 10 counts: guard="strict" keeps them.',
     ),
 )
+RECIPES["stem-regular"] = replace(  # from the first stage or the bundled stem; --start names another
+    RECIPES["stem"],
+    data=replace(RECIPES["stem"].data, n=3000, world="regular", seed=20282),
+    settings=replace(
+        RECIPES["stem"].settings,
+        steps=3600,
+        learning_rate=1e-3,
+        warmup=300,
+        companions="lattice",
+        validate_every=200,
+        seed=20282,
+    ),
+)
 RECIPES["stem-unet"] = replace(  # the other networks that could have been stem's; compared after 5,000 steps
     RECIPES["stem-plain"],
     settings=replace(RECIPES["stem-plain"].settings, network="unet", network_options="width = 24"),
@@ -270,4 +283,22 @@ RECIPES["general"] = Recipe(
         "Atomic lattices and tomography slices have models of their own.",
     ),
     guard=False,  # salt and pepper move the slow contrast that the guard would bring back
+)
+RECIPES["general-plain"] = RECIPES["general"]  # the first stage
+RECIPES["general"] = replace(  # the second stage, from the first or from the bundled one; --start names another
+    RECIPES["general-plain"],
+    data=replace(RECIPES["general-plain"].data, n=3400, world="wide", seed=20281),
+    settings=replace(
+        RECIPES["general-plain"].settings,
+        start="general",
+        patch=96,
+        batch_size=5,
+        steps=6000,
+        learning_rate=4e-4,
+        warmup=200,
+        loss="rms",
+        validate_every=500,
+        workers=0,
+        seed=20281,
+    ),
 )

@@ -12,8 +12,10 @@ from safetensors import SafetensorError, safe_open
 from napari_hush.errors import ModelFileError
 from napari_hush.files import explain_wrong_file
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2  # 1 is what models without companions are written as: older programs read them
 HEADER_KEY = "napari_hush"
+Companions = Literal["none", "lattice"]
+COMPANIONS: Final[dict[str, int]] = {"none": 0, "lattice": 2}  # how many channels they add to a network's input
 ZOO = Path(__file__).parent / "zoo"
 
 
@@ -86,13 +88,14 @@ class Header(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: Literal["napari-hush model"] = "napari-hush model"
-    version: Literal[1] = FORMAT_VERSION
+    version: Literal[1, 2] = 1
     architecture: str
     hyperparameters: dict[str, Any]
     normalization: dict[str, Any]
     card: ModelCard
     scale: Scale | None = None
     guard: bool = True
+    companions: Companions = "none"
     sha256: dict[str, str]
 
 

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
-from napari_hush.card import HEADER_KEY, Header, ModelCard, Scale, first_line, read_header
+from napari_hush.card import COMPANIONS, HEADER_KEY, Companions, Header, ModelCard, Scale, first_line, read_header
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.files import atomic_write
 from napari_hush.networks import NETWORKS
@@ -50,6 +50,9 @@ class Model:
     guard : bool
         Whether ``guard="auto"`` guards it: not where the noise has slow contrast of its own, as the streaks of
         tomography have, which the guard would bring back.
+    companions : {"none", "lattice"}
+        What the network takes beside the image: nothing, or what the other copies of each place in the crystal look
+        like, two more channels (`napari_hush.inference.companions`).
     """
 
     network: nn.Module
@@ -59,10 +62,16 @@ class Model:
     card: ModelCard = field(default_factory=lambda: ModelCard(name="unnamed"))
     scale: Scale | None = None
     guard: bool = True
+    companions: Companions = "none"
 
     def __post_init__(self) -> None:
         if self.architecture not in NETWORKS:
             raise InputError(f"unknown architecture {self.architecture!r}: expected one of {', '.join(NETWORKS)}")
+        if self.companions != "none" and self.image_channels != self.out_channels:
+            raise InputError(
+                f"a network with {self.companions} companions takes {COMPANIONS[self.companions]} channels more than "
+                f"it gives, this one takes {self.in_channels} and gives {self.out_channels}"
+            )
         self.network.eval().requires_grad_(False)
 
     def __repr__(self) -> str:
@@ -78,6 +87,11 @@ class Model:
     def in_channels(self) -> int:
         """Channels that the network takes."""
         return cast("int", self.network.in_channels)
+
+    @property
+    def image_channels(self) -> int:
+        """Channels of an image that the network takes, without its companions."""
+        return self.in_channels - COMPANIONS[self.companions]
 
     @property
     def out_channels(self) -> int:
@@ -144,15 +158,18 @@ class Model:
                         f"{name!r} holds values above 65504, the largest of half precision: save with half=False"
                     )
         header = Header(
+            version=1 if self.companions == "none" else 2,
             architecture=self.architecture,
             hyperparameters=self.hyperparameters,
             normalization=asdict(self.normalization),
             card=self.card,
             scale=self.scale,
             guard=self.guard,
+            companions=self.companions,
             sha256={k: _sha256(v) for k, v in state.items()},
         )
-        atomic_write(path, to_safetensors(state, metadata={HEADER_KEY: header.model_dump_json()}))
+        excluded = {"companions"} if self.companions == "none" else None
+        atomic_write(path, to_safetensors(state, metadata={HEADER_KEY: header.model_dump_json(exclude=excluded)}))
 
     @classmethod
     def load(cls, path: str | Path) -> Model:
@@ -168,7 +185,7 @@ class Model:
         try:
             rule = TypeAdapter(NormalizationRule).validate_python(header.normalization)
             model = cls.from_state(header.architecture, header.hyperparameters, state, rule, header.card)
-            return replace(model, scale=header.scale, guard=header.guard)
+            return replace(model, scale=header.scale, guard=header.guard, companions=header.companions)
         except (ValueError, TypeError) as error:
             raise ModelFileError(f"{path}: damaged model file: {first_line(error)}; get the file again") from error
 

@@ -41,16 +41,16 @@ def channel_groups(source: Planes, model: Model) -> list[Group]:
                 f"of shape {tuple(source.image.shape)}: give the whole stack (Z, Y, X), or choose another model"
             )
         return [Group([channel], [channel]) for channel in channels]
-    if model.in_channels == model.out_channels == len(channels) > 1:
+    if model.image_channels == model.out_channels == len(channels) > 1:
         return [Group(channels, channels)]
-    if {model.in_channels, model.out_channels} <= {1, 3}:
-        return [Group([channel] * model.in_channels, [channel]) for channel in channels]
+    if {model.image_channels, model.out_channels} <= {1, 3}:
+        return [Group([channel] * model.image_channels, [channel]) for channel in channels]
     came = (
         f"{len(channels)} in axis {source.channel_axis}" if source.channel_axis is not None else "1 (no channel_axis)"
     )
     raise InputError(
-        f"the model {model.card.name!r} takes {model.in_channels} channels and gives {model.out_channels}, the image "
-        f"has {came}: choose another model, or name the image's channels with channel_axis"
+        f"the model {model.card.name!r} takes {model.image_channels} channels and gives {model.out_channels}, the "
+        f"image has {came}: choose another model, or name the image's channels with channel_axis"
     )
 
 

@@ -236,11 +236,11 @@ def is_guarded(model: Model, settings: DenoiseSettings) -> bool:
     InputError
         If the guard is insisted on where it makes no sense.
     """
-    same = model.depth > 1 or model.in_channels == model.out_channels
+    same = model.depth > 1 or model.image_channels == model.out_channels
     if settings.guard in (True, "strict") and not same:
         raise InputError(
             f"guard={settings.guard!r} needs a model that gives the channels that it takes; {model.card.name!r} takes "
-            f"{model.in_channels} and gives {model.out_channels}: use guard='auto'"
+            f"{model.image_channels} and gives {model.out_channels}: use guard='auto'"
         )
     return same and settings.guard is not False
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_hush.errors import InputError
 from napari_hush.inference.channels import Group, channel_groups, read_group
+from napari_hush.inference.companions import companions_of
 from napari_hush.inference.guards.guard import guard_margin
 from napari_hush.inference.guards.strict import strict_margin
 from napari_hush.inference.measure import (
@@ -134,11 +135,16 @@ class Plan:
         return self.spacing and self.spacing * self.scaled.factor
 
     def task(self, one: Pass) -> PlaneTask:
-        """One pass with its guards, which are measured now."""
+        """One pass with its companions and its guards, which are measured now."""
+        beside = None
+        if self.model.companions == "lattice":
+            floats = np.dtype(self.source.image.dtype).kind == "f"
+            known = self.scaled.known(one.native) if floats else None
+            beside = companions_of(one.read, self.scaled.seen_shape, one.norm.fill, known)
         if not self.guarded:
-            return PlaneTask(one.read, one.norm)
+            return PlaneTask(one.read, one.norm, companions=beside)
         guards = measure_guards(one.read, self.scaled.seen_shape, self.model, one.group, self.period, self.settings)
-        return PlaneTask(one.read, one.norm, guards)
+        return PlaneTask(one.read, one.norm, guards, beside)
 
     def runner(self, target: Planes, out: Any = None) -> TileRunner:
         """What runs the planes: piece by piece where statistics belong to the whole plane and it goes not in one."""

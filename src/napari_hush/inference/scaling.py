@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NEAR_ENOUGH = 0.02  # of a period: a resampling would cost more than it brings
 STRETCHED = 0.04  # by which the factor of one axis may differ, so that nothing is to be filled up at the border
+MEASURED = 0.9  # of what a resampled pixel looks at; a negative lobe of the filter takes less than this from it
 BLOCK_BYTES = 16 << 20
 
 
@@ -75,6 +76,17 @@ class ScaledPlane:
         if self.factor == 1:
             return read(y, x)
         return resample_part(partial(self._filled, read, fill), y, x, self.shape, self.factors)
+
+    def known(self, read: Read) -> Read:
+        """Whether each pixel that the network sees was measured: for two slices, (C, Y, X)."""
+
+        def finite(y: slice, x: slice) -> np.ndarray:
+            return np.isfinite(read(y, x))
+
+        def share(y: slice, x: slice) -> np.ndarray:
+            return self.read(lambda v, u: finite(v, u).astype(np.float32), 1.0, y, x) > MEASURED
+
+        return finite if self.factor == 1 else share
 
     def blocks(self, read: Read) -> Iterator[np.ndarray]:
         """All that the network sees, once, in bands."""

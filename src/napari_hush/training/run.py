@@ -315,6 +315,7 @@ class TrainingRun:
         )
         initial = self.initial
         model = Model.from_state(initial.architecture, initial.hyperparameters, state, initial.rule, card)
+        model = replace(model, companions=initial.companions)
         return replace(model, scale=self.data.scale)
 
 

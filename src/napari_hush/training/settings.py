@@ -6,6 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from napari_hush.card import Companions  # noqa: TC001 - the fields are read
 from napari_hush.declare import Bounds, NamesOf, check_fields
 from napari_hush.errors import InputError
 from napari_hush.inference.engines.registry import Device  # noqa: TC001 - the fields are read
@@ -150,6 +151,11 @@ class TrainSettings:
         """How clean images of other fields are prepared."""
         return Matching()
 
+    @property
+    def beside(self) -> Companions:
+        """What a network is given beside the image."""
+        return "none"
+
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisedSettings(TrainSettings):
@@ -163,11 +169,20 @@ class SupervisedSettings(TrainSettings):
         Weight of the mean absolute difference of the first differences.
     lambda_spectrum : float
         Weight of the mean absolute difference of the orthonormal Fourier transforms.
+    companions : {"none", "lattice"}
+        What the network is given beside the image: nothing, or what the other copies of each place in the crystal look
+        like. With them it takes the crystal for regular: more noise goes, and displacements of columns with it.
     """
 
     loss: PixelLoss = "l1"
     lambda_gradient: Weight = 0.1
     lambda_spectrum: Weight = 0.05
+    companions: Companions = "none"
+
+    @property
+    def beside(self) -> Companions:
+        """As chosen."""
+        return self.companions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from napari_hush.card import COMPANIONS, Companions
 from napari_hush.errors import InputError
 from napari_hush.importers.registry import load_model
 from napari_hush.inference.engines.registry import available_devices
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import nn
 
+    from napari_hush.model import Model
     from napari_hush.training.data.patches import PatchSource
     from napari_hush.training.methods.method import Method
     from napari_hush.training.methods.registry import Needs
@@ -52,6 +54,8 @@ class InitialNetwork:
         What it will be used with.
     parent : str
         The name of the model that it was, or an empty text.
+    companions : {"none", "lattice"}
+        What it is given beside the image.
     """
 
     network: nn.Module
@@ -59,11 +63,13 @@ class InitialNetwork:
     hyperparameters: dict[str, Any]
     rule: NormalizationRule
     parent: str = ""
+    companions: Companions = "none"
 
     @property
     def channels(self) -> tuple[int, int]:
-        """Of its input and of its output."""
-        return channels_of(self.network)
+        """Of an image that it takes, and of its output."""
+        taken, given = channels_of(self.network)
+        return taken - COMPANIONS[self.companions], given
 
 
 def initial_network(method: type[Method], settings: TrainSettings, channels: int = 1) -> InitialNetwork:
@@ -87,17 +93,51 @@ def initial_network(method: type[Method], settings: TrainSettings, channels: int
     """
     if settings.start:
         model = load_model(settings.start)
+        if model.companions != settings.beside:
+            model = _with_companions(model, settings)
         network = copy.deepcopy(model.network).requires_grad_(True).train()
         rule, parent = model.normalization, model.card.name
-        return InitialNetwork(network, model.architecture, dict(model.hyperparameters), rule, parent)
+        return InitialNetwork(
+            network, model.architecture, dict(model.hyperparameters), rule, parent, companions=model.companions
+        )
     chosen = method.denoiser_of(settings)
-    options = {"in_channels": channels, "out_channels": channels, **chosen.options}
+    taken = channels + COMPANIONS[settings.beside]
+    options = {"in_channels": taken, "out_channels": channels, **chosen.options}
     with seeded(stream_seed(settings.seed, Purpose.DENOISER)):
         network = _build(NetworkChoice(chosen.architecture, options))
         initialise(network, chosen.traits.initial_weights)
     low, high = settings.percentiles
     rule = NormalizationRule(method="percentile", low=low, high=high, target=method.value_range(settings))
-    return InitialNetwork(network.train(), chosen.architecture, options, rule)
+    return InitialNetwork(network.train(), chosen.architecture, options, rule, companions=settings.beside)
+
+
+def _with_companions(model: Model, settings: TrainSettings) -> Model:
+    """A model whose network is given companions as well, to which it pays no heed before it is trained.
+
+    Raises
+    ------
+    InputError
+        If the model has companions already that the settings do not ask for, or its network cannot take more channels.
+    """
+    if model.companions != "none":
+        raise InputError(
+            f"{settings.start}: was trained with companions={model.companions!r}: choose the same, not "
+            f"{settings.beside!r}, or start from another model"
+        )
+    options = {**model.hyperparameters, "in_channels": model.in_channels + COMPANIONS[settings.beside]}
+    network = _build(NetworkChoice(model.architecture, options))
+    state, wanted = model.network.state_dict(), network.state_dict()
+    for name, tensor in state.items():
+        missing = wanted[name].shape[1] - tensor.shape[1] if tensor.ndim == 4 else 0
+        if missing:  # the layer that sees the image
+            state[name] = torch.cat([tensor, tensor.new_zeros(len(tensor), missing, *tensor.shape[2:])], dim=1)
+    if model.depth > 1 or any(state[name].shape != tensor.shape for name, tensor in wanted.items()):
+        raise InputError(
+            f"{settings.start}: a network {model.architecture} of {model.in_channels} channels cannot be given "
+            "companions: start from none, or from a model of single grey images"
+        )
+    network.load_state_dict(state)
+    return replace(model, network=network, hyperparameters=options, companions=settings.beside)
 
 
 def prepare(

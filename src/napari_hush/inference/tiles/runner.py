@@ -39,11 +39,14 @@ class PlaneTask:
         Of the whole image.
     guards : sequence of Guard or StrictGuard
         One for each channel of the output; empty without a guard.
+    companions : callable, optional
+        Gives in the same way (K, Y, X), finite: further channels for the network.
     """
 
     read: Read
     norm: Normalization
     guards: Sequence[Guard | StrictGuard] = ()
+    companions: Read | None = None
 
 
 class TileRunner:
@@ -201,7 +204,7 @@ class Window(NamedTuple):
     """What a tile sees, (C, Y, X) each."""
 
     values: np.ndarray
-    """Normalised, float32."""
+    """Normalised, float32; with the companions behind the image."""
     image: np.ndarray
     """In the image's units, finite."""
     holes: np.ndarray | None
@@ -219,7 +222,12 @@ def read_window(tile: Tile, shape: tuple[int, int], task: PlaneTask) -> Window:
     filled, holes = filled_block(task.read(y, x), task.norm.fill)
     inner = np.ix_(range(len(filled)), rows - y.start, columns - x.start)
     image = filled[inner]
-    return Window(task.norm.apply(image), image, None if holes is None else holes[inner])
+    values = image
+    if task.companions is not None:
+        beside = task.companions(y, x)
+        beside = beside[np.ix_(range(len(beside)), rows - y.start, columns - x.start)]
+        values = np.concatenate([image, beside])
+    return Window(task.norm.apply(values), image, None if holes is None else holes[inner])
 
 
 def filled_block(block: np.ndarray, default: float) -> tuple[np.ndarray, np.ndarray | None]:

@@ -101,18 +101,32 @@ def finite(values: NDArray[Any]) -> NDArray[Any]:
     return values if good.all() else np.where(good, values, np.median(values[good]) if good.any() else 0.0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """How an image is flipped along Y and X, and whether these then change places."""
+
+    up: bool = False
+    over: bool = False
+    turn: bool = False
+
+    @classmethod
+    def drawn(cls, augment: str, rng: np.random.Generator) -> Turn:
+        """One of those that an augmentation allows."""
+        if augment == "none":
+            return cls()
+        up, over = rng.random(2) < 0.5
+        return cls(up=bool(up), over=bool(over), turn=augment == "all" and bool(rng.random() < 0.5))
+
+    def __call__(self, image: Array) -> Array:
+        """Turn (C, Y, X)."""
+        image = image[:, ::-1] if self.up else image
+        image = image[:, :, ::-1] if self.over else image
+        return np.ascontiguousarray(image.swapaxes(1, 2) if self.turn else image)
+
+
 def turned(patch: Patch, augment: str, rng: np.random.Generator) -> Patch:
     """Turn and flip both images alike."""
-    if augment == "none":
-        return patch
-    up, over = rng.random(2) < 0.5
-    turn = augment == "all" and rng.random() < 0.5
-
-    def move(image: Array) -> Array:
-        image = image[:, ::-1] if up else image
-        image = image[:, :, ::-1] if over else image
-        return np.ascontiguousarray(image.swapaxes(1, 2) if turn else image)
-
+    move = Turn.drawn(augment, rng)
     return Patch(move(patch.noisy), None if patch.clean is None else move(patch.clean), patch.true)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -12,8 +13,9 @@ from napari_hush.card import Scale
 from napari_hush.datasets.settings import settings_to_toml
 from napari_hush.errors import InputError
 from napari_hush.filters.resampling import resample
+from napari_hush.inference.companions import LatticeCompanions
 from napari_hush.synthesis.kinds import KINDS
-from napari_hush.training.data.patches import Patch, turned
+from napari_hush.training.data.patches import Patch, Turn
 from napari_hush.training.data.training_data import PICTURE
 from napari_hush.training.streams import Purpose, stream
 
@@ -26,6 +28,18 @@ if TYPE_CHECKING:
     from napari_hush.training.settings import TrainSettings
 
 KEPT_BYTES = 512 << 20  # of drawn fields
+
+
+class _Kept(NamedTuple):
+    """A field of the training."""
+
+    planes: NDArray[np.floating]
+    """Clean (C, Y, X) at its own scale; without a noise noisy and clean (2 C, Y, X)."""
+    noise: Noise | None
+    factor: float
+    """By how much both are rescaled."""
+    beside: LatticeCompanions | None
+    """What the network is to know of its lattices."""
 
 
 class SimulatedData:
@@ -58,8 +72,9 @@ class SimulatedData:
         self.relation = "unpaired" if unpaired else "pairs"
         self.settings, self.rule = settings, rule
         self._drawer = drawer
-        self._kept: OrderedDict[int, tuple[NDArray[np.floating], Noise | None, float]] = OrderedDict()
+        self._kept: OrderedDict[int, _Kept] = OrderedDict()
         self._kept_bytes = 0
+        self._beside: dict[int, LatticeCompanions] = {}  # small, and dear to find
         self._lock = threading.Lock()
         self.channels = 3 if KINDS[drawer.settings.kind].colours else 1
 
@@ -110,43 +125,68 @@ class SimulatedData:
             target = self._drawer("test", k if which == "test" else 1_000_000_000 + k)
             noisy, clean = _planes(target.noisy), _planes(target.clean)
             noisy, clean = self._normalised(noisy, clean)
+            noisy = self._with_companions(noisy, self._companions(target.noisy))
             height, width = (min(n, side) // stride * stride for n in noisy.shape[1:])
             patches.append(Patch(noisy[:, :height, :width].copy(), clean[:, :height, :width].copy()))
         return patches
 
-    def _target(self, number: int) -> tuple[NDArray[np.floating], Noise | None, float]:
-        """A field of the training: clean (C, Y, X) at its own scale, its noise, and by how much both are rescaled.
-
-        Without a noise: noisy and clean (2 C, Y, X).
-        """
+    def _target(self, number: int) -> _Kept:
+        """A field of the training."""
         with self._lock:
             if number in self._kept:
                 self._kept.move_to_end(number)
                 return self._kept[number]
         target = self._drawer("train", number)
-        made: tuple[NDArray[np.floating], Noise | None, float] = _planes(target.clean), target.noise, target.factor
-        if target.native is not None:  # coarse ones are large
-            made = target.native[None].astype(np.float16), target.noise, target.factor
-        elif KINDS[self._drawer.settings.kind].projected and not self._drawer.settings.noises:
-            made = np.concatenate([_planes(target.noisy), _planes(target.clean)]).astype(np.float16), None, 1.0
         with self._lock:
-            self._kept_bytes += made[0].nbytes - (self._kept[number][0].nbytes if number in self._kept else 0)
+            beside = self._beside.get(number)
+        if beside is None:
+            beside = self._companions(target.noisy)
+        made = _Kept(_planes(target.clean), target.noise, target.factor, beside)
+        if target.native is not None:  # coarse ones are large
+            made = made._replace(planes=target.native[None].astype(np.float16))
+        elif KINDS[self._drawer.settings.kind].projected and not self._drawer.settings.noises:
+            both = np.concatenate([_planes(target.noisy), _planes(target.clean)]).astype(np.float16)
+            made = _Kept(both, None, 1.0, beside)
+        with self._lock:
+            if beside is not None:
+                self._beside[number] = beside
+            self._kept_bytes += made.planes.nbytes - (self._kept[number].planes.nbytes if number in self._kept else 0)
             self._kept[number] = made
             while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
-                _, (oldest, _, _) = self._kept.popitem(last=False)
-                self._kept_bytes -= oldest.nbytes
+                _, oldest = self._kept.popitem(last=False)
+                self._kept_bytes -= oldest.planes.nbytes
         return made
 
     def _field(self, number: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The whole field, turned, with its noise, which is fresh where it is not kept; normalised, (C, Y, X)."""
-        kept, noise, factor = self._target(number)
-        drawn = turned(Patch(kept.astype(np.float32, copy=False), None), self.settings.augment, rng).noisy
+        """The whole field, turned, with its noise, which is fresh where it is not kept; normalised, (C, Y, X).
+
+        Behind the channels of the noisy image come its companions.
+        """
+        kept, noise, factor, beside = self._target(number)
+        turn = Turn.drawn(self.settings.augment, rng)
+        drawn = turn(kept.astype(np.float32, copy=False))
         if noise is None:
-            return self._normalised(drawn[: self.channels], drawn[self.channels :])
-        noisy, clean = np.stack([noise(plane, rng) for plane in drawn]), drawn
-        if factor != 1:
-            noisy, clean = resample(noisy, factor), resample(clean, factor)
-        return self._normalised(noisy, clean)
+            noisy, clean = drawn[: self.channels], drawn[self.channels :]
+        else:
+            noisy, clean = np.stack([noise(plane, rng) for plane in drawn]), drawn
+            if factor != 1:
+                noisy, clean = resample(noisy, factor), resample(clean, factor)
+        noisy, clean = self._normalised(noisy, clean)
+        if beside is not None:  # a field at its own scale can be a pixel larger than what was asked for
+            height, width = noisy.shape[1:][:: -1 if turn.turn else 1]
+            beside = replace(beside, shape=(height, width)).turned(up=turn.up, over=turn.over, turn=turn.turn)
+        return self._with_companions(noisy, beside), clean
+
+    def _companions(self, noisy: NDArray[np.floating]) -> LatticeCompanions | None:
+        """The lattices of a noisy field, where the network is to know of them: measured once, in one noise."""
+        if self.settings.beside == "none":
+            return None
+        if noisy.ndim == 3:
+            raise InputError("companions go with grey images: choose companions none, or another kind of images")
+        return LatticeCompanions.measure(lambda y, x: noisy[y, x], (noisy.shape[0], noisy.shape[1]))
+
+    def _with_companions(self, noisy: NDArray[np.float32], beside: LatticeCompanions | None) -> NDArray[np.float32]:
+        return noisy if beside is None else np.concatenate([noisy, beside.of(noisy[0]).astype(np.float32)])
 
     def _normalised(self, noisy: Any, clean: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         found = self.rule.fit(lambda: [noisy])

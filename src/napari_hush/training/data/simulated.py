@@ -182,7 +182,9 @@ class SimulatedData:
         if self.settings.beside == "none":
             return None
         if noisy.ndim == 3:
-            raise InputError("companions go with grey images: choose companions none, or another kind of images")
+            raise InputError(
+                "lattice companions go with grey images, this kind has colours: choose companions='none', or another"
+            )
         return LatticeCompanions.measure(lambda y, x: noisy[y, x], (noisy.shape[0], noisy.shape[1]))
 
     def _with_companions(self, noisy: NDArray[np.float32], beside: LatticeCompanions | None) -> NDArray[np.float32]:

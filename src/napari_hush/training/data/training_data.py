@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_hush.errors import InputError
+from napari_hush.training.data.beside import Beside
 from napari_hush.training.data.contrast import blocks, matched, middle, scale_between, to_unit
 from napari_hush.training.data.patches import Patch, finite, mirrored, read_window, scaled, shuffled, turned
 from napari_hush.training.data.regions import Region, Split, split_fields, split_images
@@ -95,6 +96,7 @@ class TrainingData:
         self.relation, self.settings, self.rule = relation, settings, rule
         self._first, self._clean, self._noise, self._truth = first, clean, noise, truth
         self.channels = first.channels
+        self._beside = None if settings.beside == "none" else Beside(first)
         if clean is not None and clean.channels != first.channels:
             raise InputError(
                 f"noisy images have {first.channels} channels, clean ones {clean.channels}: convert one side"
@@ -257,12 +259,20 @@ class TrainingData:
         number, first = region.image, self._first
         values = _take(first, number, window, fill)
         if self.relation == "noise":
-            clean = self._known("unit", number, partial(to_unit, first, number)).apply(values)
-            noisy = self._noised(clean, rng)
+            unit = self._known("unit", number, partial(to_unit, first, number))
+            clean = unit.apply(values)
             found = self._known("noised", number, partial(self._map_of_noised, number))
+            if self._beside is None:
+                noisy = self._noised(clean, rng)
+            else:
+                noisy = self._beside.noised(
+                    number, window, lambda w: unit.apply(_take(first, number, w, fill)), lambda c: self._noised(c, rng)
+                )
             return Patch(found.apply(noisy), found.apply(clean))
         found = self._map("noisy", first, number)
         noisy = found.apply(values)
+        if self._beside is not None:
+            noisy = np.concatenate([noisy, found.apply(self._beside.of(number, window))])
         if fixed and self._truth is not None:
             return Patch(noisy, found.apply(_take(self._truth, self._truth_of(number), window, fill)))
         if self.relation == "pairs":

@@ -16,6 +16,11 @@ FORMAT_VERSION: Final = 2  # 1 is what models without companions are written as:
 HEADER_KEY = "napari_hush"
 Companions = Literal["none", "lattice"]
 COMPANIONS: Final[dict[str, int]] = {"none": 0, "lattice": 2}  # how many channels they add to a network's input
+ASSUMPTIONS: Final[dict[str, str]] = {  # what a network with companions takes for granted, for a person
+    "none": "",
+    "lattice": "assumes a regular crystal: what single columns have of their own, above all displacements, comes out "
+    "too small",
+}
 ZOO = Path(__file__).parent / "zoo"
 
 

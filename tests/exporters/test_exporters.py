@@ -409,3 +409,32 @@ def test_documentation_of_a_bare_card_is_complete() -> None:
     page = write_documentation(Model.create("cyclegan_resnet", SMALL["cyclegan_resnet"]), "MIT")
     for text in ("# unnamed", "run whole images", "Not stated.", "No measured figures", "10.1109/ICCV.2017.244"):
         assert text in page
+
+
+# --- companions
+
+
+@pytest.fixture
+def regular(small: Model) -> Model:
+    model = make(in_channels=3, widths=[2])
+    return replace(model, companions="lattice", scale=Scale(lowest=5, highest=40, period=12))
+
+
+def test_onnx_says_what_the_companions_are(regular: Model) -> None:
+    proto = onnx.load_from_string(onnx_exporter.to_onnx(regular))
+    properties = {entry.key: entry.value for entry in proto.metadata_props}
+    assert Header.model_validate_json(properties[HEADER_KEY]).companions == "lattice"
+    assert "channel 1 the mean of its copies shifted by the eight shortest lattice translations" in proto.doc_string
+
+
+@pytest.mark.usefixtures("quick")
+def test_package_with_companions_comes_back_and_is_tested_with_them(tmp_path: Path, regular: Model) -> None:
+    path = export(regular, tmp_path / "regular.zip")
+    assert load_model(path).companions == "lattice"
+    description, files = read_package(path)
+    names = description["inputs"][0]["axes"][1]["channel_names"]
+    assert names == ["intensity", "near_copies", "far_copies"]
+    noisy = np.load(io.BytesIO(files["test_input.npy"]))
+    assert noisy.shape[:2] == (1, 3)
+    assert noisy[0, 2].std() < 0.8 * noisy[0, 0].std()  # the mean of many copies has less noise
+    assert "the mean of its copies" in files["README.md"].decode()

@@ -34,6 +34,11 @@ def test_it_is_the_verdict_of_judge():
     assert glance(NOISY, LOSSY).status == "fail"
 
 
+def test_what_the_model_takes_for_granted_is_said_with_it():
+    seen = glance(NOISY, CLEAN, assumes="assumes a regular crystal")
+    assert seen.words.endswith(". The model assumes a regular crystal")
+
+
 def test_the_middle_plane_or_the_one_that_is_named():
     noisy, denoised = np.stack([NOISY] * 3), np.stack([LOSSY, CLEAN, LOSSY])
     assert glance(noisy, denoised).status == "pass"

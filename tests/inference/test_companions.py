@@ -201,3 +201,11 @@ def test_colours_are_denoised_one_by_one():
     out = hush.denoise(image, model, channel_axis=-1, guard=False, rescale=False, precision="float32", device="cpu")
     assert out.shape == image.shape
     assert np.isfinite(out).all()
+
+
+def test_record_says_what_is_taken_for_granted():
+    image = noisy_lattice((64, 64))
+    options = DenoiseSettings(guard=False, rescale=False, precision="float32", device="cpu")
+    done = run_steps(denoise_steps(image, with_companions(), options))
+    assert "assumes a regular crystal" in done.provenance["assumes"]
+    assert run_steps(denoise_steps(image, Model.create("tomogan"), options)).provenance["assumes"] is None

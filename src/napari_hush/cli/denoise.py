@@ -17,6 +17,7 @@ from napari_hush.inference.settings import AUTO, DenoiseSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from napari_hush.inference.denoise import Denoised
     from napari_hush.io import ImageData
 
 DenoiseOptions: Any = options_of(DenoiseSettings)
@@ -109,7 +110,7 @@ class Denoise:
         if advice := done.provenance["advice"]:
             print(f"  {advice}")
         if self.verdict:
-            print(f"  {self._verdict(image, result if done.image is None else done.image, channel_axis)}")
+            print(f"  {self._verdict(image, result if done.image is None else done.image, channel_axis, done)}")
             if words := given_back_words(done.provenance):
                 print(f"  {words}")
         if panel is not None:
@@ -118,7 +119,7 @@ class Denoise:
             write_panel(panel, {"noisy": noisy, "denoised": denoised}, residual=noisy - denoised, title=title)
             print(f"{panel}: noisy, denoised, residual")
 
-    def _verdict(self, image: ImageData, denoised: Any, channel_axis: int | None) -> str:
+    def _verdict(self, image: ImageData, denoised: Any, channel_axis: int | None, done: Denoised) -> str:
         """One line about one plane; the result is written, so nothing that goes wrong here is an error of the run."""
         from napari_hush.fidelity.glance import glance
 
@@ -130,6 +131,7 @@ class Denoise:
                 channel_axis=channel_axis,
                 dark=self.settings.dark,
                 pixel_size=None if size is None else max(size),
+                assumes=done.provenance["assumes"],
             )
         except Exception as error:
             return f"not checked: {one_line(error)}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from safetensors import safe_open
 
-from napari_hush.card import ZOO, read_header
+from napari_hush.card import ASSUMPTIONS, ZOO, read_header
 from napari_hush.cli.console import printable, size_text
 from napari_hush.cli.importing import ImportOptions, model_path
 from napari_hush.errors import InputError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_hush.model import Model
     from napari_hush.normalize import NormalizationRule
 
+COMPANION_TEXT = "two more channels, the mean of the nearest and of further copies in the lattice"
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")  # of batch norms: stored, but not trained
 
 
@@ -70,7 +71,9 @@ def describe(model: Model, source: str) -> dict[str, Any]:
         "hyperparameters": model.hyperparameters,
         "parameters": model.n_parameters,
         "in_channels": model.in_channels,
+        "image_channels": model.image_channels,
         "out_channels": model.out_channels,
+        "companions": model.companions,
         "depth": model.depth,
         "stride": model.stride,
         "halo": model.halo,
@@ -142,7 +145,12 @@ def _page(found: dict[str, Any]) -> list[str]:
         "description": found["description"],
         "architecture": found["architecture"] + (f" ({hyperparameters})" if hyperparameters else ""),
         "parameters": f"{found['parameters']:,}",
-        "channels": f"{found['in_channels']} in, {found['out_channels']} out",
+        "channels": f"{found['image_channels']} in, {found['out_channels']} out",
+        **(
+            {"companions": COMPANION_TEXT, "assumption": ASSUMPTIONS["lattice"]}
+            if found["companions"] != "none"
+            else {}
+        ),
         "depth": "single images" if found["depth"] == 1 else f"{found['depth']} neighbouring slices of a stack",
         "stride": f"{found['stride']} px",
         "receptive radius": f"{found['halo']} px{statistics}",

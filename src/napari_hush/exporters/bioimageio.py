@@ -161,17 +161,19 @@ def _describe_tensors(model: Model, operations: list[dict[str, Any]]) -> tuple[d
     rule = model.normalization
     limits = rule.source if rule.method == "range" else rule.target if rule.method == "identity" else None
 
-    def axes(channels: int, name: str, space: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def axes(channels: int, name: str, space: list[dict[str, Any]], more: tuple[str, ...] = ()) -> list[dict[str, Any]]:
         names = [name] if channels == 1 else [f"{name}{number}" for number in range(channels)]
+        names += more
         return [{"type": "batch"}, {"type": "channel", "channel_names": names}, *space]
 
     inputs = {
         "id": INPUT,
         "description": "intensities in any units",
         "axes": axes(
-            model.in_channels,
+            model.image_channels,
             "slice" if model.depth > 1 else "intensity",
             [{"type": "space", "id": name, "size": free, "concatenable": tiles} for name in "yx"],
+            ("near_copies", "far_copies") if model.companions == "lattice" else (),
         ),
         "data": {"type": "float32"} | ({"range": [float(end) for end in limits]} if limits else {}),
         "preprocessing": operations,

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from napari_hush.card import Header
+from napari_hush.inference.companions import FAR
 
 if TYPE_CHECKING:
     from napari_hush.model import Model
@@ -21,12 +22,14 @@ DOI = re.compile(r"\b10\.\d{4,9}/[^\s\"'<>(),;]*[^\s\"'<>(),;.]")
 def make_header(model: Model) -> Header:
     """What the head of a model file holds, for a loss-free way back; without checksums of tensors."""
     return Header(
+        version=1 if model.companions == "none" else 2,
         architecture=model.architecture,
         hyperparameters=json.loads(json.dumps(model.hyperparameters)),  # no tuples
         normalization=json.loads(json.dumps(asdict(model.normalization))),
         card=model.card,
         scale=model.scale,
         guard=model.guard,
+        companions=model.companions,
         sha256={},
     )
 
@@ -48,6 +51,18 @@ def explain_rule(rule: NormalizationRule) -> str:
             text = f"map {source[0]:g} and {source[1]:g} to {ends}"
     clip = f", then clip to {ends}" if rule.clip else ""
     return f"{text}{clip}. The result comes in the same units; undo the map to get the image's own."
+
+
+def explain_companions(model: Model) -> str:
+    """How a person makes the channels that the network wants beside the image; empty where it wants none."""
+    if model.companions == "none":
+        return ""
+    return (
+        "Channel 0 is the image; channel 1 the mean of its copies shifted by the eight shortest lattice translations; "
+        f"channel 2 the mean of all copies up to {FAR:g} periods away, the image itself left out. Sub-pixel "
+        "translations are shared linearly between four pixels, places without a copy are left out of the mean, and "
+        "where there is no lattice both channels repeat the image. All are normalised by the range of channel 0."
+    )
 
 
 def find_citations(model: Model) -> list[dict[str, str]]:
@@ -87,6 +102,7 @@ def write_documentation(model: Model, licence: str) -> str:
         f"Lattices must be brought to {model.scale.period:g} px per period first."
         if model.scale is not None and model.scale.period is not None
         else "",
+        explain_companions(model),
         "With napari-hush, which normalises, tiles and brings the result back to the image's own units:",
         '```python\nimport napari_hush as hush\n\nresult = hush.denoise(image, "package.zip")\n```',
         "## Training",

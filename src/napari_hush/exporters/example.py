@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from napari_hush.exporters.preprocess import apply
+from napari_hush.inference.companions import companions
 from napari_hush.synthesis.samples import sample
 
 if TYPE_CHECKING:
@@ -33,10 +34,13 @@ def make_test_tensors(model: Model, operations: list[dict[str, Any]]) -> tuple[n
     height = least_side(model)
     width = height + model.stride
     channels = []
-    for number in range(model.in_channels):
-        image = sample("dented-lattice", rng=number).noisy[128:, 192:]  # with the dent
-        grow = [(0, max(0, size - have)) for size, have in zip((height, width), image.shape, strict=True)]
-        channels.append(np.pad(image, grow, mode="symmetric")[:height, :width])
+    images = [sample("dented-lattice", rng=number).noisy for number in range(model.image_channels)]
+    if model.companions == "lattice":
+        images += list(companions(images[0]))
+    for image in images:
+        part = image[128:, 192:]  # with the dent
+        grow = [(0, max(0, size - have)) for size, have in zip((height, width), part.shape, strict=True)]
+        channels.append(np.pad(part, grow, mode="symmetric")[:height, :width])
     noisy = _suit(np.stack(channels)[None], model.normalization)
     network = copy.deepcopy(model.network).cpu().float()
     with torch.inference_mode():

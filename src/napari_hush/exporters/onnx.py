@@ -15,7 +15,7 @@ import torch
 
 from napari_hush.card import HEADER_KEY
 from napari_hush.errors import InputError
-from napari_hush.exporters.describe import explain_rule, make_header
+from napari_hush.exporters.describe import explain_companions, explain_rule, make_header
 from napari_hush.files import atomic_write
 
 if TYPE_CHECKING:
@@ -149,11 +149,12 @@ def _strip(graph: Any) -> None:
 
 def _explain(model: Model) -> str:
     whole = " Give it whole images: its normalisation takes statistics of what it is given." if model.staged else ""
+    beside = explain_companions(model)
     return (
         f"{model.card.name}: {model.card.description}\n"
         f"Input {INPUT!r} (batch, {model.in_channels}, Y, X), output {OUTPUT!r} (batch, {model.out_channels}, Y, X), "
         f"float32; Y and X multiples of {model.stride} px.{whole}\n"
-        f"Values must be normalised: {explain_rule(model.normalization)}"
+        f"Values must be normalised: {explain_rule(model.normalization)}" + (f"\n{beside}" if beside else "")
     )
 
 

@@ -20,7 +20,8 @@ def to_operations(rule: NormalizationRule) -> list[dict[str, Any]]:
     Notes
     -----
     What cannot be expressed: ``match`` hands on an image that already lies in the target range, here its percentiles
-    are mapped like those of any other; and percentiles are interpolated, where napari-hush takes a value of the image.
+    are mapped like those of any other; percentiles are interpolated, where napari-hush takes a value of the image; and
+    of a network with companions all channels have a part in them, where napari-hush takes those of the image.
 
     Raises
     ------

@@ -43,6 +43,7 @@ def glance(
     plane: Index | None = None,
     dark: bool = False,
     pixel_size: float | None = None,
+    assumes: str | None = None,
 ) -> Glance:
     """Judge one plane of a result, of a large one its middle.
 
@@ -58,6 +59,8 @@ def glance(
         Whether atom columns are darker than what is around them.
     pixel_size : float, optional
         Nm: then the finest detail is told as a length.
+    assumes : str, optional
+        What the model takes for granted, as the record of a run has it: it is said with the verdict.
 
     Returns
     -------
@@ -87,7 +90,8 @@ def glance(
     if before.n_channels > 1:
         about.append("mean of the colours")
     evidence = judge(images[0], images[1], dark=dark, pixel_size=pixel_size)
-    return Glance(evidence.status, evidence.verdict + (f" ({', '.join(about)})" if about else ""))
+    words = evidence.verdict + (f" ({', '.join(about)})" if about else "")
+    return Glance(evidence.status, words + (f". The model {assumes}" if assumes else ""))
 
 
 def given_back_words(provenance: Mapping[str, Any]) -> str:

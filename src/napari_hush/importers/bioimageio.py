@@ -76,7 +76,11 @@ def load_bioimageio(path: Path) -> Model:
             rule = TypeAdapter(NormalizationRule).validate_python(header.normalization)
             card = header.card
         model = Model.from_state(architecture, hyperparameters, state, rule, card)
-        return model if header is None else replace(model, scale=header.scale, guard=header.guard)
+        return (
+            model
+            if header is None
+            else replace(model, scale=header.scale, guard=header.guard, companions=header.companions)
+        )
     except InputError as error:
         raise ModelFileError(f"{path}: {error}") from error
     except (ValueError, TypeError) as error:  # what pydantic does not accept

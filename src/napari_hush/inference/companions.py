@@ -231,6 +231,23 @@ def _wrapped(kernel: NDArray[np.float32], size: list[int]) -> NDArray[np.float32
     return canvas
 
 
+def companions(image: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Make the companions of an image in memory.
+
+    Parameters
+    ----------
+    image : ndarray, shape (Y, X)
+        Finite values.
+
+    Returns
+    -------
+    ndarray, shape (2, Y, X)
+        See `LatticeCompanions.read`.
+    """
+    shape = (image.shape[0], image.shape[1])
+    return LatticeCompanions.measure(lambda y, x: image[y, x], shape).of(image)
+
+
 def companions_of(read: Read, shape: tuple[int, int], fill: float, known: Read | None = None) -> Read:
     """Measure the lattices of a plane and return what gives its companions, (2, Y, X), for two slices.
 

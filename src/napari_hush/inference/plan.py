@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hush.card import ASSUMPTIONS
 from napari_hush.errors import InputError
 from napari_hush.inference.channels import Group, channel_groups, read_group
 from napari_hush.inference.companions import companions_of
@@ -226,6 +227,7 @@ class Plan:
             "model_source": card.source,
             "chosen_because": self.chosen_because or None,
             "advice": self.advice or None,
+            "assumes": ASSUMPTIONS[self.model.companions] or None,
             "architecture": self.model.architecture,
             "settings": asdict(self.settings),
             "engine": engine.name,

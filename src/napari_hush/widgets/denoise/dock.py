@@ -164,7 +164,13 @@ class DenoiseWidget(Dock):
         layer = self._viewer.add_image(data, **options)
         if source is not None and not is_preview(record):
             self._pair.append(layer.unique_id)
-            self._verdict.begin(source, data, visible_part(layer, self._viewer.dims)[0], dark=record.get("dark", False))
+            self._verdict.begin(
+                source,
+                data,
+                visible_part(layer, self._viewer.dims)[0],
+                dark=record.get("dark", False),
+                assumes=record.get("assumes"),
+            )
 
     def _update_preview(self, data: Any, options: dict[str, Any]) -> bool:
         """Show it in the preview layer of the same source, if there is one that can take it."""

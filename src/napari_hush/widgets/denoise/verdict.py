@@ -61,7 +61,9 @@ class Verdict(QWidget):
         """The line."""
         return str(self._label.text())
 
-    def begin(self, source: Source, image: Any, plane: tuple[int, ...], *, dark: bool = False) -> None:
+    def begin(
+        self, source: Source, image: Any, plane: tuple[int, ...], *, dark: bool = False, assumes: str | None = None
+    ) -> None:
         """Check one plane of a result.
 
         Parameters
@@ -74,8 +76,10 @@ class Verdict(QWidget):
             Which plane, along the leading axes.
         dark : bool
             Whether atom columns are dark.
+        assumes : str, optional
+            What the model takes for granted.
         """
-        make = partial(_check, source, image, plane, dark)
+        make = partial(_check, source, image, plane, dark, assumes)
         self._label.show_words("checking what was kept…")
         self.show()
         if self._job.running:
@@ -108,12 +112,20 @@ class Verdict(QWidget):
             self._job.start(make)
 
 
-def _check(source: Source, image: Any, plane: tuple[int, ...], dark: bool) -> Generator[Progress, None, Outcome]:
+def _check(
+    source: Source, image: Any, plane: tuple[int, ...], dark: bool, assumes: str | None
+) -> Generator[Progress, None, Outcome]:
     """The work, in the thread."""
     yield Progress(0, 0, "checking what was kept…")
     from napari_hush.fidelity.glance import glance
 
     seen = glance(
-        source.data, image, channel_axis=source.channel_axis, plane=plane, dark=dark, pixel_size=source.pixel_size
+        source.data,
+        image,
+        channel_axis=source.channel_axis,
+        plane=plane,
+        dark=dark,
+        pixel_size=source.pixel_size,
+        assumes=assumes,
     )
     return seen.status, seen.words

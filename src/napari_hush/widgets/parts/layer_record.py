@@ -24,6 +24,7 @@ class LayerRecord(TypedDict, total=False):
     model: str  # name on the model's card
     model_source: str
     chosen_because: str | None  # why "auto" took this model
+    assumes: str | None  # what the model takes for granted
     advice: str | None  # why the model that somebody named does not suit the image
     engine: str
     device: str

@@ -13,6 +13,7 @@ from napari_hush.errors import InputError
 from napari_hush.synthesis import random_scene, random_wide_field
 from napari_hush.synthesis.lattices.crystal import Flaws
 from napari_hush.synthesis.wide import field as module
+from napari_hush.synthesis.wide.displacements import random_rms
 from napari_hush.synthesis.wide.scan import random_brightness, random_distortion
 from napari_hush.synthesis.wide.structures import STRUCTURES
 
@@ -144,3 +145,18 @@ def test_brightness_is_one_or_less_and_never_nothing():
     assert 0.5 < np.mean([np.ptp(bright) == 0 for bright in drawn]) < 0.8
     rows = [bright for bright in drawn if np.ptp(bright) and not np.ptp(bright, axis=1).any()]
     assert rows  # the dose changes at a row
+
+
+def test_columns_of_a_regular_field_stand_where_their_crystal_wants_them():
+    rms = [random_rms(np.random.default_rng(seed), regular=True) for seed in range(200)]
+    assert max(rms) <= 0.02
+    fields = [random_wide_field(seed, (96, 96), period=(12, 12), kind="crystal", regular=True) for seed in range(3)]
+    assert all(field.image.shape == (96, 96) for field in fields)
+    other = random_wide_field(0, (96, 96), period=(12, 12), kind="crystal")
+    assert not np.array_equal(fields[0].image, other.image)
+
+
+def test_scenes_of_the_regular_world():
+    one, wide = (random_scene(5, shape=(48, 48), period=(6, 12), lattice_share=1, world=w) for w in ("regular", "wide"))
+    assert one.kind == wide.kind
+    assert not np.array_equal(one.clean, wide.clean)

@@ -3,7 +3,7 @@
     python benchmarks/curve.py --models stem stem-regular --displacements 0 0.015 0.04 0.08 --doses 2 5 10 50 --fields 6
     python benchmarks/curve.py --models stem stem-regular --kind together --displacements 0.04 0.08 --doses 10 50
 
-Simulated fields of 192 x 192 px, square, hexagonal, rectangular and centred cells of 10 to 15 px, heights spread by 5 %,
+    python benchmarks/curve.py --models stem stem-regular --kind together --displacements 0.04 0.08 --doses 10 50
 2 % vacancies, Poisson noise. Displacements are rms per axis, in periods: of each column alone, of neighbours together
 (smooth over two periods), or heavy-tailed (Student's t with 3 degrees of freedom). Means over the fields.
 

@@ -7,6 +7,7 @@ import pytest
 
 from napari_hush.atoms.columns import Atoms
 from napari_hush.errors import InputError
+from napari_hush.fidelity.evaluate import judge
 from napari_hush.fidelity.transfer import lattice_patches, measure_columns, predict_transfer, transfer
 from napari_hush.synthesis import render_columns
 
@@ -122,3 +123,33 @@ def test_without_a_lattice_nothing_is_predicted():
     assert predict_transfer(noise, noise) is None
     with pytest.raises(InputError, match="one shape"):
         predict_transfer(noise, noise[1:])
+
+
+def crystal(kept: float, displacement: float = 0.04):
+    """An image whose columns have kept a part of their displacements."""
+    rng = np.random.default_rng(5)
+    shifts = rng.normal(0, displacement * PERIOD, SITES.shape)
+    return 0.15 + 0.85 * render_columns(SITES + kept * shifts, np.ones(len(SITES)), 2.2, (SIDE, SIDE)).astype(float)
+
+
+def counted(clean, dose: float):
+    return np.random.default_rng(7).poisson(dose * clean) / dose
+
+
+def lost(noisy, output):
+    return next(one for one in judge(noisy, output).findings if one.name == "displacement_lost")
+
+
+def test_straightened_crystal_is_not_passed():
+    found = lost(counted(crystal(1.0), 20), crystal(0.4))
+    assert found.verdict == "fail"
+    assert found.value == pytest.approx(0.6 * 0.04, rel=0.25)
+
+
+def test_truth_of_a_displaced_crystal_has_lost_nothing():
+    assert lost(counted(crystal(1.0), 20), crystal(1.0)).value < 0.004
+
+
+def test_perfect_crystal_has_nothing_to_lose():
+    perfect = crystal(1.0, displacement=0.0)
+    assert lost(counted(perfect, 20), perfect).value == 0

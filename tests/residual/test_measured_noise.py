@@ -134,3 +134,13 @@ def test_pepper_that_does_not_stand_alone_is_found_by_its_value():
     image[y, x] = image[100, 100] = -0.2
     image[99, 100] = image[101, 100] = CLEAN[100, 100] - 0.3
     assert find_spikes(image, CLEAN, np.full(image.shape, 0.01))[[y, 100], [x, 100]].all()
+
+
+def test_drawn_noise_is_the_noise_of_the_model():
+    rng = np.random.default_rng(0)
+    clean = np.tile(np.linspace(5, 60, 256), (256, 1))
+    model = measure_noise([rng.poisson(clean).astype(float)], [clean])
+    drawn = model.draw(clean, 1)
+    assert drawn[:, :40].var() == pytest.approx(clean[:, :40].mean(), rel=0.15)
+    assert drawn[:, -40:].var() == pytest.approx(clean[:, -40:].mean(), rel=0.15)
+    np.testing.assert_array_equal(drawn, model.draw(clean, 1))

@@ -201,9 +201,13 @@ def judge(
     kept_share = None
     if scan is not None and lattice is not None and len(kept) >= FEW_COLUMNS:
         part = middle_part(test.shape, LARGE)
-        kept_share = predict_transfer(scan[part], test[part], spacing=spacing, dark=dark)
+        kept_share = predict_transfer(scan[part], test[part], spacing=spacing, dark=dark, noise=residual.noise)
     if kept_share is not None:
-        values |= {"position_transfer": kept_share.positions, "height_transfer": kept_share.heights}
+        values |= {
+            "position_transfer": kept_share.positions,
+            "displacement_lost": kept_share.lost,
+            "height_transfer": kept_share.heights,
+        }
     most = dict.fromkeys(("missing_detail", "contradicted_detail"), residual.threshold)
     compared_planes = replace(compared_planes, spacing=spacing)
     if residual.noise is not None:

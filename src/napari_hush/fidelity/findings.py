@@ -289,6 +289,10 @@ LIMITS: dict[str, Limit] = {
         "Share of the columns' displacements from the ideal lattice that the output kept; below 1 strain and "
         "polarisation come out too small. guard=\"strict\" keeps them all.",
     ),
+    "displacement_lost": Limit("Displacements lost", "a", (None, 0.012),
+        "Least root mean square of the columns' real displacements along Y that the output has not kept: they stand in "
+        "the noisy image beyond its noise, and the output is straighter. guard=\"strict\" keeps them.", clearly=1.5,
+    ),
     "height_transfer": Limit("Transfer of heights", "", SHOWN,
         "Share of the differences in height between columns that the output kept; below 1 atoms cannot be counted.",
     ),

@@ -6,7 +6,7 @@ those of its output have a slope under 1: strain, polarisation and atom counts c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +22,8 @@ from napari_hush.inference.guards.strict import faintest_contrast, with_columns_
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_hush.residual.noise import NoiseModel
+
     Floats = NDArray[np.float64]
 
 RADIUS = 0.3  # spacings within which two columns are the same
@@ -30,6 +32,8 @@ DEGREE = 2  # of the polynomial that is a lattice's smooth course
 LEAST = 4  # columns per coefficient of it: smaller patches are left out
 CERTAIN = 2.0  # standard errors by which a loss must be seen to be told
 SMALL = 0.05  # and a loss that is told
+NEARLY_ALL = 0.9  # of the displacements: no need to ask how large they are
+CERTAIN_DISPLACEMENT = 3.0  # standard errors by which columns must be displaced beyond their noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +52,11 @@ class Transfer:
         The same of its heights, over their mean.
     columns : int
         How many were compared.
+    positions_y, displacement_y : float
+        Slope of the positions and rms of the displacements along Y alone, where the scan's rows do not move columns.
+    lost : float
+        Root mean square of the true displacement along Y that the output has certainly not kept, in spacings: 0 where
+        none is certain, NaN where the noise is not known.
     """
 
     positions: float
@@ -57,6 +66,9 @@ class Transfer:
     displacement: float
     spread: float
     columns: int
+    positions_y: float = float("nan")
+    displacement_y: float = float("nan")
+    lost: float = float("nan")
 
     @property
     def words(self) -> str:
@@ -189,6 +201,7 @@ def transfer(
     mean = float(np.mean(heights[0]))
     free = kept - lost
     (slope, error), (height, height_error) = _slope(shifts, 2 * free), _slope(changes, free)
+    along_y = [shift[:, :1] for shift in shifts]
     return Transfer(
         positions=slope,
         heights=height,
@@ -197,11 +210,18 @@ def transfer(
         displacement=float(np.sqrt((shifts[0] ** 2).sum() / (2 * free))) / length,
         spread=float(np.sqrt((changes[0] ** 2).sum() / free)) / max(abs(mean), 1e-300),
         columns=kept,
+        positions_y=_slope(along_y, free)[0],
+        displacement_y=float(np.sqrt((along_y[0] ** 2).sum() / free)) / length,
     )
 
 
 def predict_transfer(
-    noisy: ArrayLike, output: ArrayLike, *, spacing: float | None = None, dark: bool = False
+    noisy: ArrayLike,
+    output: ArrayLike,
+    *,
+    spacing: float | None = None,
+    dark: bool = False,
+    noise: NoiseModel | None = None,
 ) -> Transfer | None:
     """Tell without a truth how much of displacements and differences in height a denoised image has kept.
 
@@ -213,6 +233,8 @@ def predict_transfer(
         Distance of nearest columns, px; the lattice period if not given.
     dark : bool
         Whether columns are darker than what is around them.
+    noise : NoiseModel, optional
+        Of the noisy image, calibrated: then ``lost`` is told.
 
     Returns
     -------
@@ -230,6 +252,12 @@ def predict_transfer(
     they were trained on, not by what the image holds. Measured on simulated fields with displacements of 0.04 periods,
     `stem` at 3 / 10 / 50 counts per pixel: 0.75 / 0.85 / 0.95 where 0.78 / 0.86 / 0.96 is true, in no field off by more
     than 0.05; heights 0.45 / 0.63 / 0.86 where 0.54 / 0.67 / 0.88 is true.
+
+    *What is certainly lost.* The share alone says little: of a perfect crystal nothing is lost, however small it is.
+    What the columns' displacements in ``n`` are beyond their noise is real: ``<u u> = <n n> - <e e>``, with ``<e e>``
+    from the same fit to the output with new noise of the image's own kind. An output that owes nothing to the noise
+    has ``<v n> = T <u u>``; any other has kept less. So ``(1 - <v n> / <u u>) <u u>^0.5`` is the least that is lost,
+    and 0 for the truth. Only displacements along Y count: along X each row of a scan begins at a place of its own.
     """
     seen, made = np.asarray(noisy, np.float64), np.asarray(output, np.float64)
     if seen.ndim != 2 or seen.shape != made.shape:
@@ -238,9 +266,27 @@ def predict_transfer(
     if lattice is None:
         return None
     period = lattice.spacing
-    strict = with_columns_of(seen, made, period, faintest=faintest_contrast([seen], period, dark=dark), dark=dark)
-    found, reference = (measure_columns(image, spacing or period, dark=dark) for image in (made, strict))
-    return transfer(found, reference, lattice.vectors, spacing=spacing or period)
+    near = spacing or period
+
+    def unbiased(image: Floats) -> Atoms:
+        faintest = faintest_contrast([image], period, dark=dark)
+        return measure_columns(with_columns_of(image, made, period, faintest=faintest, dark=dark), near, dark=dark)
+
+    found = measure_columns(made, near, dark=dark)
+    told = transfer(found, unbiased(seen), lattice.vectors, spacing=near)
+    if noise is None or not noise.calibrated or not told.columns:
+        return told
+    if told.positions_y > NEARLY_ALL:
+        return replace(told, lost=0.0)
+    again = transfer(found, unbiased(made + noise.draw(made, 0)), lattice.vectors, spacing=near)
+    own = transfer(found, found, lattice.vectors, spacing=near)
+    error = max(again.displacement_y**2 - own.displacement_y**2, 0.0)
+    real = told.displacement_y**2 - error
+    unsure = np.sqrt(2 / told.columns) * np.hypot(told.displacement_y**2, again.displacement_y**2)
+    if not real > CERTAIN_DISPLACEMENT * unsure:
+        return replace(told, lost=0.0)
+    kept = told.positions_y * told.displacement_y**2 / real
+    return replace(told, lost=max(1 - kept, 0.0) * float(np.sqrt(real)))
 
 
 def lattice_patches(

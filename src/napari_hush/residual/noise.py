@@ -156,6 +156,14 @@ class NoiseModel:
         kept = np.exp(-((2 * np.pi * frequency * sigma) ** 2))
         return float((kept * np.asarray(self.bands)).sum() / kept.sum())
 
+    def draw(self, brightness: Floats, rng: np.random.Generator | int) -> NDArray[np.float32]:
+        """Draw new noise for a denoised image (Y, X): with this variance, and correlated along X as the bands say."""
+        white = np.random.default_rng(rng).standard_normal(np.shape(brightness), dtype=np.float32)
+        width = white.shape[1]
+        power = np.interp(np.fft.rfftfreq(width), np.linspace(0, 0.5, len(self.bands)), self.bands)
+        coloured = np.fft.irfft(np.fft.rfft(white, axis=1) * np.sqrt(np.maximum(power, 0)), n=width, axis=1)
+        return np.asarray(coloured * np.sqrt(self.variance(brightness)), dtype=np.float32)
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
         return asdict(self)

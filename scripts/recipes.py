@@ -122,6 +122,16 @@ RECIPES["stem-regular"] = replace(  # from the first stage or the bundled stem; 
         validate_every=200,
         seed=20282,
     ),
+    description="Assumes a regular crystal: removes noise from atomic-resolution STEM images with the help of all "
+    "copies of each place in the lattice. To count and to look at columns, not to measure where they stand. For "
+    "lattices brought to 12 px per period. Trained on simulated images only.",
+    limits=(
+        "Straightens: displacements of single columns, strain from cell to cell and polarisation come out too small, "
+        "by a half at low dose. Measure them with `stem`.",
+        "Where the crystal is not regular the verdict says so: displacements lost, detail missing.",
+        *RECIPES["stem-plain"].limits,
+        "Without a lattice it sees the image alone, as `stem` does.",
+    ),
 )
 RECIPES["stem-unet"] = replace(  # the other networks that could have been stem's; compared after 5,000 steps
     RECIPES["stem-plain"],

@@ -57,12 +57,15 @@ class DrawnNoise:
         if both are normal, independent noise (Pang et al.). The noise of few counts is skewed. All cumulants between
         any power of the first image and the second vanish if those of z are those of the image's noise over
         a^(m - 2); for counts of rate r that is the noise of counts of rate a² r in steps 1 / a times as large: the
-        first image then looks as one that was exposed longer.
+        first image then looks as one that was exposed longer. Monroy et al. do so for noise of one known family.
 
         References
         ----------
         T. Pang, H. Zheng, Y. Quan, H. Ji, "Recorrupted-to-Recorrupted: unsupervised deep learning for image
         denoising", CVPR 2021, https://doi.org/10.1109/CVPR46437.2021.00208
+
+        B. Monroy, J. Bacca, J. Tachella, "Generalized Recorrupted-to-Recorrupted: self-supervised learning beyond
+        Gaussian noise", CVPR 2025
 
         Examples
         --------

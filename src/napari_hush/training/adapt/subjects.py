@@ -13,11 +13,12 @@ from napari_hush.errors import InputError
 from napari_hush.fidelity.evaluate import judge
 from napari_hush.fidelity.repeats.compare import compare_repeats
 from napari_hush.filters.gaps import filled
+from napari_hush.filters.smoothing import gaussian
 from napari_hush.inference.denoise import denoise_steps
 from napari_hush.inference.plan import plan_steps
 from napari_hush.inference.planes import middle_part
 from napari_hush.progress import Progress, within
-from napari_hush.residual.noise import measure_noise
+from napari_hush.residual.noise import measure_noise, noise_kept
 from napari_hush.training.adapt.fields import Field, Recorrupted, Repeated, Seen
 from napari_hush.training.adapt.noise import DrawnNoise
 
@@ -31,12 +32,15 @@ if TYPE_CHECKING:
     from napari_hush.inference.plan import Plan
     from napari_hush.inference.settings import DenoiseSettings
     from napari_hush.model import Model
+    from napari_hush.residual.noise import NoiseModel
 
     Floats = NDArray[np.float64]
 
 LARGEST = 1536  # px: the middle of larger planes is enough
 JUDGED = 512  # px: so much of a plane is judged
 MOST_PLANES = 8  # of a stack, evenly spread
+KEPT = 0.1  # of the noise in a result, above which the image alone tells what its noise is
+SMOOTH = 1.5  # px: the brightness that `measure_noise` takes then
 ALIKE = 0.5  # correlation of two denoised frames of one field, at least
 RANKS = {"pass": 0, "open": 1, "warn": 2, "fail": 3}
 
@@ -112,14 +116,22 @@ class Subject:
         seen = [Seen(one=passes[index], scaled=self.plan.scaled, part=self.part) for index in self.indices]
         if repeats:
             return [Repeated(seen, self._drift())]
-        noise = measure_noise(self.noisy, self.denoised)
+        noise, bright = self._noise()
         if not noise.calibrated:
             raise InputError(
                 f"{self.name}: expected noise that can be drawn anew, pixel by pixel or along the rows, but "
                 f"{noise.reason}: give two or more frames of the field as one stack, with repeats=0, or use the model "
                 "as it is"
             )
-        return [Recorrupted(one, DrawnNoise(noise, plane)) for one, plane in zip(seen, self.denoised, strict=True)]
+        return [Recorrupted(one, DrawnNoise(noise, plane)) for one, plane in zip(seen, bright, strict=True)]
+
+    def _noise(self) -> tuple[NoiseModel, Sequence[Floats]]:
+        """The noise, and the brightness of the planes without it."""
+        planes = list(zip(self.noisy, self.denoised, strict=True))
+        if max(np.nan_to_num(noise_kept(*pair), nan=1.0) for pair in planes) <= KEPT:
+            return measure_noise(self.noisy, self.denoised), self.denoised
+        # what a model leaves in its result is not in what it took away: the image alone tells more
+        return measure_noise(self.noisy), [gaussian(plane, SMOOTH, mode="nearest") for plane in self.noisy]
 
     def look_steps(self, model: Model | None, settings: DenoiseSettings) -> Generator[Progress, None, Look]:
         """Judge one plane, of a large one its middle, as another model denoises it; None: the model as it was."""

@@ -176,7 +176,7 @@ def adapt_steps(
         raise InputError("expected at least one image to adapt to, got none")
     how = DenoiseSettings(device=s.device, dark=s.dark)
     subjects: list[Subject] = []
-    with LoadedModels(how, many=True) as loaded:
+    with LoadedModels(how) as loaded:
         if model != AUTO:
             model = loaded.model(model)  # type: ignore[arg-type]
             refuse_networks(model)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_hush.training.adapt.fields import Field
     from napari_hush.training.adapt.held import Gain
     from napari_hush.training.adapt.subjects import Look, Subject
+    from napari_hush.training.settings import TrainSettings
 
 METHOD = "noise2noise"
 ENDLESS = 10**6  # steps: the time ends it
@@ -178,7 +179,7 @@ def adapt_steps(
     subjects: list[Subject] = []
     with LoadedModels(how) as loaded:
         if model != AUTO:
-            model = loaded.model(model)  # type: ignore[arg-type]
+            model = loaded.model(model)
             refuse_networks(model)
         for one, called in zip(images, names_of(images, names), strict=True):
             subjects.append((yield from subject_steps(called, one, model, how, loaded, repeats=s.repeats)))
@@ -200,14 +201,12 @@ def adapt_steps(
         for subject in subjects[:LOOKS]:
             words = f"judging {subject.name} with the weights of step {weights.step}"
             looks = subject.look_steps(adapted, how)
-            after.append(
-                (yield from within(looks, lambda _, words=words: Progress(training.done, training.done, words)))
-            )  # type: ignore[misc]
+            after.append((yield from within(looks, _saying(words, training.done))))
         if not any(new.worse_than(old) for new, old in zip(after, before, strict=True)):
             better = adapted, weights
             break
     last = training.last
-    record = {
+    record: dict[str, Any] = {
         "kept": better is not None,
         "words": _words(training, better[1] if better else None, found, before, after),
         "model": model.card.name,
@@ -248,7 +247,7 @@ class _Training:
     ) -> None:
         self._settings, self._until = settings, until
         s = settings
-        usual = Noise2NoiseSettings(
+        usual: TrainSettings = Noise2NoiseSettings(
             patch=s.patch, batch_size=s.batch_size, steps=s.steps or ENDLESS, learning_rate=s.learning_rate,
             schedule="constant", warmup=10, ema=0.98, validate_every=10**8, augment="none", seed=s.seed,
             device=s.device, validation_share=0.0, test_share=0.0, picture_every=0,
@@ -301,6 +300,11 @@ class _Training:
         rate = self.done / max(time.monotonic() - start, 1e-9)
         words = f"{rate:.2g} steps/s"
         return words if self.last is None else f"{words}; held out: {_gain_words(self.last)}"
+
+
+def _saying(words: str, step: int) -> Callable[[Progress], Progress]:
+    """For events of a part of the work: the same words for all of them."""
+    return lambda _: Progress(step, step, words)
 
 
 def _figures(gain: Gain | None) -> dict[str, float]:

@@ -111,7 +111,8 @@ class Recorrupted:
             return np.stack([one[np.ix_(*(i - i[0] for i in inside))] for one in found])
 
         drawn = self.seen.scaled.read(draw, 0.0, y, x) / self.seen.one.norm.scale
-        return self.seen.limited(values + drawn[:1]), np.asarray(values + drawn[1:], np.float32)
+        first, second = (np.asarray(values + one, np.float32) for one in (drawn[:1], drawn[1:]))
+        return self.seen.limited(first), second
 
 
 @dataclass(frozen=True, eq=False)

@@ -139,6 +139,7 @@ class Subject:
         y0, y1, x0, x1 = self.part
         y, x = middle_part((y1 - y0, x1 - x0), JUDGED)
         y, x = slice(*y.indices(y1 - y0)), slice(*x.indices(x1 - x0))
+        denoised: NDArray[np.floating]
         if model is None:
             denoised = self.denoised[number][y, x]
         else:

@@ -72,6 +72,7 @@ def test_public_name_resolves(name: str) -> None:
 
 # Scripts outside of this repository use these names, and call them like this.
 CALLS = {
+    "adapt": "image model settings",
     "compare_repeats": "noisy denoised data_range=",
     "denoise": "image model",
     "estimate_spacing": "image",
@@ -87,8 +88,8 @@ CALLS = {
     "train_settings": "method table",
 }
 CLASSES = {
-    "DenoiseSettings", "FileFormatError", "InputError", "Model", "ModelCard", "ModelFileError", "Progress", "Sample",
-    "SynthesisSettings", "Target",
+    "AdaptSettings", "Adapted", "DenoiseSettings", "FileFormatError", "InputError", "Model", "ModelCard",
+    "ModelFileError", "Progress", "Sample", "SynthesisSettings", "Target",
 }  # fmt: skip
 
 

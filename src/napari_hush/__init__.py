@@ -25,10 +25,14 @@ if TYPE_CHECKING:
     from napari_hush.model import Model
     from napari_hush.progress import Progress
     from napari_hush.synthesis.samples import Sample, sample
+    from napari_hush.training.adapt.adapt import Adapted, adapt
+    from napari_hush.training.adapt.settings import AdaptSettings
     from napari_hush.training.fit import fit, train
     from napari_hush.training.settings_file import train_settings
 
 __all__ = [
+    "AdaptSettings",
+    "Adapted",
     "DenoiseSettings",
     "FileFormatError",
     "InputError",
@@ -39,6 +43,7 @@ __all__ = [
     "Sample",
     "SynthesisSettings",
     "Target",
+    "adapt",
     "compare_repeats",
     "denoise",
     "estimate_spacing",
@@ -56,6 +61,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AdaptSettings": "training.adapt.settings",
+    "Adapted": "training.adapt.adapt",
     "DenoiseSettings": "inference.settings",
     "FileFormatError": "errors",
     "InputError": "errors",
@@ -66,6 +73,7 @@ _HOMES = {
     "Sample": "synthesis.samples",
     "SynthesisSettings": "datasets.settings",
     "Target": "datasets.drawing",
+    "adapt": "training.adapt.adapt",
     "compare_repeats": "fidelity.repeats.compare",
     "denoise": "inference.denoise",
     "estimate_spacing": "atoms.spacing",

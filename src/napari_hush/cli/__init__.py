@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from napari_hush.cli.adapt import Adapt
 from napari_hush.cli.console import complain, one_line
 from napari_hush.cli.convert import Convert
 from napari_hush.cli.demo import Demo
@@ -34,6 +35,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "models": Models,
     "convert": Convert,
     "synthesize": Synthesize,
+    "adapt": Adapt,
     "train": train_command,  # made when the command line is read, of the methods that there are then
 }
 

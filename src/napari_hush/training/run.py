@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from napari_hush.training.data.patches import PatchSource
     from napari_hush.training.settings import TrainSettings
+    from napari_hush.training.start import InitialNetwork
 
 SECONDS = 120.0  # at most between two checkpoints
 
@@ -61,6 +63,8 @@ class TrainingRun:
         Of the checkpoint.
     resume : Path, optional
         A checkpoint to go on from.
+    initial : InitialNetwork, optional
+        What to go on from in place of what the settings say; ``data`` is then a `PatchSource` made for it.
 
     Attributes
     ----------
@@ -75,14 +79,25 @@ class TrainingRun:
         If these do not fit together.
     """
 
-    def __init__(self, method: str, data: Any, settings: TrainSettings, path: Path | None, resume: Path | None) -> None:
+    def __init__(
+        self,
+        method: str,
+        data: Any,
+        settings: TrainSettings,
+        path: Path | None,
+        resume: Path | None,
+        *,
+        initial: InitialNetwork | None = None,
+    ) -> None:
         self.name, self.path = method, path
         entry = METHODS[method]
         kind = entry.load()
         self.fabric = make_fabric(settings)
         self.is_first = self.fabric.global_rank == 0
         world = self.fabric.world_size
-        self.initial, self.data, settings = prepare(kind, entry.needs, settings, data)
+        if initial is None:
+            initial, data, settings = prepare(kind, entry.needs, settings, data)
+        self.initial, self.data = initial, cast("PatchSource", data)
         if settings.epochs:
             per_epoch = -(-len(self.data) // (settings.batch_size * world))
             settings = replace(settings, steps=settings.epochs * per_epoch)

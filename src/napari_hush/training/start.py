@@ -95,11 +95,7 @@ def initial_network(method: type[Method], settings: TrainSettings, channels: int
         model = load_model(settings.start)
         if model.companions != settings.beside:
             model = _with_companions(model, settings)
-        network = copy.deepcopy(model.network).requires_grad_(True).train()
-        rule, parent = model.normalization, model.card.name
-        return InitialNetwork(
-            network, model.architecture, dict(model.hyperparameters), rule, parent, companions=model.companions
-        )
+        return continued(model)
     chosen = method.denoiser_of(settings)
     taken = channels + COMPANIONS[settings.beside]
     options = {"in_channels": taken, "out_channels": channels, **chosen.options}
@@ -109,6 +105,15 @@ def initial_network(method: type[Method], settings: TrainSettings, channels: int
     low, high = settings.percentiles
     rule = NormalizationRule(method="percentile", low=low, high=high, target=method.value_range(settings))
     return InitialNetwork(network.train(), chosen.architecture, options, rule, companions=settings.beside)
+
+
+def continued(model: Model) -> InitialNetwork:
+    """A model's network, to be trained on; the model itself stays as it is."""
+    network = copy.deepcopy(model.network).requires_grad_(True).train()
+    rule, parent = model.normalization, model.card.name
+    return InitialNetwork(
+        network, model.architecture, dict(model.hyperparameters), rule, parent, companions=model.companions
+    )
 
 
 def _with_companions(model: Model, settings: TrainSettings) -> Model:

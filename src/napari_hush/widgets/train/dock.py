@@ -19,9 +19,10 @@ from napari_hush.widgets.parts.dock import Dock
 from napari_hush.widgets.parts.layer_source import Source
 from napari_hush.widgets.parts.model_list import ModelCombo
 from napari_hush.widgets.parts.recent import remember
+from napari_hush.widgets.train.adaptation import Adaptation, AdaptationForm, FirstModel, adaptation_steps
 from napari_hush.widgets.train.data import Data, Found, store
 from napari_hush.widgets.train.form import SettingsForm
-from napari_hush.widgets.train.place import Place
+from napari_hush.widgets.train.place import Place, file_name
 from napari_hush.widgets.train.view import Curves, show_preview
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ MINIMUM_WIDTH = 300
 
 
 class TrainWidget(Dock):
-    """Train a model on layers, files and folders, in a process of its own.
+    """Adapt a model to a layer; or train one on layers, files and folders, in a process of its own.
 
     Parameters
     ----------
@@ -54,10 +55,14 @@ class TrainWidget(Dock):
         self._name = ""  # of the model that is trained
         self._reference: Image | None = None  # the layer that the preview lies beside
         self._model: Path | None = None  # the last one that was finished
+        self._adapting = False  # and no training
         self._build()
         self.settings.changed.connect(self._on_settings)
         self.data.changed.connect(self._refresh)
         self.place.changed.connect(self._refresh)
+        self.adaptation.changed.connect(self._refresh)
+        self.adaptation.wanted.connect(self.adapt)
+        self.adaptation.models.refused.connect(notify.error)
         for button, action in (
             (self._start, self.start),
             (self._resume, self.resume),
@@ -70,7 +75,23 @@ class TrainWidget(Dock):
     @property
     def paused(self) -> bool:
         """Whether the training waits."""
-        return self.running and self._run.paused
+        return self.running and not self._adapting and self._run.paused
+
+    def adapt(self) -> None:
+        """Fine-tune a model on one layer."""
+        part = self.adaptation
+        if self._job.running or part.refusal:
+            return
+        try:
+            source, settings = Source.of(part.layers.layer), part.settings
+        except ValueError as error:
+            notify.error(error)
+            return
+        path = self.place.file(".safetensors", self.place.free(name=file_name(part.stem)))
+        self._adapting, self._model = True, None
+        self.curves.hide()
+        self._launch(partial(adaptation_steps, source, part.models.choice, settings, path))
+        self.ensureWidgetVisible(self._progress)
 
     def start(self) -> None:
         """Train a new model."""
@@ -96,7 +117,7 @@ class TrainWidget(Dock):
 
     def pause(self) -> None:
         """Wait after the current step, or go on."""
-        if not self._job.running:
+        if not self._job.running or self._adapting:
             return
         self._run.pause(not self._run.paused)
         if self._run.paused:
@@ -108,6 +129,9 @@ class TrainWidget(Dock):
     def cancel(self) -> None:
         """Stop after the current step, with a checkpoint; asked a second time, stop at once."""
         if not self._job.running:
+            return
+        if self._adapting:
+            super().cancel()
             return
         if self._cancel.text() != "Cancel":
             self._run.at_once.set()
@@ -127,6 +151,7 @@ class TrainWidget(Dock):
         _offer(self._model)
 
     def _build(self) -> None:
+        self.adaptation = AdaptationForm(self._viewer)
         self.settings = SettingsForm()
         self.data = Data(self._viewer, self.settings.method)
         self.place = Place(self.settings.method)
@@ -141,7 +166,7 @@ class TrainWidget(Dock):
             button.setStyleSheet("padding: 4px 2px")
         buttons = row(*four)
         buttons.setSpacing(4)
-        choices = (self.settings, rule(), self.data, rule(), self.place)
+        choices = (self.adaptation, rule(), self.settings, rule(), self.data, rule(), self.place)
         self._lay_out(6, *choices, buttons, self._progress, self._denoise, self.curves)
 
     def _refusal(self) -> str:
@@ -159,7 +184,9 @@ class TrainWidget(Dock):
     def _refresh(self) -> None:
         """Bring the buttons in line with what is chosen and what runs."""
         running = self._job.running
-        reason = "A training is under way" if running else self._refusal()
+        busy = "A training is under way" if running else ""
+        self.adaptation.allow(busy or self.adaptation.refusal)
+        reason = busy or self._refusal()
         self._start.setEnabled(not reason)
         self._start.setToolTip(reason or "Train a new model")
         can_resume = self.place.resumable
@@ -167,13 +194,14 @@ class TrainWidget(Dock):
         self._resume.setToolTip(
             reason or ("Go on from the checkpoint" if can_resume else "There is no checkpoint of this name")
         )
-        self._pause.setEnabled(running)
+        self._pause.setEnabled(running and not self._adapting)
         self._pause.setText("Continue" if running and self._run.paused else "Pause")
         self._pause.setToolTip("Wait after the current step; the processor is free meanwhile")
         self._cancel.setEnabled(running)
         self._cancel.setText("Cancel")
-        self._cancel.setToolTip("Stop after the current step; Resume goes on from there")
-        for part in (self.settings, self.data, self.place):
+        left = "the model stays as it is" if self._adapting else "Resume goes on from there"
+        self._cancel.setToolTip(f"Stop after the current step; {left}")
+        for part in (self.adaptation, self.settings, self.data, self.place):
             part.setEnabled(not running)
         shown = self._model is not None and not running and hasattr(self._viewer, "window")
         self._denoise.setVisible(shown)
@@ -191,7 +219,7 @@ class TrainWidget(Dock):
         except OSError as error:
             notify.error(InputError(f"{error.filename}: {error.strerror}; choose another folder"))
             return
-        self._run, self._shown, self._model = RemoteTraining(), None, None
+        self._run, self._shown, self._model, self._adapting = RemoteTraining(), None, None, False
         self.curves.begin()
         order = partial(_order, self.settings.method, settings, parts, model, self.place.file(".ckpt"), resume)
         self._launch(partial(train_steps, order, self._run))
@@ -206,6 +234,9 @@ class TrainWidget(Dock):
         self._refresh()
 
     def _on_progress(self, event: Progress) -> None:
+        if self._adapting:
+            super()._on_progress(event)
+            return
         self._draw()
         if not self._run.paused:
             self._progress.show_progress(event)
@@ -221,23 +252,44 @@ class TrainWidget(Dock):
             if show_preview(self._viewer, picture, self._run.step, reference) and first:
                 self._viewer.reset_view()
 
-    def _on_returned(self, outcome: TrainingOutcome) -> None:
+    def _on_returned(self, outcome: TrainingOutcome | Adaptation) -> None:
+        if isinstance(outcome, Adaptation):
+            self._on_adapted(outcome)
+            return
         self._model = outcome.model
         remember(outcome.model)
         _offer(outcome.model)
         self._finish(_summary(outcome))
+
+    def _on_adapted(self, outcome: Adaptation) -> None:
+        self._model = outcome.model
+        if outcome.model is None:
+            self._finish(outcome.words)
+            return
+        remember(outcome.model)
+        _offer(outcome.model)
+        self._finish(f"{outcome.model.stem}: {outcome.words}. Chosen in Denoise")
 
     def _on_errored(self, error: BaseException) -> None:
         self._finish(f"stopped by an error{self._kept()}")
         notify.error(error)
 
     def _on_cancelled(self) -> None:
+        if self._adapting:
+            self._finish("cancelled: the model stays as it is")
+            return
         self._finish(f"cancelled after step {self._run.step}{self._kept()}")
 
     def _kept(self) -> str:
-        return "; Resume goes on from the checkpoint" if self.place.file(".ckpt", self._name).is_file() else ""
+        there = not self._adapting and self.place.file(".ckpt", self._name).is_file()
+        return "; Resume goes on from the checkpoint" if there else ""
 
     def _finish(self, text: str) -> None:
+        if self._adapting:
+            self._adapting = False
+            self.place.refresh()
+            super()._finish(text)
+            return
         self._draw()
         self._run.paused = False
         if not any(self.place.file(suffix, self._name).exists() for suffix in (".ckpt", ".safetensors")):
@@ -280,7 +332,7 @@ def _order(
 def _offer(model: Path) -> None:
     """Choose a model in the docks *Denoise* that are open."""
     for widget in QApplication.allWidgets():
-        if isinstance(widget, ModelCombo):
+        if isinstance(widget, ModelCombo) and not isinstance(widget, FirstModel):
             widget.add(model)
 
 

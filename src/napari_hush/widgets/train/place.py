@@ -66,8 +66,7 @@ class Place(QWidget):
     @property
     def name(self) -> str:
         """The model's name, as far as files can have it."""
-        text = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "-", str(self._line.text()).removesuffix(".safetensors"))
-        return text.strip(" .")[:100] or "model"
+        return file_name(str(self._line.text()))
 
     @name.setter
     def name(self, name: str) -> None:
@@ -82,12 +81,12 @@ class Place(QWidget):
         """The path of a file of this model."""
         return self._folder / f"{name or self.name}{suffix}"
 
-    def free(self, suffixes: tuple[str, ...] = SUFFIXES) -> str:
-        """The name, with a number where there are files of it already."""
-        base, number = self.name, 1
+    def free(self, suffixes: tuple[str, ...] = SUFFIXES, name: str = "") -> str:
+        """The name, or another one, with a number where there are files of it already."""
+        name = name or self.name
+        base, number = name, 1
         if counted := re.fullmatch(r"(.+)-(\d{1,4})", base):
             base, number = counted[1], int(counted[2])
-        name = self.name
         while any(os.path.lexists(self.file(suffix, name)) for suffix in suffixes):
             number += 1
             name = f"{base}-{number}"
@@ -123,6 +122,12 @@ class Place(QWidget):
         if folder := QFileDialog.getExistingDirectory(self, "Folder for models", start):
             self.folder = Path(folder)
             recent.make_settings().setValue(KEY, str(folder))
+
+
+def file_name(text: str) -> str:
+    """A name as files can have it."""
+    text = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "-", text.removesuffix(".safetensors"))
+    return text.strip(" .")[:100] or "model"
 
 
 def default_folder() -> Path:

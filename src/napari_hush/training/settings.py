@@ -162,6 +162,11 @@ class TrainSettings:
         """Neighbouring slices that the network is given, 0 for as many as it takes; None for single images only."""
         return None
 
+    @property
+    def averages(self) -> bool:
+        """Whether the network sees the mean of all repeats but one, which is its target."""
+        return False
+
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisedSettings(TrainSettings):
@@ -192,6 +197,8 @@ class SupervisedSettings(TrainSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_depth(self.depth)
+        if self.depth > 1 and self.companions != "none":
+            raise InputError("companions go with single images: choose companions none, or depth 1")
 
     @property
     def beside(self) -> Companions:
@@ -206,11 +213,25 @@ class SupervisedSettings(TrainSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class Noise2NoiseSettings(SupervisedSettings):
-    """From noisy repeats of the same field; mean squared error, whose minimum is the mean of the repeats."""
+    """From noisy repeats of the same field; mean squared error, whose minimum is the mean of the repeats.
+
+    Parameters
+    ----------
+    inputs : {"one", "mean"}
+        What the network sees of a field: one image, whose target is any other; or the mean of all but one, whose
+        target is that one, as Noise2Inverse does with reconstructions from parts of the angles. The denoiser is then
+        for the mean of all.
+    """
 
     loss: PixelLoss = "mse"
     lambda_gradient: Weight = 0.0
     lambda_spectrum: Weight = 0.0
+    inputs: Literal["one", "mean"] = "one"
+
+    @property
+    def averages(self) -> bool:
+        """As chosen."""
+        return self.inputs == "mean"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import inspect
 import math
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -218,7 +218,7 @@ def _for_depth(settings: TrainSettings, depth: int) -> TrainSettings:
     Raises
     ------
     InputError
-        If the method trains on single images only, none of them lies in the middle, or there are companions.
+        If the method trains on single images only, or none of the slices lies in the middle.
     """
     if depth == 1:
         return settings
@@ -227,9 +227,7 @@ def _for_depth(settings: TrainSettings, depth: int) -> TrainSettings:
             f"the network takes {depth} neighbouring slices, this method trains on single images: choose supervised, "
             "noise2noise or tomogan, or a network of depth 1"
         )
-    if settings.beside != "none":
-        raise InputError("companions go with single images: choose companions none, or a network of depth 1")
-    return cast("TrainSettings", replace(settings, depth=depth))  # type: ignore[call-arg]
+    return replace(settings, depth=depth)  # type: ignore[call-arg]
 
 
 def fitting(method: type[Method], settings: TrainSettings, denoiser: nn.Module) -> TrainSettings:

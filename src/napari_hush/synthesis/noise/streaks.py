@@ -61,11 +61,12 @@ class SparseAngles:
 
     def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
         """Project and reconstruct (Y, X), in the image's units."""
-        return self.slab(image[None], rng)[0]
+        (made,) = self.slab(image[None], rng)
+        return np.asarray(made)
 
     def slab(self, slices: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
         """Project and reconstruct neighbouring slices (D, Y, X), each with noise of its own, in the image's units."""
-        theta = np.arange(self.n_angles) * (180 / self.n_angles)
+        theta = np.asarray(np.arange(self.n_angles) * (180 / self.n_angles), dtype=np.float64)
         seen = [self._project(one, theta) for one in slices]
         densest = max(float(np.abs(rays).max()) for rays, _ in seen)
         return np.stack(

@@ -229,7 +229,7 @@ def _add_ellipsoid(
     value: float,
     lean: NDArray[np.float64] | tuple[float, float] = (0.0, 0.0),
 ) -> None:
-    """Add an ellipsoid to (D, Y, X): an ellipse in each slice that cuts it; ``axes`` are half-axes, the last along Z."""
+    """Add an ellipsoid to (D, Y, X): an ellipse in each slice that cuts it; ``axes`` are halves, the last along Z."""
     for plane, z in zip(image, heights - height, strict=True):
         size = 1 - (z / axes[2]) ** 2
         if size > 0:

@@ -50,7 +50,8 @@ def specimen(
     >>> image.shape, float(image[0, 0])
     ((64, 64), 0.0)
     """
-    return specimen_slab(shape, slices=1, regions=regions, cracks=cracks, texture=texture, rng=rng)[0]
+    (image,) = specimen_slab(shape, slices=1, regions=regions, cracks=cracks, texture=texture, rng=rng)
+    return np.asarray(image)
 
 
 def specimen_slab(
@@ -141,7 +142,8 @@ def tomography(shape: tuple[int, int], *, rng: np.random.Generator | int) -> NDA
     >>> tomography((64, 64), rng=0).shape
     (64, 64)
     """
-    return tomography_slab(shape, slices=1, rng=rng)[0]
+    (image,) = tomography_slab(shape, slices=1, rng=rng)
+    return np.asarray(image)
 
 
 def tomography_slab(shape: tuple[int, int], *, slices: int, rng: np.random.Generator | int) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,6 +11,9 @@ import tifffile
 from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io import read_volume, write_image
 from napari_hush.io import volume as module
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 VOLUME = np.random.default_rng(0).integers(0, 60_000, (12, 20, 30), dtype=np.uint16)
 

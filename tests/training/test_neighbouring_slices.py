@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,6 +18,9 @@ from napari_hush.training.data.open import open_data
 from napari_hush.training.methods.registry import METHODS
 from napari_hush.training.settings_file import train_settings
 from napari_hush.training.start import initial_network, prepare
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.filterwarnings("ignore:this model takes images")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,8 +37,8 @@ def test_content_changes_from_slice_to_slice_and_more_with_the_distance(name: st
         assert slab.shape == (5, 48, 56)
         assert slab.dtype == np.float32
         assert 0 <= slab.min() < slab.max() <= 1
-        assert all(not np.array_equal(a, b) for a, b in zip(slab, slab[1:], strict=False))
-        near += [alike(a, b) for a, b in zip(slab, slab[1:], strict=False)]
+        assert all(not np.array_equal(a, b) for a, b in pairwise(slab))
+        near += [alike(a, b) for a, b in pairwise(slab)]
         far.append(alike(slab[0], slab[4]))
     assert 0.6 < np.mean(near) < 1
     assert np.mean(far) < np.mean(near)
@@ -96,7 +97,8 @@ def test_a_slab_has_one_scale_of_opacity_and_noise_of_its_own_in_each_slice() ->
     noisy = tomograph.slab(clean, np.random.default_rng(0))
     assert not np.array_equal(noisy[0], noisy[1])
     errors = (noisy - SparseAngles(n_angles=24).slab(clean, np.random.default_rng(0))).std(axis=(1, 2))
-    alone = tomograph(clean[2], np.random.default_rng(0)) - SparseAngles(n_angles=24)(clean[2], np.random.default_rng(0))
+    alone = tomograph(clean[2], np.random.default_rng(0))
+    alone -= SparseAngles(n_angles=24)(clean[2], np.random.default_rng(0))
     assert errors[2] < 0.8 * errors[0]  # less opaque than the others, so it is measured better
     assert alone.std() < 0.8 * errors[2]  # by itself it would be taken for as opaque as they are, in its own units
     first = tomograph(clean[0], np.random.default_rng(0))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore:this model takes images")
 
 PLAIN = NormalizationRule(method="range", source=(0, 1))
-SLABS = SynthesisSettings(kind="foam", n=3, shape=(32, 32), slices=5, test_share=0, angles=(8, 8), dose=(1e4, 1e4))
+SLABS = SynthesisSettings(kind="ellipses", n=3, shape=(32, 32), slices=5, test_share=0, angles=(6, 6), dose=(1e4, 1e4))
 TINY = {
     "patch": 16,
     "batch_size": 2,

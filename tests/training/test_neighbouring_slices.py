@@ -118,7 +118,7 @@ def test_repeats_of_volumes_are_told_from_slices() -> None:
         opened(volumes[:, 0], "noise2noise")
 
 
-def test_a_model_of_single_slices_is_widened_and_gives_the_same(tmp_path: Path) -> None:
+def test_a_model_of_single_slices_is_widened_and_gives_the_same_of_equal_slices(tmp_path: Path) -> None:
     single = Model.create("tomogan")
     single.save(tmp_path / "single.safetensors")
     settings = train_settings("supervised", TINY | {"start": str(tmp_path / "single.safetensors"), "depth": 5})
@@ -126,7 +126,12 @@ def test_a_model_of_single_slices_is_widened_and_gives_the_same(tmp_path: Path) 
     assert (initial.depth, initial.channels, initial.hyperparameters["depth"]) == (5, (1, 1), 5)
     x = torch.randn(1, 5, 16, 16)
     with torch.no_grad():
-        torch.testing.assert_close(initial.network.eval()(x), single.network(x[:, 2:3]))
+        network = initial.network.eval()
+        torch.testing.assert_close(network(x[:, 2:3].expand(1, 5, 16, 16)), single.network(x[:, 2:3]))
+        beside = x.clone()
+        beside[:, 1] = 0
+        assert (network(beside) - network(x)).abs().max() > 1e-4  # and looks at the others
+        torch.testing.assert_close(network(x.flip(1)), network(x))
     wide = hush.train("supervised", SLABS, settings)
     assert wide.depth == 5
     wide.save(tmp_path / "wide.safetensors")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ from napari_hush.io import read_image
 from napari_hush.synthesis import Scene, dead_leaves, random_scan_noise, random_scene
 from napari_hush.synthesis.noise.registry import SparseAngles
 from napari_hush.synthesis.pictures.phantoms import foam
+from napari_hush.synthesis.pictures.slabs import foam_slab
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,6 +59,8 @@ class Field:
     judge: Callable[[np.ndarray], dict[str, float]]
     about: dict[str, float | str] = field(default_factory=dict)
     given: dict[str, np.ndarray] = field(default_factory=dict)  # results that need not be computed, by method
+    volume: np.ndarray | None = None  # (Z, Y, X) around the noisy image, for models that see its neighbours
+    slice: int = 0  # which of them it is
 
 
 def lattice_field(dose: float, number: int, size: int) -> Field:
@@ -119,22 +123,33 @@ def foam_field(angles: int, dose: float, number: int, size: int) -> Field:
     clean = foam((size, size), rng=np.random.default_rng([SEED, number])).astype(np.float64)
     rng = np.random.default_rng([SEED, number, angles, int(1000 * dose)])
     noisy = SparseAngles(n_angles=angles, counts=dose * size / angles)(clean.astype(np.float32), rng)
-    y, x = np.indices(clean.shape) - (size - 1) / 2
-    solid = np.hypot(y, x) < 0.47 * size - 2
-
-    def figures(output: np.ndarray) -> dict[str, float]:
-        return {
-            "psnr": psnr(clean, output),
-            "ssim": ssim(clean, output),
-            "mse": mse(clean, output),
-            "lowpass_slope": slope(clean, output, 8),
-            "edges_r": edge_correlation(clean, output),
-            **pores(clean, output, solid),
-        }
-
     # What all projections give without any noise: the limit of the reconstruction itself.
     full = SparseAngles(n_angles=round(np.pi / 2 * size))(clean.astype(np.float32), rng)
-    return Field(noisy=noisy, clean=clean, judge=figures, given={"full": full})
+    return Field(noisy=noisy, clean=clean, judge=partial(foam_figures, clean), given={"full": full})
+
+
+def slab_field(angles: int, dose: float, number: int, size: int, *, end: bool, slices: int = 5) -> Field:
+    """One of neighbouring slices of foam, 1 px apart, the middle or the first one; angles and dose as in foam_field."""
+    clean = foam_slab((size, size), slices=slices, rng=np.random.default_rng([SEED, number, 5]))
+    rng = np.random.default_rng([SEED, number, angles, int(1000 * dose), 5])
+    volume = SparseAngles(n_angles=angles, counts=dose * size / angles).slab(clean, rng)
+    z = 0 if end else slices // 2
+    judged = partial(foam_figures, clean[z].astype(np.float64))
+    return Field(noisy=volume[z], clean=clean[z].astype(np.float64), judge=judged, volume=volume, slice=z)
+
+
+def foam_figures(clean: np.ndarray, output: np.ndarray) -> dict[str, float]:
+    """Of a slice of foam against its truth."""
+    y, x = (np.arange(n) - (n - 1) / 2 for n in clean.shape)
+    solid = np.hypot(y[:, None], x) < 0.47 * min(clean.shape) - 2
+    return {
+        "psnr": psnr(clean, output),
+        "ssim": ssim(clean, output),
+        "mse": mse(clean, output),
+        "lowpass_slope": slope(clean, output, 8),
+        "edges_r": edge_correlation(clean, output),
+        **pores(clean, output, solid),
+    }
 
 
 def tooth_field(folder: Path) -> Field:
@@ -262,6 +277,11 @@ def cases(
         for number in range(fields):
             for images in ("leaves", "pictures") if number < len(PICTURES) else ("leaves",):
                 yield from ((f"{images}, {noise}", number) for noise in NOISES)
+    elif domain == "volume":
+        for number in range(fields):
+            for n in angles:
+                yield from ((f"{n} projections, dose {dose:g}", number) for dose in doses)
+                yield from ((f"{n} projections, first slice, dose {dose:g}", number) for dose in doses)
     elif domain == "tomo":
         if folder is not None:
             yield "tooth", 0
@@ -282,5 +302,8 @@ def make_field(domain: str, condition: str, number: int, size: int, folder: Path
         if condition == "tooth" or domain == "real":
             assert folder is not None
             return tooth_field(folder) if condition == "tooth" else real_field(condition, folder)
+        if domain == "volume":
+            few, dose = condition.split(" projections, ")[0], condition.rpartition("dose ")[2]
+            return slab_field(int(few), float(dose), number, size, end="first slice" in condition)
         few, dose = condition.split(" projections, dose ")
         return foam_field(int(few), float(dose), number, size)

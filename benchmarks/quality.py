@@ -2,6 +2,7 @@
 
     python benchmarks/quality.py stem --model stem --doses 2 5 10 50 200 --fields 20 --json build/quality-stem.jsonl
     python benchmarks/quality.py tomo --data FOLDER --keras TomoGAN.h5
+    python benchmarks/quality.py volume --model tomo
     python benchmarks/quality.py general
     python benchmarks/quality.py real --model stem --data FOLDER --keras TomoGAN.h5
     python benchmarks/quality.py stem --json build/quality-stem.jsonl --table --by period
@@ -14,6 +15,8 @@ holds the real images; without ``--data`` it is that of the environment variable
 - stem: lattices of all kinds, period 5.5 to 41 px, scanned with jitter, counting noise, lag, readout and spikes.
 - tomo: foam from few projections with counting noise, 13 (1/32 of the 402 that leave no streaks in 256 px) and 32 (1/32
   of the customary 1024); a real tooth from 30 projections.
+- volume: neighbouring slices of foam, each with noise of its own; the middle one of five, and the first, which has
+  neighbours on one side only. Two models with the same JSON file are compared in one table.
 - general: dead leaves and scikit-image's own pictures, 0 to 1, with Gaussian noise (of 255) and other kinds.
 - real: images of lattices without truth.
 """
@@ -115,6 +118,10 @@ ACROSS: dict[str, dict[str, Column]] = {  # a table each: methods down, conditio
         "ssim": Column(title="SSIM", spec=".3f"),
         "mse": Column(title="MSE", spec=".3g"),
     },
+    "volume": {
+        "psnr": Column(title="PSNR, dB", spec=".2f"),
+        "ssim": Column(title="SSIM", spec=".3f"),
+    },
     "general": {
         "psnr": Column(title="PSNR, dB, data range 1", spec=".2f"),
         "ssim": Column(title="SSIM, data range 1", spec=".3f"),
@@ -142,6 +149,11 @@ DOWN: dict[str, dict[str, Column]] = {  # one table: conditions and methods down
         "edges_r": Column(title="correlation of the gradients' magnitudes", spec=".3f"),
         "lowpass_slope": Column(title="low-pass slope (8 px)", spec=".3f"),
     },
+    "volume": {
+        "pores_found": Column(title="pores found, %", spec=".1f"),
+        "pores_invented": Column(title="pores invented, per field", spec=".1f"),
+        "edges_r": Column(title="correlation of the gradients' magnitudes", spec=".3f"),
+    },
     "general": {},
     "real": {
         "lattice_displacement": Column(title="lattice displacement, a", spec=".4f"),
@@ -159,6 +171,7 @@ COUNTING = {f"{images}, Poisson-Gaussian": 0.0 for images in ("leaves", "picture
 GOALS: dict[str, list[tuple[tuple[str, ...], dict[str, float]]]] = {  # PSNR over the best of these, by condition, dB
     "stem": [(("bm3d", "gaussian"), {"2": 4.0, "5": 4.0, "10": 4.0, "50": 3.0})],
     "tomo": [(("noisy",), {"": 6.0}), (("bm3d",), {"": 1.0})],
+    "volume": [],
     "general": [(("bm3d",), GAUSSIAN | COUNTING)],
     "real": [],
 }
@@ -170,6 +183,7 @@ NOTES = {
     "deviations from the ideal lattice on the true ones, of the fields that tell it to 0.1; a scan's jitter is in it.",
     "tomo": "Dose in photons that a pixel of the slice gets from all its rays together. The tooth's reference is a "
     "real reconstruction from 180 projections, with noise of its own.",
+    "volume": "Dose as in the domain tomo, slices 1 px apart. No real volume is at hand: the tooth is one slice.",
     "general": "",
     "real": "Without truth every figure compares with the noisy image; methods that ask for the noise get an estimate.",
 }
@@ -325,10 +339,10 @@ def print_split(results: Results, model: tuple[str, str], by: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("domain", choices=("stem", "tomo", "general", "real"))
+    parser.add_argument("domain", choices=("stem", "tomo", "volume", "general", "real"))
     parser.add_argument("--model", help="a bundled name or a model file; by default that of the domain, for real stem")
-    parser.add_argument("--doses", type=float, nargs="+", help="counts per pixel; stem and tomo only")
-    parser.add_argument("--angles", type=int, nargs="+", default=[13, 32], help="projections; tomo only")
+    parser.add_argument("--doses", type=float, nargs="+", help="counts per pixel; stem, tomo and volume only")
+    parser.add_argument("--angles", type=int, nargs="+", default=[13, 32], help="projections; tomo and volume only")
     parser.add_argument("--fields", type=int, default=20, help="per dose; of general as many leaves, and pictures")
     parser.add_argument("--only", default="", metavar="WORDS", help="conditions with these words, as in the tables")
     parser.add_argument("--size", type=int, default=256, help="side of a field, px")
@@ -342,7 +356,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="only print the tables")
     parser.add_argument("--by", choices=("period", "kind"), help="split the gain over BM3D; stem only")
     args = parser.parse_args()
-    args.model = args.model or ("stem" if args.domain == "real" else args.domain)
+    args.model = args.model or {"real": "stem", "volume": "tomo"}.get(args.domain, args.domain)
     args.doses = args.doses or ([2, 5, 10, 50, 200] if args.domain == "stem" else [10, 50, 500])
     args.json = args.json or Path("build", f"quality-{args.domain}.jsonl")
     args.data = args.data and Path(args.data)

@@ -226,10 +226,15 @@ def given_result(name: str, field: Field) -> np.ndarray:
 def model_method(model: Any, guard: Any) -> Method:
     """Denoise as `hush.denoise` does by itself, or without the guard."""
     import napari_hush as hush
+    from napari_hush.inference.denoise import denoise_steps, run_steps
+    from napari_hush.inference.settings import DenoiseSettings
 
     def apply(field: Field) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of periods that the model does not know
+            if field.volume is not None:  # for models of single slices too: the same normalisation
+                options = DenoiseSettings(guard=guard)
+                return np.asarray(run_steps(denoise_steps(field.volume, model, options, plane=(field.slice,))).image)
             axis = 0 if field.noisy.ndim == 3 else None
             output = hush.denoise(field.noisy.astype(np.float32), model, channel_axis=axis, guard=guard)
             return np.asarray(output, np.float64)

@@ -184,6 +184,34 @@ RECIPES["tomo"] = Recipe(
     ),
     guard=False,
 )
+RECIPES["tomo-slices"] = replace(  # from the bundled one, with the slices beside each slice; --start names another
+    RECIPES["tomo"],
+    data=replace(RECIPES["tomo"].data, n=320, slices=5, seed=20284),
+    settings=replace(
+        RECIPES["tomo"].settings,
+        start="tomo",
+        depth=5,
+        patch=96,
+        batch_size=6,
+        steps=2000,
+        learning_rate=4e-4,
+        warmup=150,
+        loss="rms",
+        lambda_gradient=0.0,
+        lambda_spectrum=0.0,
+        validation_images=6,
+        validate_every=100,
+        workers=0,
+        seed=20284,
+    ),
+    description="Removes streaks and noise from volumes of parallel-beam tomography whose slices were reconstructed by "
+    "filtered back-projection from few angles or at low dose; sees two slices to either side of each. Trained on "
+    "simulated slabs only.",
+    limits=(
+        *RECIPES["tomo"].limits,
+        "Needs a volume (Z, Y, X), of slices 0.5 to 2 px apart, all from the same angles: for single slices take tomo.",
+    ),
+)
 RECIPES["tomo-adversarial"] = replace(  # the second stage of TomoGAN; with --start, or from the bundled one
     RECIPES["tomo"],
     method="tomogan",

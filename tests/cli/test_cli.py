@@ -269,6 +269,34 @@ def test_an_unknown_model_lists_the_bundled_ones(run, tmp_path):
     assert "stem" in err
 
 
+@pytest.mark.parametrize("depth", [1, 3])
+def test_a_volume_is_denoised_from_any_format_and_from_its_slices(tmp_path, capsys, depth):
+    torch.manual_seed(0)
+    Model.create("tomogan", {"depth": depth}, card=ModelCard(name="slices")).save(tmp_path / "m.safetensors")
+    model = str(tmp_path / "m.safetensors")
+    volume = np.random.default_rng(1).normal(100, 10, (4, 24, 32)).astype(np.float32)
+    (tmp_path / "scan").mkdir()
+    for z, image in enumerate(volume):
+        write_image(tmp_path / "scan" / f"slice{8 + z}.tif", image)
+    sources = ["volume.tif", "volume.h5", "volume.zarr", "scan", "scan/slice*.tif"]
+    for name in sources[:3]:
+        write_image(tmp_path / name, volume, axes="ZYX")
+    wanted = expected(volume, model)
+    for source in sources:
+        target = tmp_path / f"{source.partition('/')[0]}_out.zarr"
+        options = ["--volume"] if source.startswith("scan") else []
+        arguments = [str(tmp_path / source), "-o", str(target), "--model", model, "--engine", "torch", "--no-verdict"]
+        assert cli.main(["denoise", *arguments, *options]) == 0, capsys.readouterr().err
+        np.testing.assert_allclose(read_image(target).data[:], wanted, rtol=1e-5)
+        assert read_image(target).axes == "ZYX"
+    capsys.readouterr()
+    assert cli.main(["denoise", str(tmp_path / "scan" / "*.tif"), "--volume", "--model", model, "--no-verdict"]) == 0
+    np.testing.assert_allclose(read_image(tmp_path / "scan_denoised.tif").data, wanted, rtol=1e-5)
+    if depth > 1:
+        assert cli.main(["denoise", str(tmp_path / "scan" / "slice8.tif"), "--model", model]) == 2
+        assert "3 neighbouring slices of a stack" in capsys.readouterr().err
+
+
 def test_the_model_that_fits_the_image_is_taken_and_told(tmp_path, capsys):
     for name in ("cells", "dented-lattice"):
         write_image(tmp_path / f"{name}.tif", hush.sample(name).noisy[:128, :128], axes="YX")

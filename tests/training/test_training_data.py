@@ -325,7 +325,7 @@ def test_rescaled_fields_get_new_noise_at_their_own_scale(monkeypatch):
     assert all(patch.noisy.shape == patch.clean.shape == (1, 32, 32) for patch in patches)
     assert all(np.corrcoef(patch.noisy.ravel(), patch.clean.ravel())[0, 1] > 0.4 for patch in patches)
     assert not any(same(a, b) for a, b in pairwise(patches))
-    for (native, _, factor), target in ((data._kept[k], data._drawer("train", k)) for k in data._kept):
+    for (native, _, factor, _), target in ((data._kept[k], data._drawer("train", k)) for k in data._kept):
         assert factor == target.factor
         np.testing.assert_allclose(native[0], target.native, rtol=1e-3, atol=1e-6)
     monkeypatch.setattr("napari_hush.training.data.simulated.KEPT_BYTES", 1)

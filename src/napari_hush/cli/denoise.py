@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ class Denoise:
     """Denoise image files: TIFF, PNG, NPY, HDF5 (FILE.h5:/dataset), zarr; microscope formats with the extra."""
 
     inputs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="IN [IN ...]")]
-    """Files, or globs in quotes."""
+    """Files, or globs in quotes; with --volume folders."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="OUT")] = None
     """A file, or a folder for several inputs; NAME_denoised.tif beside each input if not given."""
     model: str = AUTO
@@ -39,6 +40,8 @@ class Denoise:
     """Numbers in the output; input means the input's own, clipped and rounded where it is an integer."""
     channel_axis: int | None = None
     """Which axis holds colours or dyes, where the file does not tell."""
+    volume: bool = False
+    """The images of each folder or pattern are the slices of one volume, in the order of the numbers in their names."""
     panel: Annotated[Path | None, tyro.conf.arg(metavar="PNG")] = None
     """Write a picture: noisy, denoised and what was taken away; a folder for several inputs."""
     verdict: bool = True
@@ -53,7 +56,7 @@ class Denoise:
 
         if not self.inputs:
             raise InputError("no input: name a file, for example 'napari-hush denoise image.tif'")
-        sources = expand_inputs(self.inputs)
+        sources = self.inputs if self.volume else expand_inputs(self.inputs)
         several = len(sources) > 1
         jobs = _plan_outputs(sources, self.output, several, self.panel)
         settings = settings_of(self.settings, DenoiseSettings)
@@ -64,7 +67,7 @@ class Denoise:
             for number, (source, target, panel) in enumerate(jobs, start=1):
                 label = f"[{number}/{len(jobs)}] {Path(source).name}" if several else Path(source).name
                 try:
-                    if several and not is_image(source):
+                    if several and not self.volume and not is_image(source):
                         raise InputError(f"{source}: not an image of a format that is read here; left out")
                     self._denoise_file(source, target, panel, label, denoise)
                 except (InputError, OSError, MemoryError) as error:
@@ -85,13 +88,13 @@ class Denoise:
         denoise: Callable[..., Any],
     ) -> None:
         from napari_hush.fidelity.glance import given_back_words
-        from napari_hush.io import check_writable, convert_dtype, read_image, write_image, zarr_writer
+        from napari_hush.io import check_writable, convert_dtype, read_image, read_volume, write_image, zarr_writer
         from napari_hush.reports.panels import middle_plane, write_panel
 
         check_writable(target)
         if panel is not None:
             check_writable(panel)
-        image = read_image(source)
+        image = read_volume(source) if self.volume else read_image(source)
         channel_axis = image.channel_axis if self.channel_axis is None else self.channel_axis
         dtype = str(image.data.dtype) if self.dtype == "input" else self.dtype
         if target.suffix.lower() == ".png" and dtype not in ("uint8", "uint16"):  # told before the work, not after it
@@ -154,6 +157,8 @@ def _plan_outputs(
     taken: set[Path] = set()
     for source in sources:
         path = Path(source)
+        if glob.has_magic(path.name) and not path.exists():  # the slices of a volume: named by what holds them
+            path = path.parent.resolve()
         name = f"{path.stem}_denoised.zarr" if path.suffix == ".zarr" else f"{path.stem}_denoised.tif"
         if output is None:
             target = path.with_name(name)

@@ -42,7 +42,7 @@ class Target:
 
     Parameters
     ----------
-    clean, noisy : ndarray, shape (Y, X) or (3, Y, X)
+    clean, noisy : ndarray, shape (Y, X), (3, Y, X) or with ``slices`` (Z, Y, X)
         Peaks about 1 where the dose counts; noisy in the same unit, unless the noises say another.
     transmission : ndarray, shape (Y, X)
         From 0 (nothing there) to 1; for kind "published" all ones, since its masks are added.
@@ -204,12 +204,18 @@ class Drawer:
 
     def _phantom(self, rng: np.random.Generator) -> Target:
         s = self.settings
-        clean, seen = KINDS[s.kind].picture(s.shape, rng=rng, world=s.world)
-        noise = self._noise(rng, np.nan)
-        planes = [noise(plane, rng) for plane in clean.reshape(-1, *s.shape)]
+        if s.slices > 1:
+            clean, seen = KINDS[s.kind].neighbours(s.shape, slices=s.slices, rng=rng), ""
+            noise = self._noise(rng, np.nan)
+            noisy = noise.slab(clean, rng)
+        else:
+            clean, seen = KINDS[s.kind].picture(s.shape, rng=rng, world=s.world)
+            noise = self._noise(rng, np.nan)
+            planes = [noise(plane, rng) for plane in clean.reshape(-1, *s.shape)]
+            noisy = np.stack(planes).reshape(clean.shape)
         return Target(
             clean=clean,
-            noisy=np.stack(planes).reshape(clean.shape),
+            noisy=noisy,
             transmission=np.ones(s.shape, dtype=np.float32),
             mask=np.zeros(s.shape, dtype=np.bool_),
             positions=np.empty((0, 2)),

@@ -16,6 +16,7 @@ from napari_hush.files import atomic_write, replacing
 from napari_hush.io import ImageData
 from napari_hush.io.formats.tiff_write import write_tiff
 from napari_hush.progress import Progress
+from napari_hush.synthesis.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -90,7 +91,8 @@ def _make_files(out: Path, drawer: Drawer, job: tuple[Split, int]) -> None:
     for what, image in (("clean", target.clean), ("noisy", target.noisy)):
         if what in files:
             memory = BytesIO()  # tifffile does not tell of a full disk
-            write_tiff(memory, ImageData(image, "CYX"[-image.ndim :]), files[what])
+            axes = "CYX" if KINDS[drawer.settings.kind].colours else "ZYX"[-image.ndim :]
+            write_tiff(memory, ImageData(image, axes), files[what])
             atomic_write(out / files[what], memory.getvalue())
     if "truth" in files:
         truth = target.truth()

@@ -18,6 +18,7 @@ Layout = Literal["paired", "unpaired", "hdf5"]
 SIDE = Bounds(16, 16_384)  # of an image, px
 PERIOD = Bounds(3.0, 4096.0, rising=True)  # of a lattice, px
 SHARE = Bounds(0, 1)
+SLICES = Bounds(1, 31)  # neighbouring ones, odd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,9 @@ class SynthesisSettings:
         In millions (MX): 36 x 38 atoms in a field at 20 MX. Kind "published" only.
     angles : (int, int)
         Fewest and most projections, drawn log-uniformly. Kinds "foam", "ellipses" and "tomography" only.
+    slices : int
+        Neighbouring slices of one body in each image, odd: noisy and clean are then stacks (Z, Y, X), for networks
+        that see the neighbours of a slice. Kinds "foam", "ellipses" and "tomography", layout "paired" only.
     seed : int
         Each image depends on this, on its split (train or test) and on its number only.
     layout : {"paired", "unpaired", "hdf5"}
@@ -89,6 +93,7 @@ class SynthesisSettings:
     world: World = "plain"
     magnification: Annotated[float, Bounds(0.1, 1000)] = 20.0
     angles: Annotated[tuple[int, int], Bounds(1, 100_000, rising=True)] = (16, 64)
+    slices: Annotated[int, SLICES] = 1
     seed: Annotated[int, Bounds(0, 2**63 - 1)] = 0
     layout: Layout = "paired"
     workers: Annotated[int, Bounds(1, 256)] = 1
@@ -101,6 +106,8 @@ class SynthesisSettings:
             raise InputError(f"no image is left to train on: n={self.n}, test_share={self.test_share}; lower it")
         if self.layout == "hdf5" and KINDS[self.kind].colours:
             raise InputError(f"layout hdf5 holds grey images only, {self.kind} has colours; choose paired or unpaired")
+        if self.slices > 1:
+            self._check_slices()
         if self.rescale_to is not None:
             self._check_rescale_to(*self.rescale_to)
 
@@ -108,6 +115,15 @@ class SynthesisSettings:
     def n_test(self) -> int:
         """How many of the images are set aside for testing."""
         return round(self.n * self.test_share)
+
+    def _check_slices(self) -> None:
+        if not KINDS[self.kind].slab:
+            fit = ", ".join(name for name, kind in KINDS.items() if kind.slab)
+            raise InputError(f"neighbouring slices go with the kinds {fit}, not with {self.kind}: choose slices=1")
+        if self.slices % 2 == 0:
+            raise InputError(f"slices must be odd, so that one lies in the middle; got {self.slices}")
+        if self.layout != "paired":
+            raise InputError(f"layout {self.layout} holds single images: choose layout paired, or slices=1")
 
     def _check_rescale_to(self, low: float, high: float) -> None:
         if "rescale_to" not in KINDS[self.kind].settings:

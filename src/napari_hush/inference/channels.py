@@ -59,6 +59,30 @@ def read_group(source: Planes, model: Model, index: tuple[int, ...], group: Grou
     if model.depth == 1:
         return source.read(index, group.inputs, y, x)
     *before, z = index
-    last = source.lead_shape[-1] - 1
-    slices = (min(max(z + k - model.depth // 2, 0), last) for k in range(model.depth))  # the ends are repeated
+    slices = slices_around(z, source.lead_shape[-1], model.depth)
     return np.concatenate([source.read((*before, k), group.inputs, y, x) for k in slices])
+
+
+def slices_around(z: int, count: int, depth: int) -> list[int]:
+    """Which slices a network of some depth is given for one of a stack, which is mirrored at its first and last slice.
+
+    The first slice has slice 1 on both sides: what is repeated is not its own noise, which would pass for structure
+    that all slices have in common.
+
+    Parameters
+    ----------
+    z : int
+        The slice.
+    count : int
+        Slices of the stack.
+    depth : int
+        Slices that the network takes.
+
+    Examples
+    --------
+    >>> slices_around(0, 10, 5), slices_around(8, 10, 5), slices_around(0, 1, 3)
+    ([2, 1, 0, 1, 2], [6, 7, 8, 9, 8], [0, 0, 0])
+    """
+    period = max(2 * (count - 1), 1)
+    places = ((z + k - depth // 2) % period for k in range(depth))
+    return [min(place, period - place) if count > 1 else 0 for place in places]

@@ -13,7 +13,7 @@ from napari_hush.atoms.spacing import estimate_spacing
 from napari_hush.errors import InputError
 from napari_hush.filters.resampling import resample
 from napari_hush.importers.registry import load_model
-from napari_hush.inference.channels import channel_groups
+from napari_hush.inference.channels import channel_groups, slices_around
 from napari_hush.inference.denoise import denoise_steps, run_steps
 from napari_hush.inference.engines.registry import choose_engine
 from napari_hush.inference.planes import Planes
@@ -333,13 +333,13 @@ def _engine(model: Model, settings: DenoiseSettings, pixels: int) -> Any:
 
 
 def _read_around(source: Planes, plane: tuple[int, ...], depth: int) -> np.ndarray:
-    """A plane and as many of its neighbours as a model takes, (Z, C, Y, X); the ends are repeated, as in a run."""
+    """A plane and as many of its neighbours as a model takes, (Z, C, Y, X), as in a run."""
     channels, whole = list(range(source.n_channels)), slice(None)
     if depth == 1:
         return source.read(plane, channels, whole, whole)[None]
     *before, z = plane
-    places = np.clip(np.arange(depth) + z - depth // 2, 0, source.lead_shape[-1] - 1)
-    return np.stack([source.read((*before, int(place)), channels, whole, whole) for place in places])
+    places = slices_around(z, source.lead_shape[-1], depth)
+    return np.stack([source.read((*before, place), channels, whole, whole) for place in places])
 
 
 def _shaped(values: np.ndarray, source: Planes) -> np.ndarray:

@@ -10,6 +10,7 @@ from napari_hush.io.formats.zarr_write import zarr_writer
 from napari_hush.io.image import ImageData
 from napari_hush.io.inputs import expand_inputs, is_image
 from napari_hush.io.read import read_image
+from napari_hush.io.volume import read_volume
 from napari_hush.io.write import check_writable, write_image
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "expand_inputs",
     "is_image",
     "read_image",
+    "read_volume",
     "write_image",
     "zarr_writer",
 ]

@@ -57,3 +57,46 @@ def standardised(field: NDArray[np.float32]) -> NDArray[np.float32]:
     field = field - field.mean()
     field /= np.float32(max(float(field.std()), 1e-12))
     return np.asarray(field, dtype=np.float32)
+
+
+def smooth_slab(
+    shape: tuple[int, int], slices: int, length: float, rng: np.random.Generator, *, pitch: float = 1.0
+) -> NDArray[np.float32]:
+    """Draw neighbouring slices of a Gaussian random field that is as smooth across them as within each.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Y, X in px.
+    slices : int
+        How many; one is `smooth_field`.
+    length : float
+        Correlation length, px, as of `smooth_field`.
+    rng : numpy.random.Generator
+        Source of randomness.
+    pitch : float
+        Distance of neighbouring slices, px.
+
+    Returns
+    -------
+    ndarray, shape (D, Y, X)
+        Slices whose correlation falls as ``exp(-(pitch * steps / (2 * length))**2)``: that of white noise smoothed by
+        a Gaussian of ``length``.
+
+    Raises
+    ------
+    ValueError
+        If ``length`` or ``pitch`` is not positive.
+    """
+    if slices == 1:
+        return smooth_field(shape, length, rng)[None]
+    if not pitch > 0:
+        raise ValueError(f"pitch must be positive, in px; got {pitch}")
+    if not length > 0:
+        raise ValueError(f"length must be positive, in px; got {length}")
+    z = pitch * np.arange(slices)
+    values, vectors = np.linalg.eigh(np.exp(-(((z[:, None] - z) / (2 * length)) ** 2)))
+    told = values > 1e-5 * slices  # slices closer than the length have little that is their own
+    mixing = (vectors * np.sqrt(np.maximum(values, 0)))[:, told].astype(np.float32)
+    apart = np.stack([smooth_field(shape, length, rng) for _ in range(mixing.shape[1])])
+    return np.asarray(np.tensordot(mixing, apart, axes=1), dtype=np.float32)

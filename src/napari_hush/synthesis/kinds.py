@@ -21,6 +21,14 @@ World = Literal["plain", "wide", "regular"]
 NoiseOfKind = Literal["scan", "counting", "projections", "tomographs", "camera"]
 
 
+class Slab(Protocol):
+    """Anything that draws neighbouring slices of one body, (D, Y, X) with values from 0 to 1."""
+
+    def __call__(self, shape: tuple[int, int], *, slices: int, rng: np.random.Generator | int) -> NDArray[np.float32]:
+        """Draw ``slices`` of ``shape`` (Y, X), px."""
+        ...
+
+
 class Phantom(Protocol):
     """Anything that draws a clean image with values from 0 to 1, (Y, X) or with three colours (3, Y, X)."""
 
@@ -45,6 +53,8 @@ class Kind:
         instrument or of many; a camera's; or for lattices a scan's.
     wide : callable or str
         What ``draw`` is in the wide world; empty where that is the same.
+    slab : callable or str
+        A `Slab`, or where it is, which draws neighbouring slices of one body; empty where there are none.
     colours : bool
         Whether the images are (3, Y, X).
     from_images : bool
@@ -62,6 +72,7 @@ class Kind:
     draw: Phantom | str = ""
     noise: NoiseOfKind = "counting"
     wide: Phantom | str = ""
+    slab: Slab | str = ""
     colours: bool = False
     from_images: bool = False
     settings: tuple[str, ...] = ("dose",)
@@ -94,6 +105,22 @@ class Kind:
             raise ValueError(f"expected an image of shape {expected}, got {image.shape}; see colours of this kind")
         return image, seen
 
+    def neighbours(self, shape: tuple[int, int], *, slices: int, rng: np.random.Generator | int) -> NDArray[np.float32]:
+        """Draw neighbouring slices of one body, (D, Y, X).
+
+        Raises
+        ------
+        ValueError
+            If this kind has none, or what was drawn has another shape.
+        """
+        if not self.slab:
+            raise ValueError("this kind of images has no neighbouring slices")
+        draw: Any = imported(self.slab) if isinstance(self.slab, str) else self.slab
+        image: NDArray[np.float32] = draw(shape, slices=slices, rng=rng)
+        if image.shape != (slices, *shape):
+            raise ValueError(f"expected slices of shape {(slices, *shape)}, got {image.shape}")
+        return image
+
 
 _PICTURES = "napari_hush.synthesis.pictures"
 _ANGLES = ("dose", "angles")
@@ -102,18 +129,21 @@ PHANTOMS: dict[str, Kind] = {
     "foam": Kind(
         about="bubbles of many sizes in a solid disc, for tomography",
         draw=f"{_PICTURES}.slices:foam",
+        slab=f"{_PICTURES}.slabs:foam_slab",
         noise="projections",
         settings=_ANGLES,
     ),
     "ellipses": Kind(
         about="random ellipses in a bright shell, in the manner of Shepp and Logan, for tomography",
         draw=f"{_PICTURES}.slices:ellipses",
+        slab=f"{_PICTURES}.slabs:ellipses_slab",
         noise="projections",
         settings=_ANGLES,
     ),
     "tomography": Kind(
         about="any of these or a part with pores and cracks, as many tomographs show them",
         draw=f"{_PICTURES}.specimens:tomography",
+        slab=f"{_PICTURES}.specimens:tomography_slab",
         noise="tomographs",
         settings=_ANGLES,
     ),

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_hush.training.settings import CycleGANSettings, SupervisedSettings, TomoGANSettings
+from napari_hush.training.settings import (
+    CycleGANSettings,
+    Noise2NoiseSettings,
+    SupervisedSettings,
+    TomoGANSettings,
+)
 
 if TYPE_CHECKING:
     from napari_hush.training.settings import TrainSettings
@@ -80,6 +85,12 @@ PRESETS: dict[str, Preset] = {
         "tomogan",
         TomoGANSettings(patch=256, batch_size=16, learning_rate=1e-4, discriminator_steps=2, ema=0.0),
         "TomoGAN: batches of 16 crops of 256 x 256 px, Adam at 1e-4, two discriminator steps per generator step",
+    ),
+    "noise2inverse": Preset(
+        "noise2noise",
+        Noise2NoiseSettings(inputs="mean", network="unet", learning_rate=1e-3, steps=3000),
+        "Noise2Inverse for tomography, X:1: the mean of the reconstructions from all parts of the angles but one "
+        "learns to be that one, mean squared error",
     ),
     "cyclegan": Preset(
         "cyclegan",

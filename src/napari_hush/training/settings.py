@@ -24,6 +24,7 @@ Norm = Annotated[float, Bounds(0, 1e9)]  # of a gradient; 0 for any
 Weight = Annotated[float, Bounds(0, 1e9)]  # of a term of the loss
 Share = Annotated[float, Bounds(0, 0.9)]
 LearningRate = Annotated[float, Bounds(0, 10)]
+Depth = Annotated[int, Bounds(0, 31)]
 Percentiles = Annotated[tuple[float, float], Bounds(0, 100, rising=True)]
 
 FREE = ("validate_every", "picture_every", "patience", "device", "workers", "steps", "epochs")  # may change on resuming
@@ -156,6 +157,16 @@ class TrainSettings:
         """What a network is given beside the image."""
         return "none"
 
+    @property
+    def slab(self) -> int | None:
+        """Neighbouring slices that the network is given, 0 for as many as it takes; None for single images only."""
+        return None
+
+    @property
+    def averages(self) -> bool:
+        """Whether the network sees the mean of all repeats but one, which is its target."""
+        return False
+
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisedSettings(TrainSettings):
@@ -172,26 +183,55 @@ class SupervisedSettings(TrainSettings):
     companions : {"none", "lattice"}
         What the network is given beside the image: nothing, or what the other copies of each place in the crystal look
         like. With them it takes the crystal for regular: more noise goes, and displacements of columns with it.
+    depth : int
+        Neighbouring slices of a stack (Z, Y, X) that the network sees at once to give the one in the middle, odd; a
+        network that is gone on from is widened to as many. 0: as many as the network takes, 1 of a new one.
     """
 
     loss: PixelLoss = "l1"
     lambda_gradient: Weight = 0.1
     lambda_spectrum: Weight = 0.05
     companions: Companions = "none"
+    depth: Depth = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_depth(self.depth)
+        if self.depth > 1 and self.companions != "none":
+            raise InputError("companions go with single images: choose companions none, or depth 1")
 
     @property
     def beside(self) -> Companions:
         """As chosen."""
         return self.companions
 
+    @property
+    def slab(self) -> int:
+        """As chosen."""
+        return self.depth
+
 
 @dataclass(frozen=True, kw_only=True)
 class Noise2NoiseSettings(SupervisedSettings):
-    """From noisy repeats of the same field; mean squared error, whose minimum is the mean of the repeats."""
+    """From noisy repeats of the same field; mean squared error, whose minimum is the mean of the repeats.
+
+    Parameters
+    ----------
+    inputs : {"one", "mean"}
+        What the network sees of a field: one image, whose target is any other; or the mean of all but one, whose
+        target is that one, as Noise2Inverse does with reconstructions from parts of the angles. The denoiser is then
+        for the mean of all.
+    """
 
     loss: PixelLoss = "mse"
     lambda_gradient: Weight = 0.0
     lambda_spectrum: Weight = 0.0
+    inputs: Literal["one", "mean"] = "one"
+
+    @property
+    def averages(self) -> bool:
+        """As chosen."""
+        return self.inputs == "mean"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +274,9 @@ class TomoGANSettings(TrainSettings):
         Updates of the discriminator per update of the generator.
     vgg : str
         A file with the weights of VGG19 (.pth of torchvision), for images from 0 to 1 scaled to 0-255.
+    depth : int
+        Neighbouring slices of a stack (Z, Y, X) that the network sees at once to give the one in the middle, odd; a
+        network that is gone on from is widened to as many. 0: as many as the network takes, 1 of a new one.
     """
 
     network: Network = "tomogan"
@@ -246,6 +289,16 @@ class TomoGANSettings(TrainSettings):
     lambda_perceptual: Weight = 2.0
     discriminator_steps: Annotated[int, Bounds(1, 100)] = 2
     vgg: str = ""
+    depth: Depth = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_depth(self.depth)
+
+    @property
+    def slab(self) -> int:
+        """As chosen."""
+        return self.depth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -332,6 +385,18 @@ class TwoStageSettings(CycleGANSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         read_options("final_options", self.final_options)
+
+
+def check_depth(depth: int) -> None:
+    """Refuse an even number of slices, of which none lies in the middle.
+
+    Raises
+    ------
+    InputError
+        Naming it.
+    """
+    if depth and depth % 2 == 0:
+        raise InputError(f"depth must be odd, so that one slice lies in the middle, or 0; got {depth}")
 
 
 def read_options(name: str, text: str) -> dict[str, Any]:

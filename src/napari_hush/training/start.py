@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import os
 from dataclasses import dataclass, replace
@@ -69,7 +70,12 @@ class InitialNetwork:
     def channels(self) -> tuple[int, int]:
         """Of an image that it takes, and of its output."""
         taken, given = channels_of(self.network)
-        return taken - COMPANIONS[self.companions], given
+        return (taken - COMPANIONS[self.companions]) // self.depth, given
+
+    @property
+    def depth(self) -> int:
+        """Neighbouring slices that it takes."""
+        return int(getattr(self.network, "depth", 1))
 
 
 def initial_network(method: type[Method], settings: TrainSettings, channels: int = 1) -> InitialNetwork:
@@ -95,10 +101,14 @@ def initial_network(method: type[Method], settings: TrainSettings, channels: int
         model = load_model(settings.start)
         if model.companions != settings.beside:
             model = _with_companions(model, settings)
+        if settings.slab and model.depth != settings.slab:
+            model = _with_neighbours(model, settings)
         return continued(model)
     chosen = method.denoiser_of(settings)
     taken = channels + COMPANIONS[settings.beside]
     options = {"in_channels": taken, "out_channels": channels, **chosen.options}
+    if settings.slab:
+        options["depth"] = _depth_of(chosen, settings.slab)
     with seeded(stream_seed(settings.seed, Purpose.DENOISER)):
         network = _build(NetworkChoice(chosen.architecture, options))
         initialise(network, chosen.traits.initial_weights)
@@ -145,12 +155,64 @@ def _with_companions(model: Model, settings: TrainSettings) -> Model:
     return replace(model, network=network, hyperparameters=options, companions=settings.beside)
 
 
+def _with_neighbours(model: Model, settings: TrainSettings) -> Model:
+    """A model whose network sees neighbouring slices as well; of equal slices it gives what it gave of one.
+
+    Half of the first layer's features see the slice in the middle, the others a mean of all with weights that fall to
+    either side. Beside weights of 1 to 3, neighbours that begin at zero would hardly be looked at after some hundred
+    steps.
+
+    Raises
+    ------
+    InputError
+        If the model sees other neighbours already, is for colours, or its network cannot take slices.
+    """
+    depth = settings.slab or 1
+    if model.depth > 1:
+        raise InputError(
+            f"{settings.start}: takes {model.depth} neighbouring slices, not {depth}: leave depth at 0, or start from "
+            "a model of single slices"
+        )
+    if model.companions != "none" or model.in_channels != 1:
+        raise InputError(f"{settings.start}: is no model of single grey images, which alone can be given neighbours")
+    options = {**model.hyperparameters, "depth": depth}
+    network = _build(NetworkChoice(model.architecture, _with_depth(model.architecture, options)))
+    state, wanted = model.network.state_dict(), network.state_dict()
+    for name, tensor in state.items():
+        missing = wanted[name].shape[1] - tensor.shape[1] if tensor.ndim == 4 else 0
+        if missing:  # the layer that sees the image
+            wide = tensor.new_zeros(wanted[name].shape)
+            wide[:, depth // 2 : depth // 2 + 1] = tensor
+            weights = depth // 2 + 1 - (torch.arange(depth, dtype=tensor.dtype) - depth // 2).abs()
+            wide[::2] = tensor[::2] * (weights / weights.sum())[:, None, None]
+            state[name] = wide
+    network.load_state_dict(state)
+    return replace(model, network=network, hyperparameters=options)
+
+
+def _depth_of(chosen: NetworkChoice, depth: int) -> int:
+    """The depth of a new network, which its options must not contradict."""
+    named = chosen.options.get("depth", depth)
+    if named != depth:
+        raise InputError(f"depth={depth}, but network_options say depth = {named}: leave one of them out")
+    _with_depth(chosen.architecture, {"depth": depth})
+    return depth
+
+
+def _with_depth(architecture: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Options with a depth, of a network that can have one."""
+    if "depth" not in inspect.signature(NETWORKS[architecture]).parameters:
+        able = ", ".join(name for name, kind in NETWORKS.items() if "depth" in inspect.signature(kind).parameters)
+        raise InputError(f"a network {architecture} takes single images: for neighbouring slices choose {able}")
+    return options
+
+
 def prepare(
     method: type[Method], needs: Needs, settings: TrainSettings, data: Any
 ) -> tuple[InitialNetwork, PatchSource, TrainSettings]:
     """Make network and data, which depend on one another: the patch on the network, its channels on the data."""
     initial = initial_network(method, settings)
-    settings = fitting(method, settings, initial.network)
+    settings = _for_depth(fitting(method, settings, initial.network), initial.depth)
     opened = open_data(data, needs, settings, initial.rule)
     if initial.channels == (opened.channels, opened.channels):
         return initial, opened, settings
@@ -160,6 +222,24 @@ def prepare(
             f"have {opened.channels}; start from a model that fits, or from none"
         )
     return initial_network(method, settings, opened.channels), opened, settings
+
+
+def _for_depth(settings: TrainSettings, depth: int) -> TrainSettings:
+    """The settings with the number of slices that the network takes.
+
+    Raises
+    ------
+    InputError
+        If the method trains on single images only, or none of the slices lies in the middle.
+    """
+    if depth == 1:
+        return settings
+    if settings.slab is None:
+        raise InputError(
+            f"the network takes {depth} neighbouring slices, this method trains on single images: choose supervised, "
+            "noise2noise or tomogan, or a network of depth 1"
+        )
+    return replace(settings, depth=depth)  # type: ignore[call-arg]
 
 
 def fitting(method: type[Method], settings: TrainSettings, denoiser: nn.Module) -> TrainSettings:

@@ -58,14 +58,14 @@ def validate(
             noisy = to_tensor([patch.noisy]).to(next(network.parameters()).device)
             output = network(noisy).float().cpu().numpy()[0]
             if len(rows) < SHOWN:
-                rows.append([patch.noisy[: len(output)], output, *([patch.clean] if patch.clean is not None else [])])
+                rows.append([patch.shown(len(output)), output, *([patch.clean] if patch.clean is not None else [])])
             figures: dict[str, float] = {}
             if patch.clean is None or not patch.true:
                 target = None if patch.clean is None else to_tensor([patch.clean]).to(noisy.device)
                 figures["validation_loss"] = float(method.validation_loss(Batch(noisy, target, number)))
             elif np.ptp(patch.clean) > 0:
                 figures = {name: metric(patch.clean, output) for name, metric in METRICS.items()}
-                figures["noisy_psnr"] = METRICS["psnr"](patch.clean, patch.noisy[: len(patch.clean)])
+                figures["noisy_psnr"] = METRICS["psnr"](patch.clean, patch.shown(len(patch.clean)))
             for name, value in figures.items():
                 found.setdefault(name, []).append(value)
     finally:

@@ -69,6 +69,16 @@ class Compose:
             image = noise(image, rng)
         return image
 
+    def slab(self, slices: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
+        """Apply every noise to neighbouring slices (D, Y, X) of one body, anew to each of them."""
+        slices = np.asarray(slices, dtype=np.float32)
+        for noise in self.noises:
+            if isinstance(noise, SparseAngles):  # which has to know how dense all of them are
+                slices = noise.slab(slices, rng)
+            else:
+                slices = np.stack([noise(one, rng) for one in slices])
+        return slices
+
 
 NOISES: dict[str, type[Noise]] = {
     "sparse-angles": SparseAngles,

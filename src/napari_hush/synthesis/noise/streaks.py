@@ -40,7 +40,8 @@ class SparseAngles:
     Notes
     -----
     The median of the image's border counts as empty space, which goes on outside, so that the frame itself throws no
-    streaks [1]_. A ray that no photon passed is counted as one photon.
+    streaks [1]_. A ray that no photon passed is counted as one photon. Of a slab, neighbouring slices of one body, all
+    slices are as opaque: the densest ray of all of them has ``opacity``.
 
     References
     ----------
@@ -60,6 +61,23 @@ class SparseAngles:
 
     def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
         """Project and reconstruct (Y, X), in the image's units."""
+        (made,) = self.slab(image[None], rng)
+        return np.asarray(made)
+
+    def slab(self, slices: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
+        """Project and reconstruct neighbouring slices (D, Y, X), each with noise of its own, in the image's units."""
+        theta = np.asarray(np.arange(self.n_angles) * (180 / self.n_angles), dtype=np.float64)
+        seen = [self._project(one, theta) for one in slices]
+        densest = max(float(np.abs(rays).max()) for rays, _ in seen)
+        return np.stack(
+            [
+                self._reconstruct(self._measured(rays, densest, rng), theta, image.shape, outside)
+                for image, (rays, outside) in zip(slices, seen, strict=True)
+            ]
+        )
+
+    def _project(self, image: NDArray[np.float32], theta: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+        """Rays (side, n_angles) through what stands out of the empty space, and its value."""
         height, width = image.shape
         border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
         outside = float(np.median(border))
@@ -69,9 +87,10 @@ class SparseAngles:
             image.astype(np.float64) - outside,
             ((top, side - height - top), (left, side - width - left)),
         )  # (side, side); the image lies inside the inscribed circle
-        theta = np.arange(self.n_angles) * (180 / self.n_angles)
-        rays = radon(padded, theta=theta, circle=True)  # type: ignore[no-untyped-call]  # (side, n_angles)
-        densest = float(np.abs(rays).max())
+        return radon(padded, theta=theta, circle=True), outside  # type: ignore[no-untyped-call]
+
+    def _measured(self, rays: NDArray[np.float64], densest: float, rng: np.random.Generator) -> NDArray[np.float64]:
+        """The rays as the detector sees them: counted, through pixels of different sensitivity, and smoothed."""
         if self.counts and densest > 0:
             depth = rays * (self.opacity / densest)
             passed = np.maximum(rng.poisson(self.counts * np.exp(-depth)), 1)
@@ -80,11 +99,19 @@ class SparseAngles:
             rays = rays + rng.normal(0, self.rings, (len(rays), 1)) * (densest / self.opacity)
         if self.smoothing:
             rays = ndimage.gaussian_filter1d(rays, self.smoothing, axis=0)
+        return rays
+
+    def _reconstruct(
+        self, rays: NDArray[np.float64], theta: NDArray[np.float64], shape: tuple[int, ...], outside: float
+    ) -> NDArray[np.float32]:
+        """Filtered back-projection, (Y, X)."""
+        (height, width), side = shape, len(rays)
+        top, left = (side - height) // 2, (side - width) // 2
         slices = iradon(rays, theta=theta, circle=True, filter_name="ramp")  # type: ignore[no-untyped-call]  # (side, side)
         made = slices[top : top + height, left : left + width]
         if self.circle:
-            y, x = (np.arange(n) - (n - 1) / 2 for n in image.shape)
-            made = np.where(np.hypot(y[:, None], x) <= min(image.shape) / 2, made, 0)
+            y, x = (np.arange(n) - (n - 1) / 2 for n in shape)
+            made = np.where(np.hypot(y[:, None], x) <= min(shape) / 2, made, 0)
         return np.asarray(made + outside, dtype=np.float32)
 
 

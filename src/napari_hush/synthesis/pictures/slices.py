@@ -110,9 +110,9 @@ def foam(
     """
     image = np.zeros(shape, dtype=np.float32)
     centre = ((shape[0] - 1) / 2, (shape[1] - 1) / 2)
-    _add(image, centre, (0.47 * min(shape),) * 2, 0.0, 0.8)
+    add_ellipse(image, centre, (0.47 * min(shape),) * 2, 0.0, 0.8)
     for y, x, r in pack_circles(shape, count=count, radius=radius, rng=rng):
-        _add(image, (y, x), (r, r), 0.0, -0.8)
+        add_ellipse(image, (y, x), (r, r), 0.0, -0.8)
     return np.clip(image, 0, 1)
 
 
@@ -161,8 +161,8 @@ def ellipses(
     head = unit * np.array([rng.uniform(0.85, 0.95), rng.uniform(0.65, 0.8)])
     turn = rng.uniform(0, 180)
     shell = unit * rng.uniform(0.03, 0.06)
-    _add(image, middle, head, turn, 1.0)
-    _add(image, middle, head - shell, turn, -0.7)
+    add_ellipse(image, middle, head, turn, 1.0)
+    add_ellipse(image, middle, head - shell, turn, -0.7)
     for _ in range(count):
         axes = head.min() * np.exp(rng.uniform(np.log(0.04), np.log(0.45), 2))
         reach = np.clip(head - shell - axes.max(), 0, None)
@@ -170,11 +170,13 @@ def ellipses(
         along, across = away * reach[0] * np.cos(bearing), away * reach[1] * np.sin(bearing)
         t = np.deg2rad(turn)
         offset = np.array([along * np.sin(t) + across * np.cos(t), along * np.cos(t) - across * np.sin(t)])
-        _add(image, middle + offset, axes, rng.uniform(0, 180), rng.uniform(0.2, 1) * contrast * rng.choice([-1, 1]))
+        add_ellipse(
+            image, middle + offset, axes, rng.uniform(0, 180), rng.uniform(0.2, 1) * contrast * rng.choice([-1, 1])
+        )
     return np.clip(image, 0, 1)
 
 
-def _add(
+def add_ellipse(
     image: NDArray[np.float32],
     centre: tuple[float, float] | NDArray[np.float64],
     axes: tuple[float, float] | NDArray[np.float64],

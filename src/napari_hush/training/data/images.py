@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
+from napari_hush.inference.channels import slices_around
 from napari_hush.inference.planes import Planes
-from napari_hush.io import expand_inputs, is_image, read_image
+from napari_hush.io import expand_inputs, is_image, read_image, read_volume
 from napari_hush.io.inputs import split_selector
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class _File:
     name: str
     open: Callable[[], Planes]
     planes: int
+    slices: int
+    """Of its last leading axis; 1 without any."""
     shape: tuple[int, int]
     channels: int
     fingerprint: str
@@ -46,6 +49,8 @@ class ImageSet:
         plane of a stack counts as an image.
     channel_axis : int, optional
         Which axis of arrays holds colours; files say it themselves.
+    volumes : bool
+        Whether the single images of a folder are the slices of one volume.
 
     Raises
     ------
@@ -53,8 +58,14 @@ class ImageSet:
         If there is no image, or images differ in their number of channels.
     """
 
-    def __init__(self, sources: Any, *, channel_axis: int | None = None) -> None:
+    def __init__(self, sources: Any, *, channel_axis: int | None = None, volumes: bool = False) -> None:
         parts = [_files(source, channel_axis) for source in _listed(sources)]
+        if volumes:
+            folders = [_is_folder(source) for source in _listed(sources)]
+            parts = [
+                _joined(part, source) if folder and len(part) > 1 and all(file.planes == 1 for file in part) else part
+                for part, source, folder in zip(parts, _listed(sources), folders, strict=True)
+            ]
         self._sources = np.cumsum([0, *(sum(file.planes for file in part) for part in parts)])
         self._files = [file for part in parts for file in part]
         if not self._files:
@@ -84,10 +95,25 @@ class ImageSet:
         """(Y, X) of an image, px."""
         return self._files[self._locate(number)[0]].shape
 
-    def companions(self, number: int) -> range:
-        """The numbers of all planes of the same file or array."""
-        file = self._locate(number)[0]
-        return range(int(self._first[file]), int(self._first[file + 1]))
+    def repeats(self, number: int) -> range:
+        """The numbers of all images of the same field: a whole stack (R, Y, X), or one Z of a stack (R, Z, Y, X)."""
+        file, plane = self._locate(number)
+        start, stop, slices = int(self._first[file]), int(self._first[file + 1]), self._files[file].slices
+        if stop - start == slices:
+            return range(start, stop)
+        return range(start + plane % slices, stop, slices)
+
+    def volume(self, number: int) -> range:
+        """The numbers of all slices of the volume (Z, Y, X) that an image belongs to."""
+        file, plane = self._locate(number)
+        slices = self._files[file].slices
+        start = int(self._first[file]) + plane - plane % slices
+        return range(start, start + slices)
+
+    def neighbours(self, number: int, depth: int) -> list[int]:
+        """The numbers of the slices that a network of some depth sees of one, which lies in their middle."""
+        volume = self.volume(number)
+        return [volume[z] for z in slices_around(number - volume.start, len(volume), depth)]
 
     def of_source(self, place: int) -> range:
         """The numbers of all images of one of the sources; none of one that there is not."""
@@ -164,6 +190,19 @@ def _files(source: Any, channel_axis: int | None) -> list[_File]:
     return [_file(name, lambda: planes, planes, _sampled(planes))]
 
 
+def _is_folder(source: Any) -> bool:
+    return isinstance(source, str | Path) and Path(source).is_dir() and Path(source).suffix != ".zarr"
+
+
+def _joined(part: list[_File], folder: Any) -> list[_File]:
+    """A folder of single images as one volume."""
+
+    def open_() -> Planes:
+        return Planes(read_volume(folder).data)
+
+    return [_file(Path(folder).name, open_, open_(), " ".join(file.fingerprint for file in part))]
+
+
 def _from_path(path: str | Path) -> _File:
     def open_() -> Planes:
         image = read_image(path)
@@ -177,7 +216,8 @@ def _from_path(path: str | Path) -> _File:
 
 def _file(name: str, open_: Callable[[], Planes], planes: Planes, fingerprint: str) -> _File:
     count = int(np.prod(planes.lead_shape, dtype=np.int64))
-    return _File(name, open_, count, planes.plane_shape, planes.n_channels, fingerprint)
+    slices = planes.lead_shape[-1] if planes.lead_shape else 1
+    return _File(name, open_, count, slices, planes.plane_shape, planes.n_channels, fingerprint)
 
 
 def _sampled(planes: Planes) -> str:

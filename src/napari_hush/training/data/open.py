@@ -65,7 +65,11 @@ def open_data(
         - ``(clean, noise)``: a noise of `NOISES` or a `Compose`, put onto clean images, anew each time;
         - a folder of `synthesize` (paired or unpaired), or an HDF5 with train_ns, train_gt, test_ns and test_gt;
         - `SynthesisSettings`, a mapping or a settings file (.toml) of these: simulated on the fly;
-        - noisy images alone, for methods that need no more; for repeats a stack (R, Y, X) per field.
+        - noisy images alone, for methods that need no more; for repeats a stack (R, Y, X) per field, or (R, Z, Y, X)
+          per volume.
+
+        For a network that takes neighbouring slices, images come as volumes (Z, Y, X); a folder of single images then
+        is one volume.
     needs : {"pairs", "unpaired", "repeats", "noisy"}
         What the method trains on.
     settings : TrainSettings
@@ -95,6 +99,7 @@ def open_data(
         data = settings_from(data)
     if isinstance(data, SynthesisSettings):
         return _simulated(Drawer(data), needs, settings, rule)
+    volumes = settings.slab is not None and settings.slab > 1
     found = _data_set(Path(data)) if isinstance(data, str | Path) else None
     if found:
         data, found_truth = found
@@ -102,7 +107,7 @@ def open_data(
     if isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], (Compose, *NOISES.values())):
         if needs != "pairs":
             raise InputError(f"clean images with a noise make pairs: choose the method {methods_for('pairs')}")
-        clean = ImageSet(data[0], channel_axis=channel_axis)
+        clean = ImageSet(data[0], channel_axis=channel_axis, volumes=volumes)
         good = usable([clean], on_bad=on_bad)
         return TrainingData("noise", settings, rule, clean=clean, noise=cast("Noise", data[1]), good=good)
     two = isinstance(data, tuple) and len(data) == 2
@@ -112,24 +117,28 @@ def open_data(
             "give both, as two folders, stacks or files, or a data set that napari-hush synthesize made"
         )
 
-    def opened(images: Any) -> ImageSet | None:
-        return None if images is None else ImageSet(images, channel_axis=channel_axis)
+    def images_of(sources: Any) -> ImageSet:
+        return ImageSet(sources, channel_axis=channel_axis, volumes=volumes and not found)
 
-    noisy = ImageSet(data[0] if two else data, channel_axis=channel_axis)
+    def opened(images: Any) -> ImageSet | None:
+        return None if images is None else images_of(images)
+
+    noisy = images_of(data[0] if two else data)
     test = noisy.of_source(1) if found else ()  # the second one of a data set is the test's
     if needs == "noisy":
         good = usable([noisy], on_bad=on_bad)
         known = opened(data[1] if truth is None and two else truth)  # for the validation alone
         return TrainingData("noisy", settings, rule, noisy=noisy, truth=known, good=good, test=test)
     if needs == "repeats" and not two:
-        alone = [k for k in range(len(noisy)) if len(noisy.companions(k)) < 2]
+        alone = [k for k in range(len(noisy)) if len(noisy.repeats(k)) < 2]
         if alone:
             raise InputError(
-                f"{noisy.name(alone[0])}: is alone, repeats need a stack (R, Y, X) of two or more images of each field"
+                f"{noisy.name(alone[0])}: is alone, repeats need a stack (R, Y, X) of two or more images of each "
+                "field, or (R, Z, Y, X) of each volume"
             )
         good = usable([noisy], on_bad=on_bad)
         return TrainingData("repeats", settings, rule, noisy=noisy, truth=opened(truth), good=good)
-    clean = ImageSet(data[1], channel_axis=channel_axis)
+    clean = images_of(data[1])
     if needs == "unpaired":
         good, good_clean = usable([noisy], on_bad=on_bad), usable([clean], on_bad=on_bad)
         return TrainingData(

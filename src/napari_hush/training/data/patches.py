@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -32,11 +32,18 @@ class Patch:
         What it should give; None where that is not known.
     true : bool
         Whether ``clean`` is the truth, and not another noisy image of the field.
+    before : int
+        Channels of ``noisy`` in front of those that ``clean`` shows: neighbouring slices.
     """
 
     noisy: Array
     clean: Array | None
     true: bool = True
+    before: int = 0
+
+    def shown(self, channels: int) -> Array:
+        """The noisy image itself, without its neighbours and companions: (channels, Y, X)."""
+        return self.noisy[self.before : self.before + channels]
 
 
 class PatchSource(Protocol):
@@ -125,9 +132,17 @@ class Turn:
 
 
 def turned(patch: Patch, augment: str, rng: np.random.Generator) -> Patch:
-    """Turn and flip both images alike."""
+    """Turn and flip both images alike; neighbouring slices also change their order."""
     move = Turn.drawn(augment, rng)
-    return Patch(move(patch.noisy), None if patch.clean is None else move(patch.clean), patch.true)
+    noisy = move(patch.noisy)
+    if patch.before:
+        noisy = upside_down(noisy, augment, rng)
+    return replace(patch, noisy=noisy, clean=None if patch.clean is None else move(patch.clean))
+
+
+def upside_down(slices: Array, augment: str, rng: np.random.Generator) -> Array:
+    """Mirror the order of neighbouring slices (D, Y, X) in half of the cases, where an augmentation is asked for."""
+    return np.ascontiguousarray(slices[::-1]) if augment != "none" and rng.random() < 0.5 else slices
 
 
 def shuffled(place: int, count: int, key: int) -> int:

@@ -15,7 +15,7 @@ from napari_hush.errors import InputError
 from napari_hush.filters.resampling import resample
 from napari_hush.inference.companions import LatticeCompanions
 from napari_hush.synthesis.kinds import KINDS
-from napari_hush.training.data.patches import Patch, Turn
+from napari_hush.training.data.patches import Patch, Turn, upside_down
 from napari_hush.training.data.training_data import PICTURE
 from napari_hush.training.streams import Purpose, stream
 
@@ -34,7 +34,7 @@ class _Kept(NamedTuple):
     """A field of the training."""
 
     planes: NDArray[np.floating]
-    """Clean (C, Y, X) at its own scale; without a noise noisy and clean (2 C, Y, X)."""
+    """Clean (C, Y, X) at its own scale, of a slab all its slices; without a noise noisy and then clean ones."""
     noise: Noise | None
     factor: float
     """By how much both are rescaled."""
@@ -46,14 +46,15 @@ class SimulatedData:
     """Patches of simulated targets; the clean field may be turned in any way, the noise comes afterwards.
 
     Fields that are rescaled get their noise before that, at their own scale, and are normalised after it. To project
-    and to reconstruct takes long: noisy slices of tomography are kept with the clean ones, and turned with them.
+    and to reconstruct takes long: noisy slices of tomography are kept with the clean ones, and turned with them. For
+    a network of depth D, noisy patches are the D slices in the middle of a slab, clean ones the one in its middle.
 
     Parameters
     ----------
     drawer : Drawer
         Draws ``n`` targets for training, and as many for the test as its settings say.
     settings : TrainSettings
-        Patch, augmentation, seed and number of validation images.
+        Patch, augmentation, seed and number of validation images, and how many slices the network takes.
     rule : NormalizationRule
         Of the model; every noisy field is normalised as a whole.
     unpaired : bool
@@ -69,6 +70,15 @@ class SimulatedData:
             raise InputError(
                 f"simulated fields of {drawer.settings.shape} px are smaller than a patch of {settings.patch} px"
             )
+        self.depth = settings.slab or 1
+        made = drawer.settings
+        if made.slices < self.depth:
+            raise InputError(
+                f"a network of depth {self.depth} learns from as many neighbouring slices: simulate slabs with "
+                f"slices={self.depth} (kind tomography, foam or ellipses), got slices={made.slices}; or choose depth 1"
+            )
+        if made.slices > 1 and unpaired:
+            raise InputError("unpaired fields are single images: simulate them with slices=1")
         self.relation = "unpaired" if unpaired else "pairs"
         self.settings, self.rule = settings, rule
         self._drawer = drawer
@@ -107,6 +117,8 @@ class SimulatedData:
         if self.relation == "unpaired":
             _, other = self._field(int(rng.integers(count)), rng)
             clean = other
+        if self.depth > 1:
+            noisy = upside_down(noisy, self.settings.augment, rng)
         (y, x), (v, u) = (rng.integers(0, [n - self.settings.patch + 1 for n in noisy.shape[1:]]) for _ in range(2))
         if self.relation == "pairs":
             v, u = y, x
@@ -114,6 +126,7 @@ class SimulatedData:
         return Patch(
             np.ascontiguousarray(noisy[:, y : y + side, x : x + side]),
             np.ascontiguousarray(clean[:, v : v + side, u : u + side]),
+            before=self.depth // 2,
         )
 
     def held_out(self, which: Literal["validation", "test"], side: int = PICTURE) -> list[Patch]:
@@ -123,11 +136,11 @@ class SimulatedData:
         for k in range(self.settings.validation_images):
             # Numbers of the test split; those of the validation lie far beyond any that is written to disk.
             target = self._drawer("test", k if which == "test" else 1_000_000_000 + k)
-            noisy, clean = _planes(target.noisy), _planes(target.clean)
-            noisy, clean = self._normalised(noisy, clean)
+            noisy, clean = self._normalised(self._seen(target.noisy), self._true(target.clean))
             noisy = self._with_companions(noisy, self._companions(target.noisy))
             height, width = (min(n, side) // stride * stride for n in noisy.shape[1:])
-            patches.append(Patch(noisy[:, :height, :width].copy(), clean[:, :height, :width].copy()))
+            noisy, clean = noisy[:, :height, :width].copy(), clean[:, :height, :width].copy()
+            patches.append(Patch(noisy, clean, before=self.depth // 2))
         return patches
 
     def _target(self, number: int) -> _Kept:
@@ -141,11 +154,11 @@ class SimulatedData:
             beside = self._beside.get(number)
         if beside is None:
             beside = self._companions(target.noisy)
-        made = _Kept(_planes(target.clean), target.noise, target.factor, beside)
+        made = _Kept(self._seen(target.clean), target.noise, target.factor, beside)
         if target.native is not None:  # coarse ones are large
             made = made._replace(planes=target.native[None].astype(np.float16))
         elif KINDS[self._drawer.settings.kind].projected and not self._drawer.settings.noises:
-            both = np.concatenate([_planes(target.noisy), _planes(target.clean)]).astype(np.float16)
+            both = np.concatenate([self._seen(target.noisy), self._true(target.clean)]).astype(np.float16)
             made = _Kept(both, None, 1.0, beside)
         with self._lock:
             if beside is not None:
@@ -166,9 +179,11 @@ class SimulatedData:
         turn = Turn.drawn(self.settings.augment, rng)
         drawn = turn(kept.astype(np.float32, copy=False))
         if noise is None:
-            noisy, clean = drawn[: self.channels], drawn[self.channels :]
+            noisy, clean = drawn[: -self.channels], drawn[-self.channels :]
         else:
             noisy, clean = np.stack([noise(plane, rng) for plane in drawn]), drawn
+            if self.depth > 1:
+                clean = self._true(clean)
             if factor != 1:
                 noisy, clean = resample(noisy, factor), resample(clean, factor)
         noisy, clean = self._normalised(noisy, clean)
@@ -176,6 +191,14 @@ class SimulatedData:
             height, width = noisy.shape[1:][:: -1 if turn.turn else 1]
             beside = replace(beside, shape=(height, width)).turned(up=turn.up, over=turn.over, turn=turn.turn)
         return self._with_companions(noisy, beside), clean
+
+    def _seen(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What a network sees of an image: its channels (C, Y, X), or the slices in the middle of a slab."""
+        return _planes(image) if self._drawer.settings.slices == 1 else _middle(image, self.depth)
+
+    def _true(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What it is to give of it: the same channels, or the slice in the middle."""
+        return _planes(image) if self._drawer.settings.slices == 1 else _middle(image, 1)
 
     def _companions(self, noisy: NDArray[np.floating]) -> LatticeCompanions | None:
         """The lattices of a noisy field, where the network is to know of them: measured once, in one noise."""
@@ -193,6 +216,11 @@ class SimulatedData:
     def _normalised(self, noisy: Any, clean: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         found = self.rule.fit(lambda: [noisy])
         return found.apply(noisy), found.apply(clean)
+
+
+def _middle(slab: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    first = (len(slab) - count) // 2
+    return slab[first : first + count]
 
 
 def _planes(image: NDArray[np.float32]) -> NDArray[np.float32]:

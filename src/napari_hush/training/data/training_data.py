@@ -44,7 +44,7 @@ class TrainingData:
     ----------
     relation : str
         How the images belong together: "pairs"; "unpaired"; "repeats", noisy stacks of one field each; "noisy";
-        "noise", clean images that get noise.
+        "noise", clean images that get noise. For a network that takes neighbouring slices, all are volumes (Z, Y, X).
     settings : TrainSettings
         Patch, shares, augmentation and seed; for "unpaired" how clean images are brought near the noisy ones.
     rule : NormalizationRule
@@ -96,7 +96,10 @@ class TrainingData:
         self.relation, self.settings, self.rule = relation, settings, rule
         self._first, self._clean, self._noise, self._truth = first, clean, noise, truth
         self.channels = first.channels
+        if settings.beside != "none" and settings.averages:
+            raise InputError("the mean of all repeats but one has no companions: choose companions='none'")
         self._beside = None if settings.beside == "none" else Beside(first)
+        self.depth = settings.slab or 1
         if clean is not None and clean.channels != first.channels:
             raise InputError(
                 f"noisy images have {first.channels} channels, clean ones {clean.channels}: convert one side"
@@ -106,6 +109,8 @@ class TrainingData:
         self._lock = threading.Lock()
         self._good = frozenset(range(len(first)) if good is None else good)
         self._fields = _fields(first, self._good) if relation == "repeats" else []
+        if self.depth > 1:
+            self._check_slices()
         if truth is not None:
             self._check_truth(truth)
         self.split = self._divided(set(test))
@@ -178,8 +183,11 @@ class TrainingData:
             Largest side of a patch, px.
         """
         stride = self.settings.patch & -self.settings.patch  # the network's is a power of two that divides the patch
+        regions: tuple[Region, ...] = getattr(self.split, which)
+        if self.settings.averages and self._truth is not None:  # of each field there is one mean
+            regions = tuple(region for region in regions if region.image == self._field_of(region.image)[0])
         patches = []
-        for k, region in enumerate(getattr(self.split, which)[: self.settings.validation_images]):
+        for k, region in enumerate(regions[: self.settings.validation_images]):
             window = []
             for low, high in ((region.top, region.bottom), (region.left, region.right)):
                 size = max(min(high - low, side) // stride * stride, min(self.settings.patch, side))
@@ -199,8 +207,9 @@ class TrainingData:
             raise InputError("there is no image to train on")
         test_share = 0.0 if test else s.test_share
         shares = {"validation": s.validation_share, "test": test_share, "least": s.patch, "seed": s.seed}
-        if self.relation == "repeats":
-            fields = [[(k, *first.shape(k)) for k in field] for field in self._fields]
+        if self.relation == "repeats" or self.depth > 1:
+            groups = self._fields if self.depth == 1 else _volumes(first, self._good - test, self._fields)
+            fields = [[(k, *first.shape(k)) for k in field] for field in groups]
             split = split_fields(fields, **shares)  # type: ignore[arg-type]
         else:
             split = split_images(shapes, **shares)  # type: ignore[arg-type]
@@ -210,6 +219,19 @@ class TrainingData:
         for region in split.train + split.validation + split.test:
             self._check_size(region, first)
         return split
+
+    def _check_slices(self) -> None:
+        """Refuse images without the neighbours that the network takes."""
+        first = self._first
+        for number in sorted(self._good):
+            stacked = self.relation != "repeats" or first.repeats(number).step > 1
+            if stacked and len(first.volume(number)) > self.depth // 2:
+                continue
+            wanted = "(R, Z, Y, X)" if self.relation == "repeats" else "(Z, Y, X)"
+            raise InputError(
+                f"{first.name(number)}: a network of depth {self.depth} takes neighbouring slices: give stacks "
+                f"{wanted} of at least {self.depth // 2 + 1} slices, or train with depth 1"
+            )
 
     def _check_size(self, region: Region, images: ImageSet, zoom: float = 1.0) -> None:
         if min(region.shape) + 2 * self.settings.shift < self.settings.patch / zoom:
@@ -256,8 +278,10 @@ class TrainingData:
     def _cut(
         self, region: Region, window: Window, rng: np.random.Generator, *, fill: bool, fixed: bool = False
     ) -> Patch:
-        number, first = region.image, self._first
-        values = _take(first, number, window, fill)
+        number, first, before = region.image, self._first, self.depth // 2
+        if self.settings.averages and self.relation == "repeats":
+            return self._cut_mean(number, window, fill=fill, fixed=fixed)
+        values = self._slab(number, window, fill)
         if self.relation == "noise":
             unit = self._known("unit", number, partial(to_unit, first, number))
             clean = unit.apply(values)
@@ -268,25 +292,47 @@ class TrainingData:
                 noisy = self._beside.noised(
                     number, window, lambda w: unit.apply(_take(first, number, w, fill)), lambda c: self._noised(c, rng)
                 )
-            return Patch(found.apply(noisy), found.apply(clean))
+            return Patch(found.apply(noisy), found.apply(clean[before : before + self.channels]), before=before)
         found = self._map("noisy", first, number)
         noisy = found.apply(values)
         if self._beside is not None:
             noisy = np.concatenate([noisy, found.apply(self._beside.of(number, window))])
         if fixed and self._truth is not None:
-            return Patch(noisy, found.apply(_take(self._truth, self._truth_of(number), window, fill)))
+            return Patch(noisy, found.apply(_take(self._truth, self._truth_of(number), window, fill)), before=before)
         if self.relation == "pairs":
             assert self._clean is not None
-            return Patch(noisy, found.apply(_take(self._clean, number, window, fill)))
+            return Patch(noisy, found.apply(_take(self._clean, number, window, fill)), before=before)
         if self.relation == "repeats":
-            field = next(field for field in self._fields if number in field)
-            others = [k for k in field if k != number]
+            others = [k for k in self._field_of(number) if k != number]
             other = others[0] if fixed else int(rng.choice(others))
             found = self._map("noisy", first, other)
-            return Patch(noisy, found.apply(_take(first, other, window, fill)), true=False)
+            return Patch(noisy, found.apply(_take(first, other, window, fill)), true=False, before=before)
         if self.relation == "unpaired" and not fixed:
             return Patch(noisy, self._other(rng, fill))
         return Patch(noisy, None)
+
+    def _cut_mean(self, number: int, window: Window, *, fill: bool, fixed: bool) -> Patch:
+        """The mean of all repeats but one, and that one; with a truth to validate by, the mean of all and the truth."""
+        field, before = self._field_of(number), self.depth // 2
+        known = fixed and self._truth is not None
+        seen = [self._slab(k, window, fill) for k in field if known or k != number]
+        # The map of the mean of all, which the denoiser will be used on: that of one has wider percentiles.
+        found = self._known("mean", field[0], partial(self._map_of_mean, field))
+        noisy = found.apply(_mean(seen))
+        if known:
+            assert self._truth is not None
+            return Patch(noisy, found.apply(_take(self._truth, self._truth_of(number), window, fill)), before=before)
+        return Patch(noisy, found.apply(_take(self._first, number, window, fill)), true=False, before=before)
+
+    def _slab(self, number: int, window: Window, fill: bool) -> NDArray[Any]:
+        """What the network sees of an image: its channels (C, Y, X), or its slice with its neighbours (D, Y, X)."""
+        if self.depth == 1:
+            return _take(self._first, number, window, fill)
+        return np.concatenate([_take(self._first, k, window, fill) for k in self._first.neighbours(number, self.depth)])
+
+    def _field_of(self, number: int) -> list[int]:
+        """The repeats of an image, itself among them."""
+        return next(field for field in self._fields if number in field)
 
     def _other(self, rng: np.random.Generator, fill: bool) -> Array:
         """A clean patch that has nothing to do with the noisy one."""
@@ -311,6 +357,12 @@ class TrainingData:
         """The map of one image to network units."""
         return self._known(side, number, lambda: self.rule.fit(lambda: blocks(images, number)))
 
+    def _map_of_mean(self, field: list[int]) -> Normalization:
+        """The map of the mean of repeats to network units."""
+        parts = zip(*(blocks(self._first, k) for k in field), strict=True)
+        means = [_mean(part) for part in parts]
+        return self.rule.fit(lambda: means)
+
     def _noised(self, clean: Array, rng: np.random.Generator) -> Array:
         assert self._noise is not None
         return np.stack([self._noise(np.ascontiguousarray(plane), rng) for plane in clean])
@@ -331,6 +383,10 @@ def _take(images: ImageSet, number: int, window: Window, fill: bool) -> NDArray[
     return values
 
 
+def _mean(images: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+    return np.asarray(np.mean(np.stack(images), axis=0, dtype=np.float64))
+
+
 def _whole(images: ImageSet, number: int) -> Region:
     height, width = images.shape(number)
     return Region(number, 0, height, 0, width)
@@ -338,11 +394,20 @@ def _whole(images: ImageSet, number: int) -> Region:
 
 def _fields(images: ImageSet, good: frozenset[int]) -> list[list[int]]:
     """The usable repeats of each field."""
-    starts = sorted({images.companions(number).start for number in good})
-    fields = [[k for k in images.companions(start) if k in good] for start in starts]
+    starts = sorted({images.repeats(number).start for number in good})
+    fields = [[k for k in images.repeats(start) if k in good] for start in starts]
     if alone := [field[0] for field in fields if len(field) < 2]:
         raise InputError(
             f"{images.name(alone[0])}: is alone, repeats need a stack (R, Y, X) of two or more good images of each "
             "field"
         )
     return fields
+
+
+def _volumes(images: ImageSet, good: frozenset[int] | set[int], fields: list[list[int]]) -> list[list[int]]:
+    """The slices that show the same body: neighbours of what is held out are no news to it, so they stay together."""
+    volumes: dict[int, list[int]] = {}
+    same = {k: images.volume(field[0]).start for field in fields for k in field}  # all repeats of a volume
+    for number in sorted(good):
+        volumes.setdefault(same.get(number, images.volume(number).start), []).append(number)
+    return list(volumes.values())

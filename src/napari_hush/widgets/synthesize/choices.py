@@ -103,7 +103,7 @@ class Choices(QWidget):
         self.form = Form(
             SynthesisSettings(),
             shown=("kind", "n", "shape", "dose", "period", "dent_share", "magnification", "angles"),
-            hidden=("noises",),  # a layer gives them
+            hidden=("noises", "slices"),  # a layer gives noises; the stack of targets counts single images
         )
         kinds = self.form.findChild(QComboBox, "kind")
         for row in range(kinds.count()):

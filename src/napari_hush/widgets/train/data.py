@@ -275,7 +275,7 @@ def _count(sets: dict[str, ImageSet], needs: Needs) -> Found:
         note += f"; {len(odd)} of them differ in size and are left out" if odd else ""
         return _found(_counted(len(noisy), "pair"), shapes, note)
     if needs == "repeats":
-        fields = {noisy.companions(k) for k in range(len(noisy))}
+        fields = {noisy.repeats(k) for k in range(len(noisy))}
         if min(len(field) for field in fields) < 2:
             raise InputError("repeats need a stack (R, Y, X) of two or more noisy images of each field")
         counts = sorted({len(field) for field in fields})

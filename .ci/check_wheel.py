@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import zipfile
 
-MODELS = ("stem", "tomo", "general", "stem-cyclegan")
+MODELS = ("stem", "stem-regular", "tomo", "general", "stem-cyclegan")
 
 
 def main(wheel: str) -> int:

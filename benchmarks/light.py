@@ -40,7 +40,6 @@ from skimage.metrics import structural_similarity
 
 import napari_hush as hush
 from fields import SEED, Field, middle
-from napari_hush.errors import InputError
 from napari_hush.io import read_image
 from napari_hush.residual.support import CARRIED
 from napari_hush.synthesis.pictures.phantoms import cells, filaments
@@ -196,7 +195,9 @@ def print_tables(lines: list[Line]) -> None:
                 if any(cell != "-" for cell in cells_of_row):
                     tables[table].append([title, *cells_of_row])
         for table, table_rows in tables.items():
-            print_table([f"{table}, {what}", *(c.removeprefix(REAL) for c in chosen)], table_rows)
+            print_table(
+                [f"{table}, {what}", *(c.removeprefix(REAL).removesuffix(" counts") for c in chosen)], table_rows
+            )
     timed = {m: [line["seconds"] for line in lines if (line["method"], line["variant"]) == m] for m in methods if m[0]}
     print("Seconds per field: " + ", ".join(f"{' '.join(m).strip()} {np.mean(s):.2g}" for m, s in timed.items()))
 
@@ -251,7 +252,7 @@ def main() -> None:
         measure(args.json, make_methods(["general", *args.model], training, args.also), fields)
     lines = read_lines(args.json)
     if not lines:
-        raise InputError(f"{args.json} holds no figures: run this without --table first")
+        parser.error(f"{args.json} holds no figures: run this without --table first")
     print_tables(lines)
 
 

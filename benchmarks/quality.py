@@ -99,7 +99,7 @@ def measure(args: argparse.Namespace, methods: dict[tuple[str, str], Method], to
             begin = time.perf_counter()
             try:
                 output = methods[method, variant](field)
-            except InputError as error:  # a strict guard where no lattice is found
+            except InputError as error:  # a strict guard, or periodic blocks, where no lattice is found
                 print(f"{method}, {condition} #{number}: {error}", flush=True)
                 continue
             seconds = time.perf_counter() - begin

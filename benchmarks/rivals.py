@@ -52,10 +52,14 @@ from lightning.pytorch import seed_everything
 source, target = sys.argv[1:3]
 epochs, steps, seconds, second_version = (int(word) for word in sys.argv[3:7])
 image = np.load(source).astype(np.float32)
+patches = (image.shape[0] // 64) * (image.shape[1] // 64)
+if patches < 2:
+    raise SystemExit(f"Noise2Void needs an image of at least 64 x 128 px here; got {image.shape}")
 seed_everything(0)
 config = create_advanced_n2v_config(
     experiment_name="n2v", data_type="array", axes="YX", patch_size=[64, 64], batch_size=16, num_epochs=epochs,
-    use_n2v2=bool(second_version), num_workers=0, trainer_params=dict(max_steps=steps, max_time=dict(seconds=seconds)),
+    n_val_patches=min(8, patches // 2), use_n2v2=bool(second_version), num_workers=0,
+    trainer_params=dict(max_steps=steps, max_time=dict(seconds=seconds)),
 )
 with tempfile.TemporaryDirectory() as folder:
     careamist = CAREamist(config, work_dir=folder, enable_progress_bar=False)

@@ -5,12 +5,14 @@
     python benchmarks/quality.py volume --model tomo
     python benchmarks/quality.py general
     python benchmarks/quality.py real --model stem --data FOLDER --keras TomoGAN.h5
+    python benchmarks/quality.py stem --with n2v n2v2 --careamics PYTHON --n2v-seconds 60
     python benchmarks/quality.py stem --json build/quality-stem.jsonl --table --by period
 
 Every method's figures of every field are one line of the JSON file; started again, it computes what is missing there.
 ``--table`` computes nothing. Rivals are those of `rivals.py` whose package is installed (``pip install bm3d``,
-``PyWavelets``); Noise2Void runs in an interpreter of its own that has ``careamics`` (``--careamics PYTHON``). FOLDER
-holds the real images; without ``--data`` it is that of the environment variable NAPARI_HUSH_DATA.
+``PyWavelets``). Noise2Void and N2V2 run only where they are asked for (``--with``), in an interpreter of their own that
+has ``careamics`` (``--careamics PYTHON``), on each image until its epochs, steps or seconds are over; all else runs
+without it. FOLDER holds the real images; without ``--data`` it is that of the environment variable NAPARI_HUSH_DATA.
 
 - stem: lattices of all kinds, period 5.5 to 41 px, scanned with jitter, counting noise, lag, readout and spikes.
 - tomo: foam from few projections with counting noise, 13 (1/32 of the 402 that leave no streaks in 256 px) and 32 (1/32
@@ -35,7 +37,18 @@ import numpy as np
 
 from fields import REAL_IMAGES, cases, make_field
 from napari_hush.errors import InputError
-from rivals import METHODS, OURS, Method, applies, make_methods
+from rivals import (
+    CAREAMICS_HELP,
+    LEARNING,
+    METHODS,
+    OURS,
+    Method,
+    Training,
+    applies,
+    find_careamics,
+    make_methods,
+    what_is_missing,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,7 +102,7 @@ def measure(args: argparse.Namespace, methods: dict[tuple[str, str], Method], to
             begin = time.perf_counter()
             try:
                 output = methods[method, variant](field)
-            except InputError as error:  # a strict guard where no lattice is found
+            except InputError as error:  # a strict guard, or periodic blocks, where no lattice is found
                 print(f"{method}, {condition} #{number}: {error}", flush=True)
                 continue
             seconds = time.perf_counter() - begin
@@ -350,9 +363,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="default: build/quality-DOMAIN.jsonl")
     parser.add_argument("--data", type=Path, default=os.environ.get("NAPARI_HUSH_DATA"), help="folder of real images")
     parser.add_argument("--keras", type=Path, help="the published TomoGAN.h5")
-    parser.add_argument("--careamics", help="a Python interpreter that has careamics")
-    parser.add_argument("--n2v-fields", type=int, default=3, help="Noise2Void is slow: only the first so many fields")
-    parser.add_argument("--n2v-epochs", type=int, default=100)
+    parser.add_argument("--with", dest="also", nargs="+", choices=LEARNING, help="rivals that train on each image, too")
+    parser.add_argument("--careamics", help=f"{CAREAMICS_HELP}; by default this one")
+    parser.add_argument("--n2v-fields", type=int, default=3, help="--with is slow: only the first so many fields")
+    parser.add_argument("--n2v-epochs", type=int, default=100, help="per image; the first limit that is reached counts")
+    parser.add_argument("--n2v-steps", type=int, default=2000, help="per image")
+    parser.add_argument("--n2v-seconds", type=int, default=120, help="of training per image")
     parser.add_argument("--table", action="store_true", help="only print the tables")
     parser.add_argument("--by", choices=("period", "kind"), help="split the gain over BM3D; stem only")
     args = parser.parse_args()
@@ -363,12 +379,17 @@ def main() -> None:
     if args.domain == "real" and not args.table and args.data is None:
         parser.error("the domain real needs its images: give --data FOLDER, or set NAPARI_HUSH_DATA")
     if not args.table:
+        learning = [name for name in LEARNING if name in (*(args.also or ()), *(args.methods or ()))]
+        python = find_careamics(args.careamics) if learning else None
+        if args.careamics and learning and not python:
+            parser.error(what_is_missing(learning))
+        limits = {"epochs": args.n2v_epochs, "steps": args.n2v_steps, "seconds": args.n2v_seconds}
         methods = make_methods(
             args.domain,
             args.model,
             args.methods,
-            python=args.careamics,
-            epochs=args.n2v_epochs,
+            training=Training(python=python, **limits) if python else None,
+            also=args.also,
             keras=args.keras,
         )
         todo = cases(args.domain, args.doses, args.angles, args.fields, args.data)

@@ -331,12 +331,22 @@ RECIPES["general"] = replace(  # the second stage, from the first or from the bu
         start="general",
         patch=96,
         batch_size=5,
-        steps=6000,
+        steps=4000,
         learning_rate=4e-4,
         warmup=200,
         loss="rms",
         validate_every=500,
         workers=0,
         seed=20281,
+    ),
+    description="Removes Gaussian, Poisson-Gaussian and salt-and-pepper noise of unknown strength from grey images of "
+    "all sorts, sharp or blurred by an instrument: light and electron microscopy, X-ray, photographs; colours one by "
+    "one. Trained on simulated images only.",
+    limits=(
+        "Noise that differs from pixel to pixel, or has a grain of half a pixel; wider grain, streaks and scan lines "
+        "count as structure and stay.",
+        "Gaussian noise up to half of the range of values, or 2 counts per pixel at the brightest; more is smoothed "
+        "too little.",
+        *RECIPES["general-plain"].limits[2:],
     ),
 )

@@ -159,10 +159,19 @@ class NoiseModel:
     def draw(self, brightness: Floats, rng: np.random.Generator | int) -> NDArray[np.float32]:
         """Draw new noise for a denoised image (Y, X): with this variance, and correlated along X as the bands say."""
         white = np.random.default_rng(rng).standard_normal(np.shape(brightness), dtype=np.float32)
-        width = white.shape[1]
-        power = np.interp(np.fft.rfftfreq(width), np.linspace(0, 0.5, len(self.bands)), self.bands)
-        coloured = np.fft.irfft(np.fft.rfft(white, axis=1) * np.sqrt(np.maximum(power, 0)), n=width, axis=1)
-        return np.asarray(coloured * np.sqrt(self.variance(brightness)), dtype=np.float32)
+        return np.asarray(self.coloured(white) * np.sqrt(self.variance(brightness)), dtype=np.float32)
+
+    def coloured(self, white: Floats) -> NDArray[np.float32]:
+        """Give white noise (Y, X) of variance 1 the correlation along X that this noise has; the variance stays."""
+        width, bands = white.shape[1], np.asarray(self.bands)
+        centres = (np.arange(len(bands)) + 0.5) / (2 * len(bands))
+        power = np.interp(fft.rfftfreq(width), centres, bands)
+        weight = np.full(len(power), 2.0)
+        weight[0] = 1
+        if width % 2 == 0:
+            weight[-1] = 1
+        response = np.sqrt(power / ((power * weight).sum() / weight.sum()))
+        return np.asarray(fft.irfft(fft.rfft(white, axis=1) * response, width, axis=1), dtype=np.float32)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import fft
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +64,7 @@ class DrawnNoise:
         denoising", CVPR 2021, https://doi.org/10.1109/CVPR46437.2021.00208
 
         B. Monroy, J. Bacca, J. Tachella, "Generalized Recorrupted-to-Recorrupted: self-supervised learning beyond
-        Gaussian noise", CVPR 2025
+        Gaussian noise", https://arxiv.org/abs/2412.04648
 
         Examples
         --------
@@ -78,7 +77,6 @@ class DrawnNoise:
         (1.5, 6)
         """
         whole, rows = self.brightness[y], y.stop - y.start
-        width = whole.shape[1]
         variance = self.model.variance(whole)
         sigma = np.sqrt(variance)
         step = self.model.third_moment(whole) / variance  # of the values per count; 0 of what is symmetric
@@ -89,18 +87,7 @@ class DrawnNoise:
         skewed = np.sign(step) * (rng.poisson(counted) - counted) / np.sqrt(np.maximum(counted, 1e-9))
         unit = np.where(few, skewed, unit)
         # whole rows: a slow detector's noise is correlated over far more px than a patch has
-        drawn = fft.irfft(fft.rfft(unit, axis=1) * self._response(width), width, axis=1)[:, x] * sigma[:, x]
+        drawn = self.model.coloured(unit)[:, x] * sigma[:, x]
         if self.model.row_levels:
             drawn = drawn + rng.normal(0, self.model.row_variance**0.5, (rows, 1))
         return np.asarray(strength * drawn, np.float32), np.asarray(-drawn / strength, np.float32)
-
-    def _response(self, width: int) -> NDArray[np.float64]:
-        """Amplitude at each frequency along X; white noise keeps its variance."""
-        bands = np.asarray(self.model.bands)
-        centres = (np.arange(len(bands)) + 0.5) / (2 * len(bands))
-        power = np.interp(fft.rfftfreq(width), centres, bands)
-        weight = np.full(len(power), 2.0)
-        weight[0] = 1
-        if width % 2 == 0:
-            weight[-1] = 1
-        return np.asarray(np.sqrt(power / ((power * weight).sum() / weight.sum())))

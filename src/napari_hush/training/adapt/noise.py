@@ -89,5 +89,5 @@ class DrawnNoise:
         # whole rows: a slow detector's noise is correlated over far more px than a patch has
         drawn = self.model.coloured(unit)[:, x] * sigma[:, x]
         if self.model.row_levels:
-            drawn = drawn + rng.normal(0, self.model.row_variance**0.5, (rows, 1))
+            drawn += rng.normal(0, self.model.row_variance**0.5, (rows, 1))
         return np.asarray(strength * drawn, np.float32), np.asarray(-drawn / strength, np.float32)

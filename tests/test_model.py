@@ -93,7 +93,7 @@ def test_load_of_save_is_the_same_model(tmp_path: Path, architecture: str) -> No
 def test_header_says_what_the_file_is(model_file: Path, small: Model) -> None:
     metadata = read_metadata(model_file)
     assert metadata["format"] == "napari-hush model"
-    assert metadata["version"] == FORMAT_VERSION
+    assert metadata["version"] == 1
     assert metadata["architecture"] == "cnn"
     assert metadata["hyperparameters"] == {"widths": [3, 2]}
     assert metadata["normalization"]["method"] == "percentile"
@@ -129,7 +129,7 @@ def test_foreign_safetensors_is_refused(tmp_path: Path) -> None:
 
 
 CHANGES: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
-    "future version": (r"version 2.*reads up to 1.*upgrade", lambda m: m.update(version=FORMAT_VERSION + 1)),
+    "future version": (r"version 3.*reads up to 2.*upgrade", lambda m: m.update(version=FORMAT_VERSION + 1)),
     "other format": ("damaged model header", lambda m: m.update(format="something else")),
     "no card": ("damaged model header", lambda m: m.pop("card")),
     "more fields": ("damaged model header", lambda m: m.update(code="import os")),

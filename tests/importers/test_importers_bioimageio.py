@@ -260,7 +260,7 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes]]] = {
             inputs(preprocessing=[{"id": "scale_range", "kwargs": {"min_percentile": 99, "max_percentile": 2}}])
         ),
     ),
-    "newer header": ("made by a newer napari-hush", lambda: package(header(version=2))),
+    "newer header": ("made by a newer napari-hush", lambda: package(header(version=3))),
     "damaged header": ("damaged description", lambda: package(header(card={"name": ""}))),
     "header of text": ("damaged description", lambda: package(lambda d: d.update(config={"napari_hush": "x"}))),
     "two networks": ("describes two networks", lambda: package(header(architecture="tomogan"))),

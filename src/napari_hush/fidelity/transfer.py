@@ -34,6 +34,9 @@ CERTAIN = 2.0  # standard errors by which a loss must be seen to be told
 SMALL = 0.05  # and a loss that is told
 NEARLY_ALL = 0.9  # of the displacements: no need to ask how large they are
 CERTAIN_DISPLACEMENT = 3.0  # standard errors by which columns must be displaced beyond their noise
+WELL_KNOWN = 0.03  # spacings to which a column's place must be known, so that its displacement is believed
+FAR_OFF = 5.0  # medians of the displacements: a normal one is never so far off in some hundred columns
+OUTSTANDING = 2.0  # times the noise's mean square that their displacements must have: it is not known better
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +56,11 @@ class Transfer:
     columns : int
         How many were compared.
     positions_y, displacement_y : float
-        Slope of the positions and rms of the displacements along Y alone, where the scan's rows do not move columns.
+        Slope of the positions and rms of the displacements along Y alone, where the scan's rows do not move columns;
+        without the few that lie far off, which may be mistaken.
     lost : float
         Root mean square of the true displacement along Y that the output has certainly not kept, in spacings: 0 where
-        none is certain, NaN where the noise is not known.
+        none is certain, NaN where the noise is not known, or rows lie on levels of their own.
     """
 
     positions: float
@@ -202,6 +206,8 @@ def transfer(
     free = kept - lost
     (slope, error), (height, height_error) = _slope(shifts, 2 * free), _slope(changes, free)
     along_y = [shift[:, :1] for shift in shifts]
+    usual = np.abs(along_y[0]) <= FAR_OFF * np.median(np.abs(along_y[0]))  # not a mistaken column
+    along_y = [shift[usual] for shift in along_y]
     return Transfer(
         positions=slope,
         heights=height,
@@ -211,7 +217,7 @@ def transfer(
         spread=float(np.sqrt((changes[0] ** 2).sum() / free)) / max(abs(mean), 1e-300),
         columns=kept,
         positions_y=_slope(along_y, free)[0],
-        displacement_y=float(np.sqrt((along_y[0] ** 2).sum() / free)) / length,
+        displacement_y=float(np.sqrt((along_y[0] ** 2).sum() / max(usual.sum() - lost, 1))) / length,
     )
 
 
@@ -257,7 +263,8 @@ def predict_transfer(
     What the columns' displacements in ``n`` are beyond their noise is real: ``<u u> = <n n> - <e e>``, with ``<e e>``
     from the same fit to the output with new noise of the image's own kind. An output that owes nothing to the noise
     has ``<v n> = T <u u>``; any other has kept less. So ``(1 - <v n> / <u u>) <u u>^0.5`` is the least that is lost,
-    and 0 for the truth. Only displacements along Y count: along X each row of a scan begins at a place of its own.
+    and 0 for the truth. Only displacements along Y count: along X each row of a scan begins at a place of its own; and
+    none where rows lie on levels of their own, which move columns along Y.
     """
     seen, made = np.asarray(noisy, np.float64), np.asarray(output, np.float64)
     if seen.ndim != 2 or seen.shape != made.shape:
@@ -274,7 +281,7 @@ def predict_transfer(
 
     found = measure_columns(made, near, dark=dark)
     told = transfer(found, unbiased(seen), lattice.vectors, spacing=near)
-    if noise is None or not noise.calibrated or not told.columns:
+    if noise is None or not noise.calibrated or noise.row_levels or not told.columns:
         return told
     if told.positions_y > NEARLY_ALL:
         return replace(told, lost=0.0)
@@ -283,7 +290,7 @@ def predict_transfer(
     error = max(again.displacement_y**2 - own.displacement_y**2, 0.0)
     real = told.displacement_y**2 - error
     unsure = np.sqrt(2 / told.columns) * np.hypot(told.displacement_y**2, again.displacement_y**2)
-    if not real > CERTAIN_DISPLACEMENT * unsure:
+    if error > WELL_KNOWN**2 or not real > max(CERTAIN_DISPLACEMENT * unsure, OUTSTANDING * error):
         return replace(told, lost=0.0)
     kept = told.positions_y * told.displacement_y**2 / real
     return replace(told, lost=max(1 - kept, 0.0) * float(np.sqrt(real)))

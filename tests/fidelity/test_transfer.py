@@ -153,3 +153,13 @@ def test_truth_of_a_displaced_crystal_has_lost_nothing():
 def test_perfect_crystal_has_nothing_to_lose():
     perfect = crystal(1.0, displacement=0.0)
     assert lost(counted(perfect, 20), perfect).value == 0
+
+
+def test_rows_on_levels_of_their_own_claim_nothing():
+    clean = crystal(1.0)
+    noisy = counted(clean, 20) + np.random.default_rng(3).normal(0, 0.2, (SIDE, 1))
+    assert np.isnan(lost(noisy, crystal(0.4)).value)
+
+
+def test_columns_that_are_not_known_well_claim_nothing():
+    assert lost(counted(crystal(1.0, displacement=0.01), 1.5), crystal(0.0)).value in (0.0, pytest.approx(0, abs=0.012))

@@ -35,6 +35,7 @@ SMALL = 0.05  # and a loss that is told
 NEARLY_ALL = 0.9  # of the displacements: no need to ask how large they are
 CERTAIN_DISPLACEMENT = 3.0  # standard errors by which columns must be displaced beyond their noise
 WELL_KNOWN = 0.03  # spacings to which a column's place must be known, so that its displacement is believed
+UNEVEN = 4.0  # times the variance of means over rows that the noise of the pixels explains
 FAR_OFF = 5.0  # medians of the displacements: a normal one is never so far off in some hundred columns
 OUTSTANDING = 2.0  # times the noise's mean square that their displacements must have: it is not known better
 
@@ -281,7 +282,10 @@ def predict_transfer(
 
     found = measure_columns(made, near, dark=dark)
     told = transfer(found, unbiased(seen), lattice.vectors, spacing=near)
-    if noise is None or not noise.calibrated or noise.row_levels or not told.columns:
+    if noise is None or not noise.calibrated or not told.columns:
+        return told
+    of_rows = float(noise.variance(made).mean()) * noise.bands[0] / made.shape[1]
+    if float((seen - made).mean(axis=1).var()) > UNEVEN * of_rows:
         return told
     if told.positions_y > NEARLY_ALL:
         return replace(told, lost=0.0)

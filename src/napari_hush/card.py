@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from safetensors import SafetensorError, safe_open
 
 from napari_hush.errors import ModelFileError
 from napari_hush.files import explain_wrong_file
 
-FORMAT_VERSION: Final = 2  # 1 is what models without companions are written as: older programs read them
+FORMAT_VERSION: Final = 2
 HEADER_KEY = "napari_hush"
 Companions = Literal["none", "lattice"]
 COMPANIONS: Final[dict[str, int]] = {"none": 0, "lattice": 2}  # how many channels they add to a network's input
@@ -102,6 +102,14 @@ class Header(BaseModel):
     guard: bool = True
     companions: Companions = "none"
     sha256: dict[str, str]
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without companions as version 1, which does not name them: older programs read that."""
+        written: dict[str, Any] = handler(self)
+        if self.companions == "none":
+            del written["companions"]
+        return written | {"version": 1 if self.companions == "none" else FORMAT_VERSION}
 
 
 def list_models() -> list[ModelCard]:

@@ -158,7 +158,6 @@ class Model:
                         f"{name!r} holds values above 65504, the largest of half precision: save with half=False"
                     )
         header = Header(
-            version=1 if self.companions == "none" else 2,
             architecture=self.architecture,
             hyperparameters=self.hyperparameters,
             normalization=asdict(self.normalization),
@@ -168,8 +167,7 @@ class Model:
             companions=self.companions,
             sha256={k: _sha256(v) for k, v in state.items()},
         )
-        excluded = {"companions"} if self.companions == "none" else None
-        atomic_write(path, to_safetensors(state, metadata={HEADER_KEY: header.model_dump_json(exclude=excluded)}))
+        atomic_write(path, to_safetensors(state, metadata={HEADER_KEY: header.model_dump_json()}))
 
     @classmethod
     def load(cls, path: str | Path) -> Model:

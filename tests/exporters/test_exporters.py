@@ -146,6 +146,13 @@ def test_onnx_file_says_what_it_is(small: Model) -> None:
     assert "map the 0.5 and 99.5 percentiles of the whole image" in proto.doc_string
 
 
+def test_exported_header_without_companions_is_that_of_older_programs() -> None:
+    properties = {entry.key: entry.value for entry in onnx.load_from_string(exported_cnn()).metadata_props}
+    written = json.loads(properties[HEADER_KEY])
+    assert written["version"] == 1
+    assert "companions" not in written
+
+
 def test_onnx_names_sizes_by_the_stride() -> None:
     arguments = json.dumps(ARGUMENTS["unet"])
     proto = onnx.load_from_string(exported("unet", arguments))

@@ -22,7 +22,6 @@ DOI = re.compile(r"\b10\.\d{4,9}/[^\s\"'<>(),;]*[^\s\"'<>(),;.]")
 def make_header(model: Model) -> Header:
     """What the head of a model file holds, for a loss-free way back; without checksums of tensors."""
     return Header(
-        version=1 if model.companions == "none" else 2,
         architecture=model.architecture,
         hyperparameters=json.loads(json.dumps(model.hyperparameters)),  # no tuples
         normalization=json.loads(json.dumps(asdict(model.normalization))),

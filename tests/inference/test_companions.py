@@ -23,7 +23,7 @@ def noisy_lattice(shape=(120, 136), seed=0, dose=30, **lattice):
 
 
 def measured(image):
-    return LatticeCompanions.measure(lambda y, x: image[y, x], image.shape)
+    return LatticeCompanions.measured_on(image)
 
 
 def whole(shape, vectors):

@@ -53,8 +53,8 @@ class SynthesisSettings:
     world : {"plain", "wide", "regular"}
         Which lattices: of one or two columns a cell, hardly displaced; or of up to five, some of them faint, displaced
         up to 0.15 periods, with twins, faults, dislocations, interfaces, particles, steps and drift; or the same,
-        hardly displaced. Of kind "general":
-        as drawn, or in part behind the optics of an instrument, with the noise of its detector. Only these two kinds.
+        hardly displaced. Of kind "general": as drawn, or ("wide") in part behind the optics of an instrument, with the
+        noise of its detector. Only these two kinds.
     magnification : float
         In millions (MX): 36 x 38 atoms in a field at 20 MX. Kind "published" only.
     angles : (int, int)

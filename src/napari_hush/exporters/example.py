@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from napari_hush.exporters.preprocess import apply
-from napari_hush.inference.companions import companions
+from napari_hush.inference.companions import LatticeCompanions
 from napari_hush.synthesis.samples import sample
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def make_test_tensors(model: Model, operations: list[dict[str, Any]]) -> tuple[n
     channels = []
     images = [sample("dented-lattice", rng=number).noisy for number in range(model.image_channels)]
     if model.companions == "lattice":
-        images += list(companions(images[0]))
+        images += list(LatticeCompanions.measured_on(images[0]).of(images[0]))
     for image in images:
         part = image[128:, 192:]  # with the dent
         grow = [(0, max(0, size - have)) for size, have in zip((height, width), part.shape, strict=True)]

@@ -10,8 +10,9 @@ with generative adversarial networks", J. Opt. Soc. Am. A 37, 422 (2020), https:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import fft
@@ -32,15 +33,55 @@ WHOLE = 1536  # px; the crystals of larger planes are searched in windows
 WINDOW = 1024
 
 
-class Crystal(NamedTuple):
-    """A part of a plane with one lattice."""
+@dataclass(frozen=True, eq=False)
+class Crystal:
+    """A part of a plane with one lattice.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (2, 2)
+        The two shortest translations as rows (y, x), px.
+    box : (slice, slice)
+        Where it was searched, in the plane.
+    mask : ndarray of bool, optional
+        Where in the box it is, (Y, X) of the box; None everywhere, and then it goes on around the box.
+    """
 
     vectors: NDArray[np.float64]
-    """(2, 2), the two shortest translations as rows (y, x), px."""
     box: tuple[slice, slice]
-    """Where it was searched, in the plane."""
     mask: NDArray[np.bool_] | None = None
-    """Where in the box it is, (Y, X) of the box; None everywhere, and then it goes on around the box."""
+
+    @cached_property
+    def translations(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The eight nearest translations, and all up to `FAR` periods, (N, 2) px each."""
+        steps = np.arange(-8, 9)
+        numbers = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
+        numbers = numbers[np.any(numbers != 0, axis=1)]
+        all_of_them = numbers @ self.vectors
+        lengths = np.hypot(*all_of_them.T)
+        near = all_of_them[np.argsort(lengths, kind="stable")[:8]]
+        farthest = max(FAR * np.hypot(*self.vectors.T).min(), np.hypot(*near.T).max() + 1e-9)
+        return near, all_of_them[lengths <= farthest]
+
+    @cached_property
+    def reach(self) -> int:
+        """How far the translations go along an axis, px."""
+        return int(np.ceil(max(np.abs(one).max() for one in self.translations))) + 1
+
+    @cached_property
+    def kernels(self) -> list[NDArray[np.float32]]:
+        """One pixel of light at each translation, shared between four pixels, (2 r + 1, 2 r + 1) around the middle."""
+        made = []
+        for places in self.translations:
+            kernel = np.zeros((2 * self.reach + 1, 2 * self.reach + 1))
+            low = np.floor(places).astype(int)
+            part = places - low
+            for down in (0, 1):
+                for across in (0, 1):
+                    share = np.abs(1 - down - part[:, 0]) * np.abs(1 - across - part[:, 1])
+                    np.add.at(kernel, (low[:, 0] + down + self.reach, low[:, 1] + across + self.reach), share)
+            made.append(kernel.astype(np.float32))
+        return made
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +99,7 @@ class LatticeCompanions:
     --------
     >>> import napari_hush as hush
     >>> noisy = hush.sample("dented-lattice").noisy
-    >>> found = LatticeCompanions.measure(lambda y, x: noisy[y, x], noisy.shape)
+    >>> found = LatticeCompanions.measured_on(noisy)
     >>> near, far = found.of(noisy)
     >>> bool(far.std() < near.std() < noisy.std())
     True
@@ -86,10 +127,15 @@ class LatticeCompanions:
                 crystals.append(Crystal(found.first.vectors, (box[0], box[1])))
         return cls(shape, tuple(crystals))
 
+    @classmethod
+    def measured_on(cls, image: NDArray[np.floating]) -> LatticeCompanions:
+        """Find the crystals of a noisy image (Y, X) in memory, see `measure`."""
+        return cls.measure(lambda y, x: image[y, x], (image.shape[0], image.shape[1]))
+
     @property
     def reach(self) -> int:
         """How far a companion looks, px."""
-        return max((_reach(crystal.vectors) for crystal in self.crystals), default=0)
+        return max((crystal.reach for crystal in self.crystals), default=0)
 
     def of(self, image: NDArray[np.floating], known: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
         """Make the companions of the whole plane, see `read`.
@@ -122,7 +168,7 @@ class LatticeCompanions:
             The mean of the eight nearest translations, and of all that are up to `FAR` periods away.
         """
         here = [crystal for crystal in self.crystals if all(map(_meet, crystal.box, (y, x)))]
-        reach = max((_reach(crystal.vectors) for crystal in here), default=0)
+        reach = max((crystal.reach for crystal in here), default=0)
         rows = slice(max(y.start - reach, 0), min(y.stop + reach, self.shape[0]))
         columns = slice(max(x.start - reach, 0), min(x.stop + reach, self.shape[1]))
         image = np.asarray(read(rows, columns))
@@ -138,10 +184,10 @@ class LatticeCompanions:
             place = place[inner]
             if not place.any() or not given.any():
                 continue
-            size = [fft.next_fast_len(n + _reach(crystal.vectors), real=True) for n in image.shape]
+            size = [fft.next_fast_len(n + crystal.reach, real=True) for n in image.shape]
             weight = fft.rfft2(given.astype(np.float32), size)
             light = fft.rfft2(np.where(given, image - level, 0).astype(np.float32), size)
-            for channel, kernel in enumerate(_kernels(crystal.vectors)):
+            for channel, kernel in enumerate(crystal.kernels):
                 shape = fft.rfft2(_wrapped(kernel, size), size)
                 copies = fft.irfft2(weight * shape, size)[inner]
                 total = fft.irfft2(light * shape, size)[inner]
@@ -192,36 +238,6 @@ def _put(crystal: Crystal, canvas: NDArray[np.bool_], origin: tuple[int, int]) -
     return canvas
 
 
-def _translations(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The eight nearest translations, and all up to `FAR` periods, (N, 2) px each."""
-    steps = np.arange(-8, 9)
-    numbers = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
-    numbers = numbers[np.any(numbers != 0, axis=1)]
-    all_of_them = numbers @ vectors
-    lengths = np.hypot(*all_of_them.T)
-    near = all_of_them[np.argsort(lengths, kind="stable")[:8]]
-    return near, all_of_them[lengths <= max(FAR * np.hypot(*vectors.T).min(), np.hypot(*near.T).max() + 1e-9)]
-
-
-def _reach(vectors: NDArray[np.float64]) -> int:
-    return int(np.ceil(max(np.abs(one).max() for one in _translations(vectors)))) + 1
-
-
-def _kernels(vectors: NDArray[np.float64]) -> list[NDArray[np.float32]]:
-    """One pixel of light at each translation, shared between four pixels, (2 r + 1, 2 r + 1) around the middle."""
-    reach, made = _reach(vectors), []
-    for places in _translations(vectors):
-        kernel = np.zeros((2 * reach + 1, 2 * reach + 1))
-        low = np.floor(places).astype(int)
-        part = places - low
-        for down in (0, 1):
-            for across in (0, 1):
-                share = np.abs(1 - down - part[:, 0]) * np.abs(1 - across - part[:, 1])
-                np.add.at(kernel, (low[:, 0] + down + reach, low[:, 1] + across + reach), share)
-        made.append(kernel.astype(np.float32))
-    return made
-
-
 def _wrapped(kernel: NDArray[np.float32], size: list[int]) -> NDArray[np.float32]:
     """A kernel with its middle at the first pixel, going on from the far ends."""
     reach = len(kernel) // 2
@@ -229,23 +245,6 @@ def _wrapped(kernel: NDArray[np.float32], size: list[int]) -> NDArray[np.float32
     places = np.arange(-reach, reach + 1)
     np.add.at(canvas, np.ix_(places % size[0], places % size[1]), kernel)
     return canvas
-
-
-def companions(image: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Make the companions of an image in memory.
-
-    Parameters
-    ----------
-    image : ndarray, shape (Y, X)
-        Finite values.
-
-    Returns
-    -------
-    ndarray, shape (2, Y, X)
-        See `LatticeCompanions.read`.
-    """
-    shape = (image.shape[0], image.shape[1])
-    return LatticeCompanions.measure(lambda y, x: image[y, x], shape).of(image)
 
 
 def companions_of(read: Read, shape: tuple[int, int], fill: float, known: Read | None = None) -> Read:

@@ -22,8 +22,10 @@ from napari_hush.training.methods.method import NetworkChoice, channels_of, init
 from napari_hush.training.streams import Purpose, stream_seed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lightning_fabric import Fabric
-    from torch import nn
+    from torch import Tensor, nn
 
     from napari_hush.model import Model
     from napari_hush.training.data.patches import PatchSource
@@ -140,19 +142,34 @@ def _with_companions(model: Model, settings: TrainSettings) -> Model:
             f"{settings.beside!r}, or start from another model"
         )
     options = {**model.hyperparameters, "in_channels": model.in_channels + COMPANIONS[settings.beside]}
-    network = _build(NetworkChoice(model.architecture, options))
-    state, wanted = model.network.state_dict(), network.state_dict()
-    for name, tensor in state.items():
-        missing = wanted[name].shape[1] - tensor.shape[1] if tensor.ndim == 4 else 0
-        if missing:  # the layer that sees the image
-            state[name] = torch.cat([tensor, tensor.new_zeros(len(tensor), missing, *tensor.shape[2:])], dim=1)
-    if model.depth > 1 or any(state[name].shape != tensor.shape for name, tensor in wanted.items()):
+
+    def unheeded(weights: Tensor, wide: Tensor) -> Tensor:
+        wide[:, : weights.shape[1]] = weights
+        return wide
+
+    network = None if model.depth > 1 else _widened(model, options, unheeded)
+    if network is None:
         raise InputError(
             f"{settings.start}: a network {model.architecture} of {model.in_channels} channels cannot be given "
             "companions: start from none, or from a model of single grey images"
         )
-    network.load_state_dict(state)
     return replace(model, network=network, hyperparameters=options, companions=settings.beside)
+
+
+def _widened(model: Model, options: dict[str, Any], fill: Callable[[Tensor, Tensor], Tensor]) -> nn.Module | None:
+    """A network of more input channels with a model's weights; None where they do not fit otherwise.
+
+    ``fill`` gives the weights (C, channels, Y, X) of the layer that sees the image, from the old ones and zeros.
+    """
+    network = _build(NetworkChoice(model.architecture, options))
+    state, wanted = model.network.state_dict(), network.state_dict()
+    for name, tensor in state.items():
+        if tensor.ndim == 4 and wanted[name].shape[1] > tensor.shape[1]:
+            state[name] = fill(tensor, tensor.new_zeros(wanted[name].shape))
+    if any(state[name].shape != tensor.shape for name, tensor in wanted.items()):
+        return None
+    network.load_state_dict(state)
+    return network
 
 
 def _with_neighbours(model: Model, settings: TrainSettings) -> Model:
@@ -176,17 +193,15 @@ def _with_neighbours(model: Model, settings: TrainSettings) -> Model:
     if model.companions != "none" or model.in_channels != 1:
         raise InputError(f"{settings.start}: is no model of single grey images, which alone can be given neighbours")
     options = {**model.hyperparameters, "depth": depth}
-    network = _build(NetworkChoice(model.architecture, _with_depth(model.architecture, options)))
-    state, wanted = model.network.state_dict(), network.state_dict()
-    for name, tensor in state.items():
-        missing = wanted[name].shape[1] - tensor.shape[1] if tensor.ndim == 4 else 0
-        if missing:  # the layer that sees the image
-            wide = tensor.new_zeros(wanted[name].shape)
-            wide[:, depth // 2 : depth // 2 + 1] = tensor
-            weights = depth // 2 + 1 - (torch.arange(depth, dtype=tensor.dtype) - depth // 2).abs()
-            wide[::2] = tensor[::2] * (weights / weights.sum())[:, None, None]
-            state[name] = wide
-    network.load_state_dict(state)
+
+    def averaged(weights: Tensor, wide: Tensor) -> Tensor:
+        wide[:, depth // 2 : depth // 2 + 1] = weights
+        falling = depth // 2 + 1 - (torch.arange(depth, dtype=weights.dtype) - depth // 2).abs()
+        wide[::2] = weights[::2] * (falling / falling.sum())[:, None, None]
+        return wide
+
+    network = _widened(model, _with_depth(model.architecture, options), averaged)
+    assert network is not None  # one channel became several
     return replace(model, network=network, hyperparameters=options)
 
 

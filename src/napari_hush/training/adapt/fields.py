@@ -208,12 +208,15 @@ class Lessons:
 
     def held_rows(self, number: int) -> tuple[int, int]:
         """First and last but one of the rows of a field that are held out, px of what the network sees."""
-        top, bottom, _, _ = self.fields[number].region
+        return self._held(self.fields[number])
+
+    def _held(self, field: Field) -> tuple[int, int]:
+        top, bottom, _, _ = field.region
         return bottom - max(round(self.settings.held_share * (bottom - top)), 1), bottom
 
     def _area(self, field: Field) -> tuple[int, int, int, int]:
         top, bottom, left, right = field.region
-        low = bottom - max(round(self.settings.held_share * (bottom - top)), 1) - GAP
+        low = self._held(field)[0] - GAP
         if min(low - top, right - left) < self.side:
             raise InputError(
                 f"the network sees {bottom - top} x {right - left} px of the image, too few to train on patches of "

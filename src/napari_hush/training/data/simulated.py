@@ -208,7 +208,7 @@ class SimulatedData:
             raise InputError(
                 "lattice companions go with grey images, this kind has colours: choose companions='none', or another"
             )
-        return LatticeCompanions.measure(lambda y, x: noisy[y, x], (noisy.shape[0], noisy.shape[1]))
+        return LatticeCompanions.measured_on(noisy)
 
     def _with_companions(self, noisy: NDArray[np.float32], beside: LatticeCompanions | None) -> NDArray[np.float32]:
         return noisy if beside is None else np.concatenate([noisy, beside.of(noisy[0]).astype(np.float32)])

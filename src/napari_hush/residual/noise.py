@@ -163,15 +163,22 @@ class NoiseModel:
 
     def coloured(self, white: Floats) -> NDArray[np.float32]:
         """Give white noise (Y, X) of variance 1 the correlation along X that this noise has; the variance stays."""
-        width, bands = white.shape[1], np.asarray(self.bands)
+        return self._filtered(white, 1)
+
+    def whitened(self, noise: Floats) -> NDArray[np.float32]:
+        """Take that correlation from noise (Y, X): the inverse of `coloured`."""
+        return self._filtered(noise, -1)
+
+    def _filtered(self, noise: Floats, power: int) -> NDArray[np.float32]:
+        width, bands = noise.shape[1], np.asarray(self.bands)
         centres = (np.arange(len(bands)) + 0.5) / (2 * len(bands))
-        power = np.interp(fft.rfftfreq(width), centres, bands)
-        weight = np.full(len(power), 2.0)
+        level = np.interp(fft.rfftfreq(width), centres, bands)
+        weight = np.full(len(level), 2.0)
         weight[0] = 1
         if width % 2 == 0:
             weight[-1] = 1
-        response = np.sqrt(power / ((power * weight).sum() / weight.sum()))
-        return np.asarray(fft.irfft(fft.rfft(white, axis=1) * response, width, axis=1), dtype=np.float32)
+        response = np.sqrt(level / ((level * weight).sum() / weight.sum())) ** power
+        return np.asarray(fft.irfft(fft.rfft(noise, axis=1) * response, width, axis=1), dtype=np.float32)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""

@@ -59,7 +59,8 @@ def test_poor_model_becomes_better_and_says_from_what(model):
     assert "this sample and this instrument" in done.model.card.limits[0] and done.model.card.limits[1] == "tests"
     training = done.model.card.training
     assert training["start"] == "tiny" and training["images"] == ["scan.tif"] and training["steps"] == 50
-    assert training["held_out"]["gain"] > training["held_out"]["error"] > 0
+    assert list(training["held_out"]) == ["drawn", "exchanged", "moved"]
+    assert all(way["gain"] > way["error"] > 0 for way in training["held_out"].values())
     assert all(torch.equal(value, before[name]) for name, value in model.network.state_dict().items())
 
 
@@ -180,7 +181,29 @@ def test_held_out_part_tells_the_better_network(model):
     held = HeldOut(lessons, 4, 8, torch.nn.Conv2d(1, 1, 1))
     same = HeldOut(lessons, 4, 8, _Smooth())
     assert held.compare(_Smooth()).clear
-    assert same.compare(_Smooth()).gain == 0 and not same.compare(_Smooth()).clear
+    assert same.compare(_Smooth()).least.gain == 0 and not same.compare(_Smooth()).clear
+
+
+def test_held_out_part_is_not_fooled_by_noise_that_is_more_skewed_than_thought(model):
+    noise = 0.1 * (np.random.default_rng(3).exponential(1, (SIDE, SIDE)) - 1)
+    subject = subject_of((clean_image() + noise).astype(np.float32), replace(model, network=_Smooth()))
+    field = subject.fields(repeats=False)[0]
+    field = replace(field, noise=replace(field.noise, skewness=0.0))
+    held = HeldOut(Lessons([field], QUICK, 32, scale=None, fingerprint=""), 4, 8, _Smooth())
+    gains = held.compare(_Spiky())
+    drawn, exchanged, moved = gains.each
+    assert drawn.clear  # what was thought of the noise is wrong, and learned
+    assert exchanged.gain < 0 and moved.gain < 0
+    assert not gains.clear and gains.least.way != "drawn"
+
+
+def test_held_out_part_is_not_fooled_by_noise_that_rows_share(model):
+    white = np.random.default_rng(3).normal(0, 0.1, (SIDE + 2, SIDE))
+    noise = white[1:-1] + 0.03 * (white[2:] + white[:-2])  # less than is told to be a grain
+    subject = subject_of((clean_image() + noise).astype(np.float32), replace(model, network=_Smooth()))
+    held = HeldOut(Lessons(subject.fields(repeats=False), QUICK, 32, scale=None, fingerprint=""), 4, 8, _Smooth())
+    drawn, _, moved = held.compare(_Rows()).each
+    assert drawn.clear and moved.gain < 0.4 * drawn.gain  # a little of the image comes back, too
 
 
 class _Smooth(torch.nn.Module):
@@ -195,3 +218,20 @@ class _Smooth(torch.nn.Module):
 
     def forward(self, image):
         return torch.nn.functional.conv2d(torch.nn.functional.pad(image, (4,) * 4, mode="reflect"), self.kernel)
+
+
+class _Spiky(_Smooth):
+    """Puts on top of a mean what is large of the noise, whatever its sign: that predicts noise that is skewed."""
+
+    def forward(self, image):
+        smooth = super().forward(image)
+        return smooth + 1.0 * ((image - smooth) ** 2 - ((image - smooth) ** 2).mean())
+
+
+class _Rows(_Smooth):
+    """Puts on top of a mean what the rows above and below have more."""
+
+    def forward(self, image):
+        rows = (torch.roll(image, 1, 2) + torch.roll(image, -1, 2)) / 2
+        smooth = super().forward(image)
+        return smooth + 0.04 * (rows - smooth)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import torch
 
     from napari_hush.training.adapt.fields import Field
-    from napari_hush.training.adapt.held import Gain
+    from napari_hush.training.adapt.held import Gain, Gains
     from napari_hush.training.adapt.subjects import Look, Subject
     from napari_hush.training.settings import TrainSettings
 
@@ -70,7 +70,7 @@ class Adapted:
 class _Weights:
     """Weights that are clearly better on the held-out parts."""
 
-    gain: Gain
+    gains: Gains
     step: int
     state: dict[str, torch.Tensor]
 
@@ -105,7 +105,8 @@ def adapt(
     -------
     Adapted
         The model and a record. The model is the given one, unchanged, unless the new one's loss on a held-out part of
-        the images is lower by more than its standard error, and the evidence on no image is worse than before.
+        the images is lower by more than its standard error, with noise found in each of three ways (see `OwnNoise`),
+        and the evidence on no image is worse than before.
 
     Raises
     ------
@@ -195,7 +196,7 @@ def adapt_steps(
     training = _Training(model, fields, subjects, s, until=began + 60 * s.minutes - reserve)
     found = yield from training.steps()
     better, after = None, before
-    for weights in sorted(found, key=lambda one: one.gain.gain, reverse=True)[:LOOKS]:
+    for weights in sorted(found, key=lambda one: one.gains.least.gain, reverse=True)[:LOOKS]:
         adapted = replace(model, network=training.network(weights.state))
         after = []
         for subject in subjects[:LOOKS]:
@@ -215,7 +216,7 @@ def adapt_steps(
         "steps": training.done,
         "weights_of_step": better[1].step if better else 0,
         "seconds": round(time.monotonic() - began, 1),
-        "held_out": _figures(better[1].gain if better else last),
+        "held_out": _figures(better[1].gains if better else last),
         "evidence_before": [asdict(one) for one in before],
         "evidence_after": [asdict(one) for one in (after if better else before)],
         "settings": asdict(s),
@@ -260,7 +261,7 @@ class _Training:
         self._run.good = self._run.snapshot()  # what to go back to where a loss is not finite
         self._held = HeldOut(self._lessons, model.stride, model.halo, self._run.average)
         self.done = 0
-        self.last: Gain | None = None
+        self.last: Gains | None = None
 
     def steps(self) -> Generator[Progress, None, list[_Weights]]:
         """Train, and give the weights that were clearly better, in order."""
@@ -299,7 +300,7 @@ class _Training:
     def _message(self, start: float) -> str:
         rate = self.done / max(time.monotonic() - start, 1e-9)
         words = f"{rate:.2g} steps/s"
-        return words if self.last is None else f"{words}; held out: {_gain_words(self.last)}"
+        return words if self.last is None else f"{words}; held out: {_gain_words(self.last.least)}"
 
 
 def _saying(words: str, step: int) -> Callable[[Progress], Progress]:
@@ -307,9 +308,11 @@ def _saying(words: str, step: int) -> Callable[[Progress], Progress]:
     return lambda _: Progress(step, step, words)
 
 
-def _figures(gain: Gain | None) -> dict[str, float]:
-    """JSON-able; empty where nothing was compared."""
-    return {} if gain is None else {name: float(f"{value:.6g}") for name, value in asdict(gain).items()}
+def _figures(gains: Gains | None) -> dict[str, dict[str, float]]:
+    """By how the noise was found; empty where nothing was compared."""
+    names = ("loss", "before", "gain", "error")
+    each = () if gains is None else gains.each
+    return {gain.way: {name: float(f"{getattr(gain, name):.6g}") for name in names} for gain in each}
 
 
 def _gain_words(gain: Gain) -> str:
@@ -326,7 +329,7 @@ def _words(
         )
         return (
             f"adapted in {training.done} steps (weights of step {better.step}); on the part held out "
-            f"{_gain_words(better.gain)} in network units; evidence: {status}"
+            f"{_gain_words(better.gains.least)} in network units; evidence: {status}"
         )
     if found:
         why = next(new for new, old in zip(after, before, strict=True) if new.worse_than(old))
@@ -335,5 +338,5 @@ def _words(
         return f"unchanged: the time ended after {training.done} steps, before there was anything to compare"
     return (
         f"unchanged: after {training.done} steps nothing was clearly better on the part held out "
-        f"({_gain_words(training.last)} in network units)"
+        f"({_gain_words(training.last.least)} in network units)"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -13,14 +13,14 @@ from napari_hush.training.data.patches import Patch
 from napari_hush.training.streams import Purpose, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from napari_hush.card import Scale
     from napari_hush.inference.plan import Pass
     from napari_hush.inference.scaling import ScaledPlane
-    from napari_hush.training.adapt.noise import DrawnNoise
+    from napari_hush.training.adapt.noise import DrawnNoise, OwnNoise
     from napari_hush.training.adapt.settings import AdaptSettings
 
     Array = NDArray[np.float32]
@@ -66,6 +66,11 @@ class Field(Protocol):
     """Two noisy versions of one place, of which the second one's noise is independent of the first one's."""
 
     @property
+    def ways(self) -> Mapping[str, Field]:
+        """Where weights are compared: the field itself, and others whose noise was found in other ways, by name."""
+        ...
+
+    @property
     def region(self) -> tuple[int, int, int, int]:
         """y0, y1, x0, x1 of what may be used, px of what the network sees."""
         ...
@@ -83,12 +88,23 @@ class Recorrupted:
     ----------
     seen : Seen
         The plane.
-    noise : DrawnNoise
+    noise : DrawnNoise or OwnNoise
         Its noise, of the used part.
+    strength : (float, float)
+        Least and most of the noise that is added, in units of the image's own.
+    others : sequence of (str, OwnNoise)
+        The same noise found in other ways, for the comparison of weights: what one of them has wrong, another has not.
     """
 
     seen: Seen
-    noise: DrawnNoise
+    noise: DrawnNoise | OwnNoise
+    strength: tuple[float, float] = STRENGTH
+    others: Sequence[tuple[str, OwnNoise]] = ()
+
+    @property
+    def ways(self) -> Mapping[str, Field]:
+        """As of `Field`."""
+        return {"drawn": self} | {name: replace(self, noise=own, strength=(1, 1)) for name, own in self.others}
 
     @property
     def region(self) -> tuple[int, int, int, int]:
@@ -98,7 +114,7 @@ class Recorrupted:
     def pair(self, rng: np.random.Generator, y: slice, x: slice) -> tuple[Array, Array]:
         """The image with more of its noise, and with the opposite of it."""
         values = self.seen.values(y, x)
-        strength = float(rng.uniform(*STRENGTH))
+        strength = float(rng.uniform(*self.strength))
         top, bottom, left, right = self.seen.part
 
         def draw(rows: slice, columns: slice) -> Array:
@@ -134,6 +150,11 @@ class Repeated:
 
     frames: Sequence[Seen]
     drift: Sequence[tuple[float, float]]
+
+    @property
+    def ways(self) -> Mapping[str, Field]:
+        """As of `Field`."""
+        return {"repeats": self}
 
     @property
     def region(self) -> tuple[int, int, int, int]:

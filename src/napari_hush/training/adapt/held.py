@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-DRAWS = 6  # noisy versions of each held-out part
+DRAWS = 4  # noisy versions of each held-out part
 WIDEST = 512  # px: the middle of wider ones is looked at
 MOST = 4  # fields
 BLOCK = 16  # px: the loss of neighbouring pixels goes together, as their noise and the image do
@@ -30,12 +30,15 @@ class Gain:
 
     Parameters
     ----------
+    way : str
+        How the noise of its images was found.
     loss, before : float
         Mean squared difference of output and target, squared network units; most of it is the target's own noise.
     gain, error : float
         ``before - loss`` and its standard error.
     """
 
+    way: str
     loss: float
     before: float
     gain: float
@@ -47,8 +50,32 @@ class Gain:
         return self.gain > self.error
 
 
+@dataclass(frozen=True)
+class Gains:
+    """The gains by images whose noise was found in several ways.
+
+    Parameters
+    ----------
+    each : tuple of Gain
+        In the order of the ways; the first is that of the training.
+    """
+
+    each: tuple[Gain, ...]
+
+    @property
+    def least(self) -> Gain:
+        """The one that is least certain."""
+        return min(self.each, key=lambda one: one.gain / one.error if one.error > 0 else 0.0)
+
+    @property
+    def clear(self) -> bool:
+        """Whether all are larger than their standard errors."""
+        return all(one.clear for one in self.each)
+
+
 @dataclass(frozen=True, eq=False)
 class _Part:
+    way: str
     noisy: torch.Tensor  # (K, 1, Y, X) with the rows above, at which the network looks
     target: Array  # (K, Y, X) of the held-out rows alone
 
@@ -67,23 +94,28 @@ class HeldOut:
     """
 
     def __init__(self, lessons: Lessons, stride: int, halo: int, network: nn.Module) -> None:
-        self._parts = [self._part(lessons, number, stride, halo) for number in range(len(lessons.fields))[:MOST]]
+        self._parts = [
+            self._part(lessons, number, way, stride, halo)
+            for number, field in enumerate(lessons.fields[:MOST])
+            for way in field.ways
+        ]
         self._before = self._losses(network)
 
-    def compare(self, network: nn.Module) -> Gain:
+    def compare(self, network: nn.Module) -> Gains:
         """Compare other weights, pixel by pixel: the noise of the targets then drops out of the difference."""
         losses = self._losses(network)
-        differences = np.concatenate(
-            [_blocks(before - after) for before, after in zip(self._before, losses, strict=True)]
-        )
-        before, after = (
-            float(np.mean(np.concatenate([one.ravel() for one in maps]))) for maps in (self._before, losses)
-        )
-        error = float(differences.std() / max(len(differences) - 1, 1) ** 0.5) if len(differences) > 1 else np.inf
-        return Gain(after, before, float(differences.mean()), error)
+        gains = []
+        for way in dict.fromkeys(part.way for part in self._parts):
+            chosen = [number for number, part in enumerate(self._parts) if part.way == way]
+            before, after = ([maps[number] for number in chosen] for maps in (self._before, losses))
+            blocks = np.concatenate([_blocks(old - new) for old, new in zip(before, after, strict=True)])
+            error = float(blocks.std() / max(len(blocks) - 1, 1) ** 0.5) if len(blocks) > 1 else np.inf
+            loss, was = (float(np.mean(np.concatenate([one.ravel() for one in maps]))) for maps in (after, before))
+            gains.append(Gain(way, loss, was, float(blocks.mean()), error))
+        return Gains(tuple(gains))
 
-    def _part(self, lessons: Lessons, number: int, stride: int, halo: int) -> _Part:
-        field = lessons.fields[number]
+    def _part(self, lessons: Lessons, number: int, way: str, stride: int, halo: int) -> _Part:
+        field = lessons.fields[number].ways[way]
         top, _, left, right = field.region
         first, bottom = lessons.held_rows(number)
         rows = min(-(-(bottom - first + halo) // stride), (bottom - top) // stride) * stride
@@ -93,7 +125,7 @@ class HeldOut:
         rng = stream(lessons.settings.seed, Purpose.VALIDATION, number)
         drawn = [field.pair(rng, y, x) for _ in range(DRAWS)]
         noisy = torch.from_numpy(np.stack([one for one, _ in drawn]))
-        return _Part(noisy, np.stack([target[0, first - bottom :] for _, target in drawn]))
+        return _Part(way, noisy, np.stack([target[0, first - bottom :] for _, target in drawn]))
 
     @torch.no_grad()
     def _losses(self, network: nn.Module) -> list[Array]:

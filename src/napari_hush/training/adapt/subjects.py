@@ -20,7 +20,7 @@ from napari_hush.inference.planes import middle_part
 from napari_hush.progress import Progress, within
 from napari_hush.residual.noise import measure_noise, noise_kept
 from napari_hush.training.adapt.fields import Field, Recorrupted, Repeated, Seen
-from napari_hush.training.adapt.noise import DrawnNoise
+from napari_hush.training.adapt.noise import SMOOTH, DrawnNoise, OwnNoise, skewness_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -40,7 +40,7 @@ LARGEST = 1536  # px: the middle of larger planes is enough
 JUDGED = 512  # px: so much of a plane is judged
 MOST_PLANES = 8  # of a stack, evenly spread
 KEPT = 0.1  # of the noise in a result, above which the image alone tells what its noise is
-SMOOTH = 1.5  # px: the brightness that `measure_noise` takes then
+LEFT_BY_A_MEAN = (1 - 0.75 / (np.pi * SMOOTH**2)) ** 0.5  # of white noise, once its Gaussian mean was taken off
 ALIKE = 0.5  # correlation of two denoised frames of one field, at least
 RANKS = {"pass": 0, "open": 1, "warn": 2, "fail": 3}
 
@@ -116,22 +116,30 @@ class Subject:
         seen = [Seen(one=passes[index], scaled=self.plan.scaled, part=self.part) for index in self.indices]
         if repeats:
             return [Repeated(seen, self._drift())]
-        noise, bright = self._noise()
+        noise, bright, rest = self._noise()
         if not noise.calibrated:
             raise InputError(
                 f"{self.name}: expected noise that can be drawn anew, pixel by pixel or along the rows, but "
                 f"{noise.reason}: give two or more frames of the field as one stack, with repeats=0, or use the model "
                 "as it is"
             )
-        return [Recorrupted(one, DrawnNoise(noise, plane)) for one, plane in zip(seen, bright, strict=True)]
+        fields: list[Field] = []
+        for one, plane, residual in zip(seen, bright, rest, strict=True):
+            drawn = DrawnNoise(noise, plane, skewness_of(noise, plane, residual))
+            exchanged, moved = (OwnNoise(noise, plane, residual, moved) for moved in (False, True))
+            fields.append(Recorrupted(one, drawn, others=(("exchanged", exchanged), ("moved", moved))))
+        return fields
 
-    def _noise(self) -> tuple[NoiseModel, Sequence[Floats]]:
-        """The noise, and the brightness of the planes without it."""
+    def _noise(self) -> tuple[NoiseModel, Sequence[Floats], Sequence[Floats]]:
+        """The noise, the brightness of the planes without it, and what of the planes is noise."""
         planes = list(zip(self.noisy, self.denoised, strict=True))
         if max(np.nan_to_num(noise_kept(*pair), nan=1.0) for pair in planes) <= KEPT:
-            return measure_noise(self.noisy, self.denoised), self.denoised
+            rest = [noisy - result for noisy, result in planes]
+            return measure_noise(self.noisy, self.denoised), self.denoised, rest
         # what a model leaves in its result is not in what it took away: the image alone tells more
-        return measure_noise(self.noisy), [gaussian(plane, SMOOTH, mode="nearest") for plane in self.noisy]
+        smooth = [gaussian(plane, SMOOTH, mode="nearest") for plane in self.noisy]
+        rest = [(noisy - mean) / LEFT_BY_A_MEAN for noisy, mean in zip(self.noisy, smooth, strict=True)]
+        return measure_noise(self.noisy), smooth, rest
 
     def look_steps(self, model: Model | None, settings: DenoiseSettings) -> Generator[Progress, None, Look]:
         """Judge one plane, of a large one its middle, as another model denoises it; None: the model as it was."""

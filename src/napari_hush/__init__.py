@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_hush.inference.settings import DenoiseSettings
     from napari_hush.model import Model
     from napari_hush.progress import Progress
+    from napari_hush.series.registration import Registration, register
     from napari_hush.synthesis.samples import Sample, sample
     from napari_hush.training.adapt.adapt import Adapted, adapt
     from napari_hush.training.adapt.settings import AdaptSettings
@@ -40,6 +41,7 @@ __all__ = [
     "ModelCard",
     "ModelFileError",
     "Progress",
+    "Registration",
     "Sample",
     "SynthesisSettings",
     "Target",
@@ -54,6 +56,7 @@ __all__ = [
     "judge",
     "list_models",
     "load_model",
+    "register",
     "sample",
     "synthesize",
     "train",
@@ -70,6 +73,7 @@ _HOMES = {
     "ModelCard": "card",
     "ModelFileError": "errors",
     "Progress": "progress",
+    "Registration": "series.registration",
     "Sample": "synthesis.samples",
     "SynthesisSettings": "datasets.settings",
     "Target": "datasets.drawing",
@@ -84,6 +88,7 @@ _HOMES = {
     "judge": "fidelity.evaluate",
     "list_models": "card",
     "load_model": "importers.registry",
+    "register": "series.registration",
     "sample": "synthesis.samples",
     "synthesize": "datasets.synthesize",
     "train": "training.fit",

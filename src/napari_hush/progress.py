@@ -29,7 +29,9 @@ class Progress:
     losses : dict of str to float
         Named losses of a training step; empty elsewhere.
     preview : ndarray, shape (Y, X), optional
-        A picture of the state of the work.
+        A picture of the state of the work; of a plane that is done (C, Y, X), as it comes out.
+    place : tuple of int, optional
+        Which plane the preview is, along the leading axes; None where it is none that is done.
     """
 
     step: int
@@ -37,6 +39,7 @@ class Progress:
     message: str = ""
     losses: dict[str, float] = field(default_factory=dict)
     preview: np.ndarray | None = None
+    place: tuple[int, ...] | None = None
 
     @property
     def fraction(self) -> float:

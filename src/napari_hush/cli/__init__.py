@@ -21,6 +21,7 @@ from napari_hush.cli.demo import Demo
 from napari_hush.cli.denoise import Denoise
 from napari_hush.cli.evaluate import Evaluate
 from napari_hush.cli.models import Models
+from napari_hush.cli.register import Register
 from napari_hush.cli.synthesize import Synthesize
 from napari_hush.cli.train import train_command
 from napari_hush.errors import InputError
@@ -34,6 +35,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "evaluate": Evaluate,
     "models": Models,
     "convert": Convert,
+    "register": Register,
     "synthesize": Synthesize,
     "adapt": Adapt,
     "train": train_command,  # made when the command line is read, of the methods that there are then

@@ -30,7 +30,7 @@ class Denoise:
     """Denoise image files: TIFF, PNG, NPY, HDF5 (FILE.h5:/dataset), zarr; microscope formats with the extra."""
 
     inputs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="IN [IN ...]")]
-    """Files, or globs in quotes; with --volume folders."""
+    """Files, or globs in quotes; with --volume or --series folders."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="OUT")] = None
     """A file, or a folder for several inputs; NAME_denoised.tif beside each input if not given."""
     model: str = AUTO
@@ -42,6 +42,11 @@ class Denoise:
     """Which axis holds colours or dyes, where the file does not tell."""
     volume: bool = False
     """The images of each folder or pattern are the slices of one volume, in the order of the numbers in their names."""
+    series: bool = False
+    """The images of each folder or pattern are the frames of one series, in the order of the numbers in their names."""
+    series_maps: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Of frames that looked together write how many carry each pixel (NAME_carried.tif), what changed (NAME_changed.tif
+    and NAME_changes.csv) and the drift (NAME_drift.csv, NAME_drift.png); to zarr outputs the tables alone."""
     panel: Annotated[Path | None, tyro.conf.arg(metavar="PNG")] = None
     """Write a picture: noisy, denoised and what was taken away; a folder for several inputs."""
     verdict: bool = True
@@ -56,7 +61,12 @@ class Denoise:
 
         if not self.inputs:
             raise InputError("no input: name a file, for example 'napari-hush denoise image.tif'")
-        sources = self.inputs if self.volume else expand_inputs(self.inputs)
+        if self.volume and self.series:
+            raise InputError(
+                "--volume and --series: the images of a folder are either slices or frames; give one of them"
+            )
+        folders = self.volume or self.series
+        sources = self.inputs if folders else expand_inputs(self.inputs)
         several = len(sources) > 1
         jobs = _plan_outputs(sources, self.output, several, self.panel)
         settings = settings_of(self.settings, DenoiseSettings)
@@ -67,7 +77,7 @@ class Denoise:
             for number, (source, target, panel) in enumerate(jobs, start=1):
                 label = f"[{number}/{len(jobs)}] {Path(source).name}" if several else Path(source).name
                 try:
-                    if several and not self.volume and not is_image(source):
+                    if several and not folders and not is_image(source):
                         raise InputError(f"{source}: not an image of a format that is read here; left out")
                     self._denoise_file(source, target, panel, label, denoise)
                 except (InputError, OSError, MemoryError) as error:
@@ -94,7 +104,9 @@ class Denoise:
         check_writable(target)
         if panel is not None:
             check_writable(panel)
-        image = read_volume(source) if self.volume else read_image(source)
+        image = read_volume(source) if self.volume or self.series else read_image(source)
+        if self.series:
+            image = image.with_axes("TYX")
         channel_axis = image.channel_axis if self.channel_axis is None else self.channel_axis
         dtype = str(image.data.dtype) if self.dtype == "input" else self.dtype
         if target.suffix.lower() == ".png" and dtype not in ("uint8", "uint16"):  # told before the work, not after it
@@ -116,11 +128,32 @@ class Denoise:
             print(f"  {self._verdict(image, result if done.image is None else done.image, channel_axis, done)}")
             if words := given_back_words(done.provenance):
                 print(f"  {words}")
+        if done.provenance["series"]:
+            print(f"  {done.provenance['series']['words']}")
+            if self.series_maps is not None:
+                self._write_maps(target.stem, image, done)
         if panel is not None:
             noisy, denoised = (middle_plane(data, channel_axis) for data in (image.data, result))
             title = f"{Path(source).name}, {done.provenance['model']}"
             write_panel(panel, {"noisy": noisy, "denoised": denoised}, residual=noisy - denoised, title=title)
             print(f"{panel}: noisy, denoised, residual")
+
+    def _write_maps(self, name: str, image: ImageData, done: Denoised) -> None:
+        """What the frames say of each other."""
+        from napari_hush.io import write_image
+        from napari_hush.series.changes import save_changes
+        from napari_hush.series.drawing import drift_picture
+
+        folder, series = self.series_maps, done.series
+        assert folder is not None and series is not None
+        folder.mkdir(parents=True, exist_ok=True)
+        series.registration.save(folder / f"{name}_drift.csv")
+        drift_picture(series.registration).save(folder / f"{name}_drift.png")
+        save_changes(series.changes, folder / f"{name}_changes.csv")
+        for label, values in (("carried", series.carried), ("changed", series.changed)):
+            if values is not None:
+                write_image(folder / f"{name}_{label}.tif", values, like=image)
+        print(f"{folder}: {name}_drift.csv, {name}_changes.csv and maps")
 
     def _verdict(self, image: ImageData, denoised: Any, channel_axis: int | None, done: Denoised) -> str:
         """One line about one plane; the result is written, so nothing that goes wrong here is an error of the run."""

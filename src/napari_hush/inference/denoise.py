@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -13,6 +14,7 @@ import numpy as np
 import zarr
 
 from napari_hush.errors import InputError
+from napari_hush.inference.frames import SeriesRun
 from napari_hush.inference.guards.strict import StrictGuard
 from napari_hush.inference.loaded import LoadedModels
 from napari_hush.inference.plan import plan_steps
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from napari_hush.inference.engines.registry import Engine
+    from napari_hush.inference.frames import SeriesResult
     from napari_hush.inference.guards.guard import Guard
     from napari_hush.inference.plan import Pass, Plan
     from napari_hush.inference.tiles.geometry import Tile
@@ -46,11 +49,14 @@ class Denoised:
     given_back : array or None
         What the guard added to the result because it stands out of the noise, float32, in the input's units; None where
         that is nothing, or the result is no new array in memory.
+    series : SeriesResult or None
+        How many frames carry each pixel, what changed, and the drift, where frames of a series looked together.
     """
 
     image: Any
     provenance: dict[str, Any]
     given_back: Any = None
+    series: SeriesResult | None = None
 
 
 def denoise(
@@ -159,6 +165,7 @@ def denoise_steps(
     loaded: LoadedModels | None = None,
     plane: tuple[int, ...] | None = None,
     region: tuple[int, int, int, int] | None = None,
+    first: int = 0,
 ) -> Generator[Progress, None, Denoised]:
     """`denoise` step by step: yields a `Progress` per batch of tiles and returns a `Denoised`.
 
@@ -179,7 +186,10 @@ def denoise_steps(
     plane : tuple of int, optional
         Only this plane of the leading axes, for a preview; the result loses those axes.
     region : (int, int, int, int), optional
-        Only y0, y1, x0, x1, for a preview: the same pixels as in the full result.
+        Only y0, y1, x0, x1, for a preview: the same pixels as in the full result, where each plane stands alone; frames
+        of a series do not look together then.
+    first : int
+        The frame that is done first, along the first leading axis; then those after it, then those before.
     """
     settings = settings or DenoiseSettings()
     if out is not None and (plane is not None or region is not None):
@@ -196,8 +206,13 @@ def denoise_steps(
         runner = plan.runner(target, out)
         stack.callback(runner.close)
         extra = _GivenBack(plan, target if out is None else None)
+        series = SeriesRun(plan, runner, plan.frames, first=first, keep=out is None) if plan.frames > 1 else None
+        if series is not None:
+            yield from series.run(partial(_store_frame, target, extra))
         done = total = 0
-        for number, one in enumerate(plan.passes):
+        task = None
+        passes = sorted(plan.passes, key=lambda one: (one.index[:1] < (first,), one.index)) if first else plan.passes
+        for number, one in enumerate(passes if series is None else ()):
             total = max(total, done + runner.count() * (len(plan.passes) - number))
             task = plan.task(one)
             for finished, count, left in runner.run(task):
@@ -218,14 +233,28 @@ def denoise_steps(
     elif callable(out):
         result = None
     whole = plane is None and region is None
+    guards = series.guards if series is not None else task.guards if task is not None else ()
     record = plan.record() | {
         "tile": list(runner.side) if runner.side else False,
-        "guard": task.guards[0].as_dict() if task.guards else False,
-        "given_back": extra.record(task.guards),
+        "guard": guards[0].as_dict() if guards else False,
+        "given_back": extra.record(guards),
+        "series": False if series is None else series.record(),
         "shape": [int(n) for n in (plan.source.image if whole else result).shape],
         "seconds": round(time.perf_counter() - start, 3),
     }
-    return Denoised(result, record, given)
+    found = None if series is None else series.result()
+    if found is not None and plane is not None:
+        maps = [None if one is None else np.squeeze(one, axis=axes) for one in (found.carried, found.changed)]
+        found = replace(found, carried=maps[0], changed=maps[1])
+    return Denoised(result, record, given, found)
+
+
+def _store_frame(target: Planes, extra: _GivenBack, one: Pass, values: np.ndarray, given: np.ndarray | None) -> None:
+    """Store a frame (C, Y, X) and what the guard gave back of it."""
+    y, x = (slice(0, size) for size in target.plane_shape)
+    target.write(one.place, one.group.outputs, y, x, values)
+    if given is not None:
+        extra.store_plane(one, given)
 
 
 class _GivenBack:
@@ -241,9 +270,20 @@ class _GivenBack:
         self._pixels += int(np.count_nonzero(values))
         if self._like is None:
             return
+        self._plan.store(self._kept(), one, tile, values)
+
+    def store_plane(self, one: Pass, values: np.ndarray) -> None:
+        """Keep a whole plane (C, Y, X)."""
+        self._pixels += int(np.count_nonzero(values))
+        if self._like is not None:
+            y, x = (slice(0, size) for size in self._like.plane_shape)
+            self._kept().write(one.place, one.group.outputs, y, x, values)
+
+    def _kept(self) -> Planes:
+        assert self._like is not None
         if self._planes is None:
             self._planes = Planes(np.zeros(self._like.image.shape, np.float32), self._like.channel_axis)
-        self._plan.store(self._planes, one, tile, values)
+        return self._planes
 
     @property
     def image(self) -> Any:

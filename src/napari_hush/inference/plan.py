@@ -15,6 +15,7 @@ from napari_hush.card import ASSUMPTIONS
 from napari_hush.errors import InputError
 from napari_hush.inference.channels import Group, channel_groups, read_group
 from napari_hush.inference.companions import companions_of
+from napari_hush.inference.frames import frames_of
 from napari_hush.inference.guards.guard import guard_margin
 from napari_hush.inference.guards.strict import strict_margin
 from napari_hush.inference.measure import (
@@ -113,6 +114,9 @@ class Plan:
         The only plane that is wanted.
     region : (int, int, int, int) or None
         y0, y1, x0, x1 of what is wanted of each plane, px of the image.
+    frames : int
+        Frames of a series that may look together; 1: each plane stands alone. More: `passes` has all frames, also where
+        one plane is wanted.
     """
 
     source: Planes
@@ -129,6 +133,7 @@ class Plan:
     side: tuple[int, int] | None
     plane: tuple[int, ...] | None
     region: Region | None
+    frames: int = 1
 
     @property
     def period(self) -> float | None:
@@ -285,7 +290,10 @@ def plan_steps(
     groups = channel_groups(source, model)
     if (channels := sorted(set(groups[0].inputs))) != lattice.channels:
         lattice = MeasuredLattice(source, channels)
+    frames = frames_of(lattice, model, settings, region=region is not None)
     indices = _plane_indices(source, plane)
+    if frames > 1 and plane is not None:  # its neighbours are looked at, too
+        indices = [(number, *plane[1:]) for number in range(source.lead_shape[0])]
     if engine is None:
         y0, y1, x0, x1 = region or (0, source.plane_shape[0], 0, source.plane_shape[1])
         engine = loaded.engine(model, (y1 - y0) * (x1 - x0) * len(indices) * len(groups))
@@ -334,6 +342,7 @@ def plan_steps(
         side=side,
         plane=plane,
         region=region,
+        frames=frames,
     )
 
 

@@ -37,6 +37,10 @@ class DenoiseSettings:
     rescale : {"auto", True, False}
         Bring the image to the lattice period that the model works at, and the result back. ``auto`` does so where the
         image has a lattice and the model such a period; ``True`` refuses others.
+    frames : {"auto", False} or int
+        How many frames of a series (T, Y, X) look together: they are registered, and each pixel is carried by those
+        that agree with it; what moves or changes is not averaged. ``auto`` takes 8 where neighbours prove alike, and
+        leaves slices with the streaks of tomography alone; False denoises each plane by itself.
     dark : bool
         Atom columns are darker than what is around them (bright field, ABF): the network, which knows bright ones,
         sees the image with its contrast turned.
@@ -49,6 +53,7 @@ class DenoiseSettings:
     precision: Precision = "auto"
     guard: Literal["auto", "strict"] | bool = "auto"
     rescale: Literal["auto"] | bool = "auto"
+    frames: Annotated[int, Bounds(2, 64)] | Literal["auto", False] = "auto"
     dark: bool = False
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from napari_hush.synthesis.fields import smooth_field
 from napari_hush.synthesis.lattices.lattice import Lattice, RenderedLattice, render_lattice
 from napari_hush.synthesis.noise.registry import Compose, DetectorLag, Poisson, Readout, RowJitter, SparseAngles
 from napari_hush.synthesis.pictures.phantoms import cells, foam
+from napari_hush.synthesis.series import FrameSeries, cell_series, lattice_series
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,8 @@ class Sample:
     transmission : ndarray, shape (..., Y, X)
         How much of the material is there, from 0 (a hole) to 1; all ones in foam and cells.
     positions : ndarray, shape (N, 2)
-        Atom columns (y, x), px, pixel centres at integers; also those in dents. None in foam and cells.
+        Atom columns (y, x), px, pixel centres at integers; also those in dents. None in foam and cells. Of a series
+        that drifts those of the first frame, before the drift.
     vacancies : ndarray, shape (M, 2)
         Missing columns (y, x), px.
     period : float
@@ -47,6 +49,8 @@ class Sample:
         pixel in each projection; infinite for the unit crop.
     pixel_size : float
         nm, simulated.
+    series : FrameSeries or None
+        Of a series that drifts: drift, where each column or spot is, and what happens when.
     """
 
     name: str
@@ -59,6 +63,7 @@ class Sample:
     period: float
     dose: float
     pixel_size: float = 0.03
+    series: FrameSeries | None = None
 
 
 def _scan(dose: float, period: float) -> Compose:
@@ -150,6 +155,34 @@ def _stack(rng: np.random.Generator) -> Sample:
     return _sample("stack", lattice, rendered, dents, 8.0, rng)
 
 
+def _lattice_series(rng: np.random.Generator) -> Sample:
+    period, dose = 12.0, 10.0
+    series = lattice_series((256, 256), 8, rng, period=period)
+    scan = _scan(dose, period)
+    noisy = np.stack([scan(frame, rng) for frame in series.clean])
+    return Sample(
+        name="lattice-series",
+        description=SAMPLES["lattice-series"].description,
+        noisy=np.asarray(noisy * np.float32(dose), np.float32),
+        clean=series.clean * np.float32(dose),
+        transmission=series.transmission,
+        positions=series.positions[0],
+        vacancies=np.empty((0, 2)),
+        period=period,
+        dose=dose,
+        series=series,
+    )
+
+
+def _moving_spots(rng: np.random.Generator) -> Sample:
+    dose = 10.0
+    series = cell_series((256, 256), 8, rng)
+    noise = Compose(noises=(Poisson(dose=dose), Readout(sigma=0.2 * dose**-0.5)))
+    noisy = np.stack([noise(frame, rng) for frame in series.clean])
+    made = _phantom("moving-spots", series.clean * np.float32(dose), noisy * np.float32(dose), dose, 250.0)
+    return replace(made, positions=series.positions[0], series=series)
+
+
 def _unit_crop(_: np.random.Generator) -> Sample:
     lattice = Lattice(kind="dumbbell", period=16.0, angle=0.0, sigma=0.11, sublattice=0.6, background=0.1)
     rendered = render_lattice(lattice, (72, 56), 0)  # a perfect crystal: nothing is drawn at random
@@ -205,6 +238,13 @@ SAMPLES: dict[str, _Entry] = {
     "hexagonal-low-dose": _Entry(_hexagonal_low_dose, "Hexagonal lattice at 2 counts per pixel, with one hole"),
     "dumbbell": _Entry(_dumbbell, "Dumbbells of two unlike columns at 20 counts per pixel, up to the specimen's edge"),
     "stack": _Entry(_stack, "Eight scans of one hexagonal lattice at 8 counts per pixel; its dent grows"),
+    "lattice-series": _Entry(
+        _lattice_series,
+        "Eight drifting scans of a lattice at 10 counts per pixel; columns blink, vanish, hop, a dent grows",
+    ),
+    "moving-spots": _Entry(
+        _moving_spots, "Eight drifting frames of fluorescent cells at 10 photons per pixel, with spots that move"
+    ),
     "unit-crop": _Entry(_unit_crop, "A few clean cells of a dumbbell lattice, to draw whole crystals from"),
     "foam": _Entry(_foam, "A slice of foam, reconstructed from 36 noisy projections"),
     "cells": _Entry(_cells, "Fluorescent cells at 8 photons per pixel where they are brightest"),
@@ -284,6 +324,16 @@ def dumbbell() -> list[LayerData]:
 def stack() -> list[LayerData]:
     """*File > Open Sample*: eight scans of one field in which a dent grows."""
     return layers(sample("stack"))
+
+
+def lattice_series_with_events() -> list[LayerData]:
+    """*File > Open Sample*: drifting scans of a lattice in which columns blink, vanish and hop."""
+    return layers(sample("lattice-series"))
+
+
+def moving_spots() -> list[LayerData]:
+    """*File > Open Sample*: drifting frames of cells between which spots move."""
+    return layers(sample("moving-spots"))
 
 
 def unit_crop() -> list[LayerData]:

@@ -138,9 +138,14 @@ def test_networks_that_patches_cannot_train_are_refused(model):
             hush.adapt(noisy_image(), one, QUICK)
 
 
+def test_patches_are_smaller_where_the_image_is(model):
+    done = hush.adapt(noisy_image()[:, :72], model, replace(QUICK, patch=96))
+    assert done.record["steps"] == QUICK.steps
+
+
 def test_image_too_small_for_a_patch_is_refused(model):
     with pytest.raises(InputError, match="too few to train on"):
-        hush.adapt(noisy_image()[:, :64], model, replace(QUICK, patch=96))
+        hush.adapt(noisy_image()[:48], model, QUICK)
 
 
 def test_leaving_the_loop_cancels(model):

@@ -14,7 +14,7 @@ from napari_hush.inference.loaded import LoadedModels
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.model import Model
 from napari_hush.progress import Progress, drain, within
-from napari_hush.training.adapt.fields import Lessons
+from napari_hush.training.adapt.fields import Lessons, room_of
 from napari_hush.training.adapt.held import HeldOut
 from napari_hush.training.adapt.settings import AdaptSettings
 from napari_hush.training.adapt.subjects import names_of, refuse_networks, subject_steps
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 METHOD = "noise2noise"
 ENDLESS = 10**6  # steps: the time ends it
+LEAST_PATCH = 32  # px: a smaller one teaches little
 LOOKS = 3  # images that are judged, and weights that are judged on them, at most
 LIMIT = "Adapted to images of this sample and this instrument: for others take the model that it was made from."
 
@@ -105,8 +106,8 @@ def adapt(
     -------
     Adapted
         The model and a record. The model is the given one, unchanged, unless the new one's loss on a held-out part of
-        the images is lower by more than its standard error, with noise found in each of three ways (see `OwnNoise`),
-        and the evidence on no image is worse than before.
+        the images is lower by more than twice its standard error, with noise found in each of three ways (see
+        `OwnNoise`), and the evidence on no image is worse than before.
 
     Raises
     ------
@@ -248,12 +249,15 @@ class _Training:
     ) -> None:
         self._settings, self._until = settings, until
         s = settings
+        initial = continued(model)
+        stride = int(initial.network.stride)  # type: ignore[arg-type]
+        room = min(room_of(field, s) for field in fields)
+        patch = max(min(s.patch, room // stride * stride), min(s.patch, LEAST_PATCH))
         usual: TrainSettings = Noise2NoiseSettings(
-            patch=s.patch, batch_size=s.batch_size, steps=s.steps or ENDLESS, learning_rate=s.learning_rate,
+            patch=patch, batch_size=s.batch_size, steps=s.steps or ENDLESS, learning_rate=s.learning_rate,
             schedule="constant", warmup=10, ema=0.98, validate_every=10**8, augment="none", seed=s.seed,
             device=s.device, validation_share=0.0, test_share=0.0, picture_every=0,
         )  # fmt: skip
-        initial = continued(model)
         usual = fitting(METHODS[METHOD].load(), usual, initial.network)
         fingerprint = " ".join(subject.fingerprint for subject in subjects)
         self._lessons = Lessons(fields, s, usual.patch, scale=model.scale, fingerprint=fingerprint)

@@ -173,6 +173,17 @@ class Repeated:
         return np.asarray((values + (norm.offset - offset) / norm.scale) / gain - norm.offset / norm.scale, np.float32)
 
 
+def room_of(field: Field, settings: AdaptSettings) -> int:
+    """The side of the largest patch that fits what is trained on, px of what the network sees."""
+    top, _, left, right = field.region
+    return max(min(_held_rows(field, settings)[0] - GAP - top, right - left), 0)
+
+
+def _held_rows(field: Field, settings: AdaptSettings) -> tuple[int, int]:
+    top, bottom, _, _ = field.region
+    return bottom - max(round(settings.held_share * (bottom - top)), 1), bottom
+
+
 class Lessons:
     """Patches of all fields, a `PatchSource`; the lowest rows of each are held out.
 
@@ -232,8 +243,7 @@ class Lessons:
         return self._held(self.fields[number])
 
     def _held(self, field: Field) -> tuple[int, int]:
-        top, bottom, _, _ = field.region
-        return bottom - max(round(self.settings.held_share * (bottom - top)), 1), bottom
+        return _held_rows(field, self.settings)
 
     def _area(self, field: Field) -> tuple[int, int, int, int]:
         top, bottom, left, right = field.region

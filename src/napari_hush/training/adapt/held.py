@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DRAWS = 4  # noisy versions of each held-out part
 WIDEST = 512  # px: the middle of wider ones is looked at
 MOST = 4  # fields
+CLEAR = 2.0  # standard errors
 BLOCK = 16  # px: the loss of neighbouring pixels goes together, as their noise and the image do
 
 
@@ -46,8 +47,8 @@ class Gain:
 
     @property
     def clear(self) -> bool:
-        """Whether the gain is larger than its standard error."""
-        return self.gain > self.error
+        """Whether the gain is larger than twice its standard error."""
+        return self.gain > CLEAR * self.error
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Gains:
 
     @property
     def clear(self) -> bool:
-        """Whether all are larger than their standard errors."""
+        """Whether all are."""
         return all(one.clear for one in self.each)
 
 

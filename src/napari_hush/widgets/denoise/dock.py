@@ -13,8 +13,9 @@ from napari_hush.errors import InputError
 from napari_hush.fidelity.glance import given_back_words
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.memory import free_memory
-from napari_hush.progress import Progress
+from napari_hush.progress import Progress, within
 from napari_hush.reports import SYMBOLS
+from napari_hush.widgets.denoise.growing import GrowingLayer, planes_of, series_layers
 from napari_hush.widgets.denoise.result import OutputType, result_layer
 from napari_hush.widgets.denoise.verdict import Verdict
 from napari_hush.widgets.evaluate.table import COLOURS
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     import napari
     from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
+    from napari_hush.inference.frames import SeriesResult
+
 Part = tuple[tuple[int, ...], tuple[int, int, int, int]]  # a plane, and a region of it
 MINIMUM_WIDTH = 270
 
@@ -51,6 +54,7 @@ class DenoiseWidget(Dock):
         super().__init__(napari_viewer, MINIMUM_WIDTH)
         self._pair: list[Any] = []  # the last run's image and result, by their unique names: they may be removed
         self._source: Source | None = None  # of the run under way
+        self._growing: GrowingLayer | None = None  # the result of a stack, as far as it is done
         self._build()
         self._layers.changed.connect(self._refresh)
         self._models.changed.connect(self._refresh)
@@ -86,8 +90,8 @@ class DenoiseWidget(Dock):
         self._words, self._about = small_label(), small_label()
         self._form = Form(
             DenoiseSettings(),
-            shown=("dark", "device", "tile"),
-            words={"tile": "whole plane"},
+            shown=("frames", "dark", "device", "tile"),
+            words={"tile": "whole plane", "frames": "each alone"},
         )
         self._output = QComboBox()
         self._output.addItems(["float32", "same as input"])
@@ -98,11 +102,11 @@ class DenoiseWidget(Dock):
         self._form.rows.insertRow(2, "Model", self._models)
         self._form.rows.insertRow(3, self._about)
         self._form.rows.addRow("Result", self._output)
-        self._advice = small_label()
+        self._advice, self._series = small_label(), small_label()
         self._preview, self._run, self._verdict = QPushButton("Preview"), QPushButton("Run"), Verdict()
         self._cancel.setToolTip("Stop after the current tile; no layer is added")
         buttons = row(self._preview, self._run, self._cancel)
-        self._lay_out(10, self._form, buttons, self._progress, self._advice, self._verdict)
+        self._lay_out(10, self._form, buttons, self._progress, self._series, self._advice, self._verdict)
         for line in self._form.findChildren(QLineEdit):  # those of numbers would take a dropped file as text
             line.setAcceptDrops(False)
 
@@ -110,6 +114,7 @@ class DenoiseWidget(Dock):
         """Bring the texts and the buttons in line with what is chosen and what runs."""
         layer = self._layers.layer
         self._words.setText("" if layer is None else describe(layer))
+        self._form.show_field("frames", layer is not None and planes_of(layer) > 1)
         about = self._models.description.partition(". ")[0].rstrip(".")
         self._about.setText(about)
         self._about.setVisible(bool(about))
@@ -122,7 +127,9 @@ class DenoiseWidget(Dock):
         self._run.setEnabled(not reason)
         self._preview.setEnabled(not reason)
         self._run.setToolTip(reason or "Denoise the whole layer into a new one")
-        self._preview.setToolTip(reason or "Denoise what is in sight of the current plane: the same pixels as in a run")
+        alone = "; frames do not look together in a preview" if layer is not None and planes_of(layer) > 1 else ""
+        words = f"Denoise what is in sight of the current plane: the same pixels as in a run{alone}"
+        self._preview.setToolTip(reason or words)
         self._cancel.setEnabled(self._job.running)
         self._cancel.setText("Cancel")
 
@@ -135,13 +142,20 @@ class DenoiseWidget(Dock):
         except ValueError as error:
             notify.error(error)
             return
+        self._series.hide()
+        first = 0
+        self._growing = None
         if part is None:
             self._source, self._pair = source, [layer.unique_id]
             self._verdict.clear()
+            if planes_of(layer) > 1:
+                first = visible_part(layer, self._viewer.dims)[0][0]
+                self._growing = GrowingLayer(self._viewer, source)
         output: OutputType = "float32" if self._output.currentIndex() == 0 else "same as input"
         self._advise("")
         text = "starting…" if "torch" in sys.modules else "loading PyTorch…"
-        self._launch(partial(_denoise, source, model, settings, output, part), text)
+        finished = None if self._growing is None else self._growing.finished
+        self._launch(partial(_denoise, source, model, settings, output, part, first, finished), text)
 
     def _advise(self, text: str) -> None:
         """Say that another model would suit the image; it stays until the next run."""
@@ -153,15 +167,35 @@ class DenoiseWidget(Dock):
         self._source = None  # it holds the image
         super()._finish(text)
 
-    def _on_returned(self, result: tuple[Any, dict[str, Any]]) -> None:
-        data, options = result
+    def _on_progress(self, event: Progress) -> None:
+        super()._on_progress(event)
+        if self._growing is not None:
+            self._growing.show()
+
+    def _on_cancelled(self) -> None:
+        growing, self._growing = self._growing, None
+        kept = "" if growing is None else growing.keep()
+        self._finish(f"cancelled{kept}")
+
+    def _on_returned(self, result: tuple[Any, dict[str, Any], SeriesResult | None]) -> None:
+        data, options, maps = result
         record = read_record(options["metadata"])
         source = self._source
         self._finish(_summary(record, data, options["rgb"]))
         self._advise(record.get("advice") or "")
         if is_preview(record) and self._update_preview(data, options):
             return
-        layer = self._viewer.add_image(data, **options)
+        growing, self._growing = self._growing, None
+        layer = None if growing is None else growing.replace(data, options)
+        layer = layer or self._viewer.add_image(data, **options)
+        if maps is not None:
+            for values, style in series_layers(layer, maps):
+                self._viewer.add_image(values, **style)
+            self._viewer.layers.selection.active = layer
+        said = record.get("series")
+        if isinstance(said, dict):
+            self._series.setText(said["words"])
+            self._series.show()
         if source is not None and not is_preview(record):
             self._pair.append(layer.unique_id)
             self._verdict.begin(
@@ -204,9 +238,15 @@ class DenoiseWidget(Dock):
 
 
 def _denoise(
-    source: Source, model: str | Path, settings: DenoiseSettings, output: OutputType, part: Part | None
-) -> Generator[Progress, None, tuple[np.ndarray, dict[str, Any]]]:
-    """The whole work, in the thread: torch is not loaded before it is needed."""
+    source: Source,
+    model: str | Path,
+    settings: DenoiseSettings,
+    output: OutputType,
+    part: Part | None,
+    first: int = 0,
+    finished: list[tuple[tuple[int, ...], np.ndarray]] | None = None,
+) -> Generator[Progress, None, tuple[np.ndarray, dict[str, Any], SeriesResult | None]]:
+    """The whole work, in the thread: torch is not loaded before it is needed. Frames are left in ``finished``."""
     yield Progress(0, 0, "starting…" if "torch" in sys.modules else "loading PyTorch…")
     from napari_hush.inference.denoise import denoise_steps
 
@@ -215,11 +255,21 @@ def _denoise(
     yield Progress(0, 0, "loading the model…")
     if part is None:
         _check_size(image, free_memory("cpu"))
-    done = yield from denoise_steps(
-        image, model, settings, channel_axis=source.channel_axis, plane=plane, region=region
+    steps = denoise_steps(
+        image, model, settings, channel_axis=source.channel_axis, plane=plane, region=region, first=first
     )
+
+    def noted(event: Progress) -> Progress:
+        if finished is not None and event.preview is not None and event.place is not None:
+            finished.append((event.place, event.preview))
+        return event
+
+    done = yield from within(steps, noted)
     given = done.given_back if part is None else None
-    return result_layer(source, done.image, done.provenance, output, plane=plane, region=region, given_back=given)
+    data, options = result_layer(
+        source, done.image, done.provenance, output, plane=plane, region=region, given_back=given
+    )
+    return data, options, done.series
 
 
 def _check_size(image: Any, free: int) -> None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 LARGEST = 1 << 20
 LARGEST_INT = 2**31 - 1
+START_OF_SERIES = 8  # frames
 DIGITS = 30  # after the point: no number that a settings file can hold turns into another one
 
 
@@ -158,11 +159,30 @@ class Form(QWidget):
 
 
 class NumberOrWord(QWidget):
-    """A whole number, or one of the words that stand for None and ``False``."""
+    """A whole number, or one of the words that stand for None, ``False`` or a word of the field's own.
+
+    Parameters
+    ----------
+    value : int, None, False or str
+        What it shows at first.
+    words : mapping of str to None, False or str
+        What is shown, and what it stands for.
+    start : int
+        The number that is offered at first.
+    low, high : int
+        The smallest and the largest number.
+    """
 
     changed = Signal(object)
 
-    def __init__(self, value: int | bool | None, words: Mapping[str, bool | None], start: int = 1) -> None:
+    def __init__(
+        self,
+        value: int | str | None,
+        words: Mapping[str, bool | str | None],
+        start: int = 1,
+        low: int = 1,
+        high: int | None = None,
+    ) -> None:
         super().__init__()
         self._combo, self._spin = QComboBox(), QSpinBox()
         for text, meaning in words.items():
@@ -170,7 +190,7 @@ class NumberOrWord(QWidget):
         self._combo.addItem("fixed", "number")
         self._combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._combo.setMinimumWidth(60)
-        self._spin.setRange(1, LARGEST)
+        self._spin.setRange(low, LARGEST if high is None else min(high, LARGEST))
         self._spin.setValue(start)
         self._spin.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._spin.setMinimumWidth(90)
@@ -183,16 +203,16 @@ class NumberOrWord(QWidget):
         self._spin.valueChanged.connect(self._on_changed)
 
     @property
-    def value(self) -> int | bool | None:
+    def value(self) -> int | str | None:
         """The number, or what the word stands for."""
         meaning = self._combo.currentData()
         return int(self._spin.value()) if meaning == "number" else meaning
 
     @value.setter
-    def value(self, value: int | bool | None) -> None:
+    def value(self, value: int | str | None) -> None:
         meanings = [self._combo.itemData(i) for i in range(self._combo.count())]
-        if value is None or isinstance(value, bool):
-            if value not in meanings:
+        if value is None or isinstance(value, bool | str):
+            if value not in meanings[:-1]:
                 raise ValueError(f"expected a number or one of {meanings[:-1]}, got {value!r}")
             index = meanings.index(value)
         else:
@@ -373,10 +393,12 @@ def _make_field(about: Declared, value: Any, word: str) -> Any:
     whole = int in about.kinds and float not in about.kinds
     if about.pair and about.optional:
         return PairOrEmpty(value)
-    if whole and about.optional:
-        words: dict[str, bool | None] = {"automatic": None}
-        if False in about.values:
+    if whole and (about.optional or about.values):
+        words: dict[str, bool | str | None] = {"automatic": None if about.optional else "auto"}
+        if any(one is False for one in about.values):
             words[word] = False
+        if not about.optional:
+            return NumberOrWord(value, words, start=START_OF_SERIES, low=round(low or 1), high=round(high or LARGEST))
         return NumberOrWord(value, words, start=512 if len(words) > 1 else 1)
     if float in about.kinds and about.optional:
         return NumberOrEmpty(value)

@@ -31,6 +31,8 @@ class LayerRecord(TypedDict, total=False):
     precision: str
     guard: bool | dict[str, Any]  # False, or what it did
     given_back: dict[str, Any] | str | bool  # how much the guard gave back, why nothing, or False
+    series: bool | dict[str, Any]  # False, or what the frames of a series said of each other
+    cancelled: str  # how much of a stack was done when it was stopped
     rescale: bool | dict[str, Any]  # False, or by which factor
     dark: bool
     seconds: float  # that it took

@@ -1,0 +1,59 @@
+"""``napari-hush register``: how the frames of a series lie to the first one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+
+from napari_hush.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Register:
+    """Find the drift, rotation and brightness of a series of frames, and where a lattice leaves them open."""
+
+    frames: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="STACK")]
+    """A stack (T, Y, X), or a folder or a pattern in quotes of single frames."""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="CSV")] = None
+    """The table of all frames; NAME_drift.csv beside the stack if not given."""
+    plot: Annotated[Path | None, tyro.conf.arg(metavar="PNG")] = None
+    """Draw the drift."""
+    aligned: Annotated[Path | None, tyro.conf.arg(metavar="TIF")] = None
+    """Write the frames brought onto the first one, NaN where a frame shows nothing."""
+    smooth: float = 1.5
+    """Standard deviation of the Gaussian mean over each frame before it is compared, px."""
+    overwrite: bool = False
+    """Replace older files."""
+
+    def run(self) -> int:
+        """Run it; the exit code."""
+        from napari_hush.io import check_writable, read_image, read_volume, write_image
+        from napari_hush.series.drawing import drift_picture
+        from napari_hush.series.registration import register
+
+        path = Path(self.frames)
+        table = self.output or (path.parent / f"{path.stem}_drift.csv")
+        for target in (table, self.plot, self.aligned):
+            if target is None:
+                continue
+            check_writable(target)
+            if target.exists() and not self.overwrite:
+                raise InputError(f"{target}: is there already: choose another name, or give --overwrite")
+        image = read_image(path) if path.is_file() or path.suffix == ".zarr" else read_volume(self.frames)
+        if image.channel_axis is not None:
+            raise InputError(f"{self.frames}: has colours, frames are grey: save one channel and register it")
+        found = register(image.data, smooth=self.smooth, progress=True)
+        found.save(table)
+        print(f"{table}: {found.words}")
+        if self.plot is not None:
+            drift_picture(found).save(self.plot)
+            print(f"{self.plot}: drift")
+        if self.aligned is not None:
+            frames = np.stack([found.aligned(image.data[number], number) for number in range(len(found))])
+            write_image(self.aligned, frames, like=image)
+            print(f"{self.aligned}: frames brought onto the first")
+        return 0

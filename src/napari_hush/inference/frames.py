@@ -1,0 +1,403 @@
+"""Denoise the frames of a series together: each with what its neighbours know of it, and nothing that changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_hush.errors import InputError
+from napari_hush.filters.gaps import filled
+from napari_hush.inference.planes import Planes
+from napari_hush.progress import Progress
+from napari_hush.residual.noise import NoiseModel, measure_noise
+from napari_hush.series.changes import Change, changes_in
+from napari_hush.series.fusion import Frame, Fusion
+from napari_hush.series.pairs import Pair, Shown, pair_of, refined
+from napari_hush.series.registration import Registration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from numpy.typing import NDArray
+
+    from napari_hush.inference.measure import MeasuredLattice
+    from napari_hush.inference.plan import Pass, Plan
+    from napari_hush.inference.settings import DenoiseSettings
+    from napari_hush.inference.tiles.runner import TileRunner
+    from napari_hush.model import Model
+
+    Image = NDArray[np.float32]
+    Steps = Generator[Progress, None, tuple[np.ndarray, np.ndarray | None]]
+
+WINDOW = 8  # frames that look together, unless somebody says otherwise
+SMALLEST = 64  # px: less says too little of how frames lie to each other
+ALIKE = 0.5  # of a frame that its neighbour must carry, so that a stack is taken for a series
+COLUMN = 0.18  # periods: standard deviation of a column, of which the record says what change would show
+SPOT = 2.0  # px: the same of a spot where there is no lattice
+NOISE_AGREES = 20.0  # times: a noise model that is further off than this from what was taken away is none
+MEASURED = 3  # frames on which the noise is measured
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SeriesResult:
+    """What a series says beside its denoised frames.
+
+    Parameters
+    ----------
+    carried : ndarray or None
+        How many frames carry each pixel, float32, shape of the image; None where it was not kept.
+    changed : ndarray or None
+        By how many standard deviations the frames from here on differ from those before, where it is more than 4.5.
+    registration : Registration
+        How the frames lie to the first one; of several series in one image (T, Z, Y, X) of the first.
+    changes : tuple of Change
+        The regions of that map.
+    """
+
+    carried: np.ndarray | None
+    changed: np.ndarray | None
+    registration: Registration
+    changes: tuple[Change, ...]
+
+
+def frames_of(lattice: MeasuredLattice, model: Model, settings: DenoiseSettings, *, region: bool) -> int:
+    """How many frames of an image may look together; 1: each stands alone.
+
+    Parameters
+    ----------
+    lattice : MeasuredLattice
+        Of the image.
+    model : Model
+        What is run on it.
+    settings : DenoiseSettings
+        ``frames`` in it.
+    region : bool
+        Whether only a part of each plane is wanted.
+
+    Raises
+    ------
+    InputError
+        If a number of frames is insisted on where there is no series.
+    """
+    wanted = settings.frames
+    if wanted is False or region:
+        return 1
+    source = lattice.source
+    lead = source.lead_shape
+    reason = ""
+    if not lead or lead[0] < 2:
+        reason = f"expected a stack of two or more frames (T, Y, X), got an image of shape {tuple(source.image.shape)}"
+    elif model.depth > 1:
+        reason = (
+            f"{model.card.name} looks at {model.depth} slices of a volume together: choose a model of single images"
+        )
+    elif min(source.plane_shape) < SMALLEST:
+        reason = f"expected frames of at least {SMALLEST} px, got {source.plane_shape}"
+    if reason:
+        if wanted == "auto":
+            return 1
+        raise InputError(f"frames={wanted}: {reason}; or leave frames out")
+    if wanted == "auto" and lattice.spacing is None and lattice.projections is not None:
+        return 1  # slices of tomography: neighbours are other places, and share their streaks
+    return min(WINDOW if wanted == "auto" else int(wanted), lead[0])
+
+
+@dataclass(eq=False)
+class _Known:
+    """A frame as far as it was looked at."""
+
+    frames: list[Frame]  # of each channel
+    shown: Shown
+    values: np.ndarray  # (C, Y, X) of the result alone, with its holes
+    given: np.ndarray | None
+
+
+@dataclass(eq=False)
+class _Series:
+    """What is known of the frames of one series and one group of channels."""
+
+    passes: list[Pass]
+    known: dict[int, _Known] = field(default_factory=dict)
+    steps: dict[int, Pair] = field(default_factory=dict)  # from each frame to the next
+    pairs: dict[tuple[int, int], Pair] = field(default_factory=dict)
+    noise: list[NoiseModel] = field(default_factory=list)
+    alike: bool | None = None
+
+
+class SeriesRun:
+    """The frames of an image, one after the other, each with its neighbours.
+
+    Parameters
+    ----------
+    plan : Plan
+        The run.
+    runner : TileRunner
+        What runs the network over a plane.
+    window : int
+        Frames that look together.
+    first : int
+        The frame that is done first; then those after it, then those before.
+    keep : bool
+        Whether the maps are kept for the caller.
+    """
+
+    def __init__(self, plan: Plan, runner: TileRunner, window: int, *, first: int = 0, keep: bool = True) -> None:
+        self._plan, self._runner, self._window, self._first = plan, runner, window, first
+        self._tiles = runner.count()
+        self._done = 0
+        self._all_series = self._split()
+        self._total = self._tiles * sum(2 * len(self._wanted(one)) for one in self._all_series)
+        shape = tuple(int(n) for n in plan.source.image.shape)
+        if plan.plane is not None:
+            shape = tuple(1 if axis in plan.source.axes[:-2] else n for axis, n in enumerate(shape))
+        self._maps = [Planes(np.zeros(shape, np.float32), plan.source.channel_axis) for _ in range(2)] if keep else None
+        self._carried: list[float] = []
+        self._changes: list[Change] = []
+        self._least: float | None = None
+        self._matrices: dict[int, Pair] = {}
+        self.guards: list[Any] = []
+
+    def run(self, store: Callable[[Pass, np.ndarray, np.ndarray | None], None]) -> Generator[Progress, None, None]:
+        """Do all frames; ``store`` is given each result (C, Y, X) and what the guard gave back of it."""
+        for series in self._all_series:
+            for number in self._wanted(series):
+                result, given = yield from self._frame(series, number)
+                one = series.passes[number]
+                store(one, result, given)
+                words = f"frame {number + 1} of {len(series.passes)} is done"
+                yield Progress(self._done, self._total, words, preview=result, place=one.index)
+
+    @property
+    def together(self) -> bool:
+        """Whether any frame was carried by others."""
+        return any(series.alike for series in self._all_series)
+
+    def result(self) -> SeriesResult | None:
+        """The maps and the drift; None where every frame stood alone."""
+        if not self.together:
+            return None
+        carried, changed = (None, None) if self._maps is None else (one.image for one in self._maps)
+        return SeriesResult(
+            carried=carried, changed=changed, registration=self._registration(), changes=tuple(self._changes)
+        )
+
+    def record(self) -> dict[str, Any] | bool:
+        """JSON-able; False where every frame stood alone."""
+        if not self.together:
+            return False
+        registration = self._registration()
+        return {
+            "window": self._window,
+            "carried": float(np.mean(self._carried)),
+            "registration": registration.as_dict(),
+            "changes": [change.as_dict() for change in self._changes],
+            "least_change": self._least,
+            "words": self._words(registration),
+        }
+
+    def _words(self, registration: Registration) -> str:
+        words = f"{np.mean(self._carried):.2g} frames carry a pixel on average; {registration.words}"
+        if self._changes:
+            places = len({change.frame for change in self._changes})
+            words += f"; {len(self._changes)} changes seen, before {places} of the frames"
+        if self._least is not None:
+            words += f"; {self._below()}"
+        return words
+
+    def _below(self) -> str:
+        """What would not be seen."""
+        assert self._least is not None
+        plan = self._plan
+        if plan.spacing is None:
+            return f"a spot of {2.355 * SPOT:.2g} px that changes by less than {self._least:.3g} may not show"
+        height = self._column_height()
+        if not height > 0:
+            return f"a column that changes by less than {self._least:.3g} may not show"
+        share = 100 * self._least / height
+        if share >= 100:
+            return "a single column that comes or goes may not show"
+        return f"a column that changes by less than {share:.0f} % of its height for three frames may not show"
+
+    def _column_height(self) -> float:
+        known = next((k for series in self._all_series for k in series.known.values()), None)
+        if known is None:
+            return 0.0
+        low, high = np.percentile(known.frames[0].denoised, [10, 98])
+        return float(high - low)
+
+    def _split(self) -> list[_Series]:
+        """The passes of each series (all frames, whatever plane is wanted), by the other leading axes and the group."""
+        found: dict[tuple[Any, ...], list[Pass]] = {}
+        for one in self._plan.passes:
+            found.setdefault((one.index[1:], id(one.group)), []).append(one)
+        return [_Series(sorted(passes, key=lambda one: one.index)) for passes in found.values()]
+
+    def _wanted(self, series: _Series) -> list[int]:
+        """The frames in the order in which they are done."""
+        count = len(series.passes)
+        if self._plan.plane is not None:
+            return [self._plan.plane[0]]
+        first = min(self._first, count - 1)
+        return [*range(first, count), *range(first - 1, -1, -1)]
+
+    def _around(self, series: _Series, number: int) -> range:
+        count = len(series.passes)
+        window = min(self._window, count)
+        start = int(np.clip(number - window // 2, 0, count - window))
+        return range(start, start + window)
+
+    def _frame(self, series: _Series, number: int) -> Steps:
+        if series.alike is None:
+            other = number + 1 if number + 1 < len(series.passes) else number - 1
+            yield from self._look(series, {number, other}, number)
+            series.alike = self._plan.settings.frames != "auto" or self._is_alike(series, number, other)
+        if not series.alike:
+            yield from self._look(series, {number}, number)
+            alone = series.known.pop(number)
+            return alone.values, alone.given
+        around = self._around(series, number)
+        for old in [k for k in series.known if k not in around]:
+            del series.known[old]
+        series.pairs = {key: one for key, one in series.pairs.items() if all(k in around for k in key)}
+        yield from self._look(series, set(around), number)
+        alone = series.known[number]
+        pairs = {k: self._pair(series, number, k) for k in around if k != number}
+        made = []
+        for channel, noise in enumerate(series.noise):
+            frames = {k: series.known[k].frames[channel] for k in around}
+            fusion = Fusion(frames, number, pairs, noise, lattice=self._plan.spacing is not None)
+            fused = fusion.whole()
+            made.append(fused)
+            if self._least is None:
+                width = SPOT if self._plan.spacing is None else COLUMN * self._plan.spacing
+                self._least = fusion.least_change(width)
+            yield Progress(self._done, self._total, f"frame {number + 1}: {self._window} frames together")
+        self._keep(series, number, [one.carried for one in made], [one.changed for one in made])
+        if max(float(one.carried.max()) for one in made) < 1.05:
+            return alone.values, alone.given  # nothing belongs to it
+        one = series.passes[number]
+        noisy = np.stack([fused.noisy for fused in made])
+        holes = ~np.isfinite(alone.values)
+        second, given = yield from self._plane(self._seeing(one, noisy, holes), number)
+        together = np.stack([fused.denoised for fused in made])
+        result = np.where(np.isfinite(second), (together + second) / 2, second)
+        return np.asarray(result, np.float32), None if given is None else given / 2
+
+    def _keep(self, series: _Series, number: int, carried: list[Image], changed: list[Image]) -> None:
+        one = series.passes[number]
+        self._carried.append(float(np.mean([image.mean() for image in carried])))
+        self._changes += changes_in(np.max(changed, axis=0), one.index)
+        if self._maps is None:
+            return
+        whole = tuple(slice(0, size) for size in self._plan.source.plane_shape)
+        for planes, images in zip(self._maps, (carried, changed), strict=True):
+            planes.write(one.place, one.group.outputs, whole[0], whole[1], np.stack(images))
+
+    def _look(self, series: _Series, numbers: set[int], current: int) -> Generator[Progress, None, None]:
+        """Denoise those frames alone that were not yet, and find how they lie to their neighbours."""
+        for number in sorted(numbers):
+            if number in series.known:
+                continue
+            one = series.passes[number]
+            values, given = yield from self._plane(one, number)
+            noisy = np.asarray(self._native(one), np.float32)[: len(values)]
+            frames = []
+            for measured, denoised in zip(noisy, values, strict=True):
+                known = np.isfinite(measured) & np.isfinite(denoised)
+                holes = None if known.all() else known
+                images = [
+                    image if holes is None else filled(image.astype(np.float64), ~known).astype(np.float32)
+                    for image in (measured, denoised)
+                ]
+                frames.append(Frame(images[0], images[1], holes))
+            series.known[number] = _Known(frames, Shown(frames[0].denoised), values, given)
+        if not series.noise:
+            chosen = [series.known[k] for k in sorted(series.known)[:MEASURED]]
+            for channel in range(len(chosen[0].frames)):
+                series.noise.append(_noise([one.frames[channel] for one in chosen]))
+        for number in sorted(numbers):
+            if number + 1 in numbers and number not in series.steps:
+                before = series.steps.get(number - 1)
+                predicted = before.matrix if before is not None and before.decided else None
+                series.steps[number] = pair_of(series.known[number].shown, series.known[number + 1].shown, predicted)
+                yield Progress(self._done, self._total, f"frame {current + 1}: how the frames lie to each other")
+
+    def _is_alike(self, series: _Series, number: int, other: int) -> bool:
+        pair = self._pair(series, number, other)
+        frames = {k: series.known[k].frames[0] for k in (number, other)}
+        fusion = Fusion(frames, number, {other: pair}, series.noise[0], lattice=self._plan.spacing is not None)
+        return float((fusion.whole().carried - 1).mean()) > ALIKE
+
+    def _pair(self, series: _Series, first: int, second: int) -> Pair:
+        if first > second:
+            return self._pair(series, second, first).inverse
+        if second == first + 1:
+            return series.steps[first]
+        if (first, second) not in series.pairs:
+            joined = series.steps[first]
+            for number in range(first + 1, second):
+                joined = joined.then(series.steps[number])
+            one, other = series.known[first].shown, series.known[second].shown
+            series.pairs[first, second] = refined(one, other, joined.matrix, joined.margin)
+        return series.pairs[first, second]
+
+    def _plane(self, one: Pass, number: int) -> Steps:
+        """Run the network over one plane: the result (C, Y, X) in memory, and what the guard gave back."""
+        plan, runner = self._plan, self._runner
+        height, width = plan.source.plane_shape
+        channels = len(one.group.outputs)
+        target = Planes(np.empty((channels, height, width), np.float32), 0)
+        local = replace(one, place=(), group=replace(one.group, outputs=list(range(channels))))
+        extra: Planes | None = None
+        task = plan.task(local)
+        self.guards = list(task.guards)
+        for finished, count, _left in runner.run(task):
+            for tile, values in finished:
+                many = len(values) // 2 if len(values) > len(task.guards) > 0 else 0
+                plan.store(target, local, tile, values[: len(values) - many])
+                if many:
+                    extra = extra or Planes(np.zeros_like(target.image), 0)
+                    plan.store(extra, local, tile, values[len(values) - many :])
+            self._done += count
+            self._total = max(self._total, self._done)
+            yield Progress(self._done, self._total, f"frame {number + 1}: tile {self._done} of {self._total}")
+        return target.image, None if extra is None else extra.image
+
+    def _native(self, one: Pass) -> np.ndarray:
+        height, width = self._plan.source.plane_shape
+        return one.native(slice(0, height), slice(0, width))
+
+    def _seeing(self, one: Pass, noisy: np.ndarray, holes: NDArray[np.bool_]) -> Pass:
+        """The same pass over another image of the plane."""
+        values = np.where(holes, np.float32(np.nan), noisy) if holes.any() else noisy
+
+        def native(y: slice, x: slice) -> np.ndarray:
+            return values[:, y, x]
+
+        scaled, fill = self._plan.scaled, one.norm.fill
+        return replace(one, native=native, read=lambda y, x: scaled.read(native, fill, y, x))
+
+    def _registration(self) -> Registration:
+        """Of all frames of the first series whose neighbours were looked at."""
+        series = next(one for one in self._all_series if one.alike)
+        pairs = [Pair(np.eye(3), 1.0, 0.0, np.inf, 0.0)]
+        for number in range(min(series.steps), max(series.steps) + 1):
+            step = series.steps[number]
+            pairs.append(replace(pairs[-1].then(step), margin=step.margin))
+        return Registration.of(self._plan.source.plane_shape, pairs)
+
+
+def _noise(frames: list[Frame]) -> NoiseModel:
+    """Of a series; where it is not understood, one level for all pixels."""
+    noisy, denoised = [one.noisy for one in frames], [one.denoised for one in frames]
+    found = measure_noise(noisy, denoised)
+    rest = np.concatenate([(a - b).ravel() for a, b in zip(noisy, denoised, strict=True)])
+    level = float(1.4826 * np.median(np.abs(rest - np.median(rest)))) ** 2
+    measured = float(np.mean([found.variance(image).mean() for image in denoised]))
+    if level > 0 and 1 / NOISE_AGREES < measured / level < NOISE_AGREES:
+        return found
+    level = max(level, float(rest.var()), 1e-30)
+    low, high = float(min(one.min() for one in denoised)), float(max(one.max() for one in denoised))
+    return replace(found, coefficients=(level, 0.0, 0.0), curve=(), zero=low, top=max(high, low + 1e-9), floor=level)

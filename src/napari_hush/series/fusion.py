@@ -1,0 +1,427 @@
+"""What the frames around one know of it: tested pixel by pixel, what does not belong together stays apart.
+
+A neighbour counts at a pixel only where neither it nor what was made of it differs from the frame beyond the noise, at
+any scale; where its features are not displaced; and where no change in time lies between both.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from napari_hush.filters.smoothing import gaussian
+from napari_hush.series.affine import places, warped_part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_hush.residual.noise import NoiseModel
+    from napari_hush.series.pairs import Pair
+
+    Image = NDArray[np.float32]
+    Part = tuple[slice, slice]
+
+SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # px: standard deviations of the means that are compared
+WIDENED = (6.0, 4.0, 2.0, 1.0)  # after which what was found reaches a pixel further: in all about as far as its scale
+HALVED = 3.0  # px: from this scale on every second pixel will do
+LIMIT, LATTICE_LIMIT = 4.0, 5.0  # standard deviations from which a neighbour is refused; a lattice shows jitter, too
+CHANGED = 4.5  # standard deviations from which the frames before and after do not belong together
+GROUP = 3  # frames on either side of a change in time
+LEAST_SPREAD = 0.5  # of what the noise explains: less does not make a test stricter
+WINDOWS = ((7.0, 0.3), (14.0, 0.2))  # px: windows of the local shift, and the least shift that is refused
+SHIFTED = 3.0  # standard deviations of the local shifts, which noise moves as well
+EDGE = 1.0  # px: by which weights fade
+PART = 512  # px: side of what is done at once
+HALO = 64  # px around it, more than all windows reach
+THREADS = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
+THIN = 96  # pixels along each axis on which a spread is measured, about
+FLAT = 0.02  # of the mean contrast: where there is less, nobody sees a shift
+STEEP = 0.98  # quantile of differences that jitter explains; what is beyond is a change
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One frame of a series.
+
+    Parameters
+    ----------
+    noisy, denoised : ndarray, shape (Y, X), float32
+        As measured, without gaps, and as it comes out alone.
+    known : ndarray of bool, shape (Y, X), or None
+        Where it was measured; None: everywhere.
+    """
+
+    noisy: Image
+    denoised: Image
+    known: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """What a frame and its neighbours give together, (Y, X) each, in the frame's own place and unit.
+
+    Parameters
+    ----------
+    denoised : ndarray, float32
+        Weighted mean of what was made of each frame alone.
+    noisy : ndarray, float32
+        The same mean of the frames as measured.
+    carried : ndarray, float32
+        How many frames carry each pixel, 1 to their number.
+    changed : ndarray, float32
+        By how many standard deviations the frames from here on differ from those before, where it is more than 4.5;
+        else 0.
+    """
+
+    denoised: Image
+    noisy: Image
+    carried: Image
+    changed: Image
+
+
+class Fusion:
+    """One frame with its neighbours.
+
+    Parameters
+    ----------
+    frames : mapping of int to Frame
+        By their numbers in time.
+    number : int
+        The frame that is wanted.
+    pairs : mapping of int to Pair
+        How each other one lies to it.
+    noise : NoiseModel
+        Of a frame.
+    lattice : bool
+        Whether they show a crystal.
+    """
+
+    def __init__(
+        self, frames: Mapping[int, Frame], number: int, pairs: Mapping[int, Pair], noise: NoiseModel, *, lattice: bool
+    ) -> None:
+        self.frames, self.number, self.pairs, self.noise = frames, number, pairs, noise
+        self.limit = LATTICE_LIMIT if lattice else LIMIT
+        self.order = sorted([number, *pairs])
+        self.own = frames[number]
+        height, width = self.own.noisy.shape
+        self.shape = height, width
+        self._compared: tuple[Part, _Compared] | None = None
+
+    def whole(self) -> Fused:
+        """All of it, part by part."""
+        made = [np.empty(self.shape, np.float32) for _ in range(4)]
+        for core in self._cores():
+            part = tuple(
+                slice(max(s.start - HALO, 0), min(s.stop + HALO, size))
+                for s, size in zip(core, self.shape, strict=True)
+            )
+            inner = tuple(slice(c.start - p.start, c.stop - p.start) for c, p in zip(core, part, strict=True))
+            for image, values in zip(made, self._fused((part[0], part[1])), strict=True):
+                image[core] = values[inner]
+        return Fused(*made)
+
+    @cached_property
+    def jitter(self) -> float:
+        """Variance of the places along X that the noise does not explain, px²: rows of a scan start where they like."""
+        part = self._probe
+        total = seen = 0.0
+        for number in self.pairs:
+            other = self._comparable(part).others[number]
+            gradient = self._comparable(part).along_x ** 2
+            left = np.where(other.inside, other.first**2 - self._comparable(part).variance, 0)
+            left = np.minimum(left, np.quantile(left, STEEP))
+            total += float((left * gradient)[other.inside].sum())
+            seen += float((gradient**2)[other.inside].sum())
+        return max(total / seen, 0.0) if seen > 0 else 0.0
+
+    def least_change(self, sigma: float, frames: int = GROUP) -> float:
+        """The height of a Gaussian spot whose coming or going would just show, image units.
+
+        Parameters
+        ----------
+        sigma : float
+            Standard deviation of the spot, px.
+        frames : int
+            Before and after it.
+        """
+        spreads = self._spreads
+        compared = self._comparable(self._probe)
+        found = np.inf
+        for scale in SCALES:
+            own = float(np.median(np.sqrt(compared.variance + self.jitter * compared.along_x**2)))
+            own /= 2 * np.pi**0.5 * scale
+            kept = sigma**2 / (sigma**2 + scale**2)
+            spread = max(
+                float(np.median([one for key, one in spreads.boundary.items() if key[0] == scale])), LEAST_SPREAD
+            )
+            found = min(found, CHANGED * spread * own * (2 / max(frames, 1)) ** 0.5 / kept)
+        return found
+
+    @property
+    def _probe(self) -> Part:
+        if max(self.shape) <= PART + HALO:
+            return slice(0, self.shape[0]), slice(0, self.shape[1])
+        y, x = (slice(max(size - PART, 0) // 2, min(max(size - PART, 0) // 2 + PART, size)) for size in self.shape)
+        return y, x
+
+    def _cores(self) -> Iterator[Part]:
+        height, width = self.shape
+        if max(self.shape) <= PART + HALO:
+            yield slice(0, height), slice(0, width)
+            return
+        for y in range(0, height, PART):
+            for x in range(0, width, PART):
+                yield slice(y, min(y + PART, height)), slice(x, min(x + PART, width))
+
+    def _comparable(self, part: Part) -> _Compared:
+        if self._compared is None or self._compared[0] != part:
+            self._compared = part, _Compared(self, part)
+        return self._compared[1]
+
+    @cached_property
+    def _spreads(self) -> _Spreads:
+        """How strongly each comparison varies, measured in the middle of the frame."""
+        compared = self._comparable(self._probe)
+        first, second, boundary = {}, {}, {}
+        for scale in SCALES:
+            means = compared.means(scale, self.jitter)
+            for number in self.pairs:
+                first[number, scale] = _spread(means.first[number])
+                second[number, scale] = _spread(means.second[number])
+            sums = self._sums(means)
+            for place in range(len(self.order) - 1):
+                for many in self._groups(place):
+                    boundary[scale, place, many] = _spread(self._step(sums, place, many))
+        shifts = {
+            (number, window): tuple(_spread(one) for one in compared.shifts(number, window))
+            for number in self.pairs
+            for window, _ in WINDOWS
+        }
+        return _Spreads(first, second, boundary, shifts)
+
+    def _groups(self, place: int) -> list[int]:
+        """How many frames on either side of a place in time are compared: a few, and all."""
+        longer = max(place + 1, len(self.order) - 1 - place)
+        return [GROUP, len(self.order)] if longer > GROUP else [GROUP]
+
+    def _sums(self, means: _Means) -> list[Image]:
+        """Of the first frames in time, none at first."""
+        sums = [np.zeros(means.second[self.number].shape, np.float32)]
+        for number in self.order:
+            sums.append(sums[-1] + means.second[number])
+        return sums
+
+    def _step(self, sums: list[Image], place: int, many: int) -> Image:
+        """By how many standard deviations frames differ from those before a place in time."""
+        first, middle, last = max(place + 1 - many, 0), place + 1, min(place + 1 + many, len(self.order))
+        before, after = middle - first, last - middle
+        difference = (sums[last] - sums[middle]) / np.float32(after) - (sums[middle] - sums[first]) / np.float32(before)
+        return np.asarray(difference / np.float32((1 / before + 1 / after) ** 0.5))
+
+    def _fused(self, part: Part) -> tuple[Image, Image, Image, Image]:
+        jitter, spreads = self.jitter, self._spreads
+        compared = self._comparable(part)
+        shape = compared.denoised.shape
+        changed = np.zeros(shape, np.float32)
+        coarse: dict[int, Image] = {}
+        steps: dict[int, Image] = {}
+        for scale in reversed(SCALES):  # widened step by step, from the coarse scales to the fine ones
+            means = compared.means(scale, jitter)
+            for number in self.pairs:
+                z = np.maximum(
+                    np.abs(means.first[number]) / np.float32(max(spreads.first[number, scale], LEAST_SPREAD)),
+                    np.abs(means.second[number]) / np.float32(max(spreads.second[number, scale], LEAST_SPREAD)),
+                )
+                before = coarse.get(number)
+                if before is not None:
+                    z = np.maximum(z, before if before.shape == z.shape else means.full(before))
+                coarse[number] = _widened(z) if scale in WIDENED else z
+            sums = self._sums(means)
+            for place in range(len(self.order) - 1):
+                z = np.zeros(means.second[self.number].shape, np.float32)
+                for many in self._groups(place):
+                    spread = max(spreads.boundary[scale, place, many], LEAST_SPREAD)
+                    np.maximum(z, np.abs(self._step(sums, place, many)) / np.float32(spread), out=z)
+                if self.order[place + 1] == self.number:
+                    np.maximum(changed, means.full(np.where(z > CHANGED, z, np.float32(0))), out=changed)
+                before = steps.get(place)
+                if before is not None:
+                    z = np.maximum(z, before if before.shape == z.shape else means.full(before))
+                steps[place] = _widened(z) if scale in WIDENED else z
+        apart = {self.order[place]: z > CHANGED for place, z in steps.items()}
+        largest = coarse
+        total = np.ones(shape, np.float32)
+        denoised, noisy = compared.denoised.copy(), compared.noisy.copy()
+        own = self.order.index(self.number)
+        for number in self.pairs:
+            other = compared.others[number]
+            good = (largest[number] < self.limit) & other.inside
+            for window, least in WINDOWS:
+                along_y, along_x = compared.shifts(number, window)
+                limits = [max(least, SHIFTED * one) for one in spreads.shifts[number, window]]
+                good &= means_full(along_y / limits[0], shape) ** 2 + means_full(along_x / limits[1], shape) ** 2 < 1
+            place = self.order.index(number)
+            for k in range(min(place, own), max(place, own)):
+                good &= ~apart[self.order[k]]
+            weight = gaussian(good.astype(np.float32), EDGE) * np.float32(other.precision)
+            total += weight
+            denoised += weight * other.denoised
+            noisy += weight * other.noisy
+        return denoised / total, noisy / total, total, changed
+
+
+@dataclass(frozen=True, eq=False)
+class _Spreads:
+    first: dict[tuple[int, float], float]
+    second: dict[tuple[int, float], float]
+    boundary: dict[tuple[float, int, int], float]
+    shifts: dict[tuple[int, float], tuple[float, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Other:
+    """A neighbour, brought onto the frame; and how it differs from it."""
+
+    denoised: Image
+    noisy: Image
+    inside: NDArray[np.bool_]
+    precision: float
+    first: Image
+    second: Image
+
+
+@dataclass(frozen=True, eq=False)
+class _Means:
+    """Differences of means over a scale, in standard deviations of the noise."""
+
+    first: dict[int, Image]
+    second: dict[int, Image]
+    step: int
+    shape: tuple[int, ...]
+
+    def full(self, image: NDArray[Any]) -> NDArray[Any]:
+        """At every pixel."""
+        return means_full(image, self.shape)
+
+
+class _Compared:
+    """A part of a frame and the same part of its neighbours."""
+
+    def __init__(self, fusion: Fusion, part: Part) -> None:
+        self.noisy, self.denoised = (image[part] for image in (fusion.own.noisy, fusion.own.denoised))
+        self.number = fusion.number
+        self.variance = fusion.noise.variance(self.denoised)
+        self.along_y, self.along_x = _gradient(self.denoised)
+        with ThreadPoolExecutor(THREADS) as pool:
+            made = pool.map(lambda number: self._other(fusion, number, part), fusion.pairs)
+            self.others = dict(zip(fusion.pairs, made, strict=True))
+        self._means: dict[float, _Means] = {}
+        self._shifts: dict[tuple[int, float], tuple[Image, Image]] = {}
+
+    def _other(self, fusion: Fusion, number: int, part: Part) -> _Other:
+        frame, pair = fusion.frames[number], fusion.pairs[number]
+        (denoised, noisy), inside = warped_part([frame.denoised, frame.noisy], pair.matrix, part)
+        gain, offset = np.float32(pair.gain), np.float32(pair.offset)
+        denoised, noisy = (denoised - offset) / gain, (noisy - offset) / gain
+        if frame.known is not None:
+            inside = inside & _known(frame.known, pair, part)
+        if fusion.own.known is not None:
+            inside = inside & fusion.own.known[part]
+        variance = fusion.noise.variance(gain * self.denoised + offset) / gain**2
+        precision = float(self.variance.mean() / max(float(variance.mean()), 1e-30))
+        first, second = (np.where(inside, one, np.float32(0)) for one in (self.noisy - denoised, noisy - self.denoised))
+        return _Other(denoised, noisy, inside, precision, first, second)
+
+    def means(self, scale: float, jitter: float) -> _Means:
+        """The comparison at one scale."""
+        if scale not in self._means:
+            step = 2 if scale >= HALVED else 1
+            sigma = scale / step
+            variance = _binned(self.variance + np.float32(jitter) * self.along_x**2, step)
+            spread = np.sqrt(gaussian(variance, sigma / 2**0.5)) / np.float32(2 * np.pi**0.5 * scale)
+            spread = np.maximum(spread, np.float32(1e-30))
+            first, second = {}, {self.number: gaussian(_binned(self.noisy - self.denoised, step), sigma) / spread}
+
+            def both(other: _Other) -> tuple[Image, Image]:
+                worse = np.float32(max(1 / other.precision, 1e-6) ** 0.5)
+                of_first, of_second = (
+                    gaussian(_binned(one, step), sigma) / spread for one in (other.first, other.second)
+                )
+                return of_first, of_second / worse
+
+            with ThreadPoolExecutor(THREADS) as pool:
+                for number, found in zip(self.others, pool.map(both, self.others.values()), strict=True):
+                    first[number], second[number] = found
+            self._means[scale] = _Means(first, second, step, self.denoised.shape)
+        return self._means[scale]
+
+    def shifts(self, number: int, window: float) -> tuple[Image, Image]:
+        """How far a neighbour's features are displaced around each second pixel, along Y and X, px."""
+        if (number, window) not in self._shifts:
+            yy, yx, xx, determinant = self._tensor(window)
+            other = self.others[number]
+            difference = np.where(other.inside, other.denoised - self.denoised, np.float32(0))
+            to_y, to_x = (
+                gaussian(_binned(one * difference, 2), window / 2, truncate=3) for one in (self.along_y, self.along_x)
+            )
+            self._shifts[number, window] = (xx * to_y - yx * to_x) / determinant, (yy * to_x - yx * to_y) / determinant
+        return self._shifts[number, window]
+
+    def _tensor(self, window: float) -> tuple[Image, Image, Image, Image]:
+        y, x = self.along_y, self.along_x
+        yy, yx, xx = (gaussian(_binned(one, 2), window / 2, truncate=3) for one in (y * y, y * x, x * x))
+        flat = np.float32(max(FLAT * float(np.mean(yy + xx)), 1e-30))
+        yy, xx = yy + flat, xx + flat
+        return yy, yx, xx, yy * xx - yx**2
+
+
+def _gradient(image: Image) -> tuple[Image, Image]:
+    """Along Y and X, per px."""
+    along_y, along_x = (np.asarray(np.gradient(image, axis=axis), np.float32) for axis in (0, 1))
+    return along_y, along_x
+
+
+def means_full(image: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """An image of every second pixel, or of each, at every pixel."""
+    if image.shape == tuple(shape):
+        return image
+    return np.repeat(np.repeat(image, 2, axis=0), 2, axis=1)[: shape[0], : shape[1]]
+
+
+def _widened(image: Image) -> Image:
+    """The largest value of each pixel and its eight neighbours."""
+    padded = np.pad(image, 1, mode="edge")
+    rows = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
+    return np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
+
+
+def _binned(image: Image, step: int) -> Image:
+    """Means over blocks of ``step`` px a side; an odd end is repeated."""
+    if step == 1:
+        return image
+    height, width = image.shape
+    image = np.pad(image, ((0, height % 2), (0, width % 2)), mode="edge")
+    return np.asarray((image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2]) / 4)
+
+
+def _spread(image: Image) -> float:
+    """Standard deviation of most of the values, by their median absolute deviation from 0."""
+    thin = image[:: max(image.shape[0] // THIN, 1), :: max(image.shape[1] // THIN, 1)]
+    return 1.4826 * float(np.median(np.abs(thin)))
+
+
+def _known(known: NDArray[np.bool_], pair: Pair, part: Part) -> NDArray[np.bool_]:
+    """Where a neighbour was measured, in the frame's own place."""
+    rows = np.arange(part[0].start, part[0].stop, dtype=np.float32)[:, None]
+    columns = np.arange(part[1].start, part[1].stop, dtype=np.float32)
+    at = np.stack(np.broadcast_arrays(*places(pair.matrix, rows, columns)))
+    share = ndimage.map_coordinates(known.astype(np.float32), at, order=1, mode="nearest")
+    return np.asarray(share > 0.99)

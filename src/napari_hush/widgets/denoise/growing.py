@@ -1,0 +1,102 @@
+"""The result of a stack while it is made: a layer that fills frame by frame, and what is kept of it after a stop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_hush.widgets.parts.layer_record import as_metadata
+from napari_hush.widgets.parts.layer_source import image_data
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image
+
+    from napari_hush.inference.frames import SeriesResult
+    from napari_hush.widgets.parts.layer_source import Source
+
+PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+
+
+class GrowingLayer:
+    """A layer of the finished frames; what is not yet done is not a number, and so not seen.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where it is shown once the first frame is done.
+    source : Source
+        What is denoised.
+
+    Attributes
+    ----------
+    finished : list of ((int, ...), ndarray)
+        Frames that are done, (C, Y, X), with their places: the thread adds them, `show` takes them.
+    """
+
+    def __init__(self, viewer: napari.Viewer, source: Source) -> None:
+        self._viewer, self._source = viewer, source
+        self._layer: Image | None = None
+        self._shown = 0
+        self.finished: list[tuple[tuple[int, ...], np.ndarray]] = []
+
+    def show(self) -> None:
+        """Bring what has been finished into the layer."""
+        if self._shown == len(self.finished) or self._source.rgb or self._source.channel_axis is not None:
+            return
+        if self._layer is None:
+            data = np.full(self._source.data.shape, np.nan, np.float32)
+            style = dict(self._source.style)
+            self._layer = self._viewer.add_image(data, name=f"{self._source.name} · under way", **style)
+        while self._shown < len(self.finished):
+            place, plane = self.finished[self._shown]
+            self._layer.data[place] = plane[0]
+            self._shown += 1
+        if self._layer in self._viewer.layers:
+            self._layer.refresh()
+
+    def replace(self, data: Any, options: dict[str, Any]) -> Image | None:
+        """Turn it into the result; None where it was never shown, or has been removed."""
+        layer = self._layer
+        if layer is None or layer not in self._viewer.layers:
+            return None
+        layer.data = data
+        layer.metadata = options["metadata"]
+        layer.name = options["name"]
+        limits = options.get("contrast_limits")
+        if limits is not None:
+            layer.contrast_limits = limits
+        return layer
+
+    def keep(self) -> str:
+        """Keep what is done after a stop; says so."""
+        self.show()
+        if self._layer is None or self._layer not in self._viewer.layers:
+            return ""
+        total = int(np.prod(self._source.data.shape[:-2]))
+        words = f"{self._shown} of {total} frames"
+        self._layer.name = f"{self._source.name} · {words}"
+        self._layer.metadata = as_metadata({"source_layer": self._source.name, "cancelled": words})
+        return f"; {words} are kept in a layer"
+
+
+def planes_of(layer: Image) -> int:
+    """How many planes a layer has along its first axis; 1 for a single image."""
+    shape = image_data(layer).shape[: layer.ndim]
+    return int(shape[0]) if len(shape) > 2 else 1
+
+
+def series_layers(result: Image, maps: SeriesResult) -> list[tuple[np.ndarray, dict[str, Any]]]:
+    """Data and arguments of two more layers, hidden at first: how many frames carry each pixel, and what changed."""
+    place = {name: getattr(result, name) for name in PLACE}
+    made = []
+    if maps.carried is not None:
+        limits = (1.0, max(float(maps.carried.max()), 2.0))
+        made.append((maps.carried, {"name": f"{result.name} · frames that carry", "colormap": "viridis",
+                                    "contrast_limits": limits}))  # fmt: skip
+    if maps.changed is not None:
+        limits = (0.0, max(float(maps.changed.max()), 6.0))
+        made.append((maps.changed, {"name": f"{result.name} · what changed", "colormap": "inferno",
+                                    "blending": "additive", "contrast_limits": limits}))  # fmt: skip
+    return [(data, {**place, "visible": False, **style}) for data, style in made]

@@ -82,6 +82,7 @@ CALLS = {
     "fit": "method data settings",
     "judge": "noisy denoised truth= spacing= positions= vacancies= transmission= dark=",
     "load_model": "source",
+    "register": "frames smooth=",
     "sample": "name rng",
     "synthesize": "settings out",
     "train": "method data settings",
@@ -89,7 +90,7 @@ CALLS = {
 }
 CLASSES = {
     "AdaptSettings", "Adapted", "DenoiseSettings", "FileFormatError", "InputError", "Model", "ModelCard",
-    "ModelFileError", "Progress", "Sample", "SynthesisSettings", "Target",
+    "ModelFileError", "Progress", "Registration", "Sample", "SynthesisSettings", "Target",
 }  # fmt: skip
 
 

@@ -322,7 +322,7 @@ def test_each_result_has_its_verdict_under_it(run, tmp_path, monkeypatch):
         tmp_path / "a.tif", np.stack([noisy] * 3), axes="TYX", pixel_size=(1, 0.03, 0.03), units=("", "nm", "nm")
     )
     code, out, _ = run(tmp_path / "a.tif")
-    line, verdict, given = out.splitlines()
+    line, verdict, given = out.splitlines()  # copies of one frame know no more than it: nothing is said of a series
     assert code == 0 and line.startswith(f"{tmp_path / 'a_denoised.tif'}: tiny on cpu")
     assert verdict.startswith("  FAIL: ") and verdict.endswith("(plane 1)")  # the tiny model knows nothing
     assert "given back" in given

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 
 from napari_hush.synthesis import average_cell, measure_lattice, samples
+from napari_hush.synthesis.series import KINDS
 
 PHANTOMS = ("foam", "cells")
+DRIFTING = ("lattice-series", "moving-spots")
 CLEAN = ("unit-crop",)
-SCANS = [name for name in samples.SAMPLES if name not in (*PHANTOMS, *CLEAN)]
+SCANS = [name for name in samples.SAMPLES if name not in (*PHANTOMS, *CLEAN, *DRIFTING)]
 
 
 @pytest.fixture(scope="module", params=samples.SAMPLES)
@@ -68,6 +70,29 @@ def test_phantoms_are_noisy_around_the_truth(name):
     assert np.isnan(drawn.period)
 
 
+@pytest.mark.parametrize("name", DRIFTING)
+def test_drifting_series_know_where_everything_is(name):
+    drawn = samples.sample(name)
+    series = drawn.series
+    assert drawn.noisy.shape == drawn.clean.shape == (8, 256, 256)
+    assert drawn.noisy.mean() == pytest.approx(drawn.clean.mean(), rel=0.03)
+    assert np.abs(series.drift).max() == pytest.approx(3) and not series.drift[0].any()
+    assert [event.kind for event in series.events] == (list(KINDS) if name == "lattice-series" else [])
+    for number in (0, 7):
+        shown = series.heights[number] == 1
+        places = series.place(number, series.positions[number])[shown]
+        y, x = np.rint(places).astype(int).T
+        inside = (y >= 0) & (x >= 0) & (y < 256) & (x < 256)
+        y, x = y[inside], x[inside]
+        there = series.transmission[number][y, x] > 0.99
+        assert drawn.clean[number][y, x][there].min() > 0.4 * drawn.dose
+    for event in series.events:
+        place = series.place(event.frame, series.positions[0, event.column])
+        y, x = np.rint(place).astype(int)
+        before, after = (drawn.clean[k][y - 1 : y + 2, x - 1 : x + 2].max() for k in (0, event.frame))
+        assert after < 0.75 * before or series.transmission[0][y, x] < 0.9
+
+
 def test_same_seed_same_sample():
     one, two, other = (samples.sample("stack", rng) for rng in (3, np.random.default_rng(3), 4))
     np.testing.assert_array_equal(one.noisy, two.noisy)
@@ -81,8 +106,12 @@ def test_unknown_name_lists_the_known_ones():
 
 @pytest.mark.parametrize("name", samples.SAMPLES)
 def test_napari_function_gives_layer_data(name):
-    functions = {"foam": samples.foam_slice, "cells": samples.cells_low_light}
-    ((data, options, kind),) = functions.get(name, getattr(samples, name.replace("-", "_")))()
+    functions = {
+        "foam": samples.foam_slice,
+        "cells": samples.cells_low_light,
+        "lattice-series": samples.lattice_series_with_events,
+    }
+    ((data, options, kind),) = (functions.get(name) or getattr(samples, name.replace("-", "_")))()
     assert kind == "image"
     assert options["name"] == name
     assert len(options["scale"]) == len(options["units"]) == data.ndim

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 WINDOW = 8  # frames that look together, unless somebody says otherwise
 SMALLEST = 64  # px: less says too little of how frames lie to each other
 ALIKE = 0.5  # of a frame that its neighbour must carry, so that a stack is taken for a series
+LIKE = 0.4  # correlation of both, denoised alone: two images of nothing agree as well
 COLUMN = 0.18  # periods: standard deviation of a column, of which the record says what change would show
 SPOT = 2.0  # px: the same of a spot where there is no lattice
 NOISE_AGREES = 20.0  # times: a noise model that is further off than this from what was taken away is none
@@ -328,7 +329,7 @@ class SeriesRun:
         pair = self._pair(series, number, other)
         frames = {k: series.known[k].frames[0] for k in (number, other)}
         fusion = Fusion(frames, number, {other: pair}, series.noise[0], lattice=self._plan.spacing is not None)
-        return float((fusion.whole().carried - 1).mean()) > ALIKE
+        return fusion.likeness(other) > LIKE and float((fusion.whole().carried - 1).mean()) > ALIKE
 
     def _pair(self, series: _Series, first: int, second: int) -> Pair:
         if first > second:

@@ -7,6 +7,7 @@ any scale; where its features are not displaced; and where no change in time lie
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,15 +35,18 @@ WIDENED = (6.0, 4.0, 2.0, 1.0)  # after which what was found reaches a pixel fur
 HALVED = 3.0  # px: from this scale on every second pixel will do
 LIMIT, LATTICE_LIMIT = 4.0, 5.0  # standard deviations from which a neighbour is refused; a lattice shows jitter, too
 CHANGED = 4.5  # standard deviations from which the frames before and after do not belong together
+NEARLY = 0.8  # of the strongest change around it in time: one that is weaker is the same, seen from further off
 GROUP = 3  # frames on either side of a change in time
-LEAST_SPREAD = 0.5  # of what the noise explains: less does not make a test stricter
-WINDOWS = ((7.0, 0.3), (14.0, 0.2))  # px: windows of the local shift, and the least shift that is refused
+LEAST_SPREAD, MOST_SPREAD = 0.5, 2.0  # of what the noise explains: less makes no test stricter, more none laxer
+# px: windows of the local shift, the least shift that is refused, and the largest that is not, however noisy
+WINDOWS = ((7.0, 0.3, 1.2), (14.0, 0.2, 0.7))
 SHIFTED = 3.0  # standard deviations of the local shifts, which noise moves as well
 EDGE = 1.0  # px: by which weights fade
 PART = 512  # px: side of what is done at once
 HALO = 64  # px around it, more than all windows reach
 THREADS = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
 THIN = 96  # pixels along each axis on which a spread is measured, about
+SHARED = 0.2  # correlation of what was taken from two frames, which detail that was lost explains
 FLAT = 0.02  # of the mean contrast: where there is less, nobody sees a shift
 STEEP = 0.98  # quantile of differences that jitter explains; what is beyond is a change
 
@@ -157,13 +161,20 @@ class Fusion:
         found = np.inf
         for scale in SCALES:
             own = float(np.median(np.sqrt(compared.variance + self.jitter * compared.along_x**2)))
-            own /= 2 * np.pi**0.5 * scale
+            own *= self.noise.widened(scale) ** 0.5 / (2 * np.pi**0.5 * scale)
             kept = sigma**2 / (sigma**2 + scale**2)
-            spread = max(
-                float(np.median([one for key, one in spreads.boundary.items() if key[0] == scale])), LEAST_SPREAD
-            )
+            spread = _bounded(float(np.median([one for key, one in spreads.boundary.items() if key[0] == scale])))
             found = min(found, CHANGED * spread * own * (2 / max(frames, 1)) ** 0.5 / kept)
         return found
+
+    def likeness(self, number: int) -> float:
+        """Correlation of the frame with a neighbour, both denoised alone; 0 where they share no place."""
+        compared = self._comparable(self._probe)
+        other = compared.others[number]
+        ours, theirs = compared.denoised[other.inside], other.denoised[other.inside]
+        if len(ours) < 2 or not ours.std() > 0 or not theirs.std() > 0:
+            return 0.0
+        return float(np.corrcoef(ours, theirs)[0, 1])
 
     @property
     def _probe(self) -> Part:
@@ -203,9 +214,11 @@ class Fusion:
         shifts = {
             (number, window): tuple(_spread(one) for one in compared.shifts(number, window))
             for number in self.pairs
-            for window, _ in WINDOWS
+            for window, *_ in WINDOWS
         }
-        return _Spreads(first, second, boundary, shifts)
+        own = compared.noisy - compared.denoised
+        independent = {number: _independent(own, other) for number, other in compared.others.items()}
+        return _Spreads(first, second, boundary, shifts, independent)
 
     def _groups(self, place: int) -> list[int]:
         """How many frames on either side of a place in time are compared: a few, and all."""
@@ -226,19 +239,31 @@ class Fusion:
         difference = (sums[last] - sums[middle]) / np.float32(after) - (sums[middle] - sums[first]) / np.float32(before)
         return np.asarray(difference / np.float32((1 / before + 1 / after) ** 0.5))
 
+    def _changed(self, strongest: Mapping[int, Image], direct: Image) -> Image:
+        """What changes right before this frame: groups of frames see it from some way off, but less."""
+        place = self.order.index(self.number) - 1
+        if place not in strongest:
+            return np.zeros_like(direct)
+        own = strongest[place]
+        here = np.ones(own.shape, bool)
+        for other in strongest.values():
+            here &= own >= NEARLY * other
+        return np.where((own > CHANGED) & (here | (direct > CHANGED)), own, np.float32(0))
+
     def _fused(self, part: Part) -> tuple[Image, Image, Image, Image]:
         jitter, spreads = self.jitter, self._spreads
         compared = self._comparable(part)
         shape = compared.denoised.shape
-        changed = np.zeros(shape, np.float32)
+        strongest: dict[int, Image] = defaultdict(lambda: np.zeros(shape, np.float32))  # of the changes near this frame
+        direct = np.zeros(shape, np.float32)  # of the frame and the one before alone
         coarse: dict[int, Image] = {}
         steps: dict[int, Image] = {}
         for scale in reversed(SCALES):  # widened step by step, from the coarse scales to the fine ones
             means = compared.means(scale, jitter)
             for number in self.pairs:
                 z = np.maximum(
-                    np.abs(means.first[number]) / np.float32(max(spreads.first[number, scale], LEAST_SPREAD)),
-                    np.abs(means.second[number]) / np.float32(max(spreads.second[number, scale], LEAST_SPREAD)),
+                    np.abs(means.first[number]) / np.float32(_bounded(spreads.first[number, scale])),
+                    np.abs(means.second[number]) / np.float32(_bounded(spreads.second[number, scale])),
                 )
                 before = coarse.get(number)
                 if before is not None:
@@ -248,15 +273,19 @@ class Fusion:
             for place in range(len(self.order) - 1):
                 z = np.zeros(means.second[self.number].shape, np.float32)
                 for many in self._groups(place):
-                    spread = max(spreads.boundary[scale, place, many], LEAST_SPREAD)
+                    spread = _bounded(spreads.boundary[scale, place, many])
                     np.maximum(z, np.abs(self._step(sums, place, many)) / np.float32(spread), out=z)
                 if self.order[place + 1] == self.number:
-                    np.maximum(changed, means.full(np.where(z > CHANGED, z, np.float32(0))), out=changed)
+                    step = np.abs(self._step(sums, place, 1)) / np.float32(spread)
+                    np.maximum(direct, means.full(step), out=direct)
+                if abs(self.order[place + 1] - self.number) <= GROUP:
+                    np.maximum(strongest[place], means.full(z), out=strongest[place])
                 before = steps.get(place)
                 if before is not None:
                     z = np.maximum(z, before if before.shape == z.shape else means.full(before))
                 steps[place] = _widened(z) if scale in WIDENED else z
         apart = {self.order[place]: z > CHANGED for place, z in steps.items()}
+        changed = self._changed(strongest, direct)
         largest = coarse
         total = np.ones(shape, np.float32)
         denoised, noisy = compared.denoised.copy(), compared.noisy.copy()
@@ -264,14 +293,15 @@ class Fusion:
         for number in self.pairs:
             other = compared.others[number]
             good = (largest[number] < self.limit) & other.inside
-            for window, least in WINDOWS:
+            for window, least, most in WINDOWS:
                 along_y, along_x = compared.shifts(number, window)
-                limits = [max(least, SHIFTED * one) for one in spreads.shifts[number, window]]
+                limits = [min(max(least, SHIFTED * one), most) for one in spreads.shifts[number, window]]
                 good &= means_full(along_y / limits[0], shape) ** 2 + means_full(along_x / limits[1], shape) ** 2 < 1
             place = self.order.index(number)
             for k in range(min(place, own), max(place, own)):
                 good &= ~apart[self.order[k]]
-            weight = gaussian(good.astype(np.float32), EDGE) * np.float32(other.precision)
+            worth = other.precision * spreads.independent[number]
+            weight = gaussian(good.astype(np.float32), EDGE) * np.float32(worth)
             total += weight
             denoised += weight * other.denoised
             noisy += weight * other.noisy
@@ -284,6 +314,7 @@ class _Spreads:
     second: dict[tuple[int, float], float]
     boundary: dict[tuple[float, int, int], float]
     shifts: dict[tuple[int, float], tuple[float, ...]]
+    independent: dict[int, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -317,7 +348,7 @@ class _Compared:
 
     def __init__(self, fusion: Fusion, part: Part) -> None:
         self.noisy, self.denoised = (image[part] for image in (fusion.own.noisy, fusion.own.denoised))
-        self.number = fusion.number
+        self.number, self.noise = fusion.number, fusion.noise
         self.variance = fusion.noise.variance(self.denoised)
         self.along_y, self.along_x = _gradient(self.denoised)
         with ThreadPoolExecutor(THREADS) as pool:
@@ -346,7 +377,9 @@ class _Compared:
             step = 2 if scale >= HALVED else 1
             sigma = scale / step
             variance = _binned(self.variance + np.float32(jitter) * self.along_x**2, step)
-            spread = np.sqrt(gaussian(variance, sigma / 2**0.5)) / np.float32(2 * np.pi**0.5 * scale)
+            widened = self.noise.widened(scale)
+            spread = np.sqrt(gaussian(variance, sigma / 2**0.5)) * np.float32(widened**0.5 / (2 * np.pi**0.5 * scale))
+            spread *= _at_borders(spread.shape[0], sigma)[:, None] * _at_borders(spread.shape[1], sigma)
             spread = np.maximum(spread, np.float32(1e-30))
             first, second = {}, {self.number: gaussian(_binned(self.noisy - self.denoised, step), sigma) / spread}
 
@@ -383,6 +416,24 @@ class _Compared:
         return yy, yx, xx, yy * xx - yx**2
 
 
+def _independent(own: Image, other: _Other) -> float:
+    """What a neighbour is worth beside a frame with which it shares noise: a copy nothing, one with its own noise 1."""
+    ours, theirs = own[other.inside], (other.noisy - other.denoised)[other.inside]
+    if len(ours) < 2:
+        return 0.0
+    spread = float(ours.std()) * float(theirs.std())
+    shared = float(np.mean((ours - ours.mean()) * (theirs - theirs.mean()))) / max(spread, 1e-30)
+    shared = max(shared - SHARED, 0.0) / (1 - SHARED)
+    return (1 - shared) / (1 + shared)
+
+
+def _at_borders(size: int, sigma: float) -> NDArray[np.float32]:
+    """By how much a Gaussian mean over white noise varies more near the ends of an axis, where noise is mirrored."""
+    place = np.arange(size) + 0.5
+    end = np.minimum(place, size - place)
+    return np.asarray(np.sqrt(1 + np.exp(-((end / sigma) ** 2))), np.float32)
+
+
 def _gradient(image: Image) -> tuple[Image, Image]:
     """Along Y and X, per px."""
     along_y, along_x = (np.asarray(np.gradient(image, axis=axis), np.float32) for axis in (0, 1))
@@ -410,6 +461,11 @@ def _binned(image: Image, step: int) -> Image:
     height, width = image.shape
     image = np.pad(image, ((0, height % 2), (0, width % 2)), mode="edge")
     return np.asarray((image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2]) / 4)
+
+
+def _bounded(spread: float) -> float:
+    """What differences are measured in: what varies, but not what frames of different things differ by."""
+    return min(max(spread, LEAST_SPREAD), MOST_SPREAD)
 
 
 def _spread(image: Image) -> float:

@@ -29,6 +29,9 @@ APART = 2.0  # px between two solutions that are not the same
 DECIDED = 3.0  # standard errors by which the best solution beats the next
 SETTLED = 0.004  # px: a smaller step ends the refinement
 LARGEST_SHEAR = 0.2  # of what an affine map may differ from a shift
+PATCH_OF_NOISE = 300.0  # px²: over so many a denoised image's errors go together
+LIKELY = np.array([0.03, 0.003, 0.03, 0.003])  # y by y, y by x, x by y, x by x: drift shears rows, little else happens
+_LINEAR = np.array([1, 2, 4, 5])  # of the parameters of an affine map
 LEAST_GAIN = 0.02  # what is less is no image of the same field
 SCALE = 100.0  # px: unit of a place, so that all parameters are about alike
 
@@ -254,8 +257,12 @@ def _refined(
         for _ in range(2):
             spread = max(1.4826 * float(np.median(np.abs(left))), 1e-30)
             weighted = known / (1 + (left / (ROBUST * spread)) ** 2)[:, None]
-            normal = weighted.T @ known
-            solved = np.linalg.solve(normal + 1e-9 * np.trace(normal) * np.eye(len(normal)), weighted.T @ wanted)
+            normal, right = weighted.T @ known, weighted.T @ wanted
+            if step >= shift_first:
+                prior = PATCH_OF_NOISE * spread**2 / (stride * LIKELY * SCALE) ** 2
+                normal[_LINEAR, _LINEAR] += prior
+                right[_LINEAR] += prior * (matrix[:2, :2] - np.eye(2)).ravel() * SCALE
+            solved = np.linalg.solve(normal + 1e-9 * np.trace(normal) * np.eye(len(normal)), right)
             left = wanted - known @ solved
         rest = np.full(len(own), np.nan)
         rest[seen] = left

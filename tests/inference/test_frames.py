@@ -1,0 +1,193 @@
+"""Frames of a series denoised together: better where they agree, as if alone where they do not."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+import napari_hush as hush
+from napari_hush.card import ModelCard
+from napari_hush.errors import InputError
+from napari_hush.inference.denoise import denoise_steps, run_steps
+from napari_hush.inference.settings import DenoiseSettings
+from napari_hush.model import Model
+
+SIDE, FRAMES, NOISE = 96, 6, 10.0
+CPU = {"device": "cpu", "engine": "torch"}
+
+
+class Smooth(torch.nn.Module):
+    """A mean over 3 x 3 px."""
+
+    in_channels = out_channels = live_channels = 1
+    stride, halo = 1, 1
+
+    def __init__(self):
+        super().__init__()
+        self.kernel = torch.nn.Parameter(torch.full((1, 1, 3, 3), 1 / 9), requires_grad=False)
+
+    def forward(self, image):
+        return torch.nn.functional.conv2d(torch.nn.functional.pad(image, (1,) * 4, mode="reflect"), self.kernel)
+
+
+@pytest.fixture(scope="module")
+def model():
+    made = Model.create("unet", {"width": 4, "levels": 1}, card=ModelCard(name="mean"))
+    return Model(Smooth().eval(), made.architecture, made.hyperparameters, made.normalization, made.card)
+
+
+def clean():
+    image = ndimage.gaussian_filter(np.random.default_rng(0).random((SIDE, SIDE)), 4)
+    return (100 * (image - image.min()) / np.ptp(image)).astype(np.float32)
+
+
+def series(seed=0, frames=FRAMES):
+    rng = np.random.default_rng(seed)
+    return (clean() + rng.normal(0, NOISE, (frames, SIDE, SIDE))).astype(np.float32)
+
+
+def unlike(frames=4):
+    rng = np.random.default_rng(5)
+    return np.stack(
+        [100 * ndimage.gaussian_filter(rng.normal(0, 4, (SIDE, SIDE)), 4) for _ in range(frames)]
+    ) + rng.normal(0, NOISE, (frames, SIDE, SIDE))
+
+
+def run(image, model, frames="auto", **options):
+    settings = DenoiseSettings(frames=frames, guard=False, **CPU)
+    return run_steps(denoise_steps(image, model, settings, **options))
+
+
+def test_frames_together_are_better_than_alone(model):
+    alone, found = run(series(), model, frames=False), run(series(), model)
+    errors = [np.mean((one.image - clean()) ** 2) for one in (alone, found)]
+    assert errors[1] < 0.4 * errors[0]
+    assert alone.series is None and alone.provenance["series"] is False
+    assert found.series.carried.mean() > 0.9 * FRAMES and found.series.carried.shape == found.image.shape
+    said = json.loads(json.dumps(found.provenance["series"]))
+    assert said["window"] == FRAMES and len(said["registration"]["frames"]) == FRAMES
+    assert "frames carry a pixel on average" in said["words"] and "may not show" in said["words"]
+
+
+def test_frames_that_share_nothing_come_back_as_if_alone(model):
+    image = unlike()
+    assert np.array_equal(run(image, model).image, run(image, model, frames=False).image)
+    insisted = run(image, model, frames=4)
+    error = [
+        np.sqrt(np.mean((run(image, model, frames=one).image - run(image, model, frames=False).image) ** 2))
+        for one in (4,)
+    ]
+    assert error[0] < 0.3 * NOISE and insisted.series.carried.mean() < 2.5
+
+
+def test_noise_without_any_image_is_no_series(model):
+    image = np.random.default_rng(0).normal(100, 10, (3, SIDE, SIDE)).astype(np.float32)
+    assert run(image, model).series is None
+
+
+def test_copies_of_a_frame_know_no_more_than_it(model):
+    image = np.repeat(series(frames=1), 3, axis=0)
+    found = run(image, model, frames=3)
+    assert found.series.carried.max() < 1.1
+    assert np.array_equal(found.image, run(image, model, frames=False).image)
+
+
+def test_what_changes_is_told_and_not_averaged(model):
+    image = series()
+    image[3:, 40:52, 40:52] += 80
+    found = run(image, model)
+    assert found.image[2, 44:48, 44:48].mean() < clean()[44:48, 44:48].mean() + 10
+    assert found.image[3, 44:48, 44:48].mean() > clean()[44:48, 44:48].mean() + 70
+    change = found.series.changes[0]
+    assert change.frame == 3 and (change.y, change.x) == pytest.approx((45.5, 45.5), abs=2)
+    assert found.series.changed[3, 46, 46] > 4.5 and not found.series.changed[2, 46, 46]
+
+
+def test_one_plane_is_the_same_as_in_the_whole(model):
+    whole = run(series(), model)
+    part = run(series(), model, plane=(2,))
+    assert part.image.shape == (SIDE, SIDE)
+    np.testing.assert_allclose(part.image, whole.image[2], rtol=0, atol=2.0)  # noise measured on other frames
+    assert part.series.carried.shape == (SIDE, SIDE)
+
+
+def test_pixels_that_are_not_numbers_stay_so_and_reach_no_neighbour(model):
+    image = series()
+    image[2, 30:34, 30:34] = np.nan
+    found = run(image, model).image
+    assert np.isnan(found[2, 30:34, 30:34]).all()
+    assert np.isfinite(np.delete(found, 2, axis=0)).all()
+
+
+def test_a_window_of_frames_is_read_whatever_the_length(model):
+    image, read = series(frames=14), []
+
+    class Lazy:
+        shape, dtype = image.shape, image.dtype
+
+        def __getitem__(self, key):
+            read.append(key[0] if isinstance(key, tuple) else key)
+            return image[key]
+
+    events = []
+    settings = DenoiseSettings(frames=4, guard=False, **CPU)
+    steps = denoise_steps(Lazy(), model, settings)
+    done, latest = {}, []
+    for event in steps:
+        events.append(event)
+        if event.place is not None:
+            done[event.place[0]] = event.preview
+            latest.append(max(one for one in read if isinstance(one, int)))
+    assert list(done) == list(range(14))
+    assert done[5].shape == (1, SIDE, SIDE)
+
+
+def test_frame_that_is_looked_at_comes_first(model):
+    steps = denoise_steps(series(), model, DenoiseSettings(frames=4, guard=False, **CPU), first=3)
+    assert [event.place[0] for event in steps if event.place is not None] == [3, 4, 5, 2, 1, 0]
+
+
+def test_result_goes_to_a_file(model, tmp_path):
+    out = run(series(), model, out=tmp_path / "out.zarr")
+    np.testing.assert_allclose(out.image[:], run(series(), model).image, rtol=0, atol=1e-3)
+    assert out.series.carried is None and len(out.series.registration) == FRAMES
+
+
+def test_series_in_several_planes_and_colours_stand_beside_each_other(model):
+    image = np.stack([series(1), 200 - series(2)], axis=1)  # (T, Z, Y, X)
+    found = run(image, model, frames=FRAMES)
+    for z in range(2):
+        single = run(image[:, z], model, frames=FRAMES).image
+        assert np.mean((found.image[:, z] - single) ** 2) < 2
+    colours = run(np.moveaxis(image, 1, -1), model, frames=FRAMES, channel_axis=-1)
+    assert colours.image.shape == (FRAMES, SIDE, SIDE, 2)
+    assert np.mean((colours.image[..., 0] - clean()) ** 2) < 30
+
+
+@pytest.mark.parametrize("shape", [(96, 96), (1, 96, 96), (3, 40, 96)])
+def test_a_number_of_frames_needs_a_series(model, shape):
+    with pytest.raises(InputError, match="frames=4: expected"):
+        run(np.ones(shape, np.float32), model, frames=4)
+
+
+@pytest.mark.parametrize("frames", [1, 65, True, "all", 2.5])
+def test_other_numbers_are_refused(frames):
+    with pytest.raises(InputError, match="frames"):
+        DenoiseSettings(frames=frames)
+
+
+def test_slices_with_streaks_are_left_alone():
+    image = np.stack([hush.sample("foam", seed).noisy for seed in (0, 0)])
+    image[1] += np.random.default_rng(0).normal(0, 0.01, image[1].shape).astype(np.float32)
+    done = run_steps(denoise_steps(image, "tomo", DenoiseSettings(**CPU)))
+    assert done.series is None
+
+
+def test_leaving_the_loop_ends_it(model, tmp_path):
+    steps = denoise_steps(series(), model, DenoiseSettings(guard=False, **CPU), out=tmp_path / "out.zarr")
+    while next(steps).place is None:
+        pass
+    steps.close()
+    assert not list(tmp_path.iterdir())

@@ -140,7 +140,9 @@ class Denoise:
 
     def _write_maps(self, name: str, image: ImageData, done: Denoised) -> None:
         """What the frames say of each other."""
+        from napari_hush.files import atomic_write
         from napari_hush.io import write_image
+        from napari_hush.reports.panels import png_bytes
         from napari_hush.series.changes import save_changes
         from napari_hush.series.drawing import drift_picture
 
@@ -148,7 +150,7 @@ class Denoise:
         assert folder is not None and series is not None
         folder.mkdir(parents=True, exist_ok=True)
         series.registration.save(folder / f"{name}_drift.csv")
-        drift_picture(series.registration).save(folder / f"{name}_drift.png")
+        atomic_write(folder / f"{name}_drift.png", png_bytes(drift_picture(series.registration)))
         save_changes(series.changes, folder / f"{name}_changes.csv")
         for label, values in (("carried", series.carried), ("changed", series.changed)):
             if values is not None:

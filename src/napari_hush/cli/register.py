@@ -31,7 +31,9 @@ class Register:
 
     def run(self) -> int:
         """Run it; the exit code."""
+        from napari_hush.files import atomic_write
         from napari_hush.io import check_writable, read_image, read_volume, write_image
+        from napari_hush.reports.panels import png_bytes
         from napari_hush.series.drawing import drift_picture
         from napari_hush.series.registration import register
 
@@ -40,7 +42,10 @@ class Register:
         for target in (table, self.plot, self.aligned):
             if target is None:
                 continue
-            check_writable(target)
+            if target == self.aligned:
+                check_writable(target)
+            elif not target.parent.is_dir():
+                raise InputError(f"{target}: the folder {target.parent} does not exist; create it")
             if target.exists() and not self.overwrite:
                 raise InputError(f"{target}: is there already: choose another name, or give --overwrite")
         image = read_image(path) if path.is_file() or path.suffix == ".zarr" else read_volume(self.frames)
@@ -50,7 +55,7 @@ class Register:
         found.save(table)
         print(f"{table}: {found.words}")
         if self.plot is not None:
-            drift_picture(found).save(self.plot)
+            atomic_write(self.plot, png_bytes(drift_picture(found)))
             print(f"{self.plot}: drift")
         if self.aligned is not None:
             frames = np.stack([found.aligned(image.data[number], number) for number in range(len(found))])

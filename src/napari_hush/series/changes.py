@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
+
+from napari_hush.files import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,10 +52,23 @@ class Change:
 
 def save_changes(changes: Sequence[Change], path: str | PathLike[str]) -> None:
     """Write changes as comma-separated values."""
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([one.name for one in fields(Change)])
-        writer.writerows([getattr(change, one.name) for one in fields(Change)] for change in changes)
+    names = [one.name for one in fields(Change)]
+    write_table(path, names, [[getattr(change, name) for name in names] for change in changes])
+
+
+def write_table(path: str | PathLike[str], names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Write a table of comma-separated values at once.
+
+    Raises
+    ------
+    InputError
+        If the folder does not exist.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(names)
+    writer.writerows([[f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in rows])
+    atomic_write(Path(path), text.getvalue().encode())
 
 
 def changes_in(changed: NDArray[np.floating], index: Sequence[int]) -> list[Change]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from napari_hush.filters.gaps import filled
 from napari_hush.filters.smoothing import gaussian
 from napari_hush.progress import Progress, drain
 from napari_hush.series.affine import farthest, places, warped_part
+from napari_hush.series.changes import write_table
 from napari_hush.series.pairs import DECIDED, Pair, Shown, pair_of, refined
 
 if TYPE_CHECKING:
@@ -125,12 +124,7 @@ class Registration:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the table as comma-separated values."""
-        with Path(path).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            writer.writerows(
-                [f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in self.rows()
-            )
+        write_table(path, COLUMNS, self.rows())
 
     def pair(self, first: int, second: int) -> Pair:
         """How one frame lies to another."""

@@ -38,6 +38,7 @@ LIKE = 0.4  # correlation of both, denoised alone: two images of nothing agree a
 COLUMN = 0.18  # periods: standard deviation of a column, of which the record says what change would show
 SPOT = 2.0  # px: the same of a spot where there is no lattice
 NOISE_AGREES = 20.0  # times: a noise model that is further off than this from what was taken away is none
+FIRST_PASS, LATTICE_FIRST_PASS = 0.3, 0.5  # share of the mean of what was denoised alone; the rest is the second pass
 MEASURED = 3  # frames on which the noise is measured
 
 
@@ -283,8 +284,9 @@ class SeriesRun:
         holes = ~np.isfinite(alone.values)
         second, given = yield from self._plane(self._seeing(one, noisy, holes), number)
         together = np.stack([fused.denoised for fused in made])
-        result = np.where(np.isfinite(second), (together + second) / 2, second)
-        return np.asarray(result, np.float32), None if given is None else given / 2
+        share = FIRST_PASS if self._plan.spacing is None else LATTICE_FIRST_PASS
+        result = np.where(np.isfinite(second), share * together + (1 - share) * second, second)
+        return np.asarray(result, np.float32), None if given is None else (1 - share) * given
 
     def _keep(self, series: _Series, number: int, carried: list[Image], changed: list[Image]) -> None:
         one = series.passes[number]

@@ -39,7 +39,7 @@ NEARLY = 0.8  # of the strongest change around it in time: one that is weaker is
 GROUP = 3  # frames on either side of a change in time
 LEAST_SPREAD, MOST_SPREAD = 0.5, 2.0  # of what the noise explains: less makes no test stricter, more none laxer
 # px: windows of the local shift, the least shift that is refused, and the largest that is not, however noisy
-WINDOWS = ((7.0, 0.3, 1.2), (14.0, 0.2, 0.7))
+WINDOWS = ((7.0, 0.3, 3.0), (14.0, 0.2, 2.0))
 SHIFTED = 3.0  # standard deviations of the local shifts, which noise moves as well
 EDGE = 1.0  # px: by which weights fade
 PART = 512  # px: side of what is done at once

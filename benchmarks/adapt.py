@@ -1,6 +1,7 @@
 """What adapting gains: PSNR of simulated images before and after, each of another kind than its model was trained on.
 
     python benchmarks/adapt.py [--images 20] [--first 0] [--minutes 5] [--steps 0] [--size 320] [--json FILE]
+    python benchmarks/adapt.py --frames FOLDER [--steps 80] [--minutes 60]
 
 Images in turn, all drawn by their number:
 
@@ -9,6 +10,9 @@ Images in turn, all drawn by their number:
 - spots: points and threads of fluorescence behind a blur, few counts, for `general`;
 - threads: filaments behind a blur with white noise, for `general`;
 - grain: such a picture with noise that is correlated over both axes. It cannot be drawn anew, and adapting refuses it.
+
+With ``--frames`` real ones instead: NAME_1frame.tif beside NAME_400frames.tif, the mean of many; PSNR after an affine
+fit of the one to the other, over its range from 0.1 to 99.9 %.
 
 The goal is a mean gain of 0.5 dB and no image that loses more than 0.1 dB. Refused images count with a gain of 0. With
 ``--json`` every image is one line of a file; started again, what is there is not computed anew. Two threads.
@@ -23,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import tifffile
 import torch
 from scipy import ndimage
 
@@ -99,6 +104,23 @@ def measure(number: int, args: argparse.Namespace) -> dict[str, Any]:
     return {**line, "outcome": outcome, "words": done.words, "steps": done.record["steps"], "seconds": seconds}
 
 
+def real(args: argparse.Namespace) -> None:
+    """Frames of a microscope beside the mean of many."""
+    print("| frame | before, dB | after, dB | gain, dB | what came out |\n|---|---|---|---|---|")
+    for path in sorted(args.frames.glob("*_1frame.tif")):
+        noisy = tifffile.imread(path).astype(np.float32)
+        mean = tifffile.imread(path.with_name(path.name.replace("_1frame", "_400frames"))).astype(np.float64)
+        low, high = np.percentile(mean, (0.1, 99.9))
+
+        def fitted(image: NDArray[np.float32], mean: NDArray[np.float64] = mean, span: float = high - low) -> float:
+            gain, offset = np.polyfit(image.ravel().astype(np.float64), mean.ravel(), 1)
+            return float(20 * np.log10(span) - 10 * np.log10(np.mean((gain * image + offset - mean) ** 2)))
+
+        done = hush.adapt(noisy, "general", hush.AdaptSettings(minutes=args.minutes, steps=args.steps))
+        before, after = (fitted(hush.denoise(noisy, model)) for model in ("general", done.model))
+        print(f"| {path.name} | {before:.2f} | {after:.2f} | {after - before:+.2f} | {done.words} |", flush=True)
+
+
 def known(path: Path | None) -> list[dict[str, Any]]:
     if path is None or not path.exists():
         return []
@@ -114,8 +136,12 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=hush.AdaptSettings().learning_rate)
     parser.add_argument("--size", type=int, default=320, help="side of the images, px")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--frames", type=Path, metavar="FOLDER", help="real frames instead of simulated images")
     args = parser.parse_args()
     torch.set_num_threads(2)
+    if args.frames is not None:
+        real(args)
+        return
     lines = {line["number"]: line for line in known(args.json)}
     print("| image | kind | noisy, dB | before, dB | after, dB | gain, dB | steps | seconds | outcome |")
     print("|---|---|---|---|---|---|---|---|---|")

@@ -38,7 +38,6 @@ LIKE = 0.4  # correlation of both, denoised alone: two images of nothing agree a
 COLUMN = 0.18  # periods: standard deviation of a column, of which the record says what change would show
 SPOT = 2.0  # px: the same of a spot where there is no lattice
 NOISE_AGREES = 20.0  # times: a noise model that is further off than this from what was taken away is none
-FIRST_PASS, LATTICE_FIRST_PASS = 0.3, 0.5  # share of the mean of what was denoised alone; the rest is the second pass
 MEASURED = 3  # frames on which the noise is measured
 
 
@@ -158,7 +157,7 @@ class SeriesRun:
         self._carried: list[float] = []
         self._changes: list[Change] = []
         self._least: float | None = None
-        self._matrices: dict[int, Pair] = {}
+        self._height = 0.0  # of a column, about
         self.guards: list[Any] = []
 
     def run(self, store: Callable[[Pass, np.ndarray, np.ndarray | None], None]) -> Generator[Progress, None, None]:
@@ -170,6 +169,8 @@ class SeriesRun:
                 store(one, result, given)
                 words = f"frame {number + 1} of {len(series.passes)} is done"
                 yield Progress(self._done, self._total, words, preview=result, place=one.index)
+            series.known.clear()
+            series.pairs.clear()
 
     @property
     def together(self) -> bool:
@@ -214,20 +215,12 @@ class SeriesRun:
         plan = self._plan
         if plan.spacing is None:
             return f"a spot of {2.355 * SPOT:.2g} px that changes by less than {self._least:.3g} may not show"
-        height = self._column_height()
-        if not height > 0:
+        if not self._height > 0:
             return f"a column that changes by less than {self._least:.3g} may not show"
-        share = 100 * self._least / height
+        share = 100 * self._least / self._height
         if share >= 100:
             return "a single column that comes or goes may not show"
         return f"a column that changes by less than {share:.0f} % of its height for three frames may not show"
-
-    def _column_height(self) -> float:
-        known = next((k for series in self._all_series for k in series.known.values()), None)
-        if known is None:
-            return 0.0
-        low, high = np.percentile(known.frames[0].denoised, [10, 98])
-        return float(high - low)
 
     def _split(self) -> list[_Series]:
         """The passes of each series (all frames, whatever plane is wanted), by the other leading axes and the group."""
@@ -275,6 +268,8 @@ class SeriesRun:
             if self._least is None:
                 width = SPOT if self._plan.spacing is None else COLUMN * self._plan.spacing
                 self._least = fusion.least_change(width)
+                low, high = np.percentile(frames[number].denoised, [10, 98])
+                self._height = float(high - low)
             yield Progress(self._done, self._total, f"frame {number + 1}: {self._window} frames together")
         self._keep(series, number, [one.carried for one in made], [one.changed for one in made])
         if max(float(one.carried.max()) for one in made) < 1.05:
@@ -284,9 +279,8 @@ class SeriesRun:
         holes = ~np.isfinite(alone.values)
         second, given = yield from self._plane(self._seeing(one, noisy, holes), number)
         together = np.stack([fused.denoised for fused in made])
-        share = FIRST_PASS if self._plan.spacing is None else LATTICE_FIRST_PASS
-        result = np.where(np.isfinite(second), share * together + (1 - share) * second, second)
-        return np.asarray(result, np.float32), None if given is None else (1 - share) * given
+        result = np.where(np.isfinite(second), (together + second) / 2, second)
+        return np.asarray(result, np.float32), None if given is None else given / 2
 
     def _keep(self, series: _Series, number: int, carried: list[Image], changed: list[Image]) -> None:
         one = series.passes[number]

@@ -31,6 +31,7 @@ import torch
 import napari_hush as hush
 from napari_hush.inference.denoise import denoise_steps, run_steps
 from napari_hush.inference.settings import DenoiseSettings
+from napari_hush.series.pairs import DECIDED
 from napari_hush.synthesis import Compose
 from napari_hush.synthesis.noise.registry import DetectorLag, Poisson, Readout, RowJitter
 from napari_hush.synthesis.series import FrameSeries, cell_series, lattice_series
@@ -180,7 +181,7 @@ def drift_error(series: FrameSeries, found: Denoised) -> dict[str, Any]:
         seen = grid @ pair[:2, :2].T + pair[:2, 2]
         moved.append(float(np.sqrt(np.mean(((seen - true) ** 2).sum(axis=-1)))))
     jumps = [one > PERIOD / 2 for one in moved]
-    sure = registration.decided[1:]
+    sure = registration.margins[1:] >= DECIDED
     right = [one for one in moved if one <= PERIOD / 2]
     return {
         "drift_rms": float(np.sqrt(np.mean(np.square(right)))) if right else None,

@@ -2,6 +2,7 @@
 
 import csv
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -111,3 +112,35 @@ def test_table_lies_beside_the_stack(desk, capsys):
     assert (desk / "stack_drift.csv").is_file()
     assert cli.main(["register", "scans/scan8.tif", "-o", "x.csv"]) == 2
     assert "stack (N, Y, X)" in capsys.readouterr().err and not (desk / "x.csv").exists()
+
+
+def test_maps_replace_nothing(desk, model_file, capsys):
+    (desk / "maps").mkdir()
+    (desk / "maps" / "a_drift.csv").write_text("mine")
+    assert denoise(model_file, "stack.tif", "-o", "a.tif", "--series-maps", "maps") == 2
+    assert "is there already" in capsys.readouterr().err and not (desk / "a.tif").exists()
+    assert (desk / "maps" / "a_drift.csv").read_text() == "mine"
+    assert denoise(model_file, "stack.tif", "-o", "a.tif", "--series-maps", "stack.tif") == 2
+    assert "needs a folder" in capsys.readouterr().err
+    (desk / "other").mkdir()
+    write_image(desk / "other" / "stack.tif", frames(), axes="TYX")
+    assert denoise(model_file, "stack.tif", "other/stack.tif", "--series-maps", "new") == 2
+    assert "two inputs" in capsys.readouterr().err
+
+
+def test_frames_that_stand_alone_have_no_maps(desk, model_file, capsys):
+    assert denoise(model_file, "stack.tif", "-o", "a.tif", "--frames", "False", "--series-maps", "maps") == 0
+    assert "no frames looked together" in capsys.readouterr().out and not (desk / "maps").exists()
+
+
+def test_registration_takes_what_denoise_takes(desk, capsys):
+    with h5py.File("m.h5", "w") as file:
+        file["g/d"] = frames()
+    assert cli.main(["register", "m.h5:/g/d"]) == 0
+    assert (desk / "m_drift.csv").is_file()
+    assert cli.main(["register", "scans/scan*.tif"]) == 0
+    assert (desk / "scans_drift.csv").is_file() and len(list((desk / "scans").iterdir())) == FRAMES
+    assert cli.main(["register", "stack.tif", "-o", "x.csv", "--plot", "x.csv"]) == 2
+    assert cli.main(["register", "stack.tif", "-o", "x.csv", "--aligned", "x.png"]) == 2
+    assert "one file" in (err := capsys.readouterr().err) and "does not hold float32" in err
+    assert not (desk / "x.csv").exists()

@@ -121,6 +121,38 @@ def test_pixels_that_are_not_numbers_stay_so_and_reach_no_neighbour(model):
     assert np.isfinite(np.delete(found, 2, axis=0)).all()
 
 
+@pytest.mark.parametrize("bad", ["nan", "black", "other"])
+@pytest.mark.parametrize("where", [0, 3, FRAMES - 1])
+def test_frame_that_shows_nothing_of_the_field_stands_alone(model, bad, where):
+    image = series()
+    good = np.delete(np.arange(FRAMES), where)
+    image[where] = {"nan": np.nan, "black": 0, "other": unlike(1)[0]}[bad]
+    found, alone = run(image, model, frames=FRAMES), run(image, model, frames=False)
+    np.testing.assert_array_equal(found.image[where], alone.image[where])
+    assert np.mean((found.image[good] - clean()) ** 2) < 0.5 * np.mean((alone.image[good] - clean()) ** 2)
+    assert found.series.carried.max() <= FRAMES and found.series.carried[where].max() == 1
+    json.dumps(found.provenance, allow_nan=False)
+    assert np.nanmax(np.abs(found.series.registration.drift)) < 1
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e12, 1e20])
+def test_unit_of_the_values_does_not_matter(model, unit):
+    found, expected = run(series() * np.float32(unit), model), run(series(), model)
+    np.testing.assert_allclose(found.image / unit, expected.image, rtol=0, atol=0.1)
+    json.dumps(found.provenance, allow_nan=False)
+
+
+def test_record_of_one_plane_tells_which_frames_these_are(model):
+    found = run(series(frames=10), model, frames=3, plane=(9,))
+    assert [one["frame"] for one in found.provenance["series"]["registration"]["frames"]] == [7, 8, 9]
+
+
+def test_first_frame_is_one_that_exists(model):
+    for first in (-1, 99):
+        steps = denoise_steps(series(), model, DenoiseSettings(guard=False, **CPU), first=first)
+        assert sum(event.place is not None for event in steps) == FRAMES
+
+
 def test_a_window_of_frames_is_read_whatever_the_length(model):
     image, read = series(frames=14), []
 

@@ -120,9 +120,11 @@ def test_brightness_is_taken_out_and_darker_frames_count_less():
     gains = np.ones(FRAMES, np.float32)
     gains[5] = 0.25
     pairs = {k: Pair(np.eye(3), float(gains[k]), 0.0, np.inf, 0.0) for k in range(FRAMES) if k != 3}
-    found, _, _, _ = fused(still(), 3, pairs=pairs, gains=gains)
+    found, _, _, fusion = fused(still(), 3, pairs=pairs, gains=gains)
     assert np.abs((found.denoised - clean()).mean()) < 0.01
-    assert found.carried.mean() < 7.5
+    assert found.carried.max() <= FRAMES
+    worth = {number: other.precision for number, other in fusion._comparable(fusion._probe).others.items()}
+    assert worth[5] < 0.1 and worth[4] == pytest.approx(1)
 
 
 def test_unmeasured_pixels_of_neighbours_do_not_count():

@@ -1,6 +1,7 @@
 """How frames lie to each other: found to a fraction of a pixel, and said where a lattice leaves it open."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -102,6 +103,64 @@ def test_drift_inside_a_frame_is_a_shear():
     pair = pair_of(Shown(cut(field, (0, 0))), Shown(frame))
     assert pair.matrix[1, 0] == pytest.approx(-3 / SIDE, abs=0.004)
     assert pair.matrix[0, 0] == pytest.approx(1 - 1 / SIDE, abs=0.004)
+
+
+@pytest.mark.parametrize("bad", ["nan", "black", "noise", "other"])
+def test_frame_that_shows_nothing_moves_no_other(bad):
+    rng = np.random.default_rng(0)
+    frames = np.stack([cut(blobs(), (k, -0.5 * k)) for k in range(7)]) + rng.normal(0, 0.02, (7, SIDE, SIDE))
+    frames[3] = {"nan": np.nan, "black": 0.0, "noise": rng.normal(0, 1, (SIDE, SIDE)), "other": blobs(9)[:SIDE, :SIDE]}[
+        bad
+    ]
+    found = hush.register(frames)
+    good = [0, 1, 2, 4, 5, 6]
+    assert found.drift[good] == pytest.approx(np.array([(-k, 0.5 * k) for k in good]), abs=0.1)
+    assert found.placed.tolist() == [k != 3 for k in range(7)]
+    assert np.isfinite(found.matrices).all() and "1 of them show another field, or nothing" in found.words
+    assert "NaN" not in json.dumps(found.as_dict()) and drift_picture(found)
+    if bad == "nan":
+        assert np.isnan(found.aligned(frames[3], 3)).all()
+
+
+def test_field_that_changes_for_good_begins_anew_and_is_not_decided():
+    frames = np.stack([cut(blobs(k // 3), (k, 0)) for k in range(6)])
+    found = hush.register(frames, smooth=0)
+    assert found.placed.tolist() == [True, True, True, False, True, True]
+    assert found.drift[5, 0] - found.drift[4, 0] == pytest.approx(-1, abs=0.1)
+    assert found.decided.tolist() == [True, True, True, False, False, False]
+
+
+def test_first_frame_may_show_nothing():
+    frames = np.stack([np.zeros((SIDE, SIDE)), cut(blobs(), (0, 0)), cut(blobs(), (2, 1))])
+    found = hush.register(frames)
+    assert found.drift[2] - found.drift[1] == pytest.approx([-2, -1], abs=0.1)
+    assert not found.decided.any() and not found.placed[0]
+
+
+@pytest.mark.parametrize("unit", [1e-25, 1e-12, 1e15, 1e25])
+def test_unit_of_the_values_does_not_matter(unit):
+    frames = np.stack([cut(blobs(), (0, 0)), 0.5 * cut(blobs(), (2, 1)) + 0.2]).astype(np.float64)
+    found = hush.register(frames * unit)
+    assert found.drift[1] == pytest.approx([-2, -1], abs=0.05) and found.decided.all()
+    assert found.gains[1] == pytest.approx(0.5, rel=0.03) and found.offsets[1] == pytest.approx(0.2 * unit, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("frames", "options", "words"),
+    [(np.zeros((2, 64, 64), complex), {}, "real numbers"), (np.full((2, 64, 64), "a"), {}, "real numbers"),
+     ([np.zeros((64, 64)), np.zeros((64, 60))], {}, "one size"), (np.zeros((2, 64, 64)), {"smooth": -1}, "from 0 to 8"),
+     (np.zeros((2, 64, 64)), {"smooth": 50}, "from 0 to 8")],
+)  # fmt: skip
+def test_other_input_is_refused(frames, options, words):
+    with pytest.raises(InputError, match=words):
+        hush.register(frames, **options)
+
+
+def test_frame_of_another_size_is_not_aligned():
+    found = hush.register(np.stack([cut(blobs(), (0, 0))] * 2))
+    for frame, number in ((np.zeros((60, 80)), 0), (np.zeros((SIDE, SIDE)), -1), (np.zeros((SIDE, SIDE)), 2)):
+        with pytest.raises(InputError, match="expected a frame"):
+            found.aligned(frame, number)
 
 
 def test_frames_that_share_nothing_give_a_finite_answer():

@@ -69,6 +69,8 @@ class Denoise:
         sources = self.inputs if folders else expand_inputs(self.inputs)
         several = len(sources) > 1
         jobs = _plan_outputs(sources, self.output, several, self.panel)
+        if self.series_maps is not None:
+            _check_maps(self.series_maps, [target.stem for _, target, _ in jobs])
         settings = settings_of(self.settings, DenoiseSettings)
         failed = []
         with LoadedModels(settings, many=True) as loaded:
@@ -132,6 +134,8 @@ class Denoise:
             print(f"  {done.provenance['series']['words']}")
             if self.series_maps is not None:
                 self._write_maps(target.stem, image, done)
+        elif self.series_maps is not None:
+            print(f"  no frames looked together: nothing is written to {self.series_maps}")
         if panel is not None:
             noisy, denoised = (middle_plane(data, channel_axis) for data in (image.data, result))
             title = f"{Path(source).name}, {done.provenance['model']}"
@@ -174,6 +178,21 @@ class Denoise:
         except Exception as error:
             return f"not checked: {one_line(error)}"
         return f"{seen.status.upper() if seen.status == 'fail' else seen.status}: {seen.words}"
+
+
+def _check_maps(folder: Path, names: Sequence[str]) -> None:
+    """Refuse, before any work, maps that would take each other's place or that of older files."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: --series-maps needs a folder, this is a file")
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{folder}: the maps of two inputs would be called {name}; denoise them one by one")
+        older = sorted(folder.glob(f"{glob.escape(name)}_*.*")) if folder.is_dir() else []
+        taken = [
+            one for one in older if one.stem.removeprefix(f"{name}_") in ("carried", "changed", "changes", "drift")
+        ]
+        if taken:
+            raise InputError(f"{taken[0]}: is there already: choose another folder for --series-maps, or remove it")
 
 
 def _plan_outputs(

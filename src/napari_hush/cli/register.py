@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -32,23 +33,31 @@ class Register:
     def run(self) -> int:
         """Run it; the exit code."""
         from napari_hush.files import atomic_write
-        from napari_hush.io import check_writable, read_image, read_volume, write_image
+        from napari_hush.io import check_writable, is_image, read_image, read_volume, write_image
+        from napari_hush.io.inputs import split_selector
         from napari_hush.reports.panels import png_bytes
         from napari_hush.series.drawing import drift_picture
         from napari_hush.series.registration import register
 
-        path = Path(self.frames)
-        table = self.output or (path.parent / f"{path.stem}_drift.csv")
-        for target in (table, self.plot, self.aligned):
-            if target is None:
-                continue
+        folder = Path(self.frames).is_dir() and not is_image(self.frames)
+        pattern = glob.has_magic(self.frames) and not Path(self.frames).exists()
+        path = Path(split_selector(self.frames)[0])
+        if pattern:
+            path = path.parent.resolve()  # the frames are named by what holds them
+        table = self.output or path.parent / f"{path.stem}_drift.csv"
+        targets = [one for one in (table, self.plot, self.aligned) if one is not None]
+        if len({one.resolve() for one in targets}) < len(targets):
+            raise InputError("two of --output, --plot and --aligned are one file: give each its own")
+        for target in targets:
             if target == self.aligned:
                 check_writable(target)
+                if target.suffix.lower() == ".png":
+                    raise InputError(f"{target}: PNG does not hold float32: write a .tif")
             elif not target.parent.is_dir():
                 raise InputError(f"{target}: the folder {target.parent} does not exist; create it")
             if target.exists() and not self.overwrite:
                 raise InputError(f"{target}: is there already: choose another name, or give --overwrite")
-        image = read_image(path) if path.is_file() or path.suffix == ".zarr" else read_volume(self.frames)
+        image = read_volume(self.frames) if folder or pattern else read_image(self.frames)
         if image.channel_axis is not None:
             raise InputError(f"{self.frames}: has colours, frames are grey: save one channel and register it")
         found = register(image.data, smooth=self.smooth, progress=True)

@@ -14,8 +14,8 @@ from napari_hush.progress import Progress
 from napari_hush.residual.noise import NoiseModel, measure_noise
 from napari_hush.series.changes import Change, changes_in
 from napari_hush.series.fusion import Frame, Fusion
-from napari_hush.series.pairs import Pair, Shown, pair_of, refined
-from napari_hush.series.registration import Registration
+from napari_hush.series.pairs import Pair, Shown, refined
+from napari_hush.series.registration import Chain, Registration, scale_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -121,8 +121,10 @@ class _Series:
 
     passes: list[Pass]
     known: dict[int, _Known] = field(default_factory=dict)
-    steps: dict[int, Pair] = field(default_factory=dict)  # from each frame to the next
+    places: dict[int, Pair] = field(default_factory=dict)  # of the frame that was looked at first and each
+    chains: dict[int, Chain] = field(default_factory=dict)  # forwards and backwards from it
     pairs: dict[tuple[int, int], Pair] = field(default_factory=dict)
+    scale: tuple[float, float] = (0.0, 1.0)
     noise: list[NoiseModel] = field(default_factory=list)
     alike: bool | None = None
 
@@ -234,7 +236,7 @@ class SeriesRun:
         count = len(series.passes)
         if self._plan.plane is not None:
             return [self._plan.plane[0]]
-        first = min(self._first, count - 1)
+        first = min(max(self._first, 0), count - 1)
         return [*range(first, count), *range(first - 1, -1, -1)]
 
     def _around(self, series: _Series, number: int) -> range:
@@ -248,6 +250,8 @@ class SeriesRun:
             other = number + 1 if number + 1 < len(series.passes) else number - 1
             yield from self._look(series, {number, other}, number)
             series.alike = self._plan.settings.frames != "auto" or self._is_alike(series, number, other)
+            if not series.alike:
+                self._total -= self._tiles * len(self._wanted(series))  # no second pass
         if not series.alike:
             yield from self._look(series, {number}, number)
             alone = series.known.pop(number)
@@ -259,26 +263,32 @@ class SeriesRun:
         yield from self._look(series, set(around), number)
         alone = series.known[number]
         pairs = {k: self._pair(series, number, k) for k in around if k != number}
+        pairs = {k: pair for k, pair in pairs.items() if pair.alike}
+        if not pairs:
+            ones = [np.ones(self._plan.source.plane_shape, np.float32)] * len(series.noise)
+            self._keep(series, number, ones, [np.zeros_like(one) for one in ones])
+            return alone.values, alone.given
         made = []
         for channel, noise in enumerate(series.noise):
-            frames = {k: series.known[k].frames[channel] for k in around}
+            frames = {k: series.known[k].frames[channel] for k in (number, *pairs)}
             fusion = Fusion(frames, number, pairs, noise, lattice=self._plan.spacing is not None)
             fused = fusion.whole()
             made.append(fused)
             if self._least is None:
                 width = SPOT if self._plan.spacing is None else COLUMN * self._plan.spacing
-                self._least = fusion.least_change(width)
+                self._least = series.scale[1] * fusion.least_change(width)
                 low, high = np.percentile(frames[number].denoised, [10, 98])
-                self._height = float(high - low)
+                self._height = series.scale[1] * float(high - low)
             yield Progress(self._done, self._total, f"frame {number + 1}: {self._window} frames together")
         self._keep(series, number, [one.carried for one in made], [one.changed for one in made])
         if max(float(one.carried.max()) for one in made) < 1.05:
             return alone.values, alone.given  # nothing belongs to it
         one = series.passes[number]
-        noisy = np.stack([fused.noisy for fused in made])
+        middle, spread = series.scale
+        noisy = np.stack([fused.noisy for fused in made]).astype(np.float64) * spread + middle
         holes = ~np.isfinite(alone.values)
         second, given = yield from self._plane(self._seeing(one, noisy, holes), number)
-        together = np.stack([fused.denoised for fused in made])
+        together = np.stack([fused.denoised for fused in made]).astype(np.float64) * spread + middle
         result = np.where(np.isfinite(second), (together + second) / 2, second)
         return np.asarray(result, np.float32), None if given is None else given / 2
 
@@ -299,30 +309,46 @@ class SeriesRun:
                 continue
             one = series.passes[number]
             values, given = yield from self._plane(one, number)
-            noisy = np.asarray(self._native(one), np.float32)[: len(values)]
-            frames = []
-            for measured, denoised in zip(noisy, values, strict=True):
-                known = np.isfinite(measured) & np.isfinite(denoised)
-                holes = None if known.all() else known
-                images = [
-                    image if holes is None else filled(image.astype(np.float64), ~known).astype(np.float32)
-                    for image in (measured, denoised)
-                ]
-                frames.append(Frame(images[0], images[1], holes))
-            series.known[number] = _Known(frames, Shown(frames[0].denoised), values, given)
+            noisy = np.asarray(self._native(one), np.float64)[: len(values)]
+            if not series.known and not series.noise:
+                series.scale = scale_of(noisy[0]) or series.scale
+            frames = [self._scaled(*both, series.scale) for both in zip(noisy, values, strict=True)]
+            blank = not np.isfinite(noisy[0]).any()
+            shown = Shown(np.zeros_like(frames[0].denoised) if blank else frames[0].denoised)
+            series.known[number] = _Known(frames, shown, values, given)
         if not series.noise:
             chosen = [series.known[k] for k in sorted(series.known)[:MEASURED]]
+            chosen = [one for one in chosen if not one.shown.blank] or chosen
             for channel in range(len(chosen[0].frames)):
                 series.noise.append(_noise([one.frames[channel] for one in chosen]))
-        for number in sorted(numbers):
-            if number + 1 in numbers and number not in series.steps:
-                before = series.steps.get(number - 1)
-                predicted = before.matrix if before is not None and before.decided else None
-                series.steps[number] = pair_of(series.known[number].shown, series.known[number + 1].shown, predicted)
-                yield Progress(self._done, self._total, f"frame {current + 1}: how the frames lie to each other")
+        words = f"frame {current + 1}: how the frames lie to each other"
+        if not series.places:
+            shown = series.known[current].shown
+            series.chains = {1: Chain(shown), -1: Chain(shown)}
+            series.places[current] = series.chains[1].pairs[0]
+        for way, order in ((1, sorted(numbers)), (-1, sorted(numbers, reverse=True))):
+            for number in order:
+                if number not in series.places and number - way in series.places:
+                    series.places[number] = series.chains[way].add(series.known[number].shown)
+                    yield Progress(self._done, self._total, words)
+
+    @staticmethod
+    def _scaled(noisy: np.ndarray, denoised: np.ndarray, scale: tuple[float, float]) -> Frame:
+        """A frame without gaps, in units of its contrast; without anything finite all zeros."""
+        known = np.isfinite(noisy) & np.isfinite(denoised)
+        if not known.any():
+            nothing = np.zeros(noisy.shape, np.float32)
+            return Frame(nothing, nothing, known)
+        images = []
+        for image in (noisy, denoised):
+            whole = image if known.all() else filled(image.astype(np.float64), ~known)
+            images.append(np.asarray((whole.astype(np.float64) - scale[0]) / scale[1], np.float32))
+        return Frame(images[0], images[1], None if known.all() else known)
 
     def _is_alike(self, series: _Series, number: int, other: int) -> bool:
         pair = self._pair(series, number, other)
+        if not pair.alike:
+            return False
         frames = {k: series.known[k].frames[0] for k in (number, other)}
         fusion = Fusion(frames, number, {other: pair}, series.noise[0], lattice=self._plan.spacing is not None)
         return fusion.likeness(other) > LIKE and float((fusion.whole().carried - 1).mean()) > ALIKE
@@ -330,14 +356,11 @@ class SeriesRun:
     def _pair(self, series: _Series, first: int, second: int) -> Pair:
         if first > second:
             return self._pair(series, second, first).inverse
-        if second == first + 1:
-            return series.steps[first]
         if (first, second) not in series.pairs:
-            joined = series.steps[first]
-            for number in range(first + 1, second):
-                joined = joined.then(series.steps[number])
+            begin, end = series.places[first], series.places[second]
             one, other = series.known[first].shown, series.known[second].shown
-            series.pairs[first, second] = refined(one, other, joined.matrix, joined.margin)
+            found = begin.inverse.then(end)
+            series.pairs[first, second] = refined(one, other, found.matrix, found.margin) if found.alike else found
         return series.pairs[first, second]
 
     def _plane(self, one: Pass, number: int) -> Steps:
@@ -377,13 +400,21 @@ class SeriesRun:
         return replace(one, native=native, read=lambda y, x: scaled.read(native, fill, y, x))
 
     def _registration(self) -> Registration:
-        """Of all frames of the first series whose neighbours were looked at."""
+        """Of all frames of the first series that were looked at, against the first of them."""
         series = next(one for one in self._all_series if one.alike)
-        pairs = [Pair(np.eye(3), 1.0, 0.0, np.inf, 0.0)]
-        for number in range(min(series.steps), max(series.steps) + 1):
-            step = series.steps[number]
-            pairs.append(replace(pairs[-1].then(step), margin=step.margin))
-        return Registration.of(self._plan.source.plane_shape, pairs)
+        numbers = sorted(series.places)
+        begin = series.places[numbers[0]]
+        pairs = [replace(begin, matrix=np.eye(3), gain=1.0, offset=0.0, margin=np.inf if begin.alike else 0.0)]
+        for number in numbers[1:]:
+            place = series.places[number]
+            # what was found backwards tells how a frame lies to the one after it
+            margin = place.margin if number > self._begin(series) else series.places[number - 1].margin
+            pairs.append(replace(begin.inverse.then(place), margin=margin, alike=place.alike, error=place.error))
+        return Registration.of(self._plan.source.plane_shape, pairs, numbers[0], series.scale)
+
+    def _begin(self, series: _Series) -> int:
+        """The frame that was looked at first."""
+        return next(iter(series.places))
 
 
 def _noise(frames: list[Frame]) -> NoiseModel:

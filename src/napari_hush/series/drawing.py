@@ -69,5 +69,5 @@ def _round_values(low: float, high: float) -> list[float]:
     """Round numbers between two."""
     rough = (high - low) / TICKS
     power = 10.0 ** np.floor(np.log10(rough))
-    step = next(power * k for k in (1, 2, 5, 10) if power * k >= rough)
+    step = next((power * k for k in (1, 2, 5, 10) if power * k >= rough), 10 * power)
     return [float(v) for v in np.arange(np.ceil(low / step) * step, high, step).round(10)]

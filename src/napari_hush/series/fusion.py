@@ -46,6 +46,7 @@ PART = 512  # px: side of what is done at once
 HALO = 64  # px around it, more than all windows reach
 THREADS = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
 THIN = 96  # pixels along each axis on which a spread is measured, about
+MOST_PRECISE = 4.0  # times as much as the frame itself a neighbour may count
 SHARED = 0.2  # correlation of what was taken from two frames, which detail that was lost explains
 FLAT = 0.02  # of the mean contrast: where there is less, nobody sees a shift
 STEEP = 0.98  # quantile of differences that jitter explains; what is beyond is a change
@@ -287,7 +288,7 @@ class Fusion:
         apart = {self.order[place]: z > CHANGED for place, z in steps.items()}
         changed = self._changed(strongest, direct)
         largest = coarse
-        total = np.ones(shape, np.float32)
+        total, carried = np.ones(shape, np.float32), np.ones(shape, np.float32)
         denoised, noisy = compared.denoised.copy(), compared.noisy.copy()
         own = self.order.index(self.number)
         for number in self.pairs:
@@ -300,12 +301,13 @@ class Fusion:
             place = self.order.index(number)
             for k in range(min(place, own), max(place, own)):
                 good &= ~apart[self.order[k]]
-            worth = other.precision * spreads.independent[number]
-            weight = gaussian(good.astype(np.float32), EDGE) * np.float32(worth)
+            counted = gaussian(good.astype(np.float32), EDGE) * np.float32(spreads.independent[number])
+            weight = counted * np.float32(other.precision)
             total += weight
+            carried += counted
             denoised += weight * other.denoised
             noisy += weight * other.noisy
-        return denoised / total, noisy / total, total, changed
+        return denoised / total, noisy / total, np.minimum(carried, np.float32(len(self.order))), changed
 
 
 @dataclass(frozen=True, eq=False)
@@ -367,7 +369,7 @@ class _Compared:
         if fusion.own.known is not None:
             inside = inside & fusion.own.known[part]
         variance = fusion.noise.variance(gain * self.denoised + offset) / gain**2
-        precision = float(self.variance.mean() / max(float(variance.mean()), 1e-30))
+        precision = min(float(self.variance.mean() / max(float(variance.mean()), 1e-30)), MOST_PRECISE)
         first, second = (np.where(inside, one, np.float32(0)) for one in (self.noisy - denoised, noisy - self.denoised))
         return _Other(denoised, noisy, inside, precision, first, second)
 

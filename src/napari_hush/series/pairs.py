@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,8 @@ LARGEST_SHEAR = 0.2  # of what an affine map may differ from a shift
 PATCH_OF_NOISE = 300.0  # px²: over so many a denoised image's errors go together
 LIKELY = np.array([0.03, 0.003, 0.03, 0.003])  # y by y, y by x, x by y, x by x: drift shears rows, little else happens
 _LINEAR = np.array([1, 2, 4, 5])  # of the parameters of an affine map
+CHANCE = 4.5  # standard deviations of what two fields have in common by chance, at the best of all shifts
+SURELY_ALIKE = 0.5  # correlation that is no chance
 LEAST_GAIN = 0.02  # what is less is no image of the same field
 SCALE = 100.0  # px: unit of a place, so that all parameters are about alike
 
@@ -69,6 +71,11 @@ class Shown:
         return along_y / (after - before)[:, None], along_x / (right - left)
 
     @cached_property
+    def blank(self) -> bool:
+        """Whether it shows nothing: one value, or none."""
+        return not float(self.image.std()) > 0
+
+    @cached_property
     def middle(self) -> tuple[slice, slice]:
         """What is correlated."""
         starts = [max(size - CORRELATED, 0) // 2 for size in self.shape]
@@ -97,6 +104,8 @@ class Pair:
         Standard errors by which this solution fits better than the next one elsewhere; infinite if there is no other.
     error : float
         Rms of the difference where both are seen, without what stands out, in image units.
+    alike : bool
+        Whether both show one field: their correlation is more than that of two others after any shift.
     """
 
     matrix: Matrix
@@ -104,6 +113,7 @@ class Pair:
     offset: float
     margin: float
     error: float
+    alike: bool = True
 
     @property
     def decided(self) -> bool:
@@ -115,7 +125,7 @@ class Pair:
         """How the other one lies to this one."""
         gain = self.gain
         matrix = np.asarray(np.linalg.inv(self.matrix), np.float64)
-        return Pair(matrix, 1 / gain, -self.offset / gain, self.margin, self.error / abs(gain))
+        return Pair(matrix, 1 / gain, -self.offset / gain, self.margin, self.error / abs(gain), self.alike)
 
     def then(self, other: Pair) -> Pair:
         """Of the first frame of this pair and the second of another one, whose first is this one's second."""
@@ -125,6 +135,7 @@ class Pair:
             other.gain * self.offset + other.offset,
             min(self.margin, other.margin),
             max(self.error, other.error),
+            self.alike and other.alike,
         )
 
 
@@ -144,6 +155,22 @@ def correlated(first: Shown, second: Shown) -> tuple[NDArray[np.float64], int, i
     spread = (overlap(aa, one) - own**2 / count) * (overlap(one, bb) - other**2 / count)
     least = 1e-12 * max(float(spread.max()), 1e-300)
     return (overlap(a, b) - own * other / count) / np.sqrt(np.maximum(spread, least)), far[0], far[1]
+
+
+def chance(first: Shown, second: Shown) -> float:
+    """Standard deviation of the correlation coefficient of two fields of such spectra that have nothing in common."""
+    power, other = (np.abs(shown.transforms[0]) ** 2 for shown in (first, second))
+    # the transforms hold half of the frequencies, of an image with zeros around it
+    return float(
+        ((power * other).sum() / max(float(power.sum()) * float(other.sum()), 1e-300) / 2) ** 0.5 * _padded(first)
+    )
+
+
+def _padded(shown: Shown) -> float:
+    """By how much zeros around an image make its spectrum finer."""
+    rows, half = shown.transforms[0].shape
+    height, width = shown.image[shown.middle].shape
+    return float((rows * 2 * (half - 1) / (height * width)) ** 0.5)
 
 
 def pair_of(first: Shown, second: Shown, predicted: Matrix | None = None) -> Pair:
@@ -208,7 +235,7 @@ def refined(first: Shown, second: Shown, start: Matrix, margin: float = np.inf) 
         As of `Pair`; it is handed on.
     """
     found, _ = _refined(first, second, start, side=SEEN, steps=6)
-    return Pair(found.matrix, found.gain, found.offset, margin, found.error)
+    return replace(found, margin=margin)
 
 
 def _alike(loss: Floats, best: Floats) -> bool:
@@ -240,7 +267,7 @@ def _refined(
     matrix, spread = start.copy(), 0.0
     gain = float(second.image.std()) / contrast or 1.0
     rest, difference, seen = np.full(len(own), np.nan), np.zeros(len(own)), np.zeros(len(own), bool)
-    found, offset = 0.0, 0.0
+    found, offset, likeness = 0.0, 0.0, 0.0
     for step in range(steps):
         at = places(matrix, rows[:, None], columns)
         at_y, at_x = (np.broadcast_to(one, (len(rows), len(columns))).astype(np.float32) for one in at)
@@ -290,9 +317,16 @@ def _refined(
         ]
         if found > LEAST_GAIN and spreads[0] > 0:
             gain = spreads[1] / spreads[0]
+        shared = float(np.average((ours - means[0]) * (other - means[1]), weights=weight))
+        likeness = shared / max(spreads[0] * spreads[1], 1e-30)
         offset = means[1] - gain * means[0]
     differences = np.where(seen, rest, np.nan).reshape(len(rows), len(columns))
-    return Pair(matrix, gain, offset, np.inf, spread), differences
+    return Pair(matrix, gain, offset, np.inf, spread, likeness > _least_likeness(first, second)), differences
+
+
+def _least_likeness(first: Shown, second: Shown) -> float:
+    """The correlation above which two frames show one field; crystals are alike wherever they lie."""
+    return min(CHANCE * chance(first, second), SURELY_ALIKE)
 
 
 def _block_losses(rest: Floats, spread: float, shape: tuple[int, int]) -> NDArray[np.floating]:

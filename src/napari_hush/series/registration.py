@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 
     from napari_hush.series.affine import Matrix
 
+Scale = tuple[float, float]  # what is taken off, and what the rest is divided by
+
 SMOOTH = 1.5  # px: single noisy frames are compared after such a Gaussian mean
 OVERLAP = 0.6  # of a frame that is still seen: less makes the next one the one to compare with
 SMALLEST = 32  # px
+LARGEST_SMOOTH = 8  # of a frame's side fits the widest mean
+FARTHEST = 1e4  # spreads of the first frame: what is further off is a spike
 COLUMNS = ("frame", "drift_y_px", "drift_x_px", "rotation_deg", "gain", "offset", "margin", "decided", "rms")
 
 
@@ -47,6 +51,10 @@ class Registration:
         first frame, and where there is no other.
     errors : ndarray, shape (N,)
         Rms of the difference to the frame before it, or to the first, without what stands out, image units.
+    placed : ndarray of bool, shape (N,)
+        Whether each shows the field at all; one that does not has the place of the frame before, and a margin of 0.
+    first : int
+        The number of the first frame in its series.
     """
 
     shape: tuple[int, int]
@@ -55,17 +63,25 @@ class Registration:
     offsets: NDArray[np.float64]
     margins: NDArray[np.float64]
     errors: NDArray[np.float64]
+    placed: NDArray[np.bool_]
+    first: int = 0
 
     @classmethod
-    def of(cls, shape: tuple[int, int], pairs: Sequence[Pair]) -> Registration:
-        """From the pairs of the first frame with each, itself included."""
+    def of(
+        cls, shape: tuple[int, int], pairs: Sequence[Pair], first: int = 0, scale: Scale = (0.0, 1.0)
+    ) -> Registration:
+        """From the pairs of the first frame with each, itself included, whose values were shifted and scaled."""
+        gains = np.array([pair.gain for pair in pairs])
+        middle, spread = scale
         return cls(
             shape=shape,
             matrices=np.array([pair.matrix for pair in pairs]),
-            gains=np.array([pair.gain for pair in pairs]),
-            offsets=np.array([pair.offset for pair in pairs]),
+            gains=gains,
+            offsets=spread * np.array([pair.offset for pair in pairs]) + middle * (1 - gains),
             margins=np.array([pair.margin for pair in pairs]),
-            errors=np.array([pair.error for pair in pairs]),
+            errors=spread * np.array([pair.error for pair in pairs]),
+            placed=np.array([pair.alike for pair in pairs]),
+            first=first,
         )
 
     def __len__(self) -> int:
@@ -88,23 +104,26 @@ class Registration:
 
     @property
     def decided(self) -> NDArray[np.bool_]:
-        """Whether each frame's place is known, not only up to a lattice vector, (N,)."""
-        return self.margins >= DECIDED
+        """Whether each frame's place against the first is known, not only up to a lattice vector, (N,)."""
+        return np.asarray(np.minimum.accumulate(self.margins) >= DECIDED)
 
     @property
     def words(self) -> str:
         """For a person, in one line."""
         if len(self) == 1:
             return "one frame: nothing to register"
-        far = np.hypot(*self.drift.T).max()
+        far = np.hypot(*self.drift[self.placed].T).max()
         words = f"{len(self)} frames, drift up to {far:.2g} px"
         turned = np.abs(self.rotations).max()
         if turned > 0.1:
             words += f", rotation up to {turned:.2g}°"
-        gains = self.gains.min(), self.gains.max()
+        shown = self.gains[self.placed]
+        gains = shown.min(), shown.max()
         if gains[1] / gains[0] > 1.02:
             words += f", brightness {gains[0]:.2f} to {gains[1]:.2f} of the first"
-        if (count := int(np.count_nonzero(~self.decided))) > 0:
+        if (left_out := int(np.count_nonzero(~self.placed))) > 0:
+            words += f"; {left_out} of them show another field, or nothing"
+        if (count := int(np.count_nonzero(~self.decided & self.placed))) > 0:
             words += (
                 f"; {count} of them known up to a lattice vector only: no defect or edge decides, so the place nearest "
                 "to the expected one was taken"
@@ -118,7 +137,7 @@ class Registration:
         return [
             (number, y, x, turned, gain, offset, margin, bool(decided), float(error))
             for number, ((y, x, turned, gain, offset, margin), decided, error) in enumerate(
-                zip(numbers, self.decided, self.errors, strict=True)
+                zip(numbers, self.decided, self.errors, strict=True), start=self.first
             )
         ]
 
@@ -135,6 +154,7 @@ class Registration:
             float(self.offsets[second] - gain * self.offsets[first]),
             float(self.margins[min(first, second) + 1 : max(first, second) + 1].min(initial=np.inf)),
             float(self.errors[second]),
+            bool(self.placed[first] and self.placed[second]),
         )
 
     def aligned(self, frame: ArrayLike, number: int) -> NDArray[np.float32]:
@@ -147,7 +167,15 @@ class Registration:
         number : int
             Which one it is.
         """
-        values = filled(np.asarray(frame, np.float64), ~np.isfinite(np.asarray(frame, np.float64)))
+        measured = np.asarray(frame, np.float64)
+        if measured.shape != self.shape or not 0 <= number < len(self):
+            raise InputError(
+                f"expected a frame of {self.shape} px and a number from 0 to {len(self) - 1}, got {measured.shape} and "
+                f"{number}"
+            )
+        if not np.isfinite(measured).any():
+            return np.full(self.shape, np.nan, np.float32)
+        values = filled(measured, ~np.isfinite(measured))
         whole = slice(0, self.shape[0]), slice(0, self.shape[1])
         (made,), inside = warped_part([values], self.matrices[number], whole)
         return np.where(
@@ -158,7 +186,8 @@ class Registration:
         """JSON-able."""
         rows: list[dict[str, Any]] = [dict(zip(COLUMNS, row, strict=True)) for row in self.rows()]
         for row in rows:
-            row["margin"] = row["margin"] if np.isfinite(row["margin"]) else None
+            for name, value in row.items():
+                row[name] = None if isinstance(value, float) and not np.isfinite(value) else value
         return {"words": self.words, "frames": rows}
 
 
@@ -219,27 +248,53 @@ def register(
 
 def register_steps(frames: Any, *, smooth: float = SMOOTH) -> Generator[Progress, None, Registration]:
     """`register` step by step: yields a `Progress` per frame and returns a `Registration`."""
-    frames = np.asarray(frames) if isinstance(frames, list | tuple) else frames
+    try:
+        frames = np.asarray(frames) if isinstance(frames, list | tuple) else frames
+    except ValueError as error:
+        raise InputError(f"expected frames of one size, got a ragged list: {error}") from error
     shape = tuple(getattr(frames, "shape", ()))
     if len(shape) != 3 or not shape[0] or min(shape[1:]) < SMALLEST:
         raise InputError(
             f"expected frames of one field as one stack (N, Y, X) of at least {SMALLEST} px, got the shape {shape}"
         )
+    if np.dtype(frames.dtype).kind not in "biuf":
+        raise InputError(f"expected frames of real numbers, got {frames.dtype}")
+    if not 0 <= smooth <= min(shape[1:]) / LARGEST_SMOOTH:
+        raise InputError(
+            f"smooth must be from 0 to {min(shape[1:]) / LARGEST_SMOOTH:g} px for such frames, got {smooth}"
+        )
     count = int(shape[0])
-    chain = Chain(_shown(frames[0], smooth))
-    yield Progress(1, count, "registering")
-    for number in range(1, count):
-        chain.add(_shown(frames[number], smooth))
+    scale: Scale | None = None
+    chain: Chain | None = None
+    for number in range(count):
+        values = np.asarray(frames[number], np.float64)
+        scale = scale or scale_of(values)
+        shown = shown_of(values, scale or (0.0, 1.0), smooth)
+        if chain is None:
+            chain = Chain(shown)
+        else:
+            chain.add(shown)
         yield Progress(number + 1, count, "registering")
-    return chain.registration()
+    assert chain is not None
+    return Registration.of(chain.shape, chain.pairs, scale=scale or (0.0, 1.0))
 
 
-def _shown(frame: Any, smooth: float) -> Shown:
-    values = np.asarray(frame, np.float64)
-    if values.dtype.kind not in "f":
-        raise InputError(f"expected frames of numbers, got {np.asarray(frame).dtype}")
-    values = filled(values, ~np.isfinite(values))
-    return Shown(np.asarray(gaussian(values, smooth, mode="nearest") if smooth > 0 else values, np.float32))
+def scale_of(values: NDArray[np.float64]) -> Scale | None:
+    """Middle and spread of a frame's finite values, which bring those of all frames near 1; None of a blank one."""
+    finite = values[np.isfinite(values)]
+    spread = float(finite.std()) if finite.size else 0.0
+    return (float(finite.mean()), spread) if spread > 0 and np.isfinite(spread) else None
+
+
+def shown_of(values: NDArray[np.float64], scale: Scale, smooth: float = 0.0) -> Shown:
+    """A frame as it is compared: without gaps, scaled, smoothed; all zeros where nothing is finite."""
+    bad = ~np.isfinite(values)
+    if bad.all():
+        return Shown(np.zeros(values.shape, np.float32))
+    with np.errstate(over="ignore"):
+        scaled = (filled(values, bad) - scale[0]) / scale[1]
+    scaled = np.nan_to_num(np.clip(scaled, -FARTHEST, FARTHEST))
+    return Shown(np.asarray(gaussian(scaled, smooth, mode="nearest") if smooth > 0 else scaled, np.float32))
 
 
 class Chain:
@@ -249,35 +304,67 @@ class Chain:
     ----------
     first : Shown
         The first frame.
+
+    Attributes
+    ----------
+    pairs : list of Pair
+        Of the first frame and each so far.
     """
 
     def __init__(self, first: Shown) -> None:
-        self._key, self._last = first, first
-        self._key_pair = Pair(np.eye(3), 1.0, 0.0, np.inf, 0.0)  # of the first frame and the key
-        self._pairs = [self._key_pair]  # of the first frame and each
-        self._step: Matrix | None = None
+        start = Pair(np.eye(3), 1.0, 0.0, 0.0 if first.blank else np.inf, 0.0, not first.blank)
+        self.pairs = [start]
         self.shape = first.shape
+        self._good = self._key = self._last = _Placed(first, start)  # the last that was placed, the key, the last
+        self._step: Matrix | None = None
 
     def add(self, frame: Shown) -> Pair:
-        """Compare the next frame; gives how it lies to the one before."""
-        before = self._pairs[-1]
-        pair = pair_of(self._last, frame, self._step)
-        self._step = pair.matrix if pair.decided else None
-        whole = before.then(pair)
-        start = whole.matrix @ np.linalg.inv(self._key_pair.matrix)
-        if self._key is not self._last and _overlap(start, self.shape) > OVERLAP:
-            again = refined(self._key, frame, start)
-            if farthest(again.matrix, start, self.shape) < 1.0 + 0.01 * max(self.shape):
-                whole = self._key_pair.then(again)
-        self._pairs.append(Pair(whole.matrix, whole.gain, whole.offset, pair.margin, pair.error))
-        self._last = frame
-        if _overlap(start, self.shape) <= OVERLAP:
-            self._key, self._key_pair = frame, self._pairs[-1]
-        return pair
+        """Compare the next frame; gives how it lies to the first."""
+        self.pairs.append(self._placed(frame))
+        self._last = _Placed(frame, self.pairs[-1])
+        return self.pairs[-1]
 
-    def registration(self) -> Registration:
-        """Of all frames so far."""
-        return Registration.of(self.shape, self._pairs)
+    def _placed(self, frame: Shown) -> Pair:
+        nowhere = replace(self._last.pair, margin=0.0, error=0.0, alike=False)
+        if frame.blank:
+            return nowhere
+        if self._good.shown.blank:  # the first that shows anything
+            found = replace(nowhere, alike=True)
+            self._good = self._key = _Placed(frame, found)
+            return found
+        step = pair_of(self._good.shown, frame, self._step)
+        if not step.alike:
+            return self._elsewhere(frame, nowhere)
+        self._step = step.matrix if step.decided else None
+        whole = self._good.pair.then(step)
+        start = whole.matrix @ np.linalg.inv(self._key.pair.matrix)
+        if self._key.shown is not self._good.shown and _overlap(start, self.shape) > OVERLAP:
+            again = refined(self._key.shown, frame, start)
+            if again.alike and farthest(again.matrix, start, self.shape) < 1.0 + 0.01 * max(self.shape):
+                whole = self._key.pair.then(again)
+        found = replace(whole, margin=step.margin, error=step.error, alike=True)
+        self._good = _Placed(frame, found)
+        if _overlap(start, self.shape) <= OVERLAP:
+            self._key = self._good
+        return found
+
+    def _elsewhere(self, frame: Shown, nowhere: Pair) -> Pair:
+        """A frame that is not like the last one that was placed; with the one before it a new field may have begun."""
+        if self._last.shown is self._good.shown or self._last.shown.blank:
+            return nowhere
+        step = pair_of(self._last.shown, frame)
+        if not step.alike:
+            return nowhere
+        found = replace(self._last.pair.then(step), margin=0.0, alike=True)
+        self._good = self._key = _Placed(frame, found)
+        self._step = None
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Placed:
+    shown: Shown
+    pair: Pair
 
 
 def _overlap(matrix: Matrix, shape: tuple[int, int]) -> float:

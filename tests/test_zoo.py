@@ -11,7 +11,7 @@ def test_all_weights_together_stay_under_twelve_megabytes() -> None:
 
 def test_each_card_tells_all_there_is_to_know() -> None:
     cards = list_models()
-    assert {card.name for card in cards} >= {"stem", "stem-regular", "tomo", "general", "stem-cyclegan"}
+    assert {card.name for card in cards} >= {"stem", "stem-regular", "tomo", "tomo-slices", "general", "stem-cyclegan"}
     for card in cards:
         assert card.source == f"scripts/train_bundled.py {card.name}"
         assert card.licence == "BSD-3-Clause" and len(card.limits) >= 4

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import tyro
 
 from napari_hush.errors import InputError
@@ -32,6 +31,8 @@ class Register:
 
     def run(self) -> int:
         """Run it; the exit code."""
+        import numpy as np
+
         from napari_hush.files import atomic_write
         from napari_hush.io import check_writable, is_image, read_image, read_volume, write_image
         from napari_hush.io.inputs import split_selector

@@ -251,13 +251,12 @@ class Fusion:
             here &= own >= NEARLY * other
         return np.where((own > CHANGED) & (here | (direct > CHANGED)), own, np.float32(0))
 
-    def _fused(self, part: Part) -> tuple[Image, Image, Image, Image]:
-        jitter, spreads = self.jitter, self._spreads
-        compared = self._comparable(part)
-        shape = compared.denoised.shape
+    def _tested(self, compared: _Compared) -> tuple[dict[int, Image], dict[int, NDArray[np.bool_]], Image]:
+        """By how many standard deviations each neighbour differs, where a change comes after a frame, and `changed`."""
+        jitter, spreads, shape = self.jitter, self._spreads, compared.denoised.shape
         strongest: dict[int, Image] = defaultdict(lambda: np.zeros(shape, np.float32))  # of the changes near this frame
         direct = np.zeros(shape, np.float32)  # of the frame and the one before alone
-        coarse: dict[int, Image] = {}
+        largest: dict[int, Image] = {}
         steps: dict[int, Image] = {}
         for scale in reversed(SCALES):  # widened step by step, from the coarse scales to the fine ones
             means = compared.means(scale, jitter)
@@ -266,10 +265,10 @@ class Fusion:
                     np.abs(means.first[number]) / np.float32(_bounded(spreads.first[number, scale])),
                     np.abs(means.second[number]) / np.float32(_bounded(spreads.second[number, scale])),
                 )
-                before = coarse.get(number)
+                before = largest.get(number)
                 if before is not None:
                     z = np.maximum(z, before if before.shape == z.shape else means.full(before))
-                coarse[number] = _widened(z) if scale in WIDENED else z
+                largest[number] = _widened(z) if scale in WIDENED else z
             sums = self._sums(means)
             for place in range(len(self.order) - 1):
                 z = np.zeros(means.second[self.number].shape, np.float32)
@@ -286,8 +285,13 @@ class Fusion:
                     z = np.maximum(z, before if before.shape == z.shape else means.full(before))
                 steps[place] = _widened(z) if scale in WIDENED else z
         apart = {self.order[place]: z > CHANGED for place, z in steps.items()}
-        changed = self._changed(strongest, direct)
-        largest = coarse
+        return largest, apart, self._changed(strongest, direct)
+
+    def _fused(self, part: Part) -> tuple[Image, Image, Image, Image]:
+        spreads = self._spreads  # before the part: they are measured on one of their own
+        compared = self._comparable(part)
+        shape = compared.denoised.shape
+        largest, apart, changed = self._tested(compared)
         total, carried = np.ones(shape, np.float32), np.ones(shape, np.float32)
         denoised, noisy = compared.denoised.copy(), compared.noisy.copy()
         own = self.order.index(self.number)
@@ -297,7 +301,10 @@ class Fusion:
             for window, least, most in WINDOWS:
                 along_y, along_x = compared.shifts(number, window)
                 limits = [min(max(least, SHIFTED * one), most) for one in spreads.shifts[number, window]]
-                good &= means_full(along_y / limits[0], shape) ** 2 + means_full(along_x / limits[1], shape) ** 2 < 1
+                good &= (
+                    at_every_pixel(along_y / limits[0], shape) ** 2 + at_every_pixel(along_x / limits[1], shape) ** 2
+                    < 1
+                )
             place = self.order.index(number)
             for k in range(min(place, own), max(place, own)):
                 good &= ~apart[self.order[k]]
@@ -342,7 +349,7 @@ class _Means:
 
     def full(self, image: NDArray[Any]) -> NDArray[Any]:
         """At every pixel."""
-        return means_full(image, self.shape)
+        return at_every_pixel(image, self.shape)
 
 
 class _Compared:
@@ -442,7 +449,7 @@ def _gradient(image: Image) -> tuple[Image, Image]:
     return along_y, along_x
 
 
-def means_full(image: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+def at_every_pixel(image: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """An image of every second pixel, or of each, at every pixel."""
     if image.shape == tuple(shape):
         return image

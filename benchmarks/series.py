@@ -11,7 +11,8 @@ WHAT is any of
 - positions: the lattice with displacements of 0.04 periods and no events: error of the columns' positions and how much
   of the displacements is kept (their transfer: the slope of what is found on what is true);
 - perfect: a lattice without any defect, whose place no registration can tell;
-- time: seconds per frame together, over seconds per frame alone, of frames of 512 px; nothing else should run.
+- time, time-cells: seconds per frame together over seconds per frame alone, of lattices and of cells of 512 px; nothing
+  else should run.
 
 All series are drawn by their seeds. "Alone" is ``frames=False``. Two threads. With ``--json`` each series is one line
 of a file; started again, what is there is not computed anew.
@@ -45,7 +46,14 @@ if TYPE_CHECKING:
 
 PERIOD, SIGMA, BACKGROUND = 12.0, 0.18 * 12.0, 0.1
 SPOT = 1.8  # px: standard deviation of a moving spot
-DOSES = {"lattice": (2, 5, 10, 50), "cells": (2, 10, 50), "positions": (2, 10), "perfect": (10,), "time": (10,)}
+DOSES = {
+    "lattice": (2, 5, 10, 50),
+    "cells": (2, 10, 50),
+    "positions": (2, 10),
+    "perfect": (10,),
+    "time": (10,),
+    "time-cells": (10,),
+}
 REACH = 6  # px around a column whose height is measured
 
 
@@ -193,9 +201,9 @@ def drift_error(series: FrameSeries, found: Denoised) -> dict[str, Any]:
 
 def drawn(what: str, seed: int, dose: float, args: argparse.Namespace) -> tuple[FrameSeries, Images]:
     rng = np.random.default_rng([18, seed])
-    side = 512 if what == "time" else args.size
+    side = 512 if what.startswith("time") else args.size
     shape = (side, side)
-    if what == "cells":
+    if what.endswith("cells"):
         series = cell_series(shape, args.frames, rng)
         return series, noisy_cells(series, dose, rng)
     options = {
@@ -208,7 +216,7 @@ def drawn(what: str, seed: int, dose: float, args: argparse.Namespace) -> tuple[
 
 def measure(what: str, seed: int, dose: float, args: argparse.Namespace) -> dict[str, Any]:
     series, noisy = drawn(what, seed, dose, args)
-    model = "general" if what == "cells" else "stem"
+    model = "general" if what.endswith("cells") else "stem"
     clean = series.clean * np.float32(dose)
     begin = time.perf_counter()
     alone = hush.denoise(noisy, model, frames=False)

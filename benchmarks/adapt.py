@@ -21,7 +21,6 @@ The goal is a mean gain of 0.5 dB and no image that loses more than 0.1 dB. Refu
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,10 +32,12 @@ from scipy import ndimage
 
 import napari_hush as hush
 from napari_hush.errors import InputError
+from napari_hush.fidelity.metrics import psnr
 from napari_hush.synthesis import Compose, random_wide_field
 from napari_hush.synthesis.noise.registry import DetectorLag, Gaussian, Poisson, Readout
 from napari_hush.synthesis.pictures.instruments import puncta, web
 from napari_hush.synthesis.pictures.phantoms import filaments
+from quality import append_line, read_lines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,10 +84,6 @@ def draw(number: int, size: int) -> tuple[str, str, NDArray[np.float32], NDArray
     return kind, model, clean, noise_of(kind, rng)(clean, rng)
 
 
-def psnr(clean: NDArray[np.float32], image: NDArray[np.float32]) -> float:
-    return float(20 * np.log10(np.ptp(clean)) - 10 * np.log10(np.mean((image.astype(np.float64) - clean) ** 2)))
-
-
 def measure(number: int, args: argparse.Namespace) -> dict[str, Any]:
     kind, model, clean, noisy = draw(number, args.size)
     before = psnr(clean, hush.denoise(noisy, model))
@@ -121,12 +118,6 @@ def real(args: argparse.Namespace) -> None:
         print(f"| {path.name} | {before:.2f} | {after:.2f} | {after - before:+.2f} | {done.words} |", flush=True)
 
 
-def known(path: Path | None) -> list[dict[str, Any]]:
-    if path is None or not path.exists():
-        return []
-    return [json.loads(text) for text in path.read_text("utf-8").splitlines()]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=20)
@@ -142,7 +133,7 @@ def main() -> None:
     if args.frames is not None:
         real(args)
         return
-    lines = {line["number"]: line for line in known(args.json)}
+    lines = {line["number"]: line for line in ([] if args.json is None else read_lines(args.json))}
     print("| image | kind | noisy, dB | before, dB | after, dB | gain, dB | steps | seconds | outcome |")
     print("|---|---|---|---|---|---|---|---|---|")
     numbers = range(args.first, args.first + args.images)
@@ -150,9 +141,7 @@ def main() -> None:
         if number not in lines:
             lines[number] = measure(number, args)
             if args.json is not None:
-                args.json.parent.mkdir(parents=True, exist_ok=True)
-                with args.json.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(lines[number]) + "\n")
+                append_line(args.json, lines[number])
         one = lines[number]
         print(
             f"| {number} | {one['kind']} | {one['noisy']:.1f} | {one['before']:.2f} | {one['after']:.2f} "

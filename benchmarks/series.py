@@ -21,7 +21,6 @@ of a file; started again, what is there is not computed anew.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,12 +29,14 @@ import numpy as np
 import torch
 
 import napari_hush as hush
+from napari_hush.fidelity.metrics import psnr
 from napari_hush.inference.denoise import denoise_steps, run_steps
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.series.pairs import DECIDED
 from napari_hush.synthesis import Compose
 from napari_hush.synthesis.noise.registry import DetectorLag, Poisson, Readout, RowJitter
 from napari_hush.synthesis.series import FrameSeries, cell_series, lattice_series
+from quality import append_line, read_lines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,10 +74,6 @@ def noisy_lattice(series: FrameSeries, dose: float, rng: np.random.Generator) ->
 def noisy_cells(series: FrameSeries, dose: float, rng: np.random.Generator) -> Images:
     noise = Compose(noises=(Poisson(dose=dose), Readout(sigma=0.2 * dose**-0.5)))
     return np.stack([noise(frame, rng) for frame in series.clean]) * np.float32(dose)
-
-
-def psnr(clean: Images, image: Images) -> float:
-    return float(20 * np.log10(np.ptp(clean)) - 10 * np.log10(np.mean((image.astype(np.float64) - clean) ** 2)))
 
 
 def height(image: Images, place: NDArray[np.float64], sigma: float) -> float:
@@ -243,12 +240,6 @@ def measure(what: str, seed: int, dose: float, args: argparse.Namespace) -> dict
     return line
 
 
-def known(path: Path | None) -> list[dict[str, Any]]:
-    if path is None or not path.exists():
-        return []
-    return [json.loads(text) for text in path.read_text("utf-8").splitlines()]
-
-
 def table(lines: list[dict[str, Any]]) -> None:
     shown = [key for key in dict.fromkeys(key for line in lines for key in line) if key not in ("what", "seed", "dose")]
     print("\n| what | dose | " + " | ".join(f"{key} (worst)" for key in shown) + " |")
@@ -276,7 +267,10 @@ def main() -> None:
     if unknown := set(args.what) - set(DOSES):
         parser.error(f"unknown {', '.join(unknown)}: choose from {', '.join(DOSES)}")
     torch.set_num_threads(2)
-    lines = {(line["what"], line["seed"], line["dose"]): line for line in known(args.json)}
+    lines = {
+        (line["what"], line["seed"], line["dose"]): line
+        for line in ([] if args.json is None else read_lines(args.json))
+    }
     wanted = []
     for seed in range(args.first, args.first + args.seeds):
         for what in args.what:
@@ -285,9 +279,7 @@ def main() -> None:
                 if key not in lines:
                     lines[key] = measure(what, seed, float(dose), args)
                     if args.json is not None:
-                        args.json.parent.mkdir(parents=True, exist_ok=True)
-                        with args.json.open("a", encoding="utf-8") as file:
-                            file.write(json.dumps(lines[key]) + "\n")
+                        append_line(args.json, lines[key])
                 wanted.append(lines[key])
                 one = lines[key]
                 print(what, seed, dose, *(f"{k}={v:.3f}" for k, v in one.items() if isinstance(v, float)), flush=True)

@@ -78,6 +78,42 @@ def drain(steps: Generator[E, None, T], report: Callable[[E], object] | None = N
     return result
 
 
+def drain_with_bar(
+    steps: Generator[Progress, None, T],
+    progress: Callable[[Progress], object] | bool | None,
+    *,
+    label: str,
+    unit: str,
+    words: bool = False,
+) -> T:
+    """Go through a job as `drain` does, with what users give as ``progress``.
+
+    Parameters
+    ----------
+    steps : generator of Progress
+        The job.
+    progress : callable or bool, optional
+        Called with each event; True shows a bar.
+    label, unit : str
+        What the bar is called, and what a step is.
+    words : bool
+        Whether the bar shows each event's message.
+    """
+    if progress is not True:
+        return drain(steps, progress if callable(progress) else None)
+    from tqdm.auto import tqdm
+
+    with tqdm(desc=label, unit=unit, leave=False) as bar:
+
+        def report(event: Progress) -> None:
+            bar.total = event.total
+            if words:
+                bar.set_postfix_str(event.message, refresh=False)
+            bar.update(event.step - bar.n)
+
+        return drain(steps, report)
+
+
 def within(steps: Generator[E, None, T], change: Callable[[E], Progress]) -> Generator[Progress, None, T]:
     """A job as a part of a larger one: each of its events becomes one of the larger one's.
 

@@ -7,7 +7,8 @@ from scipy import ndimage
 from napari_hush.residual.noise import measure_noise
 from napari_hush.series.affine import translation
 from napari_hush.series.changes import Change, changes_in, save_changes
-from napari_hush.series.fusion import HALO, PART, Frame, Fusion
+from napari_hush.series.compared import Frame
+from napari_hush.series.fusion import HALO, PART, Fusion
 from napari_hush.series.pairs import Pair
 
 SIDE, FRAMES, NOISE = 128, 8, 0.1

@@ -21,7 +21,7 @@ from napari_hush.inference.plan import plan_steps
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.memory import kept_arena
-from napari_hush.progress import Progress, drain
+from napari_hush.progress import Progress, drain_with_bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -140,18 +140,7 @@ def run_steps(
     label: str = "denoising",
 ) -> Denoised:
     """Drain the generator of a run, reporting each step; an exception in the report ends the run cleanly."""
-    with ExitStack() as stack:
-        report = progress
-        if progress is True:
-            from tqdm.auto import tqdm
-
-            bar = stack.enter_context(tqdm(desc=label, unit="tile", leave=False))
-
-            def report(event: Progress) -> None:
-                bar.total = event.total
-                bar.update(event.step - bar.n)
-
-        return drain(steps, report if callable(report) else None)
+    return drain_with_bar(steps, progress, label=label, unit="tile")
 
 
 def denoise_steps(
@@ -210,17 +199,18 @@ def denoise_steps(
         if series is not None:
             yield from series.run(partial(_store_frame, target, extra))
         done = total = 0
-        task = None
+        guards: Sequence[Guard | StrictGuard] = () if series is None else series.guards
         passes = sorted(plan.passes, key=lambda one: (one.index[:1] < (first,), one.index)) if first else plan.passes
         for number, one in enumerate(passes if series is None else ()):
             total = max(total, done + runner.count() * (len(plan.passes) - number))
             task = plan.task(one)
+            guards = task.guards
             for finished, count, left in runner.run(task):
                 for tile, values in finished:
-                    count_given = len(values) // 2 if len(values) > len(task.guards) > 0 else 0
-                    plan.store(target, one, tile, values[: len(values) - count_given])
-                    if count_given:
-                        extra.store(one, tile, values[count_given:])
+                    values, given = task.divided(values)
+                    plan.store(target, one, tile, values)
+                    if given is not None:
+                        extra.store(one, tile, given)
                 done += count
                 total = max(total, done + left)
                 yield Progress(done, total, f"tile {done} of {total}")
@@ -233,7 +223,6 @@ def denoise_steps(
     elif callable(out):
         result = None
     whole = plane is None and region is None
-    guards = series.guards if series is not None else task.guards if task is not None else ()
     record = plan.record() | {
         "tile": list(runner.side) if runner.side else False,
         "guard": guards[0].as_dict() if guards else False,
@@ -251,8 +240,7 @@ def denoise_steps(
 
 def _store_frame(target: Planes, extra: _GivenBack, one: Pass, values: np.ndarray, given: np.ndarray | None) -> None:
     """Store a frame (C, Y, X) and what the guard gave back of it."""
-    y, x = (slice(0, size) for size in target.plane_shape)
-    target.write(one.place, one.group.outputs, y, x, values)
+    target.write_plane(one.place, one.group.outputs, values)
     if given is not None:
         extra.store_plane(one, given)
 
@@ -276,8 +264,7 @@ class _GivenBack:
         """Keep a whole plane (C, Y, X)."""
         self._pixels += int(np.count_nonzero(values))
         if self._like is not None:
-            y, x = (slice(0, size) for size in self._like.plane_shape)
-            self._kept().write(one.place, one.group.outputs, y, x, values)
+            self._kept().write_plane(one.place, one.group.outputs, values)
 
     def _kept(self) -> Planes:
         assert self._like is not None

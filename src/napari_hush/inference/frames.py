@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.errors import InputError
-from napari_hush.filters.gaps import filled
 from napari_hush.inference.planes import Planes
 from napari_hush.progress import Progress
 from napari_hush.residual.noise import NoiseModel, measure_noise
 from napari_hush.series.changes import Change, changes_in
-from napari_hush.series.fusion import Frame, Fusion
+from napari_hush.series.compared import Frame
+from napari_hush.series.fusion import Fusion
 from napari_hush.series.pairs import Pair, Shown, refined
-from napari_hush.series.registration import Chain, Registration, scale_of
+from napari_hush.series.registration import Chain, Registration, in_units, scale_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -298,9 +298,8 @@ class SeriesRun:
         self._changes += changes_in(np.max(changed, axis=0), one.index)
         if self._maps is None:
             return
-        whole = tuple(slice(0, size) for size in self._plan.source.plane_shape)
         for planes, images in zip(self._maps, (carried, changed), strict=True):
-            planes.write(one.place, one.group.outputs, whole[0], whole[1], np.stack(images))
+            planes.write_plane(one.place, one.group.outputs, np.stack(images))
 
     def _look(self, series: _Series, numbers: set[int], current: int) -> Generator[Progress, None, None]:
         """Denoise those frames alone that were not yet, and find how they lie to their neighbours."""
@@ -321,6 +320,8 @@ class SeriesRun:
             chosen = [one for one in chosen if not one.shown.blank] or chosen
             for channel in range(len(chosen[0].frames)):
                 series.noise.append(_noise([one.frames[channel] for one in chosen]))
+        if series.alike is False:
+            return  # nobody asks where it lies
         words = f"frame {current + 1}: how the frames lie to each other"
         if not series.places:
             shown = series.known[current].shown
@@ -339,10 +340,7 @@ class SeriesRun:
         if not known.any():
             nothing = np.zeros(noisy.shape, np.float32)
             return Frame(nothing, nothing, known)
-        images = []
-        for image in (noisy, denoised):
-            whole = image if known.all() else filled(image.astype(np.float64), ~known)
-            images.append(np.asarray((whole.astype(np.float64) - scale[0]) / scale[1], np.float32))
+        images = [in_units(image, ~known, scale).astype(np.float32) for image in (noisy, denoised)]
         return Frame(images[0], images[1], None if known.all() else known)
 
     def _is_alike(self, series: _Series, number: int, other: int) -> bool:
@@ -375,11 +373,11 @@ class SeriesRun:
         self.guards = list(task.guards)
         for finished, count, _left in runner.run(task):
             for tile, values in finished:
-                many = len(values) // 2 if len(values) > len(task.guards) > 0 else 0
-                plan.store(target, local, tile, values[: len(values) - many])
-                if many:
+                values, given = task.divided(values)
+                plan.store(target, local, tile, values)
+                if given is not None:
                     extra = extra or Planes(np.zeros_like(target.image), 0)
-                    plan.store(extra, local, tile, values[len(values) - many :])
+                    plan.store(extra, local, tile, given)
             self._done += count
             self._total = max(self._total, self._done)
             yield Progress(self._done, self._total, f"frame {number + 1}: tile {self._done} of {self._total}")

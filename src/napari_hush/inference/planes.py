@@ -139,6 +139,11 @@ class Planes:
         for channel, value in zip(channels, values, strict=True):
             self.image[self.key(index, channel, y, x)] = value
 
+    def write_plane(self, index: tuple[int, ...], channels: list[int], values: np.ndarray) -> None:
+        """Store one plane, see `write`."""
+        y, x = (slice(0, size) for size in self.plane_shape)
+        self.write(index, channels, y, x, values)
+
     def blocks(self, channel: int) -> Iterator[np.ndarray]:
         """Every value of one channel once, in bands of whole chunk rows of about 16 MB."""
         height, width = self.plane_shape

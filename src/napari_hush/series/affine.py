@@ -37,6 +37,14 @@ def places(matrix: Matrix, y: NDArray[np.floating], x: NDArray[np.floating]) -> 
     return a * y + b * x + c, d * y + e * x + f
 
 
+def places_of_part(matrix: Matrix, part: tuple[slice, slice]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Where a map takes each pixel of a part, px; each (Y, X) of the part."""
+    rows = np.arange(part[0].start, part[0].stop, dtype=np.float32)[:, None]
+    columns = np.arange(part[1].start, part[1].stop, dtype=np.float32)
+    y, x = (np.asarray(at, np.float32) for at in places(matrix, rows, columns))
+    return y, x
+
+
 def farthest(first: Matrix, second: Matrix, shape: tuple[int, int]) -> float:
     """How far two maps take a pixel of a frame apart at most, px."""
     y, x = (np.array([0.0, 0.0, n, n]) if k else np.array([0.0, n, 0.0, n]) for k, n in enumerate(shape))
@@ -87,9 +95,7 @@ def warped_part(
     inside : ndarray of bool
         Where this frame shows anything.
     """
-    rows = np.arange(part[0].start, part[0].stop, dtype=np.float32)[:, None]
-    columns = np.arange(part[1].start, part[1].stop, dtype=np.float32)
-    y, x = (np.asarray(at, np.float32) for at in places(matrix, rows, columns))
+    y, x = places_of_part(matrix, part)
     shape = images[0].shape
     inside = (y >= 0) & (y <= shape[0] - 1) & (x >= 0) & (x <= shape[1] - 1)
     window = []

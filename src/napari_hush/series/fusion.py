@@ -6,18 +6,15 @@ any scale; where its features are not displaced; and where no change in time lie
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 
 from napari_hush.filters.smoothing import gaussian
-from napari_hush.series.affine import places, warped_part
+from napari_hush.series.compared import Compared, at_every_pixel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hush.residual.noise import NoiseModel
+    from napari_hush.series.compared import Frame, Means, Neighbour
     from napari_hush.series.pairs import Pair
 
     Image = NDArray[np.float32]
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 
 SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # px: standard deviations of the means that are compared
 WIDENED = (6.0, 4.0, 2.0, 1.0)  # after which what was found reaches a pixel further: in all about as far as its scale
-HALVED = 3.0  # px: from this scale on every second pixel will do
 LIMIT, LATTICE_LIMIT = 4.0, 5.0  # standard deviations from which a neighbour is refused; a lattice shows jitter, too
 CHANGED = 4.5  # standard deviations from which the frames before and after do not belong together
 NEARLY = 0.8  # of the strongest change around it in time: one that is weaker is the same, seen from further off
@@ -44,29 +41,9 @@ SHIFTED = 3.0  # standard deviations of the local shifts, which noise moves as w
 EDGE = 1.0  # px: by which weights fade
 PART = 512  # px: side of what is done at once
 HALO = 64  # px around it, more than all windows reach
-THREADS = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
 THIN = 96  # pixels along each axis on which a spread is measured, about
-MOST_PRECISE = 4.0  # times as much as the frame itself a neighbour may count
 SHARED = 0.2  # correlation of what was taken from two frames, which detail that was lost explains
-FLAT = 0.02  # of the mean contrast: where there is less, nobody sees a shift
 STEEP = 0.98  # quantile of differences that jitter explains; what is beyond is a change
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One frame of a series.
-
-    Parameters
-    ----------
-    noisy, denoised : ndarray, shape (Y, X), float32
-        As measured, without gaps, and as it comes out alone.
-    known : ndarray of bool, shape (Y, X), or None
-        Where it was measured; None: everywhere.
-    """
-
-    noisy: Image
-    denoised: Image
-    known: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +95,7 @@ class Fusion:
         self.own = frames[number]
         height, width = self.own.noisy.shape
         self.shape = height, width
-        self._compared: tuple[Part, _Compared] | None = None
+        self._compared: tuple[Part, Compared] | None = None
 
     def whole(self) -> Fused:
         """All of it, part by part."""
@@ -193,9 +170,9 @@ class Fusion:
             for x in range(0, width, PART):
                 yield slice(y, min(y + PART, height)), slice(x, min(x + PART, width))
 
-    def _comparable(self, part: Part) -> _Compared:
+    def _comparable(self, part: Part) -> Compared:
         if self._compared is None or self._compared[0] != part:
-            self._compared = part, _Compared(self, part)
+            self._compared = part, Compared(self.frames, self.number, self.pairs, self.noise, part)
         return self._compared[1]
 
     @cached_property
@@ -226,7 +203,7 @@ class Fusion:
         longer = max(place + 1, len(self.order) - 1 - place)
         return [GROUP, len(self.order)] if longer > GROUP else [GROUP]
 
-    def _sums(self, means: _Means) -> list[Image]:
+    def _sums(self, means: Means) -> list[Image]:
         """Of the first frames in time, none at first."""
         sums = [np.zeros(means.second[self.number].shape, np.float32)]
         for number in self.order:
@@ -251,7 +228,7 @@ class Fusion:
             here &= own >= NEARLY * other
         return np.where((own > CHANGED) & (here | (direct > CHANGED)), own, np.float32(0))
 
-    def _tested(self, compared: _Compared) -> tuple[dict[int, Image], dict[int, NDArray[np.bool_]], Image]:
+    def _tested(self, compared: Compared) -> tuple[dict[int, Image], dict[int, NDArray[np.bool_]], Image]:
         """By how many standard deviations each neighbour differs, where a change comes after a frame, and `changed`."""
         jitter, spreads, shape = self.jitter, self._spreads, compared.denoised.shape
         strongest: dict[int, Image] = defaultdict(lambda: np.zeros(shape, np.float32))  # of the changes near this frame
@@ -326,106 +303,7 @@ class _Spreads:
     independent: dict[int, float]
 
 
-@dataclass(frozen=True, eq=False)
-class _Other:
-    """A neighbour, brought onto the frame; and how it differs from it."""
-
-    denoised: Image
-    noisy: Image
-    inside: NDArray[np.bool_]
-    precision: float
-    first: Image
-    second: Image
-
-
-@dataclass(frozen=True, eq=False)
-class _Means:
-    """Differences of means over a scale, in standard deviations of the noise."""
-
-    first: dict[int, Image]
-    second: dict[int, Image]
-    step: int
-    shape: tuple[int, ...]
-
-    def full(self, image: NDArray[Any]) -> NDArray[Any]:
-        """At every pixel."""
-        return at_every_pixel(image, self.shape)
-
-
-class _Compared:
-    """A part of a frame and the same part of its neighbours."""
-
-    def __init__(self, fusion: Fusion, part: Part) -> None:
-        self.noisy, self.denoised = (image[part] for image in (fusion.own.noisy, fusion.own.denoised))
-        self.number, self.noise = fusion.number, fusion.noise
-        self.variance = fusion.noise.variance(self.denoised)
-        self.along_y, self.along_x = _gradient(self.denoised)
-        with ThreadPoolExecutor(THREADS) as pool:
-            made = pool.map(lambda number: self._other(fusion, number, part), fusion.pairs)
-            self.others = dict(zip(fusion.pairs, made, strict=True))
-        self._means: dict[float, _Means] = {}
-        self._shifts: dict[tuple[int, float], tuple[Image, Image]] = {}
-
-    def _other(self, fusion: Fusion, number: int, part: Part) -> _Other:
-        frame, pair = fusion.frames[number], fusion.pairs[number]
-        (denoised, noisy), inside = warped_part([frame.denoised, frame.noisy], pair.matrix, part)
-        gain, offset = np.float32(pair.gain), np.float32(pair.offset)
-        denoised, noisy = (denoised - offset) / gain, (noisy - offset) / gain
-        if frame.known is not None:
-            inside = inside & _known(frame.known, pair, part)
-        if fusion.own.known is not None:
-            inside = inside & fusion.own.known[part]
-        variance = fusion.noise.variance(gain * self.denoised + offset) / gain**2
-        precision = min(float(self.variance.mean() / max(float(variance.mean()), 1e-30)), MOST_PRECISE)
-        first, second = (np.where(inside, one, np.float32(0)) for one in (self.noisy - denoised, noisy - self.denoised))
-        return _Other(denoised, noisy, inside, precision, first, second)
-
-    def means(self, scale: float, jitter: float) -> _Means:
-        """The comparison at one scale."""
-        if scale not in self._means:
-            step = 2 if scale >= HALVED else 1
-            sigma = scale / step
-            variance = _binned(self.variance + np.float32(jitter) * self.along_x**2, step)
-            widened = self.noise.widened(scale)
-            spread = np.sqrt(gaussian(variance, sigma / 2**0.5)) * np.float32(widened**0.5 / (2 * np.pi**0.5 * scale))
-            spread *= _at_borders(spread.shape[0], sigma)[:, None] * _at_borders(spread.shape[1], sigma)
-            spread = np.maximum(spread, np.float32(1e-30))
-            first, second = {}, {self.number: gaussian(_binned(self.noisy - self.denoised, step), sigma) / spread}
-
-            def both(other: _Other) -> tuple[Image, Image]:
-                worse = np.float32(max(1 / other.precision, 1e-6) ** 0.5)
-                of_first, of_second = (
-                    gaussian(_binned(one, step), sigma) / spread for one in (other.first, other.second)
-                )
-                return of_first, of_second / worse
-
-            with ThreadPoolExecutor(THREADS) as pool:
-                for number, found in zip(self.others, pool.map(both, self.others.values()), strict=True):
-                    first[number], second[number] = found
-            self._means[scale] = _Means(first, second, step, self.denoised.shape)
-        return self._means[scale]
-
-    def shifts(self, number: int, window: float) -> tuple[Image, Image]:
-        """How far a neighbour's features are displaced around each second pixel, along Y and X, px."""
-        if (number, window) not in self._shifts:
-            yy, yx, xx, determinant = self._tensor(window)
-            other = self.others[number]
-            difference = np.where(other.inside, other.denoised - self.denoised, np.float32(0))
-            to_y, to_x = (
-                gaussian(_binned(one * difference, 2), window / 2, truncate=3) for one in (self.along_y, self.along_x)
-            )
-            self._shifts[number, window] = (xx * to_y - yx * to_x) / determinant, (yy * to_x - yx * to_y) / determinant
-        return self._shifts[number, window]
-
-    def _tensor(self, window: float) -> tuple[Image, Image, Image, Image]:
-        y, x = self.along_y, self.along_x
-        yy, yx, xx = (gaussian(_binned(one, 2), window / 2, truncate=3) for one in (y * y, y * x, x * x))
-        flat = np.float32(max(FLAT * float(np.mean(yy + xx)), 1e-30))
-        yy, xx = yy + flat, xx + flat
-        return yy, yx, xx, yy * xx - yx**2
-
-
-def _independent(own: Image, other: _Other) -> float:
+def _independent(own: Image, other: Neighbour) -> float:
     """What a neighbour is worth beside a frame with which it shares noise: a copy nothing, one with its own noise 1."""
     ours, theirs = own[other.inside], (other.noisy - other.denoised)[other.inside]
     if len(ours) < 2:
@@ -436,40 +314,11 @@ def _independent(own: Image, other: _Other) -> float:
     return (1 - shared) / (1 + shared)
 
 
-def _at_borders(size: int, sigma: float) -> NDArray[np.float32]:
-    """By how much a Gaussian mean over white noise varies more near the ends of an axis, where noise is mirrored."""
-    place = np.arange(size) + 0.5
-    end = np.minimum(place, size - place)
-    return np.asarray(np.sqrt(1 + np.exp(-((end / sigma) ** 2))), np.float32)
-
-
-def _gradient(image: Image) -> tuple[Image, Image]:
-    """Along Y and X, per px."""
-    along_y, along_x = (np.asarray(np.gradient(image, axis=axis), np.float32) for axis in (0, 1))
-    return along_y, along_x
-
-
-def at_every_pixel(image: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """An image of every second pixel, or of each, at every pixel."""
-    if image.shape == tuple(shape):
-        return image
-    return np.repeat(np.repeat(image, 2, axis=0), 2, axis=1)[: shape[0], : shape[1]]
-
-
 def _widened(image: Image) -> Image:
     """The largest value of each pixel and its eight neighbours."""
     padded = np.pad(image, 1, mode="edge")
     rows = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
     return np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
-
-
-def _binned(image: Image, step: int) -> Image:
-    """Means over blocks of ``step`` px a side; an odd end is repeated."""
-    if step == 1:
-        return image
-    height, width = image.shape
-    image = np.pad(image, ((0, height % 2), (0, width % 2)), mode="edge")
-    return np.asarray((image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2]) / 4)
 
 
 def _bounded(spread: float) -> float:
@@ -481,12 +330,3 @@ def _spread(image: Image) -> float:
     """Standard deviation of most of the values, by their median absolute deviation from 0."""
     thin = image[:: max(image.shape[0] // THIN, 1), :: max(image.shape[1] // THIN, 1)]
     return 1.4826 * float(np.median(np.abs(thin)))
-
-
-def _known(known: NDArray[np.bool_], pair: Pair, part: Part) -> NDArray[np.bool_]:
-    """Where a neighbour was measured, in the frame's own place."""
-    rows = np.arange(part[0].start, part[0].stop, dtype=np.float32)[:, None]
-    columns = np.arange(part[1].start, part[1].stop, dtype=np.float32)
-    at = np.stack(np.broadcast_arrays(*places(pair.matrix, rows, columns)))
-    share = ndimage.map_coordinates(known.astype(np.float32), at, order=1, mode="nearest")
-    return np.asarray(share > 0.99)

@@ -81,13 +81,24 @@ class Shown:
         starts = [max(size - CORRELATED, 0) // 2 for size in self.shape]
         return slice(starts[0], starts[0] + CORRELATED), slice(starts[1], starts[1] + CORRELATED)
 
+    @property
+    def far(self) -> tuple[int, int]:
+        """The largest shift that is looked for along Y and X, px."""
+        y, x = (min(int(FAR * size), size - 1) for size in self.image[self.middle].shape)
+        return y, x
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """Y, X of the middle with room for such a shift, px."""
+        y, x = (fft.next_fast_len(size + int(FAR * size) + 1, real=True) for size in self.image[self.middle].shape)
+        return y, x
+
     @cached_property
     def transforms(self) -> list[NDArray[np.complexfloating]]:
         """Fourier transforms of the middle, of its square, and of its area, with zeros around."""
         image = self.image[self.middle]
         image = image - image.mean()
-        sides = [fft.next_fast_len(size + int(FAR * size) + 1, real=True) for size in image.shape]
-        return [np.asarray(fft.rfft2(one, sides)) for one in (image, image * image, np.ones_like(image))]
+        return [np.asarray(fft.rfft2(one, self.padded)) for one in (image, image * image, np.ones_like(image))]
 
 
 @dataclass(frozen=True)
@@ -141,9 +152,7 @@ class Pair:
 
 def correlated(first: Shown, second: Shown) -> tuple[NDArray[np.float64], int, int]:
     """Correlation coefficients of two frames by the shift of the second, (2 Y + 1, 2 X + 1); Y and X."""
-    shape = first.image[first.middle].shape
-    far = [min(int(FAR * size), size - 1) for size in shape]
-    sides = [fft.next_fast_len(size + int(FAR * size) + 1, real=True) for size in shape]
+    far, sides = first.far, first.padded
     (a, aa, one), (b, bb, _) = first.transforms, second.transforms
 
     def overlap(left: NDArray[np.complexfloating], right: NDArray[np.complexfloating]) -> NDArray[np.float64]:
@@ -160,17 +169,9 @@ def correlated(first: Shown, second: Shown) -> tuple[NDArray[np.float64], int, i
 def chance(first: Shown, second: Shown) -> float:
     """Standard deviation of the correlation coefficient of two fields of such spectra that have nothing in common."""
     power, other = (np.abs(shown.transforms[0]) ** 2 for shown in (first, second))
-    # the transforms hold half of the frequencies, of an image with zeros around it
-    return float(
-        ((power * other).sum() / max(float(power.sum()) * float(other.sum()), 1e-300) / 2) ** 0.5 * _padded(first)
-    )
-
-
-def _padded(shown: Shown) -> float:
-    """By how much zeros around an image make its spectrum finer."""
-    rows, half = shown.transforms[0].shape
-    height, width = shown.image[shown.middle].shape
-    return float((rows * 2 * (half - 1) / (height * width)) ** 0.5)
+    shared = (power * other).sum() / max(float(power.sum()) * float(other.sum()), 1e-300)
+    finer = np.prod(first.padded) / first.image[first.middle].size  # zeros around an image make its spectrum finer
+    return float((shared / 2 * finer) ** 0.5)  # the transforms hold half of the frequencies
 
 
 def pair_of(first: Shown, second: Shown, predicted: Matrix | None = None) -> Pair:
@@ -209,15 +210,10 @@ def pair_of(first: Shown, second: Shown, predicted: Matrix | None = None) -> Pai
     losses = [_block_losses(rest, spread, first.shape) for _, rest in tried]
     means = [float(np.nanmean(loss)) if np.isfinite(loss).any() else np.inf for loss in losses]
     best = int(np.argmin(means))
-    margin = np.inf
-    for number, loss in enumerate(losses):
-        difference = loss - losses[best]
-        difference = difference[np.isfinite(difference)]
-        if number != best and len(difference) > 1:
-            error = float(difference.std()) / len(difference) ** 0.5
-            margin = min(margin, float(difference.mean()) / max(error, 1e-12))
+    margins = [_margin(loss, losses[best]) if k != best else np.inf for k, loss in enumerate(losses)]
+    margin = min(margins)
     if margin < DECIDED:
-        like = [k for k, mean in enumerate(means) if mean <= means[best] or _alike(losses[k], losses[best])]
+        like = [k for k, one in enumerate(margins) if k == best or one < DECIDED]
         best = min(like, key=lambda k: farthest(tried[k][0].matrix, predicted, first.shape))
     return refined(first, second, tried[best][0].matrix, margin)
 
@@ -238,12 +234,14 @@ def refined(first: Shown, second: Shown, start: Matrix, margin: float = np.inf) 
     return replace(found, margin=margin)
 
 
-def _alike(loss: Floats, best: Floats) -> bool:
+def _margin(loss: Floats, best: Floats) -> float:
+    """By how many standard errors the losses of blocks are above the best ones; infinite where none are shared."""
     difference = loss - best
     difference = difference[np.isfinite(difference)]
     if len(difference) < 2:
-        return False
-    return bool(difference.mean() < DECIDED * difference.std() / len(difference) ** 0.5)
+        return float("inf")
+    error = float(difference.std()) / float(len(difference)) ** 0.5
+    return float(float(difference.mean()) / max(error, 1e-12))
 
 
 def _refined(

@@ -10,7 +10,7 @@ import numpy as np
 from napari_hush.errors import InputError
 from napari_hush.filters.gaps import filled
 from napari_hush.filters.smoothing import gaussian
-from napari_hush.progress import Progress, drain
+from napari_hush.progress import Progress, drain_with_bar
 from napari_hush.series.affine import farthest, places, warped_part
 from napari_hush.series.changes import write_table
 from napari_hush.series.pairs import DECIDED, Pair, Shown, pair_of, refined
@@ -233,17 +233,7 @@ def register(
     True
     """
     steps = register_steps(frames, smooth=smooth)
-    if progress is not True:
-        return drain(steps, progress if callable(progress) else None)
-    from tqdm.auto import tqdm
-
-    with tqdm(desc="registering", unit="frame", leave=False) as bar:
-
-        def report(event: Progress) -> None:
-            bar.total = event.total
-            bar.update(event.step - bar.n)
-
-        return drain(steps, report)
+    return drain_with_bar(steps, progress, label="registering", unit="frame")
 
 
 def register_steps(frames: Any, *, smooth: float = SMOOTH) -> Generator[Progress, None, Registration]:
@@ -286,13 +276,19 @@ def scale_of(values: NDArray[np.float64]) -> Scale | None:
     return (float(finite.mean()), spread) if spread > 0 and np.isfinite(spread) else None
 
 
+def in_units(values: NDArray[np.floating], bad: NDArray[np.bool_], scale: Scale) -> NDArray[np.float64]:
+    """A frame's values without gaps, scaled."""
+    whole = values.astype(np.float64)
+    return np.asarray(((filled(whole, bad) if bad.any() else whole) - scale[0]) / scale[1])
+
+
 def shown_of(values: NDArray[np.float64], scale: Scale, smooth: float = 0.0) -> Shown:
     """A frame as it is compared: without gaps, scaled, smoothed; all zeros where nothing is finite."""
     bad = ~np.isfinite(values)
     if bad.all():
         return Shown(np.zeros(values.shape, np.float32))
     with np.errstate(over="ignore"):
-        scaled = (filled(values, bad) - scale[0]) / scale[1]
+        scaled = in_units(values, bad, scale)
     scaled = np.nan_to_num(np.clip(scaled, -FARTHEST, FARTHEST))
     return Shown(np.asarray(gaussian(scaled, smooth, mode="nearest") if smooth > 0 else scaled, np.float32))
 

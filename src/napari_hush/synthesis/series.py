@@ -13,8 +13,6 @@ from napari_hush.synthesis.lattices.lattice import Lattice, render_columns, rend
 from napari_hush.synthesis.pictures.phantoms import cells
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     Images = NDArray[np.float32]
@@ -249,10 +247,11 @@ def _happen(
 ) -> None:
     """Write an event into the positions and heights of all frames."""
     column, later = event.column, slice(event.frame, None)
-    happen: dict[str, Callable[[], None]] = {
-        "blinks": lambda: heights.__setitem__((event.frame, column), 0.0),
-        "vanishes": lambda: heights.__setitem__((later, column), 0.0),
-        "halves": lambda: heights.__setitem__((later, column), 0.5),
-        "hops": lambda: positions.__setitem__((later, column), positions[later, column] + hop),
-    }
-    happen[event.kind]()
+    if event.kind == "blinks":
+        heights[event.frame, column] = 0
+    elif event.kind == "vanishes":
+        heights[later, column] = 0
+    elif event.kind == "halves":
+        heights[later, column] = 0.5
+    else:
+        positions[later, column] += hop

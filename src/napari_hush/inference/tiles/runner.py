@@ -48,6 +48,11 @@ class PlaneTask:
     guards: Sequence[Guard | StrictGuard] = ()
     companions: Read | None = None
 
+    def divided(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Divide what a runner hands out of a tile into the result (C, Y, X) and what the guards gave back, if any."""
+        count = len(values) // 2 if len(values) > len(self.guards) > 0 else 0
+        return (values[:-count], values[-count:]) if count else (values, None)
+
 
 class TileRunner:
     """Batches of tiles through an engine, plane by plane.

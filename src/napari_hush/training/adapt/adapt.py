@@ -13,7 +13,7 @@ from napari_hush.errors import InputError
 from napari_hush.inference.loaded import LoadedModels
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.model import Model
-from napari_hush.progress import Progress, drain, within
+from napari_hush.progress import Progress, drain_with_bar, within
 from napari_hush.training.adapt.fields import Lessons, room_of
 from napari_hush.training.adapt.held import HeldOut
 from napari_hush.training.adapt.settings import AdaptSettings
@@ -141,18 +141,7 @@ def adapt(
     1
     """
     steps = adapt_steps(image, model, settings, name=name, names=names)
-    if progress is not True:
-        return drain(steps, progress if callable(progress) else None)
-    from tqdm.auto import tqdm
-
-    with tqdm(desc="adapting", unit="step", leave=False) as bar:
-
-        def report(event: Progress) -> None:
-            bar.total = event.total
-            bar.set_postfix_str(event.message, refresh=False)
-            bar.update(event.step - bar.n)
-
-        return drain(steps, report)
+    return drain_with_bar(steps, progress, label="adapting", unit="step", words=True)
 
 
 def adapt_steps(

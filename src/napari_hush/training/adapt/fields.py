@@ -240,15 +240,12 @@ class Lessons:
 
     def held_rows(self, number: int) -> tuple[int, int]:
         """First and last but one of the rows of a field that are held out, px of what the network sees."""
-        return self._held(self.fields[number])
-
-    def _held(self, field: Field) -> tuple[int, int]:
-        return _held_rows(field, self.settings)
+        return _held_rows(self.fields[number], self.settings)
 
     def _area(self, field: Field) -> tuple[int, int, int, int]:
         top, bottom, left, right = field.region
-        low = self._held(field)[0] - GAP
-        if min(low - top, right - left) < self.side:
+        low = _held_rows(field, self.settings)[0] - GAP
+        if room_of(field, self.settings) < self.side:
             raise InputError(
                 f"the network sees {bottom - top} x {right - left} px of the image, too few to train on patches of "
                 f"{self.side} px and to hold a part out: lower patch, or give a larger image"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.widgets.parts.layer_record import as_metadata
-from napari_hush.widgets.parts.layer_source import image_data
+from napari_hush.widgets.parts.layer_source import PLACE, image_data
 
 if TYPE_CHECKING:
     import napari
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from napari_hush.inference.frames import SeriesResult
     from napari_hush.widgets.parts.layer_source import Source
-
-PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
 
 class GrowingLayer:

@@ -15,14 +15,13 @@ from napari_hush.widgets.parts.bits import NoWheel, small_label, word_combo
 from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.layer_list import LayerCombo, LayerOrNone
 from napari_hush.widgets.parts.layer_record import origin, read_given_back, read_record
-from napari_hush.widgets.parts.layer_source import Source, describe, image_data, visible_part
+from napari_hush.widgets.parts.layer_source import PLACE, Source, describe, image_data, visible_part
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
 SHOWN, ALL = "shown in the viewer", "all of them"
-PLACE = "scale translate rotate shear units axis_labels affine".split()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

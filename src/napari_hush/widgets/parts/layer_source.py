@@ -15,6 +15,7 @@ from napari_hush.io.units import METRES, canonical
 if TYPE_CHECKING:
     from napari.layers import Image
 
+PLACE = "scale translate rotate shear units axis_labels affine".split()  # of a layer: where it lies
 COPIED = (
     "scale translate rotate shear units axis_labels colormap gamma opacity blending rendering iso_threshold "
     "attenuation interpolation2d interpolation3d contrast_limits"

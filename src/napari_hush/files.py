@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import tempfile
+import secrets
 import tomllib
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,35 +46,34 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         If the disk is full or the folder not writable, naming ``path``; the temporary file is removed and an older
         file is as it was.
     """
-    temporary = None
+    temporary = beside(path, ".part")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        temporary = Path(name)
-        os.close(handle)
-        with temporary.open("w+b") as file:  # by its name: tifffile asks the file for it
+        with temporary.open("x+b") as file:  # by its name: tifffile asks the file for it
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~umask())  # mkstemp makes it private
         os.replace(temporary, path)
-        temporary = None
     except OSError as error:
         raise naming(error, path) from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """A hidden name in the folder of ``path`` that nothing has; nothing is made yet.
+
+    Whoever makes it knows the name before, so that Ctrl-C while it is being made leaves nothing behind. (`mkstemp`
+    makes first and tells afterwards.)
+    """
+    while True:
+        name = path.with_name(f".{path.name}.{secrets.token_hex(4)}{suffix}")
+        if not os.path.lexists(name):
+            return name
 
 
 def naming(error: OSError, path: Path) -> OSError:
     """The same error about the file that the user asked for, not about a temporary one."""
     return OSError(error.errno or errno.EIO, f"cannot write: {error.strerror or error}", str(path))
-
-
-def umask() -> int:
-    """Which permissions this process takes away from new files."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def file_sha256(path: Path) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.errors import InputError
-from napari_hush.files import naming, umask
+from napari_hush.files import beside, naming
 from napari_hush.io.image import SPACE, guess_axes
 from napari_hush.io.sniff import is_zarr
 from napari_hush.io.units import LONG_NAMES
@@ -74,10 +73,10 @@ def zarr_writer(
     axes = guess_axes(shape) if like is None else like.axes
     if len(axes) != len(shape):
         raise InputError(f"{path.name}: expected a shape of {len(axes)} dimensions {axes}, got {shape}")
-    partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+    partial = beside(path, ".part")
     try:
+        partial.mkdir()
         yield _create(partial, shape, np.dtype(dtype), chunks or plane_chunks(shape, axes), axes, like)
-        partial.chmod(0o777 & ~umask())  # mkdtemp makes it private
         _put_in_place(partial, path)
     except OSError as error:
         if error.errno not in DISK_FULL:
@@ -163,13 +162,13 @@ def _put_in_place(partial: Path, path: Path) -> None:
     if not path.exists():
         os.replace(partial, path)
         return
-    old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
+    old = beside(path, ".old")
     try:
-        os.replace(path, old / "zarr")
-        try:
-            os.replace(partial, path)
-        except OSError:
-            os.replace(old / "zarr", path)
-            raise
+        os.replace(path, old)
+        os.replace(partial, path)
+    except BaseException:  # Ctrl-C too
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        raise
     finally:
         shutil.rmtree(old, ignore_errors=True)

@@ -55,7 +55,7 @@ def test_ctrl_c_between_old_and_new_zarr_keeps_one(tmp_path: Path, at: int, monk
             raise KeyboardInterrupt
         replace(source, target)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012, the interrupt is at its end
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         with zarr_writer(path, shape=(4, 4), dtype=np.uint8) as array:
             array[...] = 2
             patch.setattr(os, "replace", interrupted)

@@ -107,7 +107,7 @@ class Block(nn.Module):
         self.conv1, self.conv2 = nn.Conv2d(a, b, 3, padding=1), nn.Conv2d(b, b, 3, padding=1)
         self.shortcut = nn.Identity() if a == b else nn.Conv2d(a, b, 1)
         for conv in (self.conv1, self.shortcut):
-            if isinstance(conv, nn.Conv2d):
+            if isinstance(conv, nn.Conv2d) and not conv.weight.is_meta:  # drawing nothing there loads torch's compiler
                 nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
         nn.init.zeros_(self.conv2.weight)
 

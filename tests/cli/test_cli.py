@@ -332,7 +332,7 @@ def test_each_result_has_its_verdict_under_it(run, tmp_path, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("out of order")
 
-    monkeypatch.setattr("napari_hush.fidelity.glance.judge", broken)
+    monkeypatch.setattr("napari_hush.fidelity.glance.judge_frame", broken)
     code, out, _ = run(tmp_path / "a.tif")
     assert code == 0 and out.splitlines()[1] == "  not checked: out of order"
 

@@ -174,6 +174,7 @@ class Denoise:
                 dark=self.settings.dark,
                 pixel_size=None if size is None else max(size),
                 assumes=done.provenance["assumes"],
+                series=done.series is not None,
             )
         except Exception as error:
             return f"not checked: {one_line(error)}"

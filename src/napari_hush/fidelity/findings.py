@@ -350,6 +350,13 @@ def overall(findings: Iterable[Finding]) -> Status:
     return "pass" if any(v == "pass" and limits[name].decides for name, v in verdicts.items()) else "open"
 
 
+def badness(findings: Iterable[Finding]) -> tuple[int, int]:
+    """How bad they are, to be compared: a plane without a verdict is worse than one that passed."""
+    found = tuple(findings)
+    failed = sum(one.verdict == "fail" for one in found)
+    return failed, ("pass", "open", "warn", "fail").index(overall(found))
+
+
 def finding(name: str, value: float, most: float | None = None) -> Finding:
     """Put a measured value beside its limits.
 

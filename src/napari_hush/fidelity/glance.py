@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_hush.fidelity.evaluate import judge
-from napari_hush.fidelity.stacks import name, read_plane
+from napari_hush.fidelity.frames import judge_frame
+from napari_hush.fidelity.stacks import frames_around, name, read_plane
 from napari_hush.inference.planes import Planes, middle_part
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def glance(
     dark: bool = False,
     pixel_size: float | None = None,
     assumes: str | None = None,
+    series: bool = False,
 ) -> Glance:
     """Judge one plane of a result, of a large one its middle.
 
@@ -61,6 +62,8 @@ def glance(
         Nm: then the finest detail is told as a length.
     assumes : str, optional
         What the model takes for granted, as the record of a run has it: it is said with the verdict.
+    series : bool
+        Whether the result was made of several frames, along the first axis: then they are judged together.
 
     Returns
     -------
@@ -89,7 +92,9 @@ def glance(
         about.append(f"middle {images[0].shape[1]} x {images[0].shape[0]} px")
     if before.n_channels > 1:
         about.append("mean of the colours")
-    evidence = judge(images[0], images[1], dark=dark, pixel_size=pixel_size)
+    frames = frames_around(before, after, index, y, x) if series else None
+    further = None if frames is None else frames.around(index[0])
+    evidence = judge_frame(images[0], images[1], further, dark=dark, pixel_size=pixel_size)
     words = evidence.verdict + (f" ({', '.join(about)})" if about else "")
     return Glance(evidence.status, words + (f". The model {assumes}" if assumes else ""))
 

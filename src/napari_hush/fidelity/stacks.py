@@ -9,8 +9,8 @@ import numpy as np
 
 from napari_hush.declare import Bounds, check_fields
 from napari_hush.errors import InputError
-from napari_hush.fidelity.evaluate import judge
-from napari_hush.fidelity.findings import overall
+from napari_hush.fidelity.findings import badness, overall
+from napari_hush.fidelity.frames import SMALLEST, FramesAround, judge_frame
 from napari_hush.fidelity.match import Match, match_truth
 from napari_hush.fidelity.metrics import METRICS
 from napari_hush.fidelity.repeats.compare import compare_further
@@ -221,24 +221,28 @@ def evaluate_steps(
             )
     further = None if repeats is None else compare_further(noisy, denoised, repeats)
     chosen = list(views["noisy"].indices()) if planes is None else list(planes)
-    results: list[PlaneResult] = []
+    results: dict[Index, PlaneResult] = {}
     kept: tuple[PlaneResult, Evidence, dict[str, np.ndarray]] | None = None
+    series, around = None, None
     line: Match | None = None
-    for number, index in enumerate(chosen, start=1):
+    for number, index in enumerate(sorted(chosen, key=lambda one: (one[1:], one)), start=1):  # one series after another
         images = {what: read_plane(view, index) for what, view in views.items()}
         match = None
         if settings.match and truth is not None:
             images["truth"], match = match_truth(images["truth"], images["noisy"])
-        result, evidence = _judge(images, index, settings, pixel_size, several=len(chosen) > 1)
-        results.append(result)
-        if kept is None or _badness(result) > _badness(kept[0]):
+        if series != index[1:]:
+            series, around = index[1:], frames_around(views["noisy"], views["denoised"], index)
+        evidence = _judge(images, index, settings, pixel_size, around, several=len(chosen) > 1)
+        result = PlaneResult(index=index, findings=evidence.findings, verdict=evidence.verdict)
+        results[index] = result
+        if kept is None or _worse(result, kept[0]):
             kept, line = (result, evidence, images), match
         yield Progress(number, len(chosen), f"plane {number} of {len(chosen)}")
     if kept is None:
         raise InputError("there is no plane to evaluate: name at least one")
     worst, evidence, images = kept
     return Evaluation(
-        planes=tuple(results),
+        planes=tuple(results[index] for index in chosen),
         worst=worst,
         evidence=evidence,
         images=images,
@@ -255,18 +259,35 @@ def read_plane(view: Planes, index: Index, y: slice = slice(None), x: slice = sl
     return values[0] if len(values) == 1 else np.asarray(values.mean(axis=0))
 
 
+def frames_around(
+    noisy: Planes, denoised: Planes, index: Index, y: slice = slice(None), x: slice = slice(None)
+) -> FramesAround | None:
+    """The frames around a plane, along the first axis, or the same part of them; None where there are none."""
+    lead = noisy.lead_shape
+    if not lead or lead[0] < 2 or min(noisy.plane_shape) < SMALLEST:
+        return None
+
+    def read(number: int) -> tuple[np.ndarray, np.ndarray]:
+        place = (number, *index[1:])
+        return read_plane(noisy, place, y, x), read_plane(denoised, place, y, x)
+
+    return FramesAround(read, lead[0])
+
+
 def _judge(
     images: dict[str, np.ndarray],
     index: Index,
     settings: EvaluationSettings,
     pixel_size: float | None,
+    around: FramesAround | None,
     *,
     several: bool,
-) -> tuple[PlaneResult, Evidence]:
+) -> Evidence:
     try:
-        evidence = judge(
+        return judge_frame(
             images["noisy"],
             images["denoised"],
+            None if around is None else around.around(index[0]),
             truth=images.get("truth"),
             spacing=settings.spacing,
             dark=settings.dark,
@@ -274,8 +295,9 @@ def _judge(
         )
     except InputError as error:
         raise InputError(f"plane {name(index)}: {error}" if several else str(error)) from error
-    return PlaneResult(index=index, findings=evidence.findings, verdict=evidence.verdict), evidence
 
 
-def _badness(result: PlaneResult) -> tuple[int, int]:
-    return result.failed, ("pass", "open", "warn", "fail").index(result.status)
+def _worse(result: PlaneResult, than: PlaneResult) -> bool:
+    """Whether a plane is worse than another; of two alike the first one counts."""
+    bad, other = badness(result.findings), badness(than.findings)
+    return bad > other or (bad == other and result.index < than.index)

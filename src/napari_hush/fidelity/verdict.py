@@ -59,6 +59,8 @@ class Evidence:
         looked at.
     pixel_size : float or None
         Nm, where it is known: for the words.
+    frames : int
+        Of how many frames of a series the noisy image is the mean, see `judge_frame`.
     """
 
     findings: tuple[Finding, ...]
@@ -74,6 +76,7 @@ class Evidence:
     transfer: Transfer | None = None
     positions_known: bool = False
     pixel_size: float | None = None
+    frames: int = 1
 
     @property
     def status(self) -> Status:
@@ -96,6 +99,8 @@ class Evidence:
         words = _WORDS[self.status](self)
         if np.isfinite(self.resolution) and self.status != "fail":
             words = f"{words}; {_carried(self)}"
+        if self.frames > 1:
+            return f"{self.frames} frames together: {words}"
         return words[0].upper() + words[1:]
 
     def as_dict(self) -> dict[str, float]:

@@ -204,6 +204,7 @@ class DenoiseWidget(Dock):
                 visible_part(layer, self._viewer.dims)[0],
                 dark=record.get("dark", False),
                 assumes=record.get("assumes"),
+                series=isinstance(said, dict),
             )
 
     def _update_preview(self, data: Any, options: dict[str, Any]) -> bool:

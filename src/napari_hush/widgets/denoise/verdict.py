@@ -62,7 +62,14 @@ class Verdict(QWidget):
         return str(self._label.text())
 
     def begin(
-        self, source: Source, image: Any, plane: tuple[int, ...], *, dark: bool = False, assumes: str | None = None
+        self,
+        source: Source,
+        image: Any,
+        plane: tuple[int, ...],
+        *,
+        dark: bool = False,
+        assumes: str | None = None,
+        series: bool = False,
     ) -> None:
         """Check one plane of a result.
 
@@ -78,8 +85,10 @@ class Verdict(QWidget):
             Whether atom columns are dark.
         assumes : str, optional
             What the model takes for granted.
+        series : bool
+            Whether it was made of several frames.
         """
-        make = partial(_check, source, image, plane, dark, assumes)
+        make = partial(_check, source, image, plane, dark=dark, assumes=assumes, series=series)
         self._label.show_words("checking what was kept…")
         self.show()
         if self._job.running:
@@ -113,7 +122,7 @@ class Verdict(QWidget):
 
 
 def _check(
-    source: Source, image: Any, plane: tuple[int, ...], dark: bool, assumes: str | None
+    source: Source, image: Any, plane: tuple[int, ...], *, dark: bool, assumes: str | None, series: bool
 ) -> Generator[Progress, None, Outcome]:
     """The work, in the thread."""
     yield Progress(0, 0, "checking what was kept…")
@@ -127,5 +136,6 @@ def _check(
         dark=dark,
         pixel_size=source.pixel_size,
         assumes=assumes,
+        series=series,
     )
     return seen.status, seen.words

@@ -1,0 +1,165 @@
+"""A frame of a series judged by all frames around it: noise averages out, what is missing in all of them does not.
+
+What was taken from each frame is brought onto the one that is judged, to the nearest pixel, so that its noise stays
+white, and averaged. If nothing is lost this mean is noise, whatever changes between the frames and wherever they lie:
+with a third of the amplitude that it has in one of eight frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_hush.fidelity.evaluate import judge
+from napari_hush.fidelity.findings import badness
+from napari_hush.series.affine import places_of_part
+from napari_hush.series.registration import Chain, scale_of, shown_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from napari_hush.fidelity.verdict import Evidence
+    from napari_hush.series.pairs import Pair
+
+    Floats = NDArray[np.float64]
+    Part = tuple[slice, slice]
+
+WINDOW = 8  # frames that are judged together
+SMALLEST = 64  # px: less says too little of how frames lie to each other
+KEPT = ("position_transfer", "height_transfer", "displacement_lost")  # one frame alone tells them too small
+
+
+@dataclass(frozen=True, eq=False)
+class Further:
+    """What all frames around one say of it.
+
+    Parameters
+    ----------
+    taken : ndarray, shape (Y, X)
+        The mean of what was taken from each of them, in the frame's place and unit: of one variance everywhere; NaN
+        where no frame shows anything.
+    frames : int
+        How many there are, the frame among them.
+    """
+
+    taken: Floats
+    frames: int
+
+
+class FramesAround:
+    """The frames of a series around the one that is judged; a window of them is in memory.
+
+    Parameters
+    ----------
+    read : callable
+        Gives the noisy and the denoised frame of a number, (Y, X), float64.
+    count : int
+        How many frames there are.
+    window : int
+        How many of them are judged together.
+    """
+
+    def __init__(self, read: Callable[[int], tuple[Floats, Floats]], count: int, window: int = WINDOW) -> None:
+        self._read, self._count, self._window = read, count, min(window, count)
+        self._known: dict[int, _Seen] = {}
+        self._begin = 0
+        self._chain: Chain | None = None
+        self._scale: tuple[float, float] | None = None
+
+    def around(self, number: int) -> Further | None:
+        """What the frames around one say of it; None where no other shows its field."""
+        start = int(np.clip(number - self._window // 2, 0, self._count - self._window))
+        if self._chain is None or not self._begin <= start <= self._begin + len(self._chain.pairs):
+            self._known, self._chain, self._begin = {}, None, start
+        for old in [one for one in self._known if one < start]:
+            del self._known[old]
+        for one in range(start, start + self._window):
+            self._look(one)
+        here = self._known[number]
+        part = slice(0, here.taken.shape[0]), slice(0, here.taken.shape[1])
+        taken, weight = np.zeros(here.taken.shape), np.zeros(here.taken.shape)
+        total, frames = 0.0, 0
+        for seen in self._known.values():
+            pair = here.pair.inverse.then(seen.pair)
+            if seen is not here and not pair.alike:
+                continue
+            values, inside = seen.nearest(pair, part)
+            if not inside.any():
+                continue
+            precision = 1 / max(float((values[inside] ** 2).mean()), 1e-300)
+            taken += precision * values
+            weight += precision * inside
+            total, frames = total + precision, frames + 1
+        if frames < 2:
+            return None
+        weight[weight == 0] = np.nan
+        return Further(taken / np.sqrt(weight * total), frames)
+
+    def _look(self, number: int) -> None:
+        """Read a frame and find its place; each follows the one before."""
+        if number in self._known:
+            return
+        noisy, denoised = self._read(number)
+        self._scale = self._scale or scale_of(denoised)
+        shown = shown_of(denoised, self._scale or (0.0, 1.0))
+        if self._chain is None:
+            self._chain = Chain(shown)
+            pair = self._chain.pairs[0]
+        else:
+            pair = self._chain.add(shown)
+        self._known[number] = _Seen(noisy - denoised, pair)
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    taken: Floats
+    pair: Pair  # of the first frame that was looked at and this one
+
+    def nearest(self, pair: Pair, part: Part) -> tuple[Floats, NDArray[np.bool_]]:
+        """What was taken away, at the pixels nearest to those of another frame, in its unit; and where there is any."""
+        y, x = (
+            np.floor(at + 0.5).astype(np.intp) for at in places_of_part(pair.matrix, part)
+        )  # rint takes pixels twice
+        height, width = self.taken.shape
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        values = self.taken[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)] / pair.gain
+        inside &= np.isfinite(values)
+        return np.where(inside, values, 0), inside
+
+
+def judge_frame(noisy: Floats, denoised: Floats, further: Further | None, **options: Any) -> Evidence:
+    """Judge a frame by itself and by what all frames around it say; gives what says more.
+
+    Parameters
+    ----------
+    noisy, denoised : ndarray, shape (Y, X)
+        The frame.
+    further : Further or None
+        From `FramesAround`; None: only the frame itself is judged.
+    **options
+        Of `judge`.
+
+    Returns
+    -------
+    Evidence
+        By all frames where that says worse, or where both are in order; else of the frame.
+
+    Notes
+    -----
+    ``denoised + further.taken`` takes the place of the noisy image: had the frame been measured as long as all of them,
+    it would look like that. What an output keeps of displacements and heights is told from it without bias, if it was
+    made of all frames: then that image is their mean. If each was denoised alone, it is told somewhat too large.
+    """
+    alone = judge(noisy, denoised, **options)
+    if further is None or options.get("truth") is not None:
+        return alone
+    whole = replace(judge(denoised + further.taken, denoised, **options), frames=further.frames)
+    kept = {found.name: found for found in whole.findings if found.name in KEPT}
+    findings = tuple(kept.get(found.name, found) for found in alone.findings)
+    alone = replace(alone, findings=findings, transfer=whole.transfer)
+    says_more = badness(whole.findings) > badness(alone.findings) and whole.status != "open"
+    return whole if says_more or (whole.passed and alone.passed) else alone

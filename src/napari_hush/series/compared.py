@@ -5,28 +5,33 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from scipy import ndimage
 
 from napari_hush.filters.smoothing import gaussian
-from napari_hush.series.affine import places_of_part, warped_part
+from napari_hush.series.affine import places_of_part, spline, warped_part
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from numpy.typing import NDArray
 
     from napari_hush.residual.noise import NoiseModel
+    from napari_hush.series.affine import Spline
     from napari_hush.series.pairs import Pair
 
     Image = NDArray[np.float32]
     Part = tuple[slice, slice]
 
+T = TypeVar("T")
+
 HALVED = 3.0  # px: from this scale on every second pixel will do
 THREADS = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
 MOST_PRECISE = 4.0  # times as much as the frame itself a neighbour may count
+THINNED = slice(None, None, 4), slice(None, None, 4)  # pixels on which a precision is measured
 FLAT = 0.02  # of the mean contrast: where there is less, nobody sees a shift
 
 
@@ -46,6 +51,11 @@ class Frame:
     denoised: Image
     known: NDArray[np.bool_] | None = None
 
+    @cached_property
+    def coefficients(self) -> Spline:
+        """Of the splines through what came out and what was measured, for all frames onto which it is brought."""
+        return spline(self.denoised, self.noisy)
+
 
 @dataclass(frozen=True, eq=False)
 class Neighbour:
@@ -55,8 +65,12 @@ class Neighbour:
     noisy: Image
     inside: NDArray[np.bool_]
     precision: float
-    first: Image
-    second: Image
+    first: dict[int, Image]
+    """What the frame measured less what came out here, 0 where nothing is seen; at each pixel, at each second one."""
+    second: dict[int, Image]
+    """What was measured here less what came out of the frame."""
+    pulls: tuple[Image, Image]
+    """Difference of what came out by the frame's gradients along Y and X, at each second pixel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,17 +118,22 @@ class Compared:
         self._known = None if own.known is None else own.known[part]
         self.variance = noise.variance(self.denoised)
         self.along_y, self.along_x = _gradient(self.denoised)
-        with ThreadPoolExecutor(THREADS) as pool:
-            made = pool.map(lambda k: self._neighbour(frames[k], pairs[k]), pairs)
-            self.others = dict(zip(pairs, made, strict=True))
+        self._pool = ThreadPoolExecutor(THREADS)
+        self.others = dict(zip(pairs, self.each(lambda k: self._neighbour(frames[k], pairs[k]), pairs), strict=True))
         self._means: dict[float, Means] = {}
         self._shifts: dict[tuple[int, float], tuple[Image, Image]] = {}
         self._tensors: dict[float, tuple[Image, Image, Image, Image]] = {}
 
+    def each(self, function: Callable[[int], T], numbers: Iterable[int]) -> list[T]:
+        """What a function gives for each of some numbers, on all cores."""
+        return list(self._pool.map(function, numbers))
+
     def _neighbour(self, frame: Frame, pair: Pair) -> Neighbour:
-        (denoised, noisy), inside = warped_part([frame.denoised, frame.noisy], pair.matrix, self._part)
+        (denoised, noisy), inside = warped_part(frame.coefficients, pair.matrix, self._part)
         gain, offset = np.float32(pair.gain), np.float32(pair.offset)
-        denoised, noisy = (denoised - offset) / gain, (noisy - offset) / gain
+        for image in (denoised, noisy):
+            image -= offset
+            image /= gain
         if frame.known is not None:
             at = np.stack(places_of_part(pair.matrix, self._part))
             inside = inside & (
@@ -122,10 +141,22 @@ class Compared:
             )
         if self._known is not None:
             inside = inside & self._known
-        variance = self.noise.variance(gain * self.denoised + offset) / gain**2
-        precision = min(float(self.variance.mean() / max(float(variance.mean()), 1e-30)), MOST_PRECISE)
-        first, second = (np.where(inside, one, np.float32(0)) for one in (self.noisy - denoised, noisy - self.denoised))
-        return Neighbour(denoised, noisy, inside, precision, first, second)
+        variance = self.noise.variance(gain * self.denoised[THINNED] + offset) / gain**2
+        precision = min(float(self.variance[THINNED].mean() / max(float(variance.mean()), 1e-30)), MOST_PRECISE)
+        first, second, difference = (
+            np.where(inside, a - b, np.float32(0))
+            for a, b in ((self.noisy, denoised), (noisy, self.denoised), (denoised, self.denoised))
+        )
+        pulls = _binned(self.along_y * difference, 2), _binned(self.along_x * difference, 2)
+        return Neighbour(
+            denoised,
+            noisy,
+            inside,
+            precision,
+            {1: first, 2: _binned(first, 2)},
+            {1: second, 2: _binned(second, 2)},
+            pulls,
+        )
 
     def means(self, scale: float, jitter: float) -> Means:
         """The comparison at one scale."""
@@ -136,42 +167,41 @@ class Compared:
             widened = self.noise.widened(scale)
             spread = np.sqrt(gaussian(variance, sigma / 2**0.5)) * np.float32(widened**0.5 / (2 * np.pi**0.5 * scale))
             spread *= _at_borders(spread.shape[0], sigma)[:, None] * _at_borders(spread.shape[1], sigma)
-            spread = np.maximum(spread, np.float32(1e-30))
-            first, second = {}, {self.number: gaussian(_binned(self.noisy - self.denoised, step), sigma) / spread}
+            per_spread = 1 / np.maximum(spread, np.float32(1e-30))
 
-            def both(other: Neighbour) -> tuple[Image, Image]:
-                worse = np.float32(max(1 / other.precision, 1e-6) ** 0.5)
-                of_first, of_second = (
-                    gaussian(_binned(one, step), sigma) / spread for one in (other.first, other.second)
-                )
-                return of_first, of_second / worse
+            def both(number: int) -> tuple[Image, Image]:
+                other = self.others[number]
+                first, second = (gaussian(one[step], sigma) for one in (other.first, other.second))
+                first *= per_spread
+                second *= per_spread
+                second /= np.float32(max(1 / other.precision, 1e-6) ** 0.5)
+                return first, second
 
-            with ThreadPoolExecutor(THREADS) as pool:
-                for number, found in zip(self.others, pool.map(both, self.others.values()), strict=True):
-                    first[number], second[number] = found
-            self._means[scale] = Means(first, second, step, self.denoised.shape)
+            found = dict(zip(self.others, self.each(both, self.others), strict=True))
+            own = gaussian(_binned(self.noisy - self.denoised, step), sigma) * per_spread
+            first, second = ({number: one[k] for number, one in found.items()} for k in (0, 1))
+            self._means[scale] = Means(first, second | {self.number: own}, step, self.denoised.shape)
         return self._means[scale]
 
     def shifts(self, number: int, window: float) -> tuple[Image, Image]:
         """How far a neighbour's features are displaced around each second pixel, along Y and X, px."""
         if (number, window) not in self._shifts:
-            yy, yx, xx, determinant = self._tensor(window)
-            other = self.others[number]
-            difference = np.where(other.inside, other.denoised - self.denoised, np.float32(0))
-            to_y, to_x = (
-                gaussian(_binned(one * difference, 2), window / 2, truncate=3) for one in (self.along_y, self.along_x)
+            yy, yx, xx, per_determinant = self.tensor(window)
+            to_y, to_x = (gaussian(one, window / 2, truncate=3) for one in self.others[number].pulls)
+            self._shifts[number, window] = (
+                (xx * to_y - yx * to_x) * per_determinant,
+                (yy * to_x - yx * to_y) * per_determinant,
             )
-            self._shifts[number, window] = (xx * to_y - yx * to_x) / determinant, (yy * to_x - yx * to_y) / determinant
         return self._shifts[number, window]
 
-    def _tensor(self, window: float) -> tuple[Image, Image, Image, Image]:
-        """Of the frame's gradients, the same for all neighbours: yy, yx, xx and the determinant."""
+    def tensor(self, window: float) -> tuple[Image, Image, Image, Image]:
+        """Of the frame's gradients, the same for all neighbours: yy, yx, xx and one over the determinant."""
         if window not in self._tensors:
             y, x = self.along_y, self.along_x
             yy, yx, xx = (gaussian(_binned(one, 2), window / 2, truncate=3) for one in (y * y, y * x, x * x))
             flat = np.float32(max(FLAT * float(np.mean(yy + xx)), 1e-30))
             yy, xx = yy + flat, xx + flat
-            self._tensors[window] = yy, yx, xx, yy * xx - yx**2
+            self._tensors[window] = yy, yx, xx, 1 / (yy * xx - yx**2)
         return self._tensors[window]
 
 
@@ -200,5 +230,7 @@ def _binned(image: Image, step: int) -> Image:
     if step == 1:
         return image
     height, width = image.shape
-    image = np.pad(image, ((0, height % 2), (0, width % 2)), mode="edge")
-    return np.asarray((image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2]) / 4)
+    if height % 2 or width % 2:
+        image = np.pad(image, ((0, height % 2), (0, width % 2)), mode="edge")
+    rows = image[::2] + image[1::2]
+    return np.asarray((rows[:, ::2] + rows[:, 1::2]) / 4)

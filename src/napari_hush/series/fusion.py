@@ -6,7 +6,6 @@ any scale; where its features are not displaced; and where no change in time lie
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -113,16 +112,18 @@ class Fusion:
     @cached_property
     def jitter(self) -> float:
         """Variance of the places along X that the noise does not explain, px²: rows of a scan start where they like."""
-        part = self._probe
-        total = seen = 0.0
-        for number in self.pairs:
-            other = self._comparable(part).others[number]
-            gradient = self._comparable(part).along_x ** 2
-            left = np.where(other.inside, other.first**2 - self._comparable(part).variance, 0)
-            left = np.minimum(left, np.quantile(left, STEEP))
-            total += float((left * gradient)[other.inside].sum())
-            seen += float((gradient**2)[other.inside].sum())
-        return max(total / seen, 0.0) if seen > 0 else 0.0
+        compared = self._comparable(self._probe)
+        gradient = compared.along_x**2
+
+        def left(number: int) -> tuple[float, float]:
+            other = compared.others[number]
+            unexplained = np.where(other.inside, other.first[1] ** 2 - compared.variance, np.float32(0))
+            unexplained = np.minimum(unexplained, np.quantile(unexplained, STEEP))
+            seen = np.where(other.inside, gradient, np.float32(0))
+            return float((unexplained * seen).sum()), float((seen * seen).sum())
+
+        total, seen = np.sum(compared.each(left, self.pairs), axis=0)
+        return max(float(total / seen), 0.0) if seen > 0 else 0.0
 
     def least_change(self, sigma: float, frames: int = GROUP) -> float:
         """The height of a Gaussian spot whose coming or going would just show, image units.
@@ -183,39 +184,51 @@ class Fusion:
         for scale in SCALES:
             means = compared.means(scale, self.jitter)
             for number in self.pairs:
-                first[number, scale] = _spread(means.first[number])
-                second[number, scale] = _spread(means.second[number])
-            sums = self._sums(means)
+                first[number, scale] = _spread(_thin(means.first[number]))
+                second[number, scale] = _spread(_thin(means.second[number]))
+            sums = self._sums({number: _thin(one) for number, one in means.second.items()})
             for place in range(len(self.order) - 1):
                 for many in self._groups(place):
                     boundary[scale, place, many] = _spread(self._step(sums, place, many))
+        windows = [window for window, *_ in WINDOWS]
+        for window in windows:
+            compared.tensor(window)  # once, before each neighbour wants it
+
+        def shifted(number: int) -> list[tuple[float, ...]]:
+            return [tuple(_spread(_thin(one)) for one in compared.shifts(number, window)) for window in windows]
+
         shifts = {
-            (number, window): tuple(_spread(one) for one in compared.shifts(number, window))
-            for number in self.pairs
-            for window, *_ in WINDOWS
+            (number, window): one
+            for number, found in zip(self.pairs, compared.each(shifted, self.pairs), strict=True)
+            for window, one in zip(windows, found, strict=True)
         }
         own = compared.noisy - compared.denoised
-        independent = {number: _independent(own, other) for number, other in compared.others.items()}
-        return _Spreads(first, second, boundary, shifts, independent)
+        alone = compared.each(lambda number: _independent(own, compared.others[number]), self.pairs)
+        return _Spreads(first, second, boundary, shifts, dict(zip(self.pairs, alone, strict=True)))
 
     def _groups(self, place: int) -> list[int]:
         """How many frames on either side of a place in time are compared: a few, and all."""
         longer = max(place + 1, len(self.order) - 1 - place)
         return [GROUP, len(self.order)] if longer > GROUP else [GROUP]
 
-    def _sums(self, means: Means) -> list[Image]:
+    def _sums(self, second: Mapping[int, Image]) -> list[Image]:
         """Of the first frames in time, none at first."""
-        sums = [np.zeros(means.second[self.number].shape, np.float32)]
+        sums = [np.zeros_like(second[self.number])]
         for number in self.order:
-            sums.append(sums[-1] + means.second[number])
+            sums.append(sums[-1] + second[number])
         return sums
 
-    def _step(self, sums: list[Image], place: int, many: int) -> Image:
-        """By how many standard deviations frames differ from those before a place in time."""
+    def _step(self, sums: list[Image], place: int, many: int, spread: float = 1.0) -> Image:
+        """By how many standard deviations (times their spread) frames differ from those before a place in time."""
         first, middle, last = max(place + 1 - many, 0), place + 1, min(place + 1 + many, len(self.order))
         before, after = middle - first, last - middle
-        difference = (sums[last] - sums[middle]) / np.float32(after) - (sums[middle] - sums[first]) / np.float32(before)
-        return np.asarray(difference / np.float32((1 / before + 1 / after) ** 0.5))
+        unit = spread * (1 / before + 1 / after) ** 0.5
+        difference = sums[last] - sums[middle]
+        difference *= np.float32(1 / (after * unit))
+        earlier = sums[middle] - sums[first]
+        earlier *= np.float32(1 / (before * unit))
+        difference -= earlier
+        return difference
 
     def _changed(self, strongest: Mapping[int, Image], direct: Image) -> Image:
         """What changes right before this frame: groups of frames see it from some way off, but less."""
@@ -230,39 +243,47 @@ class Fusion:
 
     def _tested(self, compared: Compared) -> tuple[dict[int, Image], dict[int, NDArray[np.bool_]], Image]:
         """By how many standard deviations each neighbour differs, where a change comes after a frame, and `changed`."""
-        jitter, spreads, shape = self.jitter, self._spreads, compared.denoised.shape
-        strongest: dict[int, Image] = defaultdict(lambda: np.zeros(shape, np.float32))  # of the changes near this frame
-        direct = np.zeros(shape, np.float32)  # of the frame and the one before alone
+        spreads = self._spreads
+        own = self.order.index(self.number) - 1  # the place right before this frame
+        strongest: dict[int, Image] = {}  # of the changes near this frame
+        direct: Image | None = None  # of the frame and the one before alone
         largest: dict[int, Image] = {}
         steps: dict[int, Image] = {}
         for scale in reversed(SCALES):  # widened step by step, from the coarse scales to the fine ones
-            means = compared.means(scale, jitter)
-            for number in self.pairs:
-                z = np.maximum(
-                    np.abs(means.first[number]) / np.float32(_bounded(spreads.first[number, scale])),
-                    np.abs(means.second[number]) / np.float32(_bounded(spreads.second[number, scale])),
-                )
-                before = largest.get(number)
-                if before is not None:
-                    z = np.maximum(z, before if before.shape == z.shape else means.full(before))
-                largest[number] = _widened(z) if scale in WIDENED else z
-            sums = self._sums(means)
-            for place in range(len(self.order) - 1):
-                z = np.zeros(means.second[self.number].shape, np.float32)
-                for many in self._groups(place):
-                    spread = _bounded(spreads.boundary[scale, place, many])
-                    np.maximum(z, np.abs(self._step(sums, place, many)) / np.float32(spread), out=z)
-                if self.order[place + 1] == self.number:
-                    step = np.abs(self._step(sums, place, 1)) / np.float32(spread)
-                    np.maximum(direct, means.full(step), out=direct)
+            means = compared.means(scale, self.jitter)
+            sums = self._sums(means.second)
+
+            def apart(
+                number: int, scale: float = scale, means: Means = means, before: dict[int, Image] = largest
+            ) -> Image:
+                z = np.abs(means.first[number])
+                z /= np.float32(_bounded(spreads.first[number, scale]))
+                other = np.abs(means.second[number])
+                other /= np.float32(_bounded(spreads.second[number, scale]))
+                z = _larger(np.maximum(z, other, out=z), before.get(number))
+                return _widened(z) if scale in WIDENED else z
+
+            def step(place: int, scale: float = scale, sums: list[Image] = sums) -> tuple[Image, Image]:
+                found = [
+                    np.abs(self._step(sums, place, many, _bounded(spreads.boundary[scale, place, many])))
+                    for many in self._groups(place)
+                ]
+                here = np.maximum(found[0], found[-1], out=found[0])
+                z = _larger(here, steps.get(place))
+                return here, _widened(z) if scale in WIDENED else z
+
+            largest = dict(zip(self.pairs, compared.each(apart, self.pairs), strict=True))
+            places = range(len(self.order) - 1)
+            made = compared.each(step, places)
+            for place, (here, z) in zip(places, made, strict=True):
+                steps[place] = z
                 if abs(self.order[place + 1] - self.number) <= GROUP:
-                    np.maximum(strongest[place], means.full(z), out=strongest[place])
-                before = steps.get(place)
-                if before is not None:
-                    z = np.maximum(z, before if before.shape == z.shape else means.full(before))
-                steps[place] = _widened(z) if scale in WIDENED else z
-        apart = {self.order[place]: z > CHANGED for place, z in steps.items()}
-        return largest, apart, self._changed(strongest, direct)
+                    strongest[place] = _larger(here, strongest.get(place))
+            if own >= 0:
+                spread = _bounded(spreads.boundary[scale, own, self._groups(own)[-1]])
+                direct = _larger(np.abs(self._step(sums, own, 1, spread)), direct)
+        changed = np.zeros(compared.denoised.shape, np.float32) if direct is None else self._changed(strongest, direct)
+        return largest, {self.order[place]: z > CHANGED for place, z in steps.items()}, changed
 
     def _fused(self, part: Part) -> tuple[Image, Image, Image, Image]:
         spreads = self._spreads  # before the part: they are measured on one of their own
@@ -272,20 +293,20 @@ class Fusion:
         total, carried = np.ones(shape, np.float32), np.ones(shape, np.float32)
         denoised, noisy = compared.denoised.copy(), compared.noisy.copy()
         own = self.order.index(self.number)
-        for number in self.pairs:
-            other = compared.others[number]
-            good = (largest[number] < self.limit) & other.inside
+
+        def counted_of(number: int) -> Image:
+            good = (largest[number] < self.limit) & compared.others[number].inside
             for window, least, most in WINDOWS:
                 along_y, along_x = compared.shifts(number, window)
                 limits = [min(max(least, SHIFTED * one), most) for one in spreads.shifts[number, window]]
-                good &= (
-                    at_every_pixel(along_y / limits[0], shape) ** 2 + at_every_pixel(along_x / limits[1], shape) ** 2
-                    < 1
-                )
+                good &= at_every_pixel((along_y / limits[0]) ** 2 + (along_x / limits[1]) ** 2 < 1, shape)
             place = self.order.index(number)
             for k in range(min(place, own), max(place, own)):
                 good &= ~apart[self.order[k]]
-            counted = gaussian(good.astype(np.float32), EDGE) * np.float32(spreads.independent[number])
+            return gaussian(good.astype(np.float32), EDGE) * np.float32(spreads.independent[number])
+
+        for number, counted in zip(self.pairs, compared.each(counted_of, self.pairs), strict=True):
+            other = compared.others[number]
             weight = counted * np.float32(other.precision)
             total += weight
             carried += counted
@@ -305,20 +326,32 @@ class _Spreads:
 
 def _independent(own: Image, other: Neighbour) -> float:
     """What a neighbour is worth beside a frame with which it shares noise: a copy nothing, one with its own noise 1."""
-    ours, theirs = own[other.inside], (other.noisy - other.denoised)[other.inside]
-    if len(ours) < 2:
+    count = int(np.count_nonzero(other.inside))
+    if count < 2:
         return 0.0
-    spread = float(ours.std()) * float(theirs.std())
-    shared = float(np.mean((ours - ours.mean()) * (theirs - theirs.mean()))) / max(spread, 1e-30)
+    ours, theirs = (np.where(other.inside, one, np.float32(0)) for one in (own, other.noisy - other.denoised))
+    means = [float(one.sum()) / count for one in (ours, theirs)]
+    products = [float((a * b).sum()) / count for a, b in ((ours, ours), (theirs, theirs), (ours, theirs))]
+    spread = max(products[0] - means[0] ** 2, 0.0) ** 0.5 * max(products[1] - means[1] ** 2, 0.0) ** 0.5
+    shared = (products[2] - means[0] * means[1]) / max(spread, 1e-30)
     shared = max(shared - SHARED, 0.0) / (1 - SHARED)
-    return (1 - shared) / (1 + shared)
+    return float((1 - shared) / (1 + shared))
 
 
 def _widened(image: Image) -> Image:
     """The largest value of each pixel and its eight neighbours."""
-    padded = np.pad(image, 1, mode="edge")
-    rows = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
-    return np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
+    rows = image.copy()
+    np.maximum(rows[1:], image[:-1], out=rows[1:])
+    np.maximum(rows[:-1], image[1:], out=rows[:-1])
+    found = rows.copy()
+    np.maximum(found[:, 1:], rows[:, :-1], out=found[:, 1:])
+    np.maximum(found[:, :-1], rows[:, 1:], out=found[:, :-1])
+    return found
+
+
+def _larger(image: Image, other: Image | None) -> Image:
+    """The larger values of both; the other one may be there at every second pixel alone, or not at all."""
+    return image if other is None else np.maximum(image, at_every_pixel(other, image.shape))
 
 
 def _bounded(spread: float) -> float:
@@ -326,7 +359,11 @@ def _bounded(spread: float) -> float:
     return min(max(spread, LEAST_SPREAD), MOST_SPREAD)
 
 
-def _spread(image: Image) -> float:
+def _thin(image: Image) -> Image:
+    """Enough of the pixels to measure a spread."""
+    return image[:: max(image.shape[0] // THIN, 1), :: max(image.shape[1] // THIN, 1)]
+
+
+def _spread(thin: Image) -> float:
     """Standard deviation of most of the values, by their median absolute deviation from 0."""
-    thin = image[:: max(image.shape[0] // THIN, 1), :: max(image.shape[1] // THIN, 1)]
     return 1.4826 * float(np.median(np.abs(thin)))

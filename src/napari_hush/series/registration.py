@@ -11,7 +11,7 @@ from napari_hush.errors import InputError
 from napari_hush.filters.gaps import filled
 from napari_hush.filters.smoothing import gaussian
 from napari_hush.progress import Progress, drain_with_bar
-from napari_hush.series.affine import farthest, places, warped_part
+from napari_hush.series.affine import farthest, places, spline, warped_part
 from napari_hush.series.changes import write_table
 from napari_hush.series.pairs import DECIDED, Pair, Shown, pair_of, refined
 
@@ -177,7 +177,7 @@ class Registration:
             return np.full(self.shape, np.nan, np.float32)
         values = filled(measured, ~np.isfinite(measured))
         whole = slice(0, self.shape[0]), slice(0, self.shape[1])
-        (made,), inside = warped_part([values], self.matrices[number], whole)
+        (made,), inside = warped_part(spline(values), self.matrices[number], whole)
         return np.where(
             inside, (made - np.float32(self.offsets[number])) / np.float32(self.gains[number]), np.float32("nan")
         )

@@ -71,9 +71,14 @@ class Shown:
         return along_y / (after - before)[:, None], along_x / (right - left)
 
     @cached_property
+    def spread(self) -> float:
+        """Standard deviation of all pixels."""
+        return float(self.image.std())
+
+    @property
     def blank(self) -> bool:
         """Whether it shows nothing: one value, or none."""
-        return not float(self.image.std()) > 0
+        return not self.spread > 0
 
     @cached_property
     def middle(self) -> tuple[slice, slice]:
@@ -99,6 +104,12 @@ class Shown:
         image = self.image[self.middle]
         image = image - image.mean()
         return [np.asarray(fft.rfft2(one, self.padded)) for one in (image, image * image, np.ones_like(image))]
+
+    @cached_property
+    def power(self) -> NDArray[np.floating]:
+        """Of the first of them, over the sum of all."""
+        power = np.abs(self.transforms[0]) ** 2
+        return np.asarray(power / max(float(power.sum()), 1e-150))
 
 
 @dataclass(frozen=True)
@@ -168,8 +179,7 @@ def correlated(first: Shown, second: Shown) -> tuple[NDArray[np.float64], int, i
 
 def chance(first: Shown, second: Shown) -> float:
     """Standard deviation of the correlation coefficient of two fields of such spectra that have nothing in common."""
-    power, other = (np.abs(shown.transforms[0]) ** 2 for shown in (first, second))
-    shared = (power * other).sum() / max(float(power.sum()) * float(other.sum()), 1e-300)
+    shared = float((first.power * second.power).sum())
     finer = np.prod(first.padded) / first.image[first.middle].size  # zeros around an image make its spectrum finer
     return float((shared / 2 * finer) ** 0.5)  # the transforms hold half of the frequencies
 
@@ -263,7 +273,7 @@ def _refined(
     brightness = [(own - level) / contrast, np.ones_like(own)]
     shifts, whole = [along_y, along_x], [along_y, along_y * y, along_y * x, along_x, along_x * y, along_x * x]
     matrix, spread = start.copy(), 0.0
-    gain = float(second.image.std()) / contrast or 1.0
+    gain = second.spread / contrast or 1.0
     rest, difference, seen = np.full(len(own), np.nan), np.zeros(len(own)), np.zeros(len(own), bool)
     found, offset, likeness = 0.0, 0.0, 0.0
     for step in range(steps):
@@ -273,22 +283,21 @@ def _refined(
         seen = inside.ravel()
         difference = warped(second.coefficients, at_y, at_x)[0].ravel() - own
         slopes = [gain * one for one in (shifts if step < shift_first else whole)]
-        columns_of = np.stack(slopes + brightness, axis=1)
-        if np.count_nonzero(seen) < 2 * columns_of.shape[1]:
+        if np.count_nonzero(seen) < 2 * len(slopes + brightness):
             rest = np.full(len(own), np.nan)
             break
-        known, wanted = columns_of[seen], difference[seen]
+        known, wanted = np.stack([one[seen] for one in slopes + brightness]), difference[seen]
         left = wanted - np.median(wanted)
         for _ in range(2):
             spread = max(1.4826 * float(np.median(np.abs(left))), 1e-30)
-            weighted = known / (1 + (left / (ROBUST * spread)) ** 2)[:, None]
-            normal, right = weighted.T @ known, weighted.T @ wanted
+            weighted = known / (1 + (left / (ROBUST * spread)) ** 2)
+            normal, right = weighted @ known.T, weighted @ wanted
             if step >= shift_first:
                 prior = PATCH_OF_NOISE * spread**2 / (stride * LIKELY * SCALE) ** 2
                 normal[_LINEAR, _LINEAR] += prior
                 right[_LINEAR] += prior * (matrix[:2, :2] - np.eye(2)).ravel() * SCALE
             solved = np.linalg.solve(normal + 1e-9 * np.trace(normal) * np.eye(len(normal)), right)
-            left = wanted - known @ solved
+            left = wanted - solved @ known
         rest = np.full(len(own), np.nan)
         rest[seen] = left
         found = 1 + float(solved[-2]) / contrast

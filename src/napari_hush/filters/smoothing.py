@@ -70,29 +70,13 @@ def gaussian(
     for k in range(SIDE):
         weights[k, k : k + len(bell)] = bell
     beyond = [(reach, reach + -size % SIDE) if axis in axes else (0, 0) for axis, size in enumerate(image.shape)]
-    values = _padded((image - mean if mean else image).astype(np.float32, copy=False), beyond, mode)
+    values = np.pad((image - mean if mean else image).astype(np.float32, copy=False), beyond, mode=PADS[mode])
     if 0 in axes:
         values = slid_down(weights, values, SIDE).reshape(-1, values.shape[1])
     if 1 in axes:
         values = slid_across(weights, values, SIDE).reshape(len(values), -1)
     values = values[: image.shape[0], : image.shape[1]]
     return np.add(values, mean, dtype=kind) if mean else values.astype(kind)
-
-
-def _padded(image: NDArray[np.float32], beyond: list[tuple[int, int]], mode: Mode) -> NDArray[np.float32]:
-    """As `numpy.pad`, in less time."""
-    if mode != "reflect" or any(max(ends) > size for ends, size in zip(beyond, image.shape, strict=True)):
-        return np.pad(image, beyond, mode=PADS[mode])
-    found = np.empty([size + sum(ends) for ends, size in zip(beyond, image.shape, strict=True)], np.float32)
-    (top, _), (left, _) = beyond
-    height, width = image.shape
-    inner = found[:, left : left + width]
-    inner[top : top + height] = image
-    inner[:top] = image[:top][::-1]
-    inner[top + height :] = image[::-1][: beyond[0][1]]
-    found[:, :left] = inner[:, :left][:, ::-1]
-    found[:, left + width :] = inner[:, ::-1][:, : beyond[1][1]]
-    return found
 
 
 def slid_down(weights: NDArray[np.float32], image: NDArray[np.float32], step: int) -> NDArray[np.float32]:

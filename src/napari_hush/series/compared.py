@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hush.residual.noise import NoiseModel
-    from napari_hush.series.affine import Spline
     from napari_hush.series.pairs import Pair
 
     Image = NDArray[np.float32]
@@ -52,9 +51,9 @@ class Frame:
     known: NDArray[np.bool_] | None = None
 
     @cached_property
-    def coefficients(self) -> Spline:
-        """Of the splines through what came out and what was measured, for all frames onto which it is brought."""
-        return spline(self.denoised, self.noisy)
+    def splines(self) -> list[Image]:
+        """Through what came out and what was measured, for all frames onto which it is brought."""
+        return [spline(self.denoised), spline(self.noisy)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +128,7 @@ class Compared:
         return list(self._pool.map(function, numbers))
 
     def _neighbour(self, frame: Frame, pair: Pair) -> Neighbour:
-        (denoised, noisy), inside = warped_part(frame.coefficients, pair.matrix, self._part)
+        (denoised, noisy), inside = warped_part(frame.splines, pair.matrix, self._part)
         gain, offset = np.float32(pair.gain), np.float32(pair.offset)
         for image in (denoised, noisy):
             image -= offset

@@ -177,7 +177,7 @@ class Registration:
             return np.full(self.shape, np.nan, np.float32)
         values = filled(measured, ~np.isfinite(measured))
         whole = slice(0, self.shape[0]), slice(0, self.shape[1])
-        (made,), inside = warped_part(spline(values), self.matrices[number], whole)
+        (made,), inside = warped_part([spline(values)], self.matrices[number], whole)
         return np.where(
             inside, (made - np.float32(self.offsets[number])) / np.float32(self.gains[number]), np.float32("nan")
         )

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from napari_hush.inference.engines.registry import Engine
-    from napari_hush.inference.frames import SeriesResult
     from napari_hush.inference.guards.guard import Guard
     from napari_hush.inference.plan import Pass, Plan
     from napari_hush.inference.tiles.geometry import Tile
+    from napari_hush.inference.told import SeriesResult
     from napari_hush.model import Model
 
 VISIBLE = 0.1  # of the noise: less that was given back is the tail of something

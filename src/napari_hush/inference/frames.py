@@ -9,9 +9,9 @@ import numpy as np
 
 from napari_hush.errors import InputError
 from napari_hush.inference.planes import Planes
+from napari_hush.inference.told import Told
 from napari_hush.progress import Progress
 from napari_hush.residual.noise import NoiseModel, measure_noise
-from napari_hush.series.changes import Change, changes_in
 from napari_hush.series.compared import Frame
 from napari_hush.series.fusion import Fusion
 from napari_hush.series.pairs import Pair, Shown, refined
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_hush.inference.plan import Pass, Plan
     from napari_hush.inference.settings import DenoiseSettings
     from napari_hush.inference.tiles.runner import TileRunner
+    from napari_hush.inference.told import SeriesResult
     from napari_hush.model import Model
 
     Image = NDArray[np.float32]
@@ -35,32 +36,8 @@ WINDOW = 8  # frames that look together, unless somebody says otherwise
 SMALLEST = 64  # px: less says too little of how frames lie to each other
 ALIKE = 0.5  # of a frame that its neighbour must carry, so that a stack is taken for a series
 LIKE = 0.4  # correlation of both, denoised alone: two images of nothing agree as well
-COLUMN = 0.18  # periods: standard deviation of a column, of which the record says what change would show
-SPOT = 2.0  # px: the same of a spot where there is no lattice
 NOISE_AGREES = 20.0  # times: a noise model that is further off than this from what was taken away is none
 MEASURED = 3  # frames on which the noise is measured
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SeriesResult:
-    """What a series says beside its denoised frames.
-
-    Parameters
-    ----------
-    carried : ndarray or None
-        How many frames carry each pixel, float32, shape of the image; None where it was not kept.
-    changed : ndarray or None
-        By how many standard deviations the frames from here on differ from those before, where it is more than 4.5.
-    registration : Registration
-        How the frames lie to the first one; of several series in one image (T, Z, Y, X) of the first.
-    changes : tuple of Change
-        The regions of that map.
-    """
-
-    carried: np.ndarray | None
-    changed: np.ndarray | None
-    registration: Registration
-    changes: tuple[Change, ...]
 
 
 def frames_of(lattice: MeasuredLattice, model: Model, settings: DenoiseSettings, *, region: bool) -> int:
@@ -152,14 +129,7 @@ class SeriesRun:
         self._done = 0
         self._all_series = self._split()
         self._total = self._tiles * sum(2 * len(self._wanted(one)) for one in self._all_series)
-        shape = tuple(int(n) for n in plan.source.image.shape)
-        if plan.plane is not None:
-            shape = tuple(1 if axis in plan.source.axes[:-2] else n for axis, n in enumerate(shape))
-        self._maps = [Planes(np.zeros(shape, np.float32), plan.source.channel_axis) for _ in range(2)] if keep else None
-        self._carried: list[float] = []
-        self._changes: list[Change] = []
-        self._least: float | None = None
-        self._height = 0.0  # of a column, about
+        self._told = Told(plan, keep=keep)
         self.guards: list[Any] = []
 
     def run(self, store: Callable[[Pass, np.ndarray, np.ndarray | None], None]) -> Generator[Progress, None, None]:
@@ -181,48 +151,11 @@ class SeriesRun:
 
     def result(self) -> SeriesResult | None:
         """The maps and the drift; None where every frame stood alone."""
-        if not self.together:
-            return None
-        carried, changed = (None, None) if self._maps is None else (one.image for one in self._maps)
-        return SeriesResult(
-            carried=carried, changed=changed, registration=self._registration(), changes=tuple(self._changes)
-        )
+        return self._told.result(self._registration()) if self.together else None
 
     def record(self) -> dict[str, Any] | bool:
         """JSON-able; False where every frame stood alone."""
-        if not self.together:
-            return False
-        registration = self._registration()
-        return {
-            "window": self._window,
-            "carried": float(np.mean(self._carried)),
-            "registration": registration.as_dict(),
-            "changes": [change.as_dict() for change in self._changes],
-            "least_change": self._least,
-            "words": self._words(registration),
-        }
-
-    def _words(self, registration: Registration) -> str:
-        words = f"{np.mean(self._carried):.2g} frames carry a pixel on average; {registration.words}"
-        if self._changes:
-            places = len({change.frame for change in self._changes})
-            words += f"; {len(self._changes)} changes seen, before {places} of the frames"
-        if self._least is not None:
-            words += f"; {self._below()}"
-        return words
-
-    def _below(self) -> str:
-        """What would not be seen."""
-        assert self._least is not None
-        plan = self._plan
-        if plan.spacing is None:
-            return f"a spot of {2.355 * SPOT:.2g} px that changes by less than {self._least:.3g} may not show"
-        if not self._height > 0:
-            return f"a column that changes by less than {self._least:.3g} may not show"
-        share = 100 * self._least / self._height
-        if share >= 100:
-            return "a single column that comes or goes may not show"
-        return f"a column that changes by less than {share:.0f} % of its height for three frames may not show"
+        return {"window": self._window} | self._told.record(self._registration()) if self.together else False
 
     def _split(self) -> list[_Series]:
         """The passes of each series (all frames, whatever plane is wanted), by the other leading axes and the group."""
@@ -266,7 +199,7 @@ class SeriesRun:
         pairs = {k: pair for k, pair in pairs.items() if pair.alike}
         if not pairs:
             ones = [np.ones(self._plan.source.plane_shape, np.float32)] * len(series.noise)
-            self._keep(series, number, ones, [np.zeros_like(one) for one in ones])
+            self._told.keep(series.passes[number], ones, [np.zeros_like(one) for one in ones])
             return alone.values, alone.given
         made = []
         for channel, noise in enumerate(series.noise):
@@ -274,13 +207,9 @@ class SeriesRun:
             fusion = Fusion(frames, number, pairs, noise, lattice=self._plan.spacing is not None)
             fused = fusion.whole()
             made.append(fused)
-            if self._least is None:
-                width = SPOT if self._plan.spacing is None else COLUMN * self._plan.spacing
-                self._least = series.scale[1] * fusion.least_change(width)
-                low, high = np.percentile(frames[number].denoised, [10, 98])
-                self._height = series.scale[1] * float(high - low)
+            self._told.measure(fusion, series.scale[1])
             yield Progress(self._done, self._total, f"frame {number + 1}: {self._window} frames together")
-        self._keep(series, number, [one.carried for one in made], [one.changed for one in made])
+        self._told.keep(series.passes[number], [one.carried for one in made], [one.changed for one in made])
         if max(float(one.carried.max()) for one in made) < 1.05:
             return alone.values, alone.given  # nothing belongs to it
         one = series.passes[number]
@@ -291,15 +220,6 @@ class SeriesRun:
         together = np.stack([fused.denoised for fused in made]).astype(np.float64) * spread + middle
         result = np.where(np.isfinite(second), (together + second) / 2, second)
         return np.asarray(result, np.float32), None if given is None else given / 2
-
-    def _keep(self, series: _Series, number: int, carried: list[Image], changed: list[Image]) -> None:
-        one = series.passes[number]
-        self._carried.append(float(np.mean([image.mean() for image in carried])))
-        self._changes += changes_in(np.max(changed, axis=0), one.index)
-        if self._maps is None:
-            return
-        for planes, images in zip(self._maps, (carried, changed), strict=True):
-            planes.write_plane(one.place, one.group.outputs, np.stack(images))
 
     def _look(self, series: _Series, numbers: set[int], current: int) -> Generator[Progress, None, None]:
         """Denoise those frames alone that were not yet, and find how they lie to their neighbours."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import napari
     from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
-    from napari_hush.inference.frames import SeriesResult
+    from napari_hush.inference.told import SeriesResult
 
 Part = tuple[tuple[int, ...], tuple[int, int, int, int]]  # a plane, and a region of it
 MINIMUM_WIDTH = 270

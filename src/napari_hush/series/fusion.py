@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hush.filters.smoothing import gaussian
+from napari_hush.series.affine import places_of_part
+from napari_hush.series.brightness import matched
 from napari_hush.series.compared import Compared, at_every_pixel
+from napari_hush.series.misplaced import misplaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,9 +37,11 @@ LIMIT, LATTICE_LIMIT = 4.0, 5.0  # standard deviations from which a neighbour is
 CHANGED = 4.5  # standard deviations from which the frames before and after do not belong together
 NEARLY = 0.8  # of the strongest change around it in time: one that is weaker is the same, seen from further off
 GROUP = 3  # frames on either side of a change in time
+OUTLIER = 6.0  # standard deviations: one frame that is further off than this does not part those around it
 LEAST_SPREAD, MOST_SPREAD = 0.5, 2.0  # of what the noise explains: less makes no test stricter, more none laxer
 # px: windows of the local shift, the least shift that is refused, and the largest that is not, however noisy
 WINDOWS = ((7.0, 0.3, 3.0), (14.0, 0.2, 2.0))
+MISPLACED, LATTICE_MISPLACED = 0.7, 0.3  # px: where a neighbour as a whole is further off, it is not in its place
 SHIFTED = 3.0  # standard deviations of the local shifts, which noise moves as well
 EDGE = 1.0  # px: by which weights fade
 PART = 512  # px: side of what is done at once
@@ -58,6 +63,8 @@ class Fused:
         The same mean of the frames as measured.
     carried : ndarray, float32
         How many frames carry each pixel, 1 to their number.
+    weight : ndarray, float32
+        What they count together: 1 for this frame, as much for each other one of its noise.
     changed : ndarray, float32
         By how many standard deviations the frames from here on differ from those before, where it is more than 4.5;
         else 0.
@@ -66,6 +73,7 @@ class Fused:
     denoised: Image
     noisy: Image
     carried: Image
+    weight: Image
     changed: Image
 
 
@@ -89,17 +97,22 @@ class Fusion:
     def __init__(
         self, frames: Mapping[int, Frame], number: int, pairs: Mapping[int, Pair], noise: NoiseModel, *, lattice: bool
     ) -> None:
-        self.frames, self.number, self.pairs, self.noise = frames, number, pairs, noise
+        self.frames, self.number, self.noise = frames, number, noise
         self.limit = LATTICE_LIMIT if lattice else LIMIT
+        self.misplaced = LATTICE_MISPLACED if lattice else MISPLACED
         self.order = sorted([number, *pairs])
         self.own = frames[number]
         height, width = self.own.noisy.shape
         self.shape = height, width
         self._compared: tuple[Part, Compared] | None = None
+        self.pairs = pairs
+        found = matched(dict(pairs), self._comparable(self._probe))
+        if any(found[k] is not pair for k, pair in pairs.items()):
+            self.pairs, self._compared = found, None
 
     def whole(self) -> Fused:
         """All of it, part by part."""
-        made = [np.empty(self.shape, np.float32) for _ in range(4)]
+        made = [np.empty(self.shape, np.float32) for _ in range(5)]
         for core in self._cores():
             part = tuple(
                 slice(max(s.start - HALO, 0), min(s.stop + HALO, size))
@@ -113,16 +126,16 @@ class Fusion:
     @cached_property
     def jitter(self) -> float:
         """Variance of the places along X that the noise does not explain, px²: rows of a scan start where they like."""
-        part = self._probe
-        total = seen = 0.0
-        for number in self.pairs:
-            other = self._comparable(part).others[number]
-            gradient = self._comparable(part).along_x ** 2
-            left = np.where(other.inside, other.first**2 - self._comparable(part).variance, 0)
+        compared = self._comparable(self._probe)
+        gradient = compared.along_x**2
+        found = []  # by each neighbour: one of them may show something else
+        for other in compared.others.values():
+            left = np.where(other.inside, other.first**2 - compared.variance, 0)
             left = np.minimum(left, np.quantile(left, STEEP))
-            total += float((left * gradient)[other.inside].sum())
-            seen += float((gradient**2)[other.inside].sum())
-        return max(total / seen, 0.0) if seen > 0 else 0.0
+            seen = float((gradient**2)[other.inside].sum())
+            if seen > 0:
+                found.append(float((left * gradient)[other.inside].sum()) / seen)
+        return max(float(np.median(found)), 0.0) if found else 0.0
 
     def least_change(self, sigma: float, frames: int = GROUP) -> float:
         """The height of a Gaussian spot whose coming or going would just show, image units.
@@ -185,7 +198,7 @@ class Fusion:
             for number in self.pairs:
                 first[number, scale] = _spread(means.first[number])
                 second[number, scale] = _spread(means.second[number])
-            sums = self._sums(means)
+            sums = self._sums(means, OUTLIER)
             for place in range(len(self.order) - 1):
                 for many in self._groups(place):
                     boundary[scale, place, many] = _spread(self._step(sums, place, many))
@@ -196,18 +209,23 @@ class Fusion:
         }
         own = compared.noisy - compared.denoised
         independent = {number: _independent(own, other) for number, other in compared.others.items()}
-        return _Spreads(first, second, boundary, shifts, independent)
+        left = {number: misplaced(compared, number, self._probe) for number in self.pairs}
+        return _Spreads(first, second, boundary, shifts, independent, left)
 
     def _groups(self, place: int) -> list[int]:
         """How many frames on either side of a place in time are compared: a few, and all."""
         longer = max(place + 1, len(self.order) - 1 - place)
         return [GROUP, len(self.order)] if longer > GROUP else [GROUP]
 
-    def _sums(self, means: Means) -> list[Image]:
-        """Of the first frames in time, none at first."""
-        sums = [np.zeros(means.second[self.number].shape, np.float32)]
-        for number in self.order:
-            sums.append(sums[-1] + means.second[number])
+    def _sums(self, means: Means, outlier: float | None = None) -> list[Image]:
+        """Of the first frames in time, none at first; each no further from their median than an outlier."""
+        images = [means.second[number] for number in self.order]
+        if outlier is not None and len(images) > 2:
+            middle = np.asarray(np.median(images, axis=0), np.float32)
+            images = [np.clip(image - middle, -outlier, outlier) for image in images]
+        sums = [np.zeros(images[0].shape, np.float32)]
+        for image in images:
+            sums.append(sums[-1] + image)
         return sums
 
     def _step(self, sums: list[Image], place: int, many: int) -> Image:
@@ -216,6 +234,14 @@ class Fusion:
         before, after = middle - first, last - middle
         difference = (sums[last] - sums[middle]) / np.float32(after) - (sums[middle] - sums[first]) / np.float32(before)
         return np.asarray(difference / np.float32((1 / before + 1 / after) ** 0.5))
+
+    def _strongest(self, sums: list[Image], scale: float, place: int) -> Image:
+        """The largest step at a place in time, whatever number of frames sees it."""
+        z = np.zeros(sums[0].shape, np.float32)
+        for many in self._groups(place):
+            spread = _bounded(self._spreads.boundary[scale, place, many])
+            np.maximum(z, np.abs(self._step(sums, place, many)) / np.float32(spread), out=z)
+        return z
 
     def _changed(self, strongest: Mapping[int, Image], direct: Image) -> Image:
         """What changes right before this frame: groups of frames see it from some way off, but less."""
@@ -246,17 +272,16 @@ class Fusion:
                 if before is not None:
                     z = np.maximum(z, before if before.shape == z.shape else means.full(before))
                 largest[number] = _widened(z) if scale in WIDENED else z
-            sums = self._sums(means)
+            sums, parting = self._sums(means), self._sums(means, OUTLIER)
             for place in range(len(self.order) - 1):
-                z = np.zeros(means.second[self.number].shape, np.float32)
-                for many in self._groups(place):
-                    spread = _bounded(spreads.boundary[scale, place, many])
-                    np.maximum(z, np.abs(self._step(sums, place, many)) / np.float32(spread), out=z)
+                z = self._strongest(parting, scale, place)
                 if self.order[place + 1] == self.number:
+                    spread = _bounded(spreads.boundary[scale, place, self._groups(place)[-1]])
                     step = np.abs(self._step(sums, place, 1)) / np.float32(spread)
                     np.maximum(direct, means.full(step), out=direct)
                 if abs(self.order[place + 1] - self.number) <= GROUP:
-                    np.maximum(strongest[place], means.full(z), out=strongest[place])
+                    told = self._strongest(sums, scale, place)
+                    np.maximum(strongest[place], means.full(told), out=strongest[place])
                 before = steps.get(place)
                 if before is not None:
                     z = np.maximum(z, before if before.shape == z.shape else means.full(before))
@@ -264,17 +289,20 @@ class Fusion:
         apart = {self.order[place]: z > CHANGED for place, z in steps.items()}
         return largest, apart, self._changed(strongest, direct)
 
-    def _fused(self, part: Part) -> tuple[Image, Image, Image, Image]:
+    def _fused(self, part: Part) -> tuple[Image, Image, Image, Image, Image]:
         spreads = self._spreads  # before the part: they are measured on one of their own
         compared = self._comparable(part)
         shape = compared.denoised.shape
         largest, apart, changed = self._tested(compared)
+        last_row = np.array([0.0, 0.0, 1.0])
         total, carried = np.ones(shape, np.float32), np.ones(shape, np.float32)
         denoised, noisy = compared.denoised.copy(), compared.noisy.copy()
         own = self.order.index(self.number)
         for number in self.pairs:
             other = compared.others[number]
             good = (largest[number] < self.limit) & other.inside
+            off_y, off_x = places_of_part(np.vstack([spreads.misplaced[number], last_row]), part)
+            good &= off_y**2 + off_x**2 < self.misplaced**2
             for window, least, most in WINDOWS:
                 along_y, along_x = compared.shifts(number, window)
                 limits = [min(max(least, SHIFTED * one), most) for one in spreads.shifts[number, window]]
@@ -291,7 +319,7 @@ class Fusion:
             carried += counted
             denoised += weight * other.denoised
             noisy += weight * other.noisy
-        return denoised / total, noisy / total, np.minimum(carried, np.float32(len(self.order))), changed
+        return denoised / total, noisy / total, np.minimum(carried, np.float32(len(self.order))), total, changed
 
 
 @dataclass(frozen=True, eq=False)
@@ -301,6 +329,7 @@ class _Spreads:
     boundary: dict[tuple[float, int, int], float]
     shifts: dict[tuple[int, float], tuple[float, ...]]
     independent: dict[int, float]
+    misplaced: dict[int, NDArray[np.float64]]
 
 
 def _independent(own: Image, other: Neighbour) -> float:

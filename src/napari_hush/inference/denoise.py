@@ -176,7 +176,7 @@ def denoise_steps(
         Only this plane of the leading axes, for a preview; the result loses those axes.
     region : (int, int, int, int), optional
         Only y0, y1, x0, x1, for a preview: the same pixels as in the full result, where each plane stands alone; frames
-        of a series do not look together then.
+        of a series do not look together then, and a number of ``frames`` is refused.
     first : int
         The frame that is done first, along the first leading axis; then those after it, then those before.
     """

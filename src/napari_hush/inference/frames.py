@@ -60,15 +60,22 @@ def frames_of(lattice: MeasuredLattice, model: Model, settings: DenoiseSettings,
     Raises
     ------
     InputError
-        If a number of frames is insisted on where there is no series.
+        If a number of frames is insisted on where there is no series, or only a part is wanted.
     """
     wanted = settings.frames
-    if wanted is False or region:
+    if wanted is False or (region and wanted == "auto"):
         return 1
     source = lattice.source
     lead = source.lead_shape
     reason = ""
-    if not lead or lead[0] < 2:
+    if region:
+        reason = "only a part of each plane is wanted, and parts are denoised alone"
+    elif not lead and source.channel_axis == 0:
+        reason = (
+            f"the first axis of {tuple(source.image.shape)} was read as colours or dyes; if it counts frames leave "
+            "channel_axis out, on the command line add --series"
+        )
+    elif not lead or lead[0] < 2:
         reason = f"expected a stack of two or more frames (T, Y, X), got an image of shape {tuple(source.image.shape)}"
     elif model.depth > 1:
         reason = (

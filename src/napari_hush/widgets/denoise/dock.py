@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -252,6 +253,8 @@ def _denoise(
 
     image = source.colours
     plane, region = part or (None, None)
+    if region is not None:
+        settings = replace(settings, frames=False)  # a part is denoised alone
     yield Progress(0, 0, "loading the model…")
     if part is None:
         _check_size(image, free_memory("cpu"))

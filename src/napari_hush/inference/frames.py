@@ -375,7 +375,7 @@ class SeriesRun:
 def _share(weight: Image) -> Image:
     """What the mean of the noisy frames, denoised, counts at each pixel: less where few carry it: noise stays there."""
     typical = FEW * float(np.median(weight))
-    return np.asarray(SECOND * np.minimum(weight / np.float32(typical), 1), np.float32)
+    return np.asarray(SECOND * np.minimum(weight / np.float32(typical), 1) ** 0.5, np.float32)
 
 
 def _noise(frames: list[Frame]) -> NoiseModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from napari_hush.series.compared import Compared
     from napari_hush.series.pairs import Pair
 
-MATCHED = 0.02  # of the contrast: less is not worth bringing a frame onto another once more
-BLOCK = 8  # px: of the means of blocks the median is no spike's
+MATCHED = 0.05  # of the contrast: less is not worth bringing a frame onto another once more
+BLOCK = 8  # px: means of blocks are compared, of which noise says little and a spike nothing beyond its own
+CHANGED = 3.0  # standard deviations from which a block shows something else
+STEPS = 3  # after which it is known which blocks these are
 ENOUGH = 0.2  # of what the other frames show must be in both: with less nothing can be said
 
 
@@ -41,34 +43,38 @@ def _matched(pair: Pair, compared: Compared, number: int) -> Pair:
     other = compared.others[number]
     rest = [one for k, one in compared.others.items() if k != number]
     inside = np.asarray(np.all([other.inside, *(one.inside for one in rest)], axis=0))
-    if np.count_nonzero(inside) < BLOCK**2:
+    shown = [np.mean([one.denoised for one in rest], axis=0)] * 2 if rest else [other.denoised, compared.denoised]
+    whole = _blocks(inside).all(axis=1)
+    if np.count_nonzero(whole) < 2:
         return pair
-    ours, theirs = compared.noisy[inside].astype(np.float64), other.noisy[inside].astype(np.float64)
-    if rest:
-        known = np.asarray(np.mean([one.denoised[inside] for one in rest], axis=0, dtype=np.float64))
-        common = _common(ours, known), _common(theirs, known)
-        good = min(common) > ENOUGH * float(known.var())
-        gain = common[1] / common[0] if good else 1.0
-    else:
-        first, second = other.denoised[inside].astype(np.float64), compared.denoised[inside].astype(np.float64)
-        spreads = [max(float(one.var()), 1e-30) for one in (first, second)]
-        slopes = _common(ours, first) / spreads[0], _common(theirs, second) / spreads[1]
-        gain = (slopes[1] / slopes[0]) ** 0.5 if min(slopes) > 0 else 1.0
+    ours, theirs, known, known_too = (
+        _blocks(image)[whole].astype(np.float64) for image in (compared.noisy, other.noisy, *shown)
+    )
+    levels = ours.mean(axis=1), theirs.mean(axis=1)
+    same = np.ones(len(ours), bool)
+    gain, offset = 1.0, 0.0
+    for _ in range(STEPS):
+        common = _common(ours[same], known[same]), _common(theirs[same], known_too[same])
+        spreads = float(known[same].var()), float(known_too[same].var())
+        if not min(common) > ENOUGH * min(spreads):
+            return pair
+        gain = common[1] / common[0] if rest else (common[1] / spreads[1] * spreads[0] / common[0]) ** 0.5
+        left = levels[1] - gain * levels[0]
+        offset = float(np.median(left[same]))
+        away = np.abs(left - offset)
+        same = away <= CHANGED * 1.4826 * np.median(away[same])
     if abs(gain - 1) < MATCHED:
         return pair
-    offset = _level(np.where(inside, other.noisy - np.float32(gain) * compared.noisy, np.float32("nan")))
     return replace(pair, gain=pair.gain * gain, offset=pair.offset + pair.gain * offset)
+
+
+def _blocks(image: NDArray[Any]) -> NDArray[Any]:
+    """The pixels of each block, (N, 64)."""
+    height, width = (size // BLOCK * BLOCK for size in image.shape)
+    blocks = image[:height, :width].reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
+    return blocks.swapaxes(1, 2).reshape(-1, BLOCK * BLOCK)
 
 
 def _common(values: NDArray[np.float64], known: NDArray[np.float64]) -> float:
     """Their covariance."""
     return float(np.mean((values - values.mean()) * (known - known.mean())))
-
-
-def _level(image: NDArray[np.float32]) -> float:
-    """Of an image with gaps, whatever single pixels hold."""
-    height, width = (size // BLOCK * BLOCK for size in image.shape)
-    blocks = image[:height, :width].reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
-    count = np.isfinite(blocks).sum(axis=(1, 3))
-    means = np.asarray(np.nansum(blocks, axis=(1, 3), dtype=np.float64))[count > 0] / count[count > 0]
-    return float(np.median(means)) if len(means) else 0.0

@@ -218,11 +218,15 @@ class Fusion:
         return [GROUP, len(self.order)] if longer > GROUP else [GROUP]
 
     def _sums(self, means: Means, outlier: float | None = None) -> list[Image]:
-        """Of the first frames in time, none at first; each no further from their median than an outlier."""
+        """Of the first frames in time, none at first; each no further from the two nearest in time than an outlier."""
         images = [means.second[number] for number in self.order]
         if outlier is not None and len(images) > 2:
-            middle = np.asarray(np.median(images, axis=0), np.float32)
-            images = [np.clip(image - middle, -outlier, outlier) for image in images]
+            last = len(images) - 1
+            nearest = [(images[k - 1 if k else 2], images[k + 1 if k < last else k - 2]) for k in range(last + 1)]
+            images = [
+                np.clip(image, np.minimum(*near) - np.float32(outlier), np.maximum(*near) + np.float32(outlier))
+                for image, near in zip(images, nearest, strict=True)
+            ]
         sums = [np.zeros(images[0].shape, np.float32)]
         for image in images:
             sums.append(sums[-1] + image)

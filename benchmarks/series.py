@@ -11,6 +11,9 @@ WHAT is any of
 - positions: the lattice with displacements of 0.04 periods and no events: error of the columns' positions and how much
   of the displacements is kept (their transfer: the slope of what is found on what is true);
 - perfect: a lattice without any defect, whose place no registration can tell;
+- situations: lattices and cells at 10 counts in which something is wrong (situations.py: turned frames, focus, spikes,
+  lost lines, other doses, other fields), with ``frames="auto"``. PSNR of the frames that are not harmed, the worst
+  frame, those beside a harmed one, and the harmed ones themselves;
 - time, time-cells: seconds per frame together over seconds per frame alone, of lattices and of cells of 512 px; nothing
   else should run.
 
@@ -37,6 +40,7 @@ from napari_hush.synthesis import Compose
 from napari_hush.synthesis.noise.registry import DetectorLag, Poisson, Readout, RowJitter
 from napari_hush.synthesis.series import FrameSeries, cell_series, lattice_series
 from quality import append_line, read_lines
+from situations import SITUATIONS, draw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -240,6 +244,32 @@ def measure(what: str, seed: int, dose: float, args: argparse.Namespace) -> dict
     return line
 
 
+def measure_situation(what: str, seed: int, dose: float, args: argparse.Namespace) -> dict[str, Any]:
+    """``what`` is the name of the situation and of what is drawn, with a comma between."""
+    name, kind = what.rsplit(", ", 1)
+    situation = SITUATIONS[name]
+    clean, noisy = draw(name, kind, seed, args.frames, args.size)
+    model = "general" if kind == "cells" else "stem"
+    alone = hush.denoise(noisy, model, frames=False)
+    found = run_steps(denoise_steps(noisy, model, DenoiseSettings())).image
+    seen = [np.isfinite(image) for image in noisy]
+    pairs = [[psnr(c[s], image[s]) for image in (a, b)] for c, a, b, s in zip(clean, alone, found, seen, strict=True)]
+    gains = np.array([b - a for a, b in pairs])
+    harmed = situation.harmed(len(clean))
+    good = [k for k in range(len(clean)) if k not in harmed]
+    beside = [k for k in good if k - 1 in harmed or k + 1 in harmed]
+    told = good + (harmed if situation.truth else [])
+    return {"what": what, "seed": seed, "dose": dose, "alone": float(np.mean([pairs[k][0] for k in good]))} | {
+        key: float(values.mean()) if len(values) else None
+        for key, values in (
+            ("gain", gains[good]),
+            ("worst_frame", gains[told].min(keepdims=True)),
+            ("gain_beside", gains[beside]),
+            ("gain_harmed", gains[harmed] if situation.truth else gains[:0]),
+        )
+    }
+
+
 def table(lines: list[dict[str, Any]]) -> None:
     shown = [key for key in dict.fromkeys(key for line in lines for key in line) if key not in ("what", "seed", "dose")]
     print("\n| what | dose | " + " | ".join(f"{key} (worst)" for key in shown) + " |")
@@ -264,8 +294,10 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256, help="side of the frames, px")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    if unknown := set(args.what) - set(DOSES):
-        parser.error(f"unknown {', '.join(unknown)}: choose from {', '.join(DOSES)}")
+    if unknown := set(args.what) - {*DOSES, "situations"}:
+        parser.error(f"unknown {', '.join(unknown)}: choose from {', '.join(DOSES)}, situations")
+    situations = [f"{name}, {kind}" for name, one in SITUATIONS.items() for kind in one.kinds]
+    wanted_kinds = [kind for what in args.what for kind in (situations if what == "situations" else [what])]
     torch.set_num_threads(2)
     lines = {
         (line["what"], line["seed"], line["dose"]): line
@@ -273,11 +305,11 @@ def main() -> None:
     }
     wanted = []
     for seed in range(args.first, args.first + args.seeds):
-        for what in args.what:
-            for dose in DOSES[what]:
+        for what in wanted_kinds:
+            for dose in DOSES.get(what, (10,)):
                 key = (what, seed, dose)
                 if key not in lines:
-                    lines[key] = measure(what, seed, float(dose), args)
+                    lines[key] = (measure if what in DOSES else measure_situation)(what, seed, float(dose), args)
                     if args.json is not None:
                         append_line(args.json, lines[key])
                 wanted.append(lines[key])

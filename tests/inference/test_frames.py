@@ -11,8 +11,10 @@ import napari_hush as hush
 from napari_hush.card import ModelCard
 from napari_hush.errors import InputError
 from napari_hush.inference.denoise import denoise_steps, run_steps
+from napari_hush.inference.frames import _noise, _share
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.model import Model
+from napari_hush.series.compared import Frame
 
 SIDE, FRAMES, NOISE = 96, 6, 10.0
 CPU = {"device": "cpu", "engine": "torch"}
@@ -133,6 +135,43 @@ def test_frame_that_shows_nothing_of_the_field_stands_alone(model, bad, where):
     assert found.series.carried.max() <= FRAMES and found.series.carried[where].max() == 1
     json.dumps(found.provenance, allow_nan=False)
     assert np.nanmax(np.abs(found.series.registration.drift)) < 1
+
+
+@pytest.mark.parametrize("bad", ["nan", "black", "other", "spikes"])
+@pytest.mark.parametrize("where", [0, 1, FRAMES - 1])
+def test_one_bad_frame_turns_no_series_off(model, bad, where):
+    image = series()
+    good = np.delete(np.arange(FRAMES), where)
+    spiky = image[where] + 2000 * (np.random.default_rng(3).random((SIDE, SIDE)) < 0.01)
+    image[where] = {"nan": np.nan, "black": 0, "other": unlike(1)[0], "spikes": spiky}[bad]
+    alone = run(image, model, frames=False).image
+    for first in (0, FRAMES - 1):
+        found = run(image, model, first=first)
+        better = [np.mean((found.image[k] - clean()) ** 2) < 0.5 * np.mean((alone[k] - clean()) ** 2) for k in good]
+        assert all(better)
+
+
+def test_each_frame_of_two_fields_has_those_of_its_own(model):
+    image = np.concatenate([series(frames=3), series(1, frames=3)[:, ::-1]])
+    found, alone = run(image, model), run(image, model, frames=False)
+    for number, (one, other) in enumerate(zip(found.image, alone.image, strict=True)):
+        true = clean() if number < 3 else clean()[::-1]
+        assert np.mean((one - true) ** 2) < 0.6 * np.mean((other - true) ** 2)
+
+
+def test_noise_is_measured_where_there_are_no_spikes():
+    rng = np.random.default_rng(0)
+    frames = [Frame(clean() + rng.normal(0, NOISE, (SIDE, SIDE)).astype(np.float32), clean()) for _ in range(2)]
+    right = _noise(frames).variance(clean()).mean()
+    spiky = frames[0].noisy + np.float32(2000) * (rng.random((SIDE, SIDE)) < 0.01)
+    assert _noise([Frame(spiky, clean()), frames[1]]).variance(clean()).mean() < 1.2 * right
+
+
+def test_where_few_frames_carry_the_noisy_mean_counts_less():
+    weight = np.full((8, 8), 6, np.float32)
+    weight[0], weight[1] = 1, 4
+    share = _share(weight)
+    assert share[0].max() < 0.3 and share[1:].min() == share.max() == 0.5
 
 
 @pytest.mark.parametrize("unit", [1e-12, 1e12, 1e20])

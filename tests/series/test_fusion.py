@@ -107,6 +107,15 @@ def test_frame_that_is_displaced_is_left_out():
     assert all_right.carried[steep].mean() > 7.7
 
 
+def test_frame_that_is_turned_counts_only_where_it_fits():
+    y, x = np.mgrid[:SIDE, :SIDE]
+    field = (np.cos(2 * np.pi * x / 12) * np.cos(2 * np.pi * y / 12)).astype(np.float32)
+    turned = ndimage.rotate(field, 3.0, reshape=False, mode="reflect").astype(np.float32)
+    found, _, denoised, _ = fused(np.stack([field, turned]), 0, lattice=True)
+    assert found.carried[:, :24].max() < 1.05 and found.carried[:, -24:].max() < 1.05
+    assert (found.denoised - field).std() < 1.02 * (denoised[0] - field).std()
+
+
 def test_neighbours_are_brought_into_place_and_borders_stand_alone():
     truth = still()
     moved = np.stack([ndimage.shift(one, (0, 4 * number), order=3, mode="nearest") for number, one in enumerate(truth)])
@@ -128,6 +137,17 @@ def test_brightness_is_taken_out_and_darker_frames_count_less():
     assert worth[5] < 0.1 and worth[4] == pytest.approx(1)
 
 
+@pytest.mark.parametrize("wrong", [0.85, 1.0, 1.2])
+@pytest.mark.parametrize("frames", [2, FRAMES])
+def test_contrast_that_denoising_took_is_no_brightness(wrong, frames):
+    pairs = {k: Pair(np.eye(3), wrong, 0.0, np.inf, 0.0) for k in range(1, frames)}
+    _, _, _, fusion = fused(still()[:frames], 0, pairs=pairs)
+    for number, pair in fusion.pairs.items():
+        assert pair.gain == pytest.approx(1, abs=0.03)
+        assert abs(pair.gain * clean().mean() + pair.offset - clean().mean()) < 0.01
+        assert (pair is pairs[number]) is (wrong == 1)
+
+
 def test_unmeasured_pixels_of_neighbours_do_not_count():
     known = {k: np.ones((SIDE, SIDE), bool) for k in (1, 2)}
     for one in known.values():
@@ -141,6 +161,15 @@ def test_spikes_of_a_neighbour_do_not_come_through():
     truth[2, 30, 30] += 5
     found, _, _, _ = fused(truth, 3)
     assert abs(found.noisy[30, 30] - truth[3, 30, 30]) < 4 * NOISE
+
+
+def test_frame_full_of_spikes_parts_no_others():
+    truth = still()
+    truth[4][np.random.default_rng(3).random((SIDE, SIDE)) < 0.01] += 20
+    for number in (2, 3, 5):
+        found, _, _, _ = fused(truth, number)
+        assert found.carried.mean() > 0.9 * (FRAMES - 1)
+        assert (found.denoised - clean()).std() < 0.7 * (fused(truth, number)[2][number] - clean()).std()
 
 
 def test_large_frames_are_done_in_parts_that_meet():

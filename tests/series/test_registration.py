@@ -54,6 +54,15 @@ def test_rotation_is_found():
     assert np.nanmax(np.abs(aligned - field[inner, inner])[10:-10, 10:-10]) < 0.02
 
 
+@pytest.mark.parametrize("degrees", [3.0, 10.0])
+def test_frames_that_are_turned_by_some_degrees_are_followed(degrees):
+    field = blobs()
+    frames = np.stack([cut(field, (0, 0)), cut(ndimage.rotate(field, degrees, reshape=False), (1, 2))])
+    rng = np.random.default_rng(0)
+    found = hush.register(frames + rng.normal(0, 0.05, frames.shape))
+    assert abs(found.rotations[1]) == pytest.approx(degrees, abs=0.15)
+
+
 @pytest.mark.parametrize("gain", [0.2, 0.6, 3.0])
 def test_brightness_is_found_and_taken_out(gain):
     field = blobs()

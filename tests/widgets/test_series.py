@@ -1,5 +1,7 @@
 """Series in the dock Denoise: the frame in sight first, a layer that grows, what is kept after a stop, the maps."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -72,3 +74,15 @@ def test_single_images_have_no_frames_to_choose(make_widget, image, frames):
     assert not widget._form._fields["frames"].isVisibleTo(widget)
     _, widget = make_widget(frames)
     assert widget._form._fields["frames"].isVisibleTo(widget)
+
+
+def test_preview_is_alone_whatever_number_of_frames_is_chosen(make_widget, finish, frames, monkeypatch):
+    from napari_hush.widgets.denoise import dock
+
+    monkeypatch.setattr(dock, "visible_part", lambda layer, dims: ((1,), (0, 40, 10, 50)))
+    viewer, widget = make_widget(frames)
+    widget._form.value = replace(widget._form.value, frames=4)
+    widget.preview()
+    finish(widget)
+    assert viewer.layers[1].data.shape == (1, 40, 40)
+    assert viewer.layers[1].metadata["napari-hush"]["settings"]["frames"] is False

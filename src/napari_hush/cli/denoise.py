@@ -43,7 +43,8 @@ class Denoise:
     volume: bool = False
     """The images of each folder or pattern are the slices of one volume, in the order of the numbers in their names."""
     series: bool = False
-    """The images of each folder or pattern are the frames of one series, in the order of the numbers in their names."""
+    """The images of each folder or pattern are the frames of one series, in the order of the numbers in their names; of
+    a single file the first axis counts frames, whatever the file says."""
     series_maps: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Of frames that looked together write how many carry each pixel (NAME_carried.tif), what changed (NAME_changed.tif
     and NAME_changes.csv) and the drift (NAME_drift.csv, NAME_drift.png); to zarr outputs the tables alone."""
@@ -100,15 +101,13 @@ class Denoise:
         denoise: Callable[..., Any],
     ) -> None:
         from napari_hush.fidelity.glance import given_back_words
-        from napari_hush.io import check_writable, convert_dtype, read_image, read_volume, write_image, zarr_writer
+        from napari_hush.io import check_writable, convert_dtype, read_image, write_image, zarr_writer
         from napari_hush.reports.panels import middle_plane, write_panel
 
         check_writable(target)
         if panel is not None:
             check_writable(panel)
-        image = read_volume(source) if self.volume or self.series else read_image(source)
-        if self.series:
-            image = image.with_axes("TYX")
+        image = self._read(source)
         channel_axis = image.channel_axis if self.channel_axis is None else self.channel_axis
         dtype = str(image.data.dtype) if self.dtype == "input" else self.dtype
         if target.suffix.lower() == ".png" and dtype not in ("uint8", "uint16"):  # told before the work, not after it
@@ -141,6 +140,27 @@ class Denoise:
             title = f"{Path(source).name}, {done.provenance['model']}"
             write_panel(panel, {"noisy": noisy, "denoised": denoised}, residual=noisy - denoised, title=title)
             print(f"{panel}: noisy, denoised, residual")
+
+    def _read(self, source: str | Path) -> ImageData:
+        """An image with its frames, if it has any, along the first axis."""
+        from napari_hush.io import is_image, read_image, read_volume
+        from napari_hush.io.inputs import split_selector
+
+        if self.volume:
+            return read_volume(source)
+        if not self.series:
+            image = read_image(source)
+            return image if self.settings.frames is False else image.time_first()
+        path = split_selector(source)[0]
+        if (glob.has_magic(str(source)) and not path.exists()) or (path.is_dir() and not is_image(source)):
+            return read_volume(source).with_axes("TYX")
+        image = read_image(source)
+        if image.axes[0] in "YX":
+            raise InputError(
+                f"{source}: has axes {image.axes} and shape {image.shape}, expected frames along the first axis; give "
+                "a folder or a pattern in quotes of single images, or leave --series out"
+            )
+        return image.with_axes("T" + image.axes[1:].replace("T", "Q"))
 
     def _write_maps(self, name: str, image: ImageData, done: Denoised) -> None:
         """What the frames say of each other."""

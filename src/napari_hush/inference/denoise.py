@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from napari_hush.inference.engines.registry import Engine
-    from napari_hush.inference.frames import SeriesResult
     from napari_hush.inference.guards.guard import Guard
     from napari_hush.inference.plan import Pass, Plan
     from napari_hush.inference.tiles.geometry import Tile
+    from napari_hush.inference.told import SeriesResult
     from napari_hush.model import Model
 
 VISIBLE = 0.1  # of the noise: less that was given back is the tail of something
@@ -176,7 +176,7 @@ def denoise_steps(
         Only this plane of the leading axes, for a preview; the result loses those axes.
     region : (int, int, int, int), optional
         Only y0, y1, x0, x1, for a preview: the same pixels as in the full result, where each plane stands alone; frames
-        of a series do not look together then.
+        of a series do not look together then, and a number of ``frames`` is refused.
     first : int
         The frame that is done first, along the first leading axis; then those after it, then those before.
     """

@@ -9,9 +9,9 @@ import numpy as np
 
 from napari_hush.errors import InputError
 from napari_hush.inference.planes import Planes
+from napari_hush.inference.told import Told
 from napari_hush.progress import Progress
 from napari_hush.residual.noise import NoiseModel, measure_noise
-from napari_hush.series.changes import Change, changes_in
 from napari_hush.series.compared import Frame
 from napari_hush.series.fusion import Fusion
 from napari_hush.series.pairs import Pair, Shown, refined
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_hush.inference.plan import Pass, Plan
     from napari_hush.inference.settings import DenoiseSettings
     from napari_hush.inference.tiles.runner import TileRunner
+    from napari_hush.inference.told import SeriesResult
     from napari_hush.model import Model
 
     Image = NDArray[np.float32]
@@ -35,32 +36,11 @@ WINDOW = 8  # frames that look together, unless somebody says otherwise
 SMALLEST = 64  # px: less says too little of how frames lie to each other
 ALIKE = 0.5  # of a frame that its neighbour must carry, so that a stack is taken for a series
 LIKE = 0.4  # correlation of both, denoised alone: two images of nothing agree as well
-COLUMN = 0.18  # periods: standard deviation of a column, of which the record says what change would show
-SPOT = 2.0  # px: the same of a spot where there is no lattice
 NOISE_AGREES = 20.0  # times: a noise model that is further off than this from what was taken away is none
-MEASURED = 3  # frames on which the noise is measured
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SeriesResult:
-    """What a series says beside its denoised frames.
-
-    Parameters
-    ----------
-    carried : ndarray or None
-        How many frames carry each pixel, float32, shape of the image; None where it was not kept.
-    changed : ndarray or None
-        By how many standard deviations the frames from here on differ from those before, where it is more than 4.5.
-    registration : Registration
-        How the frames lie to the first one; of several series in one image (T, Z, Y, X) of the first.
-    changes : tuple of Change
-        The regions of that map.
-    """
-
-    carried: np.ndarray | None
-    changed: np.ndarray | None
-    registration: Registration
-    changes: tuple[Change, ...]
+SECOND = 0.5  # of the result is the denoised mean of the noisy frames, the rest the mean of the denoised ones
+FEW = 0.5  # of the weight of most pixels: where there is less, the denoised mean is noisier than the rest of it
+SPIKY = 3.0  # times the tail of another frame of one field: the noise is not measured there
+TRIES = 3  # pairs of neighbours: where none of them proves alike a stack is no series
 
 
 def frames_of(lattice: MeasuredLattice, model: Model, settings: DenoiseSettings, *, region: bool) -> int:
@@ -80,15 +60,22 @@ def frames_of(lattice: MeasuredLattice, model: Model, settings: DenoiseSettings,
     Raises
     ------
     InputError
-        If a number of frames is insisted on where there is no series.
+        If a number of frames is insisted on where there is no series, or only a part is wanted.
     """
     wanted = settings.frames
-    if wanted is False or region:
+    if wanted is False or (region and wanted == "auto"):
         return 1
     source = lattice.source
     lead = source.lead_shape
     reason = ""
-    if not lead or lead[0] < 2:
+    if region:
+        reason = "only a part of each plane is wanted, and parts are denoised alone"
+    elif not lead and source.channel_axis == 0:
+        reason = (
+            f"the first axis of {tuple(source.image.shape)} was read as colours or dyes; if it counts frames leave "
+            "channel_axis out, on the command line add --series"
+        )
+    elif not lead or lead[0] < 2:
         reason = f"expected a stack of two or more frames (T, Y, X), got an image of shape {tuple(source.image.shape)}"
     elif model.depth > 1:
         reason = (
@@ -152,14 +139,7 @@ class SeriesRun:
         self._done = 0
         self._all_series = self._split()
         self._total = self._tiles * sum(2 * len(self._wanted(one)) for one in self._all_series)
-        shape = tuple(int(n) for n in plan.source.image.shape)
-        if plan.plane is not None:
-            shape = tuple(1 if axis in plan.source.axes[:-2] else n for axis, n in enumerate(shape))
-        self._maps = [Planes(np.zeros(shape, np.float32), plan.source.channel_axis) for _ in range(2)] if keep else None
-        self._carried: list[float] = []
-        self._changes: list[Change] = []
-        self._least: float | None = None
-        self._height = 0.0  # of a column, about
+        self._told = Told(plan, keep=keep)
         self.guards: list[Any] = []
 
     def run(self, store: Callable[[Pass, np.ndarray, np.ndarray | None], None]) -> Generator[Progress, None, None]:
@@ -181,48 +161,11 @@ class SeriesRun:
 
     def result(self) -> SeriesResult | None:
         """The maps and the drift; None where every frame stood alone."""
-        if not self.together:
-            return None
-        carried, changed = (None, None) if self._maps is None else (one.image for one in self._maps)
-        return SeriesResult(
-            carried=carried, changed=changed, registration=self._registration(), changes=tuple(self._changes)
-        )
+        return self._told.result(self._registration()) if self.together else None
 
     def record(self) -> dict[str, Any] | bool:
         """JSON-able; False where every frame stood alone."""
-        if not self.together:
-            return False
-        registration = self._registration()
-        return {
-            "window": self._window,
-            "carried": float(np.mean(self._carried)),
-            "registration": registration.as_dict(),
-            "changes": [change.as_dict() for change in self._changes],
-            "least_change": self._least,
-            "words": self._words(registration),
-        }
-
-    def _words(self, registration: Registration) -> str:
-        words = f"{np.mean(self._carried):.2g} frames carry a pixel on average; {registration.words}"
-        if self._changes:
-            places = len({change.frame for change in self._changes})
-            words += f"; {len(self._changes)} changes seen, before {places} of the frames"
-        if self._least is not None:
-            words += f"; {self._below()}"
-        return words
-
-    def _below(self) -> str:
-        """What would not be seen."""
-        assert self._least is not None
-        plan = self._plan
-        if plan.spacing is None:
-            return f"a spot of {2.355 * SPOT:.2g} px that changes by less than {self._least:.3g} may not show"
-        if not self._height > 0:
-            return f"a column that changes by less than {self._least:.3g} may not show"
-        share = 100 * self._least / self._height
-        if share >= 100:
-            return "a single column that comes or goes may not show"
-        return f"a column that changes by less than {share:.0f} % of its height for three frames may not show"
+        return {"window": self._window} | self._told.record(self._registration()) if self.together else False
 
     def _split(self) -> list[_Series]:
         """The passes of each series (all frames, whatever plane is wanted), by the other leading axes and the group."""
@@ -247,26 +190,25 @@ class SeriesRun:
 
     def _frame(self, series: _Series, number: int) -> Steps:
         if series.alike is None:
-            other = number + 1 if number + 1 < len(series.passes) else number - 1
-            yield from self._look(series, {number, other}, number)
-            series.alike = self._plan.settings.frames != "auto" or self._is_alike(series, number, other)
+            yield from self._begin(series, number)
             if not series.alike:
                 self._total -= self._tiles * len(self._wanted(series))  # no second pass
         if not series.alike:
-            yield from self._look(series, {number}, number)
+            yield from self._look(series, {number})
             alone = series.known.pop(number)
             return alone.values, alone.given
         around = self._around(series, number)
         for old in [k for k in series.known if k not in around]:
             del series.known[old]
         series.pairs = {key: one for key, one in series.pairs.items() if all(k in around for k in key)}
-        yield from self._look(series, set(around), number)
+        yield from self._look(series, set(around))
+        yield from self._place(series, around, number)
         alone = series.known[number]
         pairs = {k: self._pair(series, number, k) for k in around if k != number}
         pairs = {k: pair for k, pair in pairs.items() if pair.alike}
         if not pairs:
             ones = [np.ones(self._plan.source.plane_shape, np.float32)] * len(series.noise)
-            self._keep(series, number, ones, [np.zeros_like(one) for one in ones])
+            self._told.keep(series.passes[number], ones, [np.zeros_like(one) for one in ones])
             return alone.values, alone.given
         made = []
         for channel, noise in enumerate(series.noise):
@@ -274,13 +216,9 @@ class SeriesRun:
             fusion = Fusion(frames, number, pairs, noise, lattice=self._plan.spacing is not None)
             fused = fusion.whole()
             made.append(fused)
-            if self._least is None:
-                width = SPOT if self._plan.spacing is None else COLUMN * self._plan.spacing
-                self._least = series.scale[1] * fusion.least_change(width)
-                low, high = np.percentile(frames[number].denoised, [10, 98])
-                self._height = series.scale[1] * float(high - low)
+            self._told.measure(fusion, series.scale[1])
             yield Progress(self._done, self._total, f"frame {number + 1}: {self._window} frames together")
-        self._keep(series, number, [one.carried for one in made], [one.changed for one in made])
+        self._told.keep(series.passes[number], [one.carried for one in made], [one.changed for one in made])
         if max(float(one.carried.max()) for one in made) < 1.05:
             return alone.values, alone.given  # nothing belongs to it
         one = series.passes[number]
@@ -289,48 +227,71 @@ class SeriesRun:
         holes = ~np.isfinite(alone.values)
         second, given = yield from self._plane(self._seeing(one, noisy, holes), number)
         together = np.stack([fused.denoised for fused in made]).astype(np.float64) * spread + middle
-        result = np.where(np.isfinite(second), (together + second) / 2, second)
-        return np.asarray(result, np.float32), None if given is None else given / 2
+        share = np.stack([_share(fused.weight) for fused in made])
+        result = np.where(np.isfinite(second), together + share * (second - together), second)
+        return np.asarray(result, np.float32), None if given is None else given * share
 
-    def _keep(self, series: _Series, number: int, carried: list[Image], changed: list[Image]) -> None:
-        one = series.passes[number]
-        self._carried.append(float(np.mean([image.mean() for image in carried])))
-        self._changes += changes_in(np.max(changed, axis=0), one.index)
-        if self._maps is None:
-            return
-        for planes, images in zip(self._maps, (carried, changed), strict=True):
-            planes.write_plane(one.place, one.group.outputs, np.stack(images))
+    def _begin(self, series: _Series, number: int) -> Generator[Progress, None, None]:
+        """Find two neighbours that are alike, to begin with: one frame that shows nothing of the field is no reason.
 
-    def _look(self, series: _Series, numbers: set[int], current: int) -> Generator[Progress, None, None]:
-        """Denoise those frames alone that were not yet, and find how they lie to their neighbours."""
+        Where a number of frames is insisted on, any two that show one field will do, or else the first.
+        """
+        insisted = self._plan.settings.frames != "auto"
+        tried = self._tries(series, number)
+        for first, second in tried:
+            yield from self._look(series, {first, second})
+            yield Progress(self._done, self._total, f"frame {number + 1}: how the frames lie to each other")
+            self._start(series, first, second)
+            if self._pair(series, first, second).alike if insisted else self._is_alike(series, first, second):
+                series.alike = True
+                return
+        if insisted:
+            self._start(series, *tried[0])
+        series.alike = insisted
+
+    def _tries(self, series: _Series, number: int) -> list[tuple[int, int]]:
+        """Neighbours near a frame, itself first."""
+        around = self._around(series, number)
+        after = [(k, k + 1) for k in range(number, around.stop - 1)]
+        before = [(k, k - 1) for k in range(number, around.start, -1)]
+        return (after + before)[:TRIES]
+
+    def _start(self, series: _Series, first: int, second: int) -> None:
+        """Measure the values' scale and the noise on two frames, and let the places begin with them."""
+        series.scale = scale_of(np.asarray(self._native(series.passes[first]), np.float64)[0]) or (0.0, 1.0)
+        series.known = {k: self._known(series, k, one.values, one.given) for k, one in series.known.items()}
+        chosen = [series.known[k] for k in (first, second)]
+        chosen = [one for one in chosen if not one.shown.blank] or chosen
+        series.noise = [_noise([one.frames[channel] for one in chosen]) for channel in range(len(chosen[0].frames))]
+        series.pairs.clear()
+        series.chains = {way: Chain(series.known[first].shown) for way in (1, -1)}
+        series.places = {first: series.chains[1].pairs[0]}
+        series.places[second] = series.chains[second - first].add(series.known[second].shown)
+
+    def _look(self, series: _Series, numbers: set[int]) -> Generator[Progress, None, None]:
+        """Denoise those frames alone that were not yet."""
         for number in sorted(numbers):
-            if number in series.known:
-                continue
-            one = series.passes[number]
-            values, given = yield from self._plane(one, number)
-            noisy = np.asarray(self._native(one), np.float64)[: len(values)]
-            if not series.known and not series.noise:
-                series.scale = scale_of(noisy[0]) or series.scale
-            frames = [self._scaled(*both, series.scale) for both in zip(noisy, values, strict=True)]
-            blank = not np.isfinite(noisy[0]).any()
-            shown = Shown(np.zeros_like(frames[0].denoised) if blank else frames[0].denoised)
-            series.known[number] = _Known(frames, shown, values, given)
-        if not series.noise:
-            chosen = [series.known[k] for k in sorted(series.known)[:MEASURED]]
-            chosen = [one for one in chosen if not one.shown.blank] or chosen
-            for channel in range(len(chosen[0].frames)):
-                series.noise.append(_noise([one.frames[channel] for one in chosen]))
-        if series.alike is False:
-            return  # nobody asks where it lies
+            if number not in series.known:
+                values, given = yield from self._plane(series.passes[number], number)
+                series.known[number] = self._known(series, number, values, given)
+
+    def _known(self, series: _Series, number: int, values: np.ndarray, given: np.ndarray | None) -> _Known:
+        noisy = np.asarray(self._native(series.passes[number]), np.float64)[: len(values)]
+        frames = [self._scaled(*both, series.scale) for both in zip(noisy, values, strict=True)]
+        blank = not np.isfinite(noisy[0]).any()
+        shown = Shown(np.zeros_like(frames[0].denoised) if blank else frames[0].denoised)
+        return _Known(frames, shown, values, given)
+
+    def _place(self, series: _Series, numbers: range, current: int) -> Generator[Progress, None, None]:
+        """Find how frames lie to their neighbours, from those on that were placed before."""
         words = f"frame {current + 1}: how the frames lie to each other"
-        if not series.places:
-            shown = series.known[current].shown
-            series.chains = {1: Chain(shown), -1: Chain(shown)}
-            series.places[current] = series.chains[1].pairs[0]
-        for way, order in ((1, sorted(numbers)), (-1, sorted(numbers, reverse=True))):
+        for way, order in ((1, numbers), (-1, numbers[::-1])):
             for number in order:
                 if number not in series.places and number - way in series.places:
-                    series.places[number] = series.chains[way].add(series.known[number].shown)
+                    chain = series.chains[way]
+                    series.places[number] = chain.add(series.known[number].shown)
+                    if chain.anew:
+                        series.places[number - way] = replace(series.places[number - way], alike=True)
                     yield Progress(self._done, self._total, words)
 
     @staticmethod
@@ -406,17 +367,21 @@ class SeriesRun:
         for number in numbers[1:]:
             place = series.places[number]
             # what was found backwards tells how a frame lies to the one after it
-            margin = place.margin if number > self._begin(series) else series.places[number - 1].margin
+            margin = place.margin if number > next(iter(series.places)) else series.places[number - 1].margin
             pairs.append(replace(begin.inverse.then(place), margin=margin, alike=place.alike, error=place.error))
         return Registration.of(self._plan.source.plane_shape, pairs, numbers[0], series.scale)
 
-    def _begin(self, series: _Series) -> int:
-        """The frame that was looked at first."""
-        return next(iter(series.places))
+
+def _share(weight: Image) -> Image:
+    """What the mean of the noisy frames, denoised, counts at each pixel: less where few carry it: noise stays there."""
+    typical = FEW * float(np.median(weight))
+    return np.asarray(SECOND * np.minimum(weight / np.float32(typical), 1) ** 0.5, np.float32)
 
 
 def _noise(frames: list[Frame]) -> NoiseModel:
-    """Of a series; where it is not understood, one level for all pixels."""
+    """Of a series, by those frames without spikes; where it is not understood, one level for all pixels."""
+    tails = [_tail(one) for one in frames]
+    frames = [one for one, tail in zip(frames, tails, strict=True) if tail <= SPIKY * min(tails)]
     noisy, denoised = [one.noisy for one in frames], [one.denoised for one in frames]
     found = measure_noise(noisy, denoised)
     rest = np.concatenate([(a - b).ravel() for a, b in zip(noisy, denoised, strict=True)])
@@ -427,3 +392,10 @@ def _noise(frames: list[Frame]) -> NoiseModel:
     level = max(level, float(rest.var()), 1e-30)
     low, high = float(min(one.min() for one in denoised)), float(max(one.max() for one in denoised))
     return replace(found, coefficients=(level, 0.0, 0.0), curve=(), zero=low, top=max(high, low + 1e-9), floor=level)
+
+
+def _tail(frame: Frame) -> float:
+    """How much more what was taken from a frame varies than most of it does: a spike in a hundred pixels is enough."""
+    rest = frame.noisy - frame.denoised
+    most = 1.4826 * float(np.median(np.abs(rest - np.median(rest))))
+    return float(rest.var()) / max(most**2, 1e-30)

@@ -107,6 +107,13 @@ class ImageData:
         y, x = (tidy(size * METRES[name] / METRES[canonical(unit)]) for size, name in found)
         return y, x
 
+    def time_first(self) -> ImageData:
+        """The same image with T before all axes, if it is in memory or mapped; others are read as they lie."""
+        if self.axes.find("T") < 1 or not isinstance(self.data, np.ndarray):
+            return self
+        moved = np.moveaxis(self.data, self.axes.index("T"), 0)
+        return make_image(moved, "T" + self.axes.replace("T", ""), self.scales, self.source)
+
     def with_axes(self, axes: str) -> ImageData:
         """The same data with other axis letters; a step stays with its letter."""
         return make_image(self.data, axes, self.scales, self.source)

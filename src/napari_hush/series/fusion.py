@@ -6,6 +6,7 @@ any scale; where its features are not displaced; and where no change in time lie
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,7 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hush.filters.smoothing import gaussian
+from napari_hush.series.affine import places_of_part
+from napari_hush.series.brightness import matched
 from napari_hush.series.compared import Compared, at_every_pixel
+from napari_hush.series.misplaced import misplaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,9 +37,11 @@ LIMIT, LATTICE_LIMIT = 4.0, 5.0  # standard deviations from which a neighbour is
 CHANGED = 4.5  # standard deviations from which the frames before and after do not belong together
 NEARLY = 0.8  # of the strongest change around it in time: one that is weaker is the same, seen from further off
 GROUP = 3  # frames on either side of a change in time
+OUTLIER = 6.0  # standard deviations: one frame that is further off than this does not part those around it
 LEAST_SPREAD, MOST_SPREAD = 0.5, 2.0  # of what the noise explains: less makes no test stricter, more none laxer
 # px: windows of the local shift, the least shift that is refused, and the largest that is not, however noisy
 WINDOWS = ((7.0, 0.3, 3.0), (14.0, 0.2, 2.0))
+MISPLACED, LATTICE_MISPLACED = 0.7, 0.3  # px: where a neighbour as a whole is further off, it is not in its place
 SHIFTED = 3.0  # standard deviations of the local shifts, which noise moves as well
 EDGE = 1.0  # px: by which weights fade
 PART = 512  # px: side of what is done at once
@@ -57,6 +63,8 @@ class Fused:
         The same mean of the frames as measured.
     carried : ndarray, float32
         How many frames carry each pixel, 1 to their number.
+    weight : ndarray, float32
+        What they count together: 1 for this frame, as much for each other one of its noise.
     changed : ndarray, float32
         By how many standard deviations the frames from here on differ from those before, where it is more than 4.5;
         else 0.
@@ -65,6 +73,7 @@ class Fused:
     denoised: Image
     noisy: Image
     carried: Image
+    weight: Image
     changed: Image
 
 
@@ -88,17 +97,22 @@ class Fusion:
     def __init__(
         self, frames: Mapping[int, Frame], number: int, pairs: Mapping[int, Pair], noise: NoiseModel, *, lattice: bool
     ) -> None:
-        self.frames, self.number, self.pairs, self.noise = frames, number, pairs, noise
+        self.frames, self.number, self.noise = frames, number, noise
         self.limit = LATTICE_LIMIT if lattice else LIMIT
+        self.misplaced = LATTICE_MISPLACED if lattice else MISPLACED
         self.order = sorted([number, *pairs])
         self.own = frames[number]
         height, width = self.own.noisy.shape
         self.shape = height, width
         self._compared: tuple[Part, Compared] | None = None
+        self.pairs = pairs
+        found = matched(dict(pairs), self._comparable(self._probe))
+        if any(found[k] is not pair for k, pair in pairs.items()):
+            self.pairs, self._compared = found, None
 
     def whole(self) -> Fused:
         """All of it, part by part."""
-        made = [np.empty(self.shape, np.float32) for _ in range(4)]
+        made = [np.empty(self.shape, np.float32) for _ in range(5)]
         for core in self._cores():
             part = tuple(
                 slice(max(s.start - HALO, 0), min(s.stop + HALO, size))
@@ -114,16 +128,14 @@ class Fusion:
         """Variance of the places along X that the noise does not explain, px²: rows of a scan start where they like."""
         compared = self._comparable(self._probe)
         gradient = compared.along_x**2
-
-        def left(number: int) -> tuple[float, float]:
-            other = compared.others[number]
-            unexplained = np.where(other.inside, other.first[1] ** 2 - compared.variance, np.float32(0))
-            unexplained = np.minimum(unexplained, np.quantile(unexplained, STEEP))
-            seen = np.where(other.inside, gradient, np.float32(0))
-            return float((unexplained * seen).sum()), float((seen * seen).sum())
-
-        total, seen = np.sum(compared.each(left, self.pairs), axis=0)
-        return max(float(total / seen), 0.0) if seen > 0 else 0.0
+        found = []  # by each neighbour: one of them may show something else
+        for other in compared.others.values():
+            left = np.where(other.inside, other.first[1] ** 2 - compared.variance, 0)
+            left = np.minimum(left, np.quantile(left, STEEP))
+            seen = float((gradient**2)[other.inside].sum())
+            if seen > 0:
+                found.append(float((left * gradient)[other.inside].sum()) / seen)
+        return max(float(np.median(found)), 0.0) if found else 0.0
 
     def least_change(self, sigma: float, frames: int = GROUP) -> float:
         """The height of a Gaussian spot whose coming or going would just show, image units.
@@ -186,7 +198,7 @@ class Fusion:
             for number in self.pairs:
                 first[number, scale] = _spread(_thin(means.first[number]))
                 second[number, scale] = _spread(_thin(means.second[number]))
-            sums = self._sums({number: _thin(one) for number, one in means.second.items()})
+            sums = self._sums({number: _thin(one) for number, one in means.second.items()}, OUTLIER)
             for place in range(len(self.order) - 1):
                 for many in self._groups(place):
                     boundary[scale, place, many] = _spread(self._step(sums, place, many))
@@ -203,19 +215,28 @@ class Fusion:
             for window, one in zip(windows, found, strict=True)
         }
         own = compared.noisy - compared.denoised
-        alone = compared.each(lambda number: _independent(own, compared.others[number]), self.pairs)
-        return _Spreads(first, second, boundary, shifts, dict(zip(self.pairs, alone, strict=True)))
+        independent = {number: _independent(own, other) for number, other in compared.others.items()}
+        left = {number: misplaced(compared, number, self._probe) for number in self.pairs}
+        return _Spreads(first, second, boundary, shifts, independent, left)
 
     def _groups(self, place: int) -> list[int]:
         """How many frames on either side of a place in time are compared: a few, and all."""
         longer = max(place + 1, len(self.order) - 1 - place)
         return [GROUP, len(self.order)] if longer > GROUP else [GROUP]
 
-    def _sums(self, second: Mapping[int, Image]) -> list[Image]:
-        """Of the first frames in time, none at first."""
-        sums = [np.zeros_like(second[self.number])]
-        for number in self.order:
-            sums.append(sums[-1] + second[number])
+    def _sums(self, second: Mapping[int, Image], outlier: float | None = None) -> list[Image]:
+        """Of the first frames in time, none at first; each no further from the two nearest in time than an outlier."""
+        images = [second[number] for number in self.order]
+        if outlier is not None and len(images) > 2:
+            last = len(images) - 1
+            nearest = [(images[k - 1 if k else 2], images[k + 1 if k < last else k - 2]) for k in range(last + 1)]
+            images = [
+                np.clip(image, np.minimum(*near) - np.float32(outlier), np.maximum(*near) + np.float32(outlier))
+                for image, near in zip(images, nearest, strict=True)
+            ]
+        sums = [np.zeros(images[0].shape, np.float32)]
+        for image in images:
+            sums.append(sums[-1] + image)
         return sums
 
     def _step(self, sums: list[Image], place: int, many: int, spread: float = 1.0) -> Image:
@@ -230,6 +251,14 @@ class Fusion:
         difference -= earlier
         return difference
 
+    def _strongest(self, sums: list[Image], scale: float, place: int) -> Image:
+        """The largest step at a place in time, whatever number of frames sees it."""
+        found = [
+            np.abs(self._step(sums, place, many, _bounded(self._spreads.boundary[scale, place, many])))
+            for many in self._groups(place)
+        ]
+        return np.maximum(found[0], found[-1], out=found[0])
+
     def _changed(self, strongest: Mapping[int, Image], direct: Image) -> Image:
         """What changes right before this frame: groups of frames see it from some way off, but less."""
         place = self.order.index(self.number) - 1
@@ -243,76 +272,72 @@ class Fusion:
 
     def _tested(self, compared: Compared) -> tuple[dict[int, Image], dict[int, NDArray[np.bool_]], Image]:
         """By how many standard deviations each neighbour differs, where a change comes after a frame, and `changed`."""
-        spreads = self._spreads
-        own = self.order.index(self.number) - 1  # the place right before this frame
-        strongest: dict[int, Image] = {}  # of the changes near this frame
-        direct: Image | None = None  # of the frame and the one before alone
+        jitter, spreads, shape = self.jitter, self._spreads, compared.denoised.shape
+        strongest: dict[int, Image] = defaultdict(lambda: np.zeros(shape, np.float32))  # of the changes near this frame
+        direct = np.zeros(shape, np.float32)  # of the frame and the one before alone
         largest: dict[int, Image] = {}
         steps: dict[int, Image] = {}
         for scale in reversed(SCALES):  # widened step by step, from the coarse scales to the fine ones
-            means = compared.means(scale, self.jitter)
-            sums = self._sums(means.second)
+            means = compared.means(scale, jitter)
 
-            def apart(
-                number: int, scale: float = scale, means: Means = means, before: dict[int, Image] = largest
-            ) -> Image:
+            def apart_by(number: int, scale: float = scale, means: Means = means) -> Image:
                 z = np.abs(means.first[number])
                 z /= np.float32(_bounded(spreads.first[number, scale]))
                 other = np.abs(means.second[number])
                 other /= np.float32(_bounded(spreads.second[number, scale]))
-                z = _larger(np.maximum(z, other, out=z), before.get(number))
+                z = _larger(np.maximum(z, other, out=z), largest.get(number))
                 return _widened(z) if scale in WIDENED else z
 
-            def step(place: int, scale: float = scale, sums: list[Image] = sums) -> tuple[Image, Image]:
-                found = [
-                    np.abs(self._step(sums, place, many, _bounded(spreads.boundary[scale, place, many])))
-                    for many in self._groups(place)
-                ]
-                here = np.maximum(found[0], found[-1], out=found[0])
-                z = _larger(here, steps.get(place))
-                return here, _widened(z) if scale in WIDENED else z
+            largest.update(zip(self.pairs, compared.each(apart_by, self.pairs), strict=True))
+            sums, parting = self._sums(means.second), self._sums(means.second, OUTLIER)
 
-            largest = dict(zip(self.pairs, compared.each(apart, self.pairs), strict=True))
+            def step(place: int, scale: float = scale, parting: list[Image] = parting) -> Image:
+                z = _larger(self._strongest(parting, scale, place), steps.get(place))
+                return _widened(z) if scale in WIDENED else z
+
             places = range(len(self.order) - 1)
-            made = compared.each(step, places)
-            for place, (here, z) in zip(places, made, strict=True):
-                steps[place] = z
+            steps.update(zip(places, compared.each(step, places), strict=True))
+            for place in places:
+                if self.order[place + 1] == self.number:
+                    spread = _bounded(spreads.boundary[scale, place, self._groups(place)[-1]])
+                    np.maximum(direct, means.full(np.abs(self._step(sums, place, 1, spread))), out=direct)
                 if abs(self.order[place + 1] - self.number) <= GROUP:
-                    strongest[place] = _larger(here, strongest.get(place))
-            if own >= 0:
-                spread = _bounded(spreads.boundary[scale, own, self._groups(own)[-1]])
-                direct = _larger(np.abs(self._step(sums, own, 1, spread)), direct)
-        changed = np.zeros(compared.denoised.shape, np.float32) if direct is None else self._changed(strongest, direct)
-        return largest, {self.order[place]: z > CHANGED for place, z in steps.items()}, changed
+                    told = self._strongest(sums, scale, place)
+                    np.maximum(strongest[place], means.full(told), out=strongest[place])
+        apart = {self.order[place]: z > CHANGED for place, z in steps.items()}
+        return largest, apart, self._changed(strongest, direct)
 
-    def _fused(self, part: Part) -> tuple[Image, Image, Image, Image]:
+    def _fused(self, part: Part) -> tuple[Image, Image, Image, Image, Image]:
         spreads = self._spreads  # before the part: they are measured on one of their own
         compared = self._comparable(part)
         shape = compared.denoised.shape
         largest, apart, changed = self._tested(compared)
+        last_row = np.array([0.0, 0.0, 1.0])
         total, carried = np.ones(shape, np.float32), np.ones(shape, np.float32)
         denoised, noisy = compared.denoised.copy(), compared.noisy.copy()
         own = self.order.index(self.number)
-
-        def counted_of(number: int) -> Image:
-            good = (largest[number] < self.limit) & compared.others[number].inside
+        for number in self.pairs:
+            other = compared.others[number]
+            good = (largest[number] < self.limit) & other.inside
+            off_y, off_x = places_of_part(np.vstack([spreads.misplaced[number], last_row]), part)
+            good &= off_y**2 + off_x**2 < self.misplaced**2
             for window, least, most in WINDOWS:
                 along_y, along_x = compared.shifts(number, window)
                 limits = [min(max(least, SHIFTED * one), most) for one in spreads.shifts[number, window]]
-                good &= at_every_pixel((along_y / limits[0]) ** 2 + (along_x / limits[1]) ** 2 < 1, shape)
+                good &= (
+                    at_every_pixel(along_y / limits[0], shape) ** 2 + at_every_pixel(along_x / limits[1], shape) ** 2
+                    < 1
+                )
             place = self.order.index(number)
             for k in range(min(place, own), max(place, own)):
                 good &= ~apart[self.order[k]]
-            return gaussian(good.astype(np.float32), EDGE) * np.float32(spreads.independent[number])
-
-        for number, counted in zip(self.pairs, compared.each(counted_of, self.pairs), strict=True):
-            other = compared.others[number]
+            counted = gaussian(good.astype(np.float32), EDGE) * np.float32(spreads.independent[number])
             weight = counted * np.float32(other.precision)
             total += weight
             carried += counted
             denoised += weight * other.denoised
             noisy += weight * other.noisy
-        return denoised / total, noisy / total, np.minimum(carried, np.float32(len(self.order))), changed
+        return denoised / total, noisy / total, np.minimum(carried, np.float32(len(self.order))), total, changed
 
 
 @dataclass(frozen=True, eq=False)
@@ -322,36 +347,30 @@ class _Spreads:
     boundary: dict[tuple[float, int, int], float]
     shifts: dict[tuple[int, float], tuple[float, ...]]
     independent: dict[int, float]
+    misplaced: dict[int, NDArray[np.float64]]
 
 
 def _independent(own: Image, other: Neighbour) -> float:
     """What a neighbour is worth beside a frame with which it shares noise: a copy nothing, one with its own noise 1."""
-    count = int(np.count_nonzero(other.inside))
-    if count < 2:
+    ours, theirs = own[other.inside], (other.noisy - other.denoised)[other.inside]
+    if len(ours) < 2:
         return 0.0
-    ours, theirs = (np.where(other.inside, one, np.float32(0)) for one in (own, other.noisy - other.denoised))
-    means = [float(one.sum()) / count for one in (ours, theirs)]
-    products = [float((a * b).sum()) / count for a, b in ((ours, ours), (theirs, theirs), (ours, theirs))]
-    spread = max(products[0] - means[0] ** 2, 0.0) ** 0.5 * max(products[1] - means[1] ** 2, 0.0) ** 0.5
-    shared = (products[2] - means[0] * means[1]) / max(spread, 1e-30)
+    spread = float(ours.std()) * float(theirs.std())
+    shared = float(np.mean((ours - ours.mean()) * (theirs - theirs.mean()))) / max(spread, 1e-30)
     shared = max(shared - SHARED, 0.0) / (1 - SHARED)
-    return float((1 - shared) / (1 + shared))
+    return (1 - shared) / (1 + shared)
 
 
 def _widened(image: Image) -> Image:
     """The largest value of each pixel and its eight neighbours."""
-    rows = image.copy()
-    np.maximum(rows[1:], image[:-1], out=rows[1:])
-    np.maximum(rows[:-1], image[1:], out=rows[:-1])
-    found = rows.copy()
-    np.maximum(found[:, 1:], rows[:, :-1], out=found[:, 1:])
-    np.maximum(found[:, :-1], rows[:, 1:], out=found[:, :-1])
-    return found
+    padded = np.pad(image, 1, mode="edge")
+    rows = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
+    return np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
 
 
-def _larger(image: Image, other: Image | None) -> Image:
-    """The larger values of both; the other one may be there at every second pixel alone, or not at all."""
-    return image if other is None else np.maximum(image, at_every_pixel(other, image.shape))
+def _larger(image: Image, before: Image | None) -> Image:
+    """The larger of both at each pixel; what was found before may be known at each second one only."""
+    return image if before is None else np.maximum(image, at_every_pixel(before, image.shape), out=image)
 
 
 def _bounded(spread: float) -> float:
@@ -359,11 +378,11 @@ def _bounded(spread: float) -> float:
     return min(max(spread, LEAST_SPREAD), MOST_SPREAD)
 
 
-def _thin(image: Image) -> Image:
-    """Enough of the pixels to measure a spread."""
-    return image[:: max(image.shape[0] // THIN, 1), :: max(image.shape[1] // THIN, 1)]
-
-
-def _spread(thin: Image) -> float:
+def _spread(image: Image) -> float:
     """Standard deviation of most of the values, by their median absolute deviation from 0."""
-    return 1.4826 * float(np.median(np.abs(thin)))
+    return 1.4826 * float(np.median(np.abs(image)))
+
+
+def _thin(image: Image) -> Image:
+    """As many pixels as a spread is measured on."""
+    return image[:: max(image.shape[0] // THIN, 1), :: max(image.shape[1] // THIN, 1)]

@@ -31,6 +31,8 @@ SETTLED = 0.004  # px: a smaller step ends the refinement
 LARGEST_SHEAR = 0.2  # of what an affine map may differ from a shift
 PATCH_OF_NOISE = 300.0  # px²: over so many a denoised image's errors go together
 LIKELY = np.array([0.03, 0.003, 0.03, 0.003])  # y by y, y by x, x by y, x by x: drift shears rows, little else happens
+TURNED = 1.0  # px that a map moves a corner once nothing is held to be likely: then a frame may be turned
+BETTER = 0.9  # of the difference that such a map must leave at most
 _LINEAR = np.array([1, 2, 4, 5])  # of the parameters of an affine map
 CHANCE = 4.5  # standard deviations of what two fields have in common by chance, at the best of all shifts
 SURELY_ALIKE = 0.5  # correlation that is no chance
@@ -241,6 +243,10 @@ def refined(first: Shown, second: Shown, start: Matrix, margin: float = np.inf) 
         As of `Pair`; it is handed on.
     """
     found, _ = _refined(first, second, start, side=SEEN, steps=6)
+    free, _ = _refined(first, second, found.matrix, side=SEEN, steps=1, likely=False)
+    if farthest(free.matrix, found.matrix, first.shape) > TURNED:
+        free, _ = _refined(first, second, found.matrix, side=SEEN, steps=12, likely=False)
+        found = free if free.alike and free.error < BETTER * found.error else found
     return replace(found, margin=margin)
 
 
@@ -255,7 +261,7 @@ def _margin(loss: Floats, best: Floats) -> float:
 
 
 def _refined(
-    first: Shown, second: Shown, start: Matrix, *, side: int, steps: int, shift_first: int = 0
+    first: Shown, second: Shown, start: Matrix, *, side: int, steps: int, shift_first: int = 0, likely: bool = True
 ) -> tuple[Pair, NDArray[np.floating]]:
     """The refined map and the differences on a grid of about ``side`` px a side, NaN where nothing is seen."""
     shape = first.shape
@@ -292,7 +298,7 @@ def _refined(
             spread = max(1.4826 * float(np.median(np.abs(left))), 1e-30)
             weighted = known / (1 + (left / (ROBUST * spread)) ** 2)
             normal, right = weighted @ known.T, weighted @ wanted
-            if step >= shift_first:
+            if step >= shift_first and likely:
                 prior = PATCH_OF_NOISE * spread**2 / (stride * LIKELY * SCALE) ** 2
                 normal[_LINEAR, _LINEAR] += prior
                 right[_LINEAR] += prior * (matrix[:2, :2] - np.eye(2)).ravel() * SCALE

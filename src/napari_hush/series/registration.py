@@ -305,6 +305,8 @@ class Chain:
     ----------
     pairs : list of Pair
         Of the first frame and each so far.
+    anew : bool
+        Whether a new field began with the last frame and the one before it, which is not placed.
     """
 
     def __init__(self, first: Shown) -> None:
@@ -313,9 +315,11 @@ class Chain:
         self.shape = first.shape
         self._good = self._key = self._last = _Placed(first, start)  # the last that was placed, the key, the last
         self._step: Matrix | None = None
+        self.anew = False
 
     def add(self, frame: Shown) -> Pair:
         """Compare the next frame; gives how it lies to the first."""
+        self.anew = False
         self.pairs.append(self._placed(frame))
         self._last = _Placed(frame, self.pairs[-1])
         return self.pairs[-1]
@@ -351,6 +355,7 @@ class Chain:
         step = pair_of(self._last.shown, frame)
         if not step.alike:
             return nowhere
+        self.anew = True
         found = replace(self._last.pair.then(step), margin=0.0, alike=True)
         self._good = self._key = _Placed(frame, found)
         self._step = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     import napari
     from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
-    from napari_hush.inference.frames import SeriesResult
+    from napari_hush.inference.told import SeriesResult
 
 Part = tuple[tuple[int, ...], tuple[int, int, int, int]]  # a plane, and a region of it
 MINIMUM_WIDTH = 270
@@ -253,6 +254,8 @@ def _denoise(
 
     image = source.colours
     plane, region = part or (None, None)
+    if region is not None:
+        settings = replace(settings, frames=False)  # a part is denoised alone
     yield Progress(0, 0, "loading the model…")
     if part is None:
         _check_size(image, free_memory("cpu"))

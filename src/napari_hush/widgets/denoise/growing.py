@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image
 
-    from napari_hush.inference.frames import SeriesResult
+    from napari_hush.inference.told import SeriesResult
     from napari_hush.widgets.parts.layer_source import Source
 
 

@@ -110,6 +110,11 @@ RECIPES["stem"] = replace(  # the second stage, from the first or from the bundl
         'Displacements come out too small at low dose, by a tenth at 5 to 10 counts: guard="strict" keeps them.',
     ),
 )
+RECIPES["stem-further"] = replace(  # tried, not bundled: docs/results.md says why
+    RECIPES["stem"],
+    data=replace(RECIPES["stem"].data, n=6000, seed=20280),
+    settings=replace(RECIPES["stem"].settings, steps=5000, seed=20280),
+)
 RECIPES["stem-regular"] = replace(  # from the first stage or the bundled stem; --start names another
     RECIPES["stem"],
     data=replace(RECIPES["stem"].data, n=3000, world="regular", seed=20282),

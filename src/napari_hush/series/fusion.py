@@ -43,6 +43,7 @@ LEAST_SPREAD, MOST_SPREAD = 0.5, 2.0  # of what the noise explains: less makes n
 WINDOWS = ((7.0, 0.3, 3.0), (14.0, 0.2, 2.0))
 MISPLACED, LATTICE_MISPLACED = 0.7, 0.3  # px: where a neighbour as a whole is further off, it is not in its place
 SHIFTED = 3.0  # standard deviations of the local shifts, which noise moves as well
+JITTERS = 1.6  # times what the noise explains rows may be displaced, as jitter does
 EDGE = 1.0  # px: by which weights fade
 PART = 512  # px: side of what is done at once
 HALO = 64  # px around it, more than all windows reach
@@ -203,7 +204,7 @@ class Fusion:
                 for many in self._groups(place):
                     boundary[scale, place, many] = _spread(self._step(sums, place, many))
         shifts = {
-            (number, window): tuple(_spread(one) for one in compared.shifts(number, window))
+            (number, window): tuple(_shift_spread(one, int(window)) for one in compared.shifts(number, window))
             for number in self.pairs
             for window, *_ in WINDOWS
         }
@@ -363,3 +364,9 @@ def _spread(image: Image) -> float:
     """Standard deviation of most of the values, by their median absolute deviation from 0."""
     thin = image[:: max(image.shape[0] // THIN, 1), :: max(image.shape[1] // THIN, 1)]
     return 1.4826 * float(np.median(np.abs(thin)))
+
+
+def _shift_spread(image: Image, apart: int) -> float:
+    """The same of local shifts; of what displaces whole rows, as differences along them do not, only some is noise."""
+    apart = min(apart, image.shape[1] // 2)
+    return min(_spread(image), JITTERS * _spread(image[:, apart:] - image[:, :-apart]) / 2**0.5)

@@ -93,6 +93,16 @@ def test_changes_doses_holes_and_other_fields_alarm_nobody(clean: np.ndarray) ->
     assert "frames together" in found.planes[1].verdict
 
 
+def test_where_one_frame_is_darker_than_the_others_their_noise_is_no_detail(clean: np.ndarray) -> None:
+    y, x = np.mgrid[:SIDE, :SIDE]
+    bright = 3 + 100 * np.exp(-(((y % 16) - 8) ** 2 + ((x % 16) - 8) ** 2) / 8)
+    true = np.stack([bright] * FRAMES)
+    true[4, 48:64, 48:64] = 3.0  # gone in one frame
+    true[:4] *= 1.5
+    worst = [evaluated(counted(true, seed), true, planes=[(4,)]).worst for seed in range(3)]
+    assert [one.status for one in worst] == ["pass"] * 3, [one.verdict for one in worst]
+
+
 def test_a_series_within_a_series_and_one_reading_of_each_frame(clean: np.ndarray) -> None:
     read: list[int] = []
 

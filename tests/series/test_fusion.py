@@ -116,6 +116,17 @@ def test_frame_that_is_turned_counts_only_where_it_fits():
     assert (found.denoised - field).std() < 1.02 * (denoised[0] - field).std()
 
 
+def test_rows_that_start_elsewhere_in_each_frame_smear_no_lattice():
+    rng = np.random.default_rng(1)
+    walks = np.cumsum(rng.normal(0, 2 / SIDE**0.5, (FRAMES, 2, SIDE, 1)), axis=2)
+    y, x = np.mgrid[:SIDE, :SIDE]
+    truth = np.stack([np.cos(2 * np.pi * (x + a) / 12) * np.cos(2 * np.pi * (y + b) / 12) for a, b in walks])
+    truth = truth.astype(np.float32)
+    for number in (0, 4):
+        found, _, denoised, _ = fused(truth, number, lattice=True)
+        assert (found.denoised - truth[number]).std() < 1.01 * (denoised[number] - truth[number]).std()
+
+
 def test_neighbours_are_brought_into_place_and_borders_stand_alone():
     truth = still()
     moved = np.stack([ndimage.shift(one, (0, 4 * number), order=3, mode="nearest") for number, one in enumerate(truth)])

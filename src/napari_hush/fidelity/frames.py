@@ -8,12 +8,15 @@ with a third of the amplitude that it has in one of eight frames.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_hush.fidelity.evaluate import judge
 from napari_hush.fidelity.findings import badness
+from napari_hush.filters.gaps import filled
+from napari_hush.residual.noise import measure_noise
 from napari_hush.series.affine import places_of_part
 from napari_hush.series.registration import Chain, scale_of, shown_of
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hush.fidelity.verdict import Evidence
+    from napari_hush.residual.noise import NoiseModel
     from napari_hush.series.pairs import Pair
 
     Floats = NDArray[np.float64]
@@ -82,12 +86,14 @@ class FramesAround:
         here = self._known[number]
         part = slice(0, here.taken.shape[0]), slice(0, here.taken.shape[1])
         taken, weight = np.zeros(here.taken.shape), np.zeros(here.taken.shape)
+        level = np.sqrt(here.noise.variance(here.denoised))
         total, frames = 0.0, 0
         for seen in self._known.values():
             pair = here.pair.inverse.then(seen.pair)
             if seen is not here and not pair.alike:
                 continue
-            values, inside = seen.nearest(pair, part)
+            values, shown, inside = seen.nearest(pair, part)
+            values *= level / np.sqrt(here.noise.variance(shown))  # as noisy as the frame is there, whatever changed
             if not inside.any():
                 continue
             precision = 1 / max(float((values[inside] ** 2).mean()), 1e-300)
@@ -105,30 +111,38 @@ class FramesAround:
             return
         noisy, denoised = self._read(number)
         self._scale = self._scale or scale_of(denoised)
-        shown = shown_of(denoised, self._scale or (0.0, 1.0))
+        middle, spread = self._scale or (0.0, 1.0)
+        shown = shown_of(denoised, (middle, spread))
         if self._chain is None:
             self._chain = Chain(shown)
             pair = self._chain.pairs[0]
         else:
             pair = self._chain.add(shown)
-        self._known[number] = _Seen(noisy - denoised, pair)
+        pair = replace(pair, offset=spread * pair.offset + middle * (1 - pair.gain))
+        self._known[number] = _Seen(noisy - denoised, filled(denoised, ~np.isfinite(denoised)), pair)
 
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    taken: Floats
+    taken: Floats  # NaN where nothing was measured
+    denoised: Floats  # without gaps
     pair: Pair  # of the first frame that was looked at and this one
 
-    def nearest(self, pair: Pair, part: Part) -> tuple[Floats, NDArray[np.bool_]]:
-        """What was taken away, at the pixels nearest to those of another frame, in its unit; and where there is any."""
-        y, x = (
-            np.floor(at + 0.5).astype(np.intp) for at in places_of_part(pair.matrix, part)
-        )  # rint takes pixels twice
+    @cached_property
+    def noise(self) -> NoiseModel:
+        """Of the frame, by its brightness."""
+        return measure_noise([self.denoised + np.nan_to_num(self.taken)], [self.denoised])
+
+    def nearest(self, pair: Pair, part: Part) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        """What was taken away and what was left, at the pixels nearest to another frame's, in its unit; where it is."""
+        # not rint, which takes every second pixel twice at half a pixel
+        y, x = (np.floor(at + 0.5).astype(np.intp) for at in places_of_part(pair.matrix, part))
         height, width = self.taken.shape
         inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        values = self.taken[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)] / pair.gain
+        y, x = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
+        values = self.taken[y, x] / pair.gain
         inside &= np.isfinite(values)
-        return np.where(inside, values, 0), inside
+        return np.where(inside, values, 0), (self.denoised[y, x] - pair.offset) / pair.gain, inside
 
 
 def judge_frame(noisy: Floats, denoised: Floats, further: Further | None, **options: Any) -> Evidence:

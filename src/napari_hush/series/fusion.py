@@ -43,6 +43,7 @@ LEAST_SPREAD, MOST_SPREAD = 0.5, 2.0  # of what the noise explains: less makes n
 WINDOWS = ((7.0, 0.3, 3.0), (14.0, 0.2, 2.0))
 MISPLACED, LATTICE_MISPLACED = 0.7, 0.3  # px: where a neighbour as a whole is further off, it is not in its place
 SHIFTED = 3.0  # standard deviations of the local shifts, which noise moves as well
+JITTERS = 1.6  # times what the noise explains rows may be displaced, as jitter does
 EDGE = 1.0  # px: by which weights fade
 PART = 512  # px: side of what is done at once
 HALO = 64  # px around it, more than all windows reach
@@ -207,7 +208,7 @@ class Fusion:
             compared.tensor(window)  # once, before each neighbour wants it
 
         def shifted(number: int) -> list[tuple[float, ...]]:
-            return [tuple(_spread(_thin(one)) for one in compared.shifts(number, window)) for window in windows]
+            return [tuple(_shift_spread(one, int(w)) for one in compared.shifts(number, w)) for w in windows]
 
         shifts = {
             (number, window): one
@@ -386,3 +387,10 @@ def _spread(image: Image) -> float:
 def _thin(image: Image) -> Image:
     """As many pixels as a spread is measured on."""
     return image[:: max(image.shape[0] // THIN, 1), :: max(image.shape[1] // THIN, 1)]
+
+
+def _shift_spread(image: Image, apart: int) -> float:
+    """The same of local shifts; of what displaces whole rows, as differences along them do not, only some is noise."""
+    apart = min(apart, image.shape[1] // 2)
+    along = _spread(_thin(image[:, apart:] - image[:, :-apart]))
+    return min(_spread(_thin(image)), JITTERS * along / 2**0.5)

@@ -232,10 +232,7 @@ class SeriesRun:
         return np.asarray(result, np.float32), None if given is None else given * share
 
     def _begin(self, series: _Series, number: int) -> Generator[Progress, None, None]:
-        """Find two neighbours that are alike, to begin with: one frame that shows nothing of the field is no reason.
-
-        Where a number of frames is insisted on, any two that show one field will do, or else the first.
-        """
+        """Begin with two neighbours that are alike; where frames are insisted on two of one field will do, or any."""
         insisted = self._plan.settings.frames != "auto"
         tried = self._tries(series, number)
         for first, second in tried:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MATCHED = 0.05  # of the contrast: less is not worth bringing a frame onto another once more
 BLOCK = 8  # px: means of blocks are compared, of which noise says little and a spike nothing beyond its own
+BLOCKS = 1024  # are enough, about
 CHANGED = 3.0  # standard deviations from which a block shows something else
 STEPS = 3  # after which it is known which blocks these are
 ENOUGH = 0.2  # of what the other frames show must be in both: with less nothing can be said
@@ -36,20 +37,23 @@ def matched(pairs: dict[int, Pair], compared: Compared) -> dict[int, Pair]:
     denoised. Those have other noise than both, and what denoising took from them is in both. With one neighbour the
     slopes of either on the other one, denoised, tell the square of it.
     """
-    return {number: _matched(pair, compared, number) for number, pair in pairs.items()}
+    return dict(zip(pairs, compared.each(lambda number: _matched(pairs[number], compared, number), pairs), strict=True))
 
 
 def _matched(pair: Pair, compared: Compared, number: int) -> Pair:
     other = compared.others[number]
     rest = [one for k, one in compared.others.items() if k != number]
-    inside = np.asarray(np.all([other.inside, *(one.inside for one in rest)], axis=0))
-    shown = [np.mean([one.denoised for one in rest], axis=0)] * 2 if rest else [other.denoised, compared.denoised]
-    whole = _blocks(inside).all(axis=1)
+    whole = np.all([_blocks(one.inside).all(axis=1) for one in (other, *rest)], axis=0)
     if np.count_nonzero(whole) < 2:
         return pair
-    ours, theirs, known, known_too = (
-        _blocks(image)[whole].astype(np.float64) for image in (compared.noisy, other.noisy, *shown)
-    )
+
+    def blocks(image: NDArray[Any]) -> NDArray[np.float64]:
+        return _blocks(image)[whole].astype(np.float64)
+
+    ours, theirs = blocks(compared.noisy), blocks(other.noisy)
+    known, known_too = blocks(other.denoised), blocks(compared.denoised)
+    if rest:
+        known = known_too = np.mean([blocks(one.denoised) for one in rest], axis=0)
     levels = ours.mean(axis=1), theirs.mean(axis=1)
     same = np.ones(len(ours), bool)
     gain, offset = 1.0, 0.0
@@ -69,10 +73,11 @@ def _matched(pair: Pair, compared: Compared, number: int) -> Pair:
 
 
 def _blocks(image: NDArray[Any]) -> NDArray[Any]:
-    """The pixels of each block, (N, 64)."""
+    """The pixels of each block, or of every second one and so on of a large image, (N, 64)."""
     height, width = (size // BLOCK * BLOCK for size in image.shape)
     blocks = image[:height, :width].reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
-    return blocks.swapaxes(1, 2).reshape(-1, BLOCK * BLOCK)
+    thin = max(int((len(blocks) * blocks.shape[2] / BLOCKS) ** 0.5), 1)
+    return blocks[::thin, :, ::thin].swapaxes(1, 2).reshape(-1, BLOCK * BLOCK)
 
 
 def _common(values: NDArray[np.float64], known: NDArray[np.float64]) -> float:

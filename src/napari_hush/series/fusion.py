@@ -217,7 +217,9 @@ class Fusion:
         }
         own = compared.noisy - compared.denoised
         independent = {number: _independent(own, other) for number, other in compared.others.items()}
-        left = {number: misplaced(compared, number, self._probe) for number in self.pairs}
+        left = dict(
+            zip(self.pairs, compared.each(lambda k: misplaced(compared, k, self._probe), self.pairs), strict=True)
+        )
         return _Spreads(first, second, boundary, shifts, independent, left)
 
     def _groups(self, place: int) -> list[int]:
@@ -314,28 +316,32 @@ class Fusion:
         shape = compared.denoised.shape
         largest, apart, changed = self._tested(compared)
         last_row = np.array([0.0, 0.0, 1.0])
-        total, carried = np.ones(shape, np.float32), np.ones(shape, np.float32)
-        denoised, noisy = compared.denoised.copy(), compared.noisy.copy()
         own = self.order.index(self.number)
-        for number in self.pairs:
-            other = compared.others[number]
-            good = (largest[number] < self.limit) & other.inside
+
+        def counted(number: int) -> Image:
+            """What a neighbour of its own noise counts at each pixel: 0 where it does not belong to the frame."""
+            good = (largest[number] < self.limit) & compared.others[number].inside
             off_y, off_x = places_of_part(np.vstack([spreads.misplaced[number], last_row]), part)
             good &= off_y**2 + off_x**2 < self.misplaced**2
             for window, least, most in WINDOWS:
                 along_y, along_x = compared.shifts(number, window)
                 limits = [min(max(least, SHIFTED * one), most) for one in spreads.shifts[number, window]]
-                good &= (
-                    at_every_pixel(along_y / limits[0], shape) ** 2 + at_every_pixel(along_x / limits[1], shape) ** 2
-                    < 1
-                )
+                near = (along_y / limits[0]) ** 2 + (along_x / limits[1]) ** 2 < 1
+                good &= at_every_pixel(near, shape)
             place = self.order.index(number)
             for k in range(min(place, own), max(place, own)):
                 good &= ~apart[self.order[k]]
-            counted = gaussian(good.astype(np.float32), EDGE) * np.float32(spreads.independent[number])
-            weight = counted * np.float32(other.precision)
+            return gaussian(good.astype(np.float32), EDGE) * np.float32(spreads.independent[number])
+
+        for window, *_ in WINDOWS:
+            compared.tensor(window)  # once, before each neighbour wants it
+        total, carried = np.ones(shape, np.float32), np.ones(shape, np.float32)
+        denoised, noisy = compared.denoised.copy(), compared.noisy.copy()
+        for number, weight in zip(self.pairs, compared.each(counted, self.pairs), strict=True):
+            other = compared.others[number]
+            carried += weight
+            weight *= np.float32(other.precision)
             total += weight
-            carried += counted
             denoised += weight * other.denoised
             noisy += weight * other.noisy
         return denoised / total, noisy / total, np.minimum(carried, np.float32(len(self.order))), total, changed

@@ -37,7 +37,7 @@ def matched(pairs: dict[int, Pair], compared: Compared) -> dict[int, Pair]:
     denoised. Those have other noise than both, and what denoising took from them is in both. With one neighbour the
     slopes of either on the other one, denoised, tell the square of it.
     """
-    return dict(zip(pairs, compared.each(lambda number: _matched(pairs[number], compared, number), pairs), strict=True))
+    return compared.each(lambda number: _matched(pairs[number], compared, number), pairs)
 
 
 def _matched(pair: Pair, compared: Compared, number: int) -> Pair:

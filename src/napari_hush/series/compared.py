@@ -118,14 +118,15 @@ class Compared:
         self.variance = noise.variance(self.denoised)
         self.along_y, self.along_x = _gradient(self.denoised)
         self._pool = ThreadPoolExecutor(THREADS)
-        self.others = dict(zip(pairs, self.each(lambda k: self._neighbour(frames[k], pairs[k]), pairs), strict=True))
+        self.others = self.each(lambda k: self._neighbour(frames[k], pairs[k]), pairs)
         self._means: dict[float, Means] = {}
         self._shifts: dict[tuple[int, float], tuple[Image, Image]] = {}
         self._tensors: dict[float, tuple[Image, Image, Image, Image]] = {}
 
-    def each(self, function: Callable[[int], T], numbers: Iterable[int]) -> list[T]:
+    def each(self, function: Callable[[int], T], numbers: Iterable[int]) -> dict[int, T]:
         """What a function gives for each of some numbers, on all cores."""
-        return list(self._pool.map(function, numbers))
+        chosen = list(numbers)
+        return dict(zip(chosen, self._pool.map(function, chosen), strict=True))
 
     def _neighbour(self, frame: Frame, pair: Pair) -> Neighbour:
         (denoised, noisy), inside = warped_part(frame.splines, pair.matrix, self._part)
@@ -176,7 +177,7 @@ class Compared:
                 second /= np.float32(max(1 / other.precision, 1e-6) ** 0.5)
                 return first, second
 
-            found = dict(zip(self.others, self.each(both, self.others), strict=True))
+            found = self.each(both, self.others)
             own = gaussian(_binned(self.noisy - self.denoised, step), sigma) * per_spread
             first, second = ({number: one[k] for number, one in found.items()} for k in (0, 1))
             self._means[scale] = Means(first, second | {self.number: own}, step, self.denoised.shape)

@@ -212,14 +212,12 @@ class Fusion:
 
         shifts = {
             (number, window): one
-            for number, found in zip(self.pairs, compared.each(shifted, self.pairs), strict=True)
+            for number, found in compared.each(shifted, self.pairs).items()
             for window, one in zip(windows, found, strict=True)
         }
         own = compared.noisy - compared.denoised
         independent = {number: _independent(own, other) for number, other in compared.others.items()}
-        left = dict(
-            zip(self.pairs, compared.each(lambda k: misplaced(compared, k, self._probe), self.pairs), strict=True)
-        )
+        left = compared.each(lambda k: misplaced(compared, k, self._probe), self.pairs)
         return _Spreads(first, second, boundary, shifts, independent, left)
 
     def _groups(self, place: int) -> list[int]:
@@ -291,7 +289,7 @@ class Fusion:
                 z = _larger(np.maximum(z, other, out=z), largest.get(number))
                 return _widened(z) if scale in WIDENED else z
 
-            largest.update(zip(self.pairs, compared.each(apart_by, self.pairs), strict=True))
+            largest.update(compared.each(apart_by, self.pairs))
             sums, parting = self._sums(means.second), self._sums(means.second, OUTLIER)
 
             def step(place: int, scale: float = scale, parting: list[Image] = parting) -> Image:
@@ -299,7 +297,7 @@ class Fusion:
                 return _widened(z) if scale in WIDENED else z
 
             places = range(len(self.order) - 1)
-            steps.update(zip(places, compared.each(step, places), strict=True))
+            steps.update(compared.each(step, places))
             for place in places:
                 if self.order[place + 1] == self.number:
                     spread = _bounded(spreads.boundary[scale, place, self._groups(place)[-1]])
@@ -337,7 +335,7 @@ class Fusion:
             compared.tensor(window)  # once, before each neighbour wants it
         total, carried = np.ones(shape, np.float32), np.ones(shape, np.float32)
         denoised, noisy = compared.denoised.copy(), compared.noisy.copy()
-        for number, weight in zip(self.pairs, compared.each(counted, self.pairs), strict=True):
+        for number, weight in compared.each(counted, self.pairs).items():
             other = compared.others[number]
             carried += weight
             weight *= np.float32(other.precision)

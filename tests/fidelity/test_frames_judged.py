@@ -58,7 +58,7 @@ def test_what_all_frames_have_lost_is_found_and_where(clean: np.ndarray) -> None
 
 
 def test_what_only_one_frame_has_lost_is_still_found(clean: np.ndarray) -> None:
-    noisy = counted(clean + spots(17.0, range(3, 4)))
+    noisy = counted(clean + spots(40.0, range(3, 5)))
     found = evaluated(noisy, clean, planes=[(3,), (7,)])
     assert [one.status for one in found.planes] == ["fail", "pass"]
     assert "together" not in found.planes[0].verdict

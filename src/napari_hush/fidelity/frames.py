@@ -16,6 +16,7 @@ import numpy as np
 from napari_hush.fidelity.evaluate import judge
 from napari_hush.fidelity.findings import badness
 from napari_hush.filters.gaps import filled
+from napari_hush.filters.smoothing import gaussian
 from napari_hush.residual.noise import measure_noise
 from napari_hush.series.affine import places_of_part
 from napari_hush.series.registration import Chain, scale_of, shown_of
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 WINDOW = 8  # frames that are judged together
 SMALLEST = 64  # px: less says too little of how frames lie to each other
+SMOOTH = 2.0  # px: at which frames are compared with what all have lost
+FEW = 3  # a third of the further frames may have lost what the others have not
 KEPT = ("position_transfer", "height_transfer", "displacement_lost")  # one frame alone tells them too small
 
 
@@ -46,11 +49,15 @@ class Further:
     taken : ndarray, shape (Y, X)
         The mean of what was taken from each of them, in the frame's place and unit: of one variance everywhere; NaN
         where no frame shows anything.
+    without : ndarray, shape (Y, X), or None
+        The same without those further frames, a third of them, that weigh most in it: what a few have lost is no more
+        in it, what all have lost is. None where that leaves the frame alone.
     frames : int
         How many there are, the frame among them.
     """
 
     taken: Floats
+    without: Floats | None
     frames: int
 
 
@@ -85,9 +92,9 @@ class FramesAround:
             self._look(one)
         here = self._known[number]
         part = slice(0, here.taken.shape[0]), slice(0, here.taken.shape[1])
-        taken, weight = np.zeros(here.taken.shape), np.zeros(here.taken.shape)
         level = np.sqrt(here.noise.variance(here.denoised))
-        total, frames = 0.0, 0
+        own: list[_Part] = []
+        further: list[_Part] = []
         for seen in self._known.values():
             pair = here.pair.inverse.then(seen.pair)
             if seen is not here and not pair.alike:
@@ -97,13 +104,14 @@ class FramesAround:
             if not inside.any():
                 continue
             precision = 1 / max(float((values[inside] ** 2).mean()), 1e-300)
-            taken += precision * values
-            weight += precision * inside
-            total, frames = total + precision, frames + 1
-        if frames < 2:
+            (own if seen is here else further).append(_Part(precision * values, precision * inside, precision))
+        if not own or not further:
             return None
-        weight[weight == 0] = np.nan
-        return Further(taken / np.sqrt(weight * total), frames)
+        taken = _mean(own + further)
+        smooth = gaussian(np.nan_to_num(taken), SMOOTH)
+        further.sort(key=lambda one: float((gaussian(one.taken, SMOOTH) * smooth).sum()))
+        rest = further[: len(further) - max(len(further) // FEW, 1)]
+        return Further(taken, _mean(own + rest) if rest else None, 1 + len(further))
 
     def _look(self, number: int) -> None:
         """Read a frame and find its place; each follows the one before."""
@@ -120,6 +128,22 @@ class FramesAround:
             pair = self._chain.add(shown)
         pair = replace(pair, offset=spread * pair.offset + middle * (1 - pair.gain))
         self._known[number] = _Seen(noisy - denoised, filled(denoised, ~np.isfinite(denoised)), pair)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    taken: NDArray[np.floating]  # times the weight
+    weight: NDArray[np.floating]
+    precision: float
+
+
+def _mean(parts: list[_Part]) -> Floats:
+    """Of one variance everywhere, also where some frames show nothing."""
+    weight = np.sum([one.weight for one in parts], axis=0)
+    weight[weight == 0] = np.nan
+    return np.asarray(
+        np.sum([one.taken for one in parts], axis=0) / np.sqrt(weight * sum(one.precision for one in parts))
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,5 +199,9 @@ def judge_frame(noisy: Floats, denoised: Floats, further: Further | None, **opti
     kept = {found.name: found for found in whole.findings if found.name in KEPT}
     findings = tuple(kept.get(found.name, found) for found in alone.findings)
     alone = replace(alone, findings=findings, transfer=whole.transfer)
-    says_more = badness(whole.findings) > badness(alone.findings) and whole.status != "open"
-    return whole if says_more or (whole.passed and alone.passed) else alone
+    if whole.passed and alone.passed:
+        return whole
+    if badness(whole.findings) <= badness(alone.findings) or whole.status == "open" or further.without is None:
+        return alone
+    most = judge(denoised + further.without, denoised, **options)  # or a few frames lost it, and not this one
+    return whole if most.status in ("warn", "fail") else alone

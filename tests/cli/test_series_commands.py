@@ -5,25 +5,13 @@ import csv
 import h5py
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from scipy import ndimage
 
 from napari_hush import cli
-from napari_hush.card import ModelCard
 from napari_hush.io import read_image, write_image
-from napari_hush.model import Model
 
 SIDE, FRAMES = 96, 4
-
-
-@pytest.fixture(scope="module")
-def model_file(tmp_path_factory):
-    torch.manual_seed(0)
-    model = Model.create("unet", {"width": 4, "levels": 2}, card=ModelCard(name="tiny"))  # gives back what it is given
-    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
-    model.save(path)
-    return str(path)
 
 
 def frames():

@@ -6,30 +6,18 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
-import torch
 import zarr
 from scipy import ndimage
 
 import napari_hush as hush
 from napari_hush import cli
-from napari_hush.card import ModelCard
 from napari_hush.errors import InputError
 from napari_hush.inference.denoise import denoise_steps, run_steps
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.io import read_image
-from napari_hush.model import Model
 
 SIDE, FRAMES = 80, 5
 SETTINGS = {"device": "cpu", "engine": "torch", "guard": False}
-
-
-@pytest.fixture(scope="module")
-def model_file(tmp_path_factory):
-    torch.manual_seed(0)
-    model = Model.create("unet", {"width": 4, "levels": 2}, card=ModelCard(name="tiny"))  # gives back what it is given
-    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
-    model.save(path)
-    return str(path)
 
 
 def record(seed=0):

@@ -143,16 +143,15 @@ class Denoise:
 
     def _read(self, source: str | Path) -> ImageData:
         """An image with its frames, if it has any, along the first axis."""
-        from napari_hush.io import is_image, read_image, read_volume
-        from napari_hush.io.inputs import split_selector
+        from napari_hush.io import read_image, read_volume
+        from napari_hush.io.inputs import holds_files
 
         if self.volume:
             return read_volume(source)
         if not self.series:
             image = read_image(source)
             return image if self.settings.frames is False else image.time_first()
-        path = split_selector(source)[0]
-        if (glob.has_magic(str(source)) and not path.exists()) or (path.is_dir() and not is_image(source)):
+        if holds_files(source):
             return read_volume(source).with_axes("TYX")
         image = read_image(source)
         if image.axes[0] in "YX":

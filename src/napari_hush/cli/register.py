@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - tyro reads the annotations
 from typing import Annotated
 
 import tyro
@@ -34,16 +33,15 @@ class Register:
         import numpy as np
 
         from napari_hush.files import atomic_write
-        from napari_hush.io import check_writable, is_image, read_image, read_volume, write_image
-        from napari_hush.io.inputs import split_selector
+        from napari_hush.io import check_writable, read_image, read_volume, write_image
+        from napari_hush.io.inputs import holds_files, split_selector
         from napari_hush.reports.panels import png_bytes
         from napari_hush.series.drawing import drift_picture
         from napari_hush.series.registration import register
 
-        folder = Path(self.frames).is_dir() and not is_image(self.frames)
-        pattern = glob.has_magic(self.frames) and not Path(self.frames).exists()
-        path = Path(split_selector(self.frames)[0])
-        if pattern:
+        many = holds_files(self.frames)
+        path = split_selector(self.frames)[0]
+        if many and not path.is_dir():
             path = path.parent.resolve()  # the frames are named by what holds them
         table = self.output or path.parent / f"{path.stem}_drift.csv"
         targets = [one for one in (table, self.plot, self.aligned) if one is not None]
@@ -58,7 +56,7 @@ class Register:
                 raise InputError(f"{target}: the folder {target.parent} does not exist; create it")
             if target.exists() and not self.overwrite:
                 raise InputError(f"{target}: is there already: choose another name, or give --overwrite")
-        image = read_volume(self.frames) if folder or pattern else read_image(self.frames)
+        image = read_volume(self.frames) if many else read_image(self.frames)
         if image.channel_axis is not None:
             raise InputError(f"{self.frames}: has colours, frames are grey: save one channel and register it")
         found = register(image.data, smooth=self.smooth, progress=True)

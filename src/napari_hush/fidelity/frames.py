@@ -17,6 +17,7 @@ from napari_hush.fidelity.evaluate import judge
 from napari_hush.fidelity.findings import badness
 from napari_hush.filters.gaps import filled
 from napari_hush.filters.smoothing import gaussian
+from napari_hush.inference.frames import WINDOW
 from napari_hush.residual.noise import measure_noise
 from napari_hush.series.affine import places_of_part
 from napari_hush.series.registration import Chain, scale_of, shown_of
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Part = tuple[slice, slice]
 
-WINDOW = 8  # frames that are judged together
-SMALLEST = 64  # px: less says too little of how frames lie to each other
 SMOOTH = 2.0  # px: at which frames are compared with what all have lost
 FEW = 3  # a third of the further frames may have lost what the others have not
 KEPT = ("position_transfer", "height_transfer", "displacement_lost")  # one frame alone tells them too small
@@ -119,15 +118,15 @@ class FramesAround:
             return
         noisy, denoised = self._read(number)
         self._scale = self._scale or scale_of(denoised)
-        middle, spread = self._scale or (0.0, 1.0)
-        shown = shown_of(denoised, (middle, spread))
+        scale = self._scale or (0.0, 1.0)
+        shown = shown_of(denoised, scale)
         if self._chain is None:
             self._chain = Chain(shown)
             pair = self._chain.pairs[0]
         else:
             pair = self._chain.add(shown)
-        pair = replace(pair, offset=spread * pair.offset + middle * (1 - pair.gain))
-        self._known[number] = _Seen(noisy - denoised, filled(denoised, ~np.isfinite(denoised)), pair)
+        whole = filled(denoised, ~np.isfinite(denoised))
+        self._known[number] = _Seen(noisy - denoised, whole, pair.in_image_units(*scale))
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,10 +10,11 @@ import numpy as np
 from napari_hush.declare import Bounds, check_fields
 from napari_hush.errors import InputError
 from napari_hush.fidelity.findings import badness, overall
-from napari_hush.fidelity.frames import SMALLEST, FramesAround, judge_frame
+from napari_hush.fidelity.frames import FramesAround, judge_frame
 from napari_hush.fidelity.match import Match, match_truth
 from napari_hush.fidelity.metrics import METRICS
 from napari_hush.fidelity.repeats.compare import compare_further
+from napari_hush.inference.frames import SMALLEST
 from napari_hush.inference.planes import Planes
 from napari_hush.progress import Progress
 

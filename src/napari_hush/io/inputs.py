@@ -32,6 +32,12 @@ def is_image(path: str | Path) -> bool:
     return looks_like_image(split_selector(path)[0])
 
 
+def holds_files(source: str | Path) -> bool:
+    """Whether this is a folder or a pattern of images, each a file of its own, and not one image."""
+    path = split_selector(source)[0]
+    return (glob.has_magic(str(source)) and not path.exists()) or (path.is_dir() and not is_image(source))
+
+
 def expand_inputs(patterns: Iterable[str | Path]) -> list[Path]:
     """The files meant by names and patterns, in natural order within each pattern, each file once.
 

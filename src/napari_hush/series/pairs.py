@@ -151,6 +151,10 @@ class Pair:
         matrix = np.asarray(np.linalg.inv(self.matrix), np.float64)
         return Pair(matrix, 1 / gain, -self.offset / gain, self.margin, self.error / abs(gain), self.alike)
 
+    def in_image_units(self, middle: float, spread: float) -> Pair:
+        """Of frames as measured, where this one is of frames less ``middle`` and over ``spread``."""
+        return replace(self, offset=spread * self.offset + middle * (1 - self.gain), error=spread * self.error)
+
     def then(self, other: Pair) -> Pair:
         """Of the first frame of this pair and the second of another one, whose first is this one's second."""
         return Pair(

@@ -71,15 +71,14 @@ class Registration:
         cls, shape: tuple[int, int], pairs: Sequence[Pair], first: int = 0, scale: Scale = (0.0, 1.0)
     ) -> Registration:
         """From the pairs of the first frame with each, itself included, whose values were shifted and scaled."""
-        gains = np.array([pair.gain for pair in pairs])
-        middle, spread = scale
+        pairs = [pair.in_image_units(*scale) for pair in pairs]
         return cls(
             shape=shape,
             matrices=np.array([pair.matrix for pair in pairs]),
-            gains=gains,
-            offsets=spread * np.array([pair.offset for pair in pairs]) + middle * (1 - gains),
+            gains=np.array([pair.gain for pair in pairs]),
+            offsets=np.array([pair.offset for pair in pairs]),
             margins=np.array([pair.margin for pair in pairs]),
-            errors=spread * np.array([pair.error for pair in pairs]),
+            errors=np.array([pair.error for pair in pairs]),
             placed=np.array([pair.alike for pair in pairs]),
             first=first,
         )

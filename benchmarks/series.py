@@ -99,7 +99,8 @@ def happened(series: FrameSeries, images: Images, dose: float) -> dict[str, floa
     """What is left of columns that are gone, and how much of a step is kept."""
     clean = series.clean * np.float32(dose)
     full = (1 - BACKGROUND) * dose
-    phantoms: list[float] = []
+    phantoms: list[float] = []  # the frame in which most is left
+    means: list[float] = []  # of all frames in which the column is gone
     steps: list[float] = []
     for event in series.events:
         home = series.positions[0, event.column]
@@ -112,14 +113,15 @@ def happened(series: FrameSeries, images: Images, dose: float) -> dict[str, floa
         if event.kind == "halves":
             seen = series.heights[:, event.column] + wrong
             steps.append(float((seen[: event.frame].mean() - seen[event.frame :].mean()) / 0.5))
-        elif event.kind == "hops":
-            phantoms.append(float(np.nanmax(wrong[event.frame :])))
         else:
-            phantoms.append(float(np.nanmax(wrong[series.heights[:, event.column] == 0])))
+            gone = wrong[event.frame :] if event.kind == "hops" else wrong[series.heights[:, event.column] == 0]
+            phantoms.append(float(np.nanmax(gone)))
+            means.append(float(np.nanmean(gone)))
     rim = (series.transmission > 0.2) & (series.transmission < 0.9)
     return {
         "phantom": float(np.nanmean(phantoms)),
         "phantom_worst": float(np.nanmax(phantoms)),
+        "phantom_mean": float(np.nanmean(means)),
         "step_kept": float(np.nanmean(steps)),
         "rim": float(np.sqrt(np.mean((images - clean)[rim] ** 2)) / dose),
     }

@@ -18,6 +18,7 @@ from napari_hush.series.affine import places_of_part
 from napari_hush.series.brightness import matched
 from napari_hush.series.compared import Compared, at_every_pixel
 from napari_hush.series.misplaced import misplaced
+from napari_hush.series.partings import GROUP, Moments, groups, summed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,7 +37,6 @@ WIDENED = (6.0, 4.0, 2.0, 1.0)  # after which what was found reaches a pixel fur
 LIMIT, LATTICE_LIMIT = 4.0, 5.0  # standard deviations from which a neighbour is refused; a lattice shows jitter, too
 CHANGED = 4.5  # standard deviations from which the frames before and after do not belong together
 NEARLY = 0.8  # of the strongest change around it in time: one that is weaker is the same, seen from further off
-GROUP = 3  # frames on either side of a change in time
 OUTLIER = 6.0  # standard deviations: one frame that is further off than this does not part those around it
 LEAST_SPREAD, MOST_SPREAD = 0.5, 2.0  # of what the noise explains: less makes no test stricter, more none laxer
 # px: windows of the local shift, the least shift that is refused, and the largest that is not, however noisy
@@ -199,10 +199,10 @@ class Fusion:
             for number in self.pairs:
                 first[number, scale] = _spread(_thin(means.first[number]))
                 second[number, scale] = _spread(_thin(means.second[number]))
-            sums = self._sums({number: _thin(one) for number, one in means.second.items()}, OUTLIER)
+            moments = Moments(summed((_thin(means.second[number]) for number in self.order), OUTLIER), {})
             for place in range(len(self.order) - 1):
-                for many in self._groups(place):
-                    boundary[scale, place, many] = _spread(self._step(sums, place, many))
+                for many in groups(len(self.order), place):
+                    boundary[scale, place, many] = _spread(moments.step(place, many))
         windows = [window for window, *_ in WINDOWS]
         for window in windows:
             compared.tensor(window)  # once, before each neighbour wants it
@@ -220,45 +220,10 @@ class Fusion:
         left = compared.each(lambda k: misplaced(compared, k, self._probe), self.pairs)
         return _Spreads(first, second, boundary, shifts, independent, left)
 
-    def _groups(self, place: int) -> list[int]:
-        """How many frames on either side of a place in time are compared: a few, and all."""
-        longer = max(place + 1, len(self.order) - 1 - place)
-        return [GROUP, len(self.order)] if longer > GROUP else [GROUP]
-
-    def _sums(self, second: Mapping[int, Image], outlier: float | None = None) -> list[Image]:
-        """Of the first frames in time, none at first; each no further from the two nearest in time than an outlier."""
-        images = [second[number] for number in self.order]
-        if outlier is not None and len(images) > 2:
-            last = len(images) - 1
-            nearest = [(images[k - 1 if k else 2], images[k + 1 if k < last else k - 2]) for k in range(last + 1)]
-            images = [
-                np.clip(image, np.minimum(*near) - np.float32(outlier), np.maximum(*near) + np.float32(outlier))
-                for image, near in zip(images, nearest, strict=True)
-            ]
-        sums = [np.zeros(images[0].shape, np.float32)]
-        for image in images:
-            sums.append(sums[-1] + image)
-        return sums
-
-    def _step(self, sums: list[Image], place: int, many: int, spread: float = 1.0) -> Image:
-        """By how many standard deviations (times their spread) frames differ from those before a place in time."""
-        first, middle, last = max(place + 1 - many, 0), place + 1, min(place + 1 + many, len(self.order))
-        before, after = middle - first, last - middle
-        unit = spread * (1 / before + 1 / after) ** 0.5
-        difference = sums[last] - sums[middle]
-        difference *= np.float32(1 / (after * unit))
-        earlier = sums[middle] - sums[first]
-        earlier *= np.float32(1 / (before * unit))
-        difference -= earlier
-        return difference
-
-    def _strongest(self, sums: list[Image], scale: float, place: int) -> Image:
-        """The largest step at a place in time, whatever number of frames sees it."""
-        found = [
-            np.abs(self._step(sums, place, many, _bounded(self._spreads.boundary[scale, place, many])))
-            for many in self._groups(place)
-        ]
-        return np.maximum(found[0], found[-1], out=found[0])
+    def _moments(self, second: Mapping[int, Image], scale: float, outlier: float | None = None) -> Moments:
+        """The frames at one scale in their order in time; their spreads as far as they are known."""
+        spreads = {key[1:]: _bounded(one) for key, one in self._spreads.boundary.items() if key[0] == scale}
+        return Moments(summed((second[number] for number in self.order), outlier), spreads)
 
     def _changed(self, strongest: Mapping[int, Image], direct: Image) -> Image:
         """What changes right before this frame: groups of frames see it from some way off, but less."""
@@ -290,21 +255,21 @@ class Fusion:
                 return _widened(z) if scale in WIDENED else z
 
             largest.update(compared.each(apart_by, self.pairs))
-            sums, parting = self._sums(means.second), self._sums(means.second, OUTLIER)
+            moments, parting = (self._moments(means.second, scale, outlier) for outlier in (None, OUTLIER))
+            places = range(len(self.order) - 1)
+            parted = parting.partings(compared.each(parting.strongest, places), CHANGED)
 
-            def step(place: int, scale: float = scale, parting: list[Image] = parting) -> Image:
-                z = _larger(self._strongest(parting, scale, place), steps.get(place))
+            def step(place: int, scale: float = scale, parted: Mapping[int, Image] = parted) -> Image:
+                z = _larger(parted[place], steps.get(place))
                 return _widened(z) if scale in WIDENED else z
 
-            places = range(len(self.order) - 1)
             steps.update(compared.each(step, places))
             for place in places:
                 if self.order[place + 1] == self.number:
-                    spread = _bounded(spreads.boundary[scale, place, self._groups(place)[-1]])
-                    np.maximum(direct, means.full(np.abs(self._step(sums, place, 1, spread))), out=direct)
+                    spread = moments.spreads[place, groups(len(self.order), place)[-1]]
+                    np.maximum(direct, means.full(np.abs(moments.step(place, 1) / spread)), out=direct)
                 if abs(self.order[place + 1] - self.number) <= GROUP:
-                    told = self._strongest(sums, scale, place)
-                    np.maximum(strongest[place], means.full(told), out=strongest[place])
+                    np.maximum(strongest[place], means.full(moments.strongest(place)), out=strongest[place])
         apart = {self.order[place]: z > CHANGED for place, z in steps.items()}
         return largest, apart, self._changed(strongest, direct)
 

@@ -1,0 +1,141 @@
+"""When something changed at a pixel: groups of frames on either side of each moment are compared.
+
+A group sees a change from some way off, too: three frames from two moments away, at a third of its strength. Frames
+are therefore parted at the strongest change first, and what lies between two partings is compared within itself only
+(binary segmentation: `Scott and Knott 1974 <https://doi.org/10.2307/2529204>`_).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    Image = NDArray[np.float32]
+
+GROUP = 3  # frames on either side of a change in time
+
+
+def groups(count: int, place: int) -> tuple[int, ...]:
+    """How many frames on either side of a place in time are compared: a few, and all of ``count``."""
+    return (GROUP, count) if max(place + 1, count - 1 - place) > GROUP else (GROUP,)
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """The frames of a series at one scale, and the moments between them.
+
+    Parameters
+    ----------
+    sums : sequence of ndarray, float32, each (Y, X)
+        Of the first frames in time, none at first, so one more than there are frames.
+    spreads : mapping of (int, int) to float
+        By how much a comparison at a place in time of so many frames varies more than the noise explains.
+    """
+
+    sums: Sequence[Image]
+    spreads: Mapping[tuple[int, int], float]
+
+    @property
+    def count(self) -> int:
+        """How many frames there are."""
+        return len(self.sums) - 1
+
+    def step(self, place: int, many: int) -> Image:
+        """By how many standard deviations the frames after a place in time differ from those before it."""
+        first, middle, last = max(place + 1 - many, 0), place + 1, min(place + 1 + many, self.count)
+        before, after = middle - first, last - middle
+        unit = self.spreads.get((place, many), 1.0) * (1 / before + 1 / after) ** 0.5
+        difference = self.sums[last] - self.sums[middle]
+        difference *= np.float32(1 / (after * unit))
+        earlier = self.sums[middle] - self.sums[first]
+        earlier *= np.float32(1 / (before * unit))
+        difference -= earlier
+        return difference
+
+    def strongest(self, place: int) -> Image:
+        """The largest step at a place in time, whatever number of frames sees it."""
+        found = [np.abs(self.step(place, many)) for many in groups(self.count, place)]
+        return np.maximum(found[0], found[-1], out=found[0])
+
+    def partings(self, steps: Mapping[int, Image], limit: float) -> dict[int, Image]:
+        """Steps without those of which a stronger one close by is the reason: they become 0.
+
+        Parameters
+        ----------
+        steps : mapping of int to ndarray
+            ``strongest`` of each place.
+        limit : float
+            Standard deviations of a change.
+        """
+        largest = np.zeros_like(self.sums[0])
+        for image in steps.values():
+            np.maximum(largest, image, out=largest)
+        where = np.nonzero(largest > limit)
+        if not len(where[0]):
+            return dict(steps)
+        kept = _segmented(np.stack([one[where] for one in self.sums]), self.spreads, limit)
+        found = {}
+        for place, image in steps.items():
+            found[place] = image.copy()
+            found[place][where] = kept[place]
+        return found
+
+
+def summed(images: Iterable[Image], outlier: float | None = None) -> list[Image]:
+    """Of the first images, none at first; each no further from the two nearest in time than ``outlier``."""
+    images = list(images)
+    if outlier is not None and len(images) > 2:
+        last = len(images) - 1
+        nearest = [(images[k - 1 if k else 2], images[k + 1 if k < last else k - 2]) for k in range(last + 1)]
+        images = [
+            np.clip(image, np.minimum(*near) - np.float32(outlier), np.maximum(*near) + np.float32(outlier))
+            for image, near in zip(images, nearest, strict=True)
+        ]
+    sums = [np.zeros(images[0].shape, np.float32)]
+    for image in images:
+        sums.append(sums[-1] + image)
+    return sums
+
+
+def _segmented(sums: Image, spreads: Mapping[tuple[int, int], float], limit: float) -> Image:
+    """Of sums (N + 1, K) the steps (N - 1, K) at which frames are parted, 0 elsewhere."""
+    count, pixels = len(sums) - 1, sums.shape[1]
+    kept = np.zeros((count - 1, pixels), np.float32)
+    left = np.arange(pixels)
+    while len(left):
+        steps = _within(sums[:, left], kept[:, left] > 0, spreads)
+        steps[kept[:, left] > 0] = 0
+        place = steps.argmax(axis=0)
+        step = steps[place, np.arange(len(left))]
+        found = step > limit
+        left = left[found]
+        kept[place[found], left] = step[found]
+    return kept
+
+
+def _within(sums: Image, parted: NDArray[np.bool_], spreads: Mapping[tuple[int, int], float]) -> Image:
+    """The strongest step of each place (N - 1, K), of frames between two partings only."""
+    count = len(sums) - 1
+    places = np.arange(count - 1)[:, None]
+    least = np.maximum.accumulate(np.where(parted, places + 1, 0), axis=0)
+    least = np.concatenate([np.zeros_like(least[:1]), least[:-1]])  # the first frame that may be looked at before
+    most = np.minimum.accumulate(np.where(parted, places + 1, count)[::-1], axis=0)[::-1]
+    most = np.concatenate([most[1:], np.full_like(most[:1], count)])
+    strongest = np.zeros(parted.shape, np.float32)
+    for place in range(count - 1):
+        middle = place + 1
+        for many in groups(count, place):
+            first, last = np.maximum(least[place], middle - many), np.minimum(most[place], middle + many)
+            before, after = middle - first, last - middle
+            begin, end = (np.take_along_axis(sums, one[None], axis=0)[0] for one in (first, last))
+            step = np.abs((end - sums[middle]) / after - (sums[middle] - begin) / before)
+            step /= spreads.get((place, many), 1.0) * np.sqrt(1 / before + 1 / after)
+            np.maximum(strongest[place], step, out=strongest[place])
+    return strongest

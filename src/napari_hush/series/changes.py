@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LEAST = 4  # px: of a region
+STANDS_OUT = 6.0  # standard deviations somewhere in a region: a perfect lattice has regions up to 6
 MOST = 200  # regions of a frame; of more only the strongest are told
 
 
@@ -72,7 +73,7 @@ def write_table(path: str | PathLike[str], names: Sequence[str], rows: Sequence[
 
 
 def changes_in(changed: NDArray[np.floating], index: Sequence[int]) -> list[Change]:
-    """The regions of one frame's map of changes, the strongest first.
+    """The regions of one frame's map of changes that stand out, the strongest first.
 
     Parameters
     ----------
@@ -98,6 +99,6 @@ def changes_in(changed: NDArray[np.floating], index: Sequence[int]) -> list[Chan
     found = [
         Change(int(index[0]), round(float(y), 2), round(float(x), 2), int(size), round(float(z), 2))
         for (y, x), size, z in zip(middles, sizes, strongest, strict=True)
-        if size >= LEAST
+        if size >= LEAST and z >= STANDS_OUT
     ]
     return sorted(found, key=lambda change: -change.deviations)[:MOST]

@@ -6,7 +6,6 @@ any scale; where its features are not displaced; and where no change in time lie
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -36,7 +35,6 @@ SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # px: standard deviations of the means 
 WIDENED = (6.0, 4.0, 2.0, 1.0)  # after which what was found reaches a pixel further: in all about as far as its scale
 LIMIT, LATTICE_LIMIT = 4.0, 5.0  # standard deviations from which a neighbour is refused; a lattice shows jitter, too
 CHANGED = 4.5  # standard deviations from which the frames before and after do not belong together
-NEARLY = 0.8  # of the strongest change around it in time: one that is weaker is the same, seen from further off
 OUTLIER = 6.0  # standard deviations: one frame that is further off than this does not part those around it
 LEAST_SPREAD, MOST_SPREAD = 0.5, 2.0  # of what the noise explains: less makes no test stricter, more none laxer
 # px: windows of the local shift, the least shift that is refused, and the largest that is not, however noisy
@@ -201,7 +199,7 @@ class Fusion:
                 second[number, scale] = _spread(_thin(means.second[number]))
             moments = Moments(summed((_thin(means.second[number]) for number in self.order), OUTLIER), {})
             for place in range(len(self.order) - 1):
-                for many in groups(len(self.order), place):
+                for many in groups(len(self.order), place, single=True):
                     boundary[scale, place, many] = _spread(moments.step(place, many))
         windows = [window for window, *_ in WINDOWS]
         for window in windows:
@@ -223,26 +221,17 @@ class Fusion:
     def _moments(self, second: Mapping[int, Image], scale: float, outlier: float | None = None) -> Moments:
         """The frames at one scale in their order in time; their spreads as far as they are known."""
         spreads = {key[1:]: _bounded(one) for key, one in self._spreads.boundary.items() if key[0] == scale}
-        return Moments(summed((second[number] for number in self.order), outlier), spreads)
-
-    def _changed(self, strongest: Mapping[int, Image], direct: Image) -> Image:
-        """What changes right before this frame: groups of frames see it from some way off, but less."""
-        place = self.order.index(self.number) - 1
-        if place not in strongest:
-            return np.zeros_like(direct)
-        own = strongest[place]
-        here = np.ones(own.shape, bool)
-        for other in strongest.values():
-            here &= own >= NEARLY * other
-        return np.where((own > CHANGED) & (here | (direct > CHANGED)), own, np.float32(0))
+        images = (second[number] for number in self.order)
+        return Moments(summed(images, outlier), spreads, single=outlier is None)
 
     def _tested(self, compared: Compared) -> tuple[dict[int, Image], dict[int, NDArray[np.bool_]], Image]:
         """By how many standard deviations each neighbour differs, where a change comes after a frame, and `changed`."""
-        jitter, spreads, shape = self.jitter, self._spreads, compared.denoised.shape
-        strongest: dict[int, Image] = defaultdict(lambda: np.zeros(shape, np.float32))  # of the changes near this frame
-        direct = np.zeros(shape, np.float32)  # of the frame and the one before alone
+        jitter, spreads = self.jitter, self._spreads
+        changed = np.zeros(compared.denoised.shape, np.float32)
         largest: dict[int, Image] = {}
         steps: dict[int, Image] = {}
+        places = range(len(self.order) - 1)
+        before = self.order.index(self.number) - 1
         for scale in reversed(SCALES):  # widened step by step, from the coarse scales to the fine ones
             means = compared.means(scale, jitter)
 
@@ -255,8 +244,7 @@ class Fusion:
                 return _widened(z) if scale in WIDENED else z
 
             largest.update(compared.each(apart_by, self.pairs))
-            moments, parting = (self._moments(means.second, scale, outlier) for outlier in (None, OUTLIER))
-            places = range(len(self.order) - 1)
+            told, parting = self._moments(means.second, scale), self._moments(means.second, scale, OUTLIER)
             parted = parting.partings(compared.each(parting.strongest, places), CHANGED)
 
             def step(place: int, scale: float = scale, parted: Mapping[int, Image] = parted) -> Image:
@@ -264,14 +252,11 @@ class Fusion:
                 return _widened(z) if scale in WIDENED else z
 
             steps.update(compared.each(step, places))
-            for place in places:
-                if self.order[place + 1] == self.number:
-                    spread = moments.spreads[place, groups(len(self.order), place)[-1]]
-                    np.maximum(direct, means.full(np.abs(moments.step(place, 1) / spread)), out=direct)
-                if abs(self.order[place + 1] - self.number) <= GROUP:
-                    np.maximum(strongest[place], means.full(moments.strongest(place)), out=strongest[place])
+            if before >= 0:
+                found = told.partings(compared.each(told.strongest, places), CHANGED)[before]
+                np.maximum(changed, means.full(found), out=changed)
         apart = {self.order[place]: z > CHANGED for place, z in steps.items()}
-        return largest, apart, self._changed(strongest, direct)
+        return largest, apart, np.where(changed > CHANGED, changed, np.float32(0))
 
     def _fused(self, part: Part) -> tuple[Image, Image, Image, Image, Image]:
         spreads = self._spreads  # before the part: they are measured on one of their own

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 GROUP = 3  # frames on either side of a change in time
 
 
-def groups(count: int, place: int) -> tuple[int, ...]:
-    """How many frames on either side of a place in time are compared: a few, and all of ``count``."""
-    return (GROUP, count) if max(place + 1, count - 1 - place) > GROUP else (GROUP,)
+def groups(count: int, place: int, *, single: bool = False) -> tuple[int, ...]:
+    """How many frames on either side of a place in time are compared: a few, and all of ``count``; or one, too."""
+    several = (GROUP, count) if max(place + 1, count - 1 - place) > GROUP else (GROUP,)
+    return (1, *several) if single else several
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +38,13 @@ class Moments:
         Of the first frames in time, none at first, so one more than there are frames.
     spreads : mapping of (int, int) to float
         By how much a comparison at a place in time of so many frames varies more than the noise explains.
+    single : bool
+        Whether single frames are compared, too: what only one of them shows is found.
     """
 
     sums: Sequence[Image]
     spreads: Mapping[tuple[int, int], float]
+    single: bool = False
 
     @property
     def count(self) -> int:
@@ -61,8 +65,10 @@ class Moments:
 
     def strongest(self, place: int) -> Image:
         """The largest step at a place in time, whatever number of frames sees it."""
-        found = [np.abs(self.step(place, many)) for many in groups(self.count, place)]
-        return np.maximum(found[0], found[-1], out=found[0])
+        found = [np.abs(self.step(place, many)) for many in groups(self.count, place, single=self.single)]
+        for one in found[1:]:
+            np.maximum(found[0], one, out=found[0])
+        return found[0]
 
     def partings(self, steps: Mapping[int, Image], limit: float) -> dict[int, Image]:
         """Steps without those of which a stronger one close by is the reason: they become 0.
@@ -80,12 +86,47 @@ class Moments:
         where = np.nonzero(largest > limit)
         if not len(where[0]):
             return dict(steps)
-        kept = _segmented(np.stack([one[where] for one in self.sums]), self.spreads, limit)
+        kept = self._segmented(np.stack([one[where] for one in self.sums]), limit)
         found = {}
         for place, image in steps.items():
             found[place] = image.copy()
             found[place][where] = kept[place]
         return found
+
+    def _segmented(self, sums: Image, limit: float) -> Image:
+        """Of sums (N + 1, K) the steps (N - 1, K) at which frames are parted, 0 elsewhere."""
+        count, pixels = len(sums) - 1, sums.shape[1]
+        kept = np.zeros((count - 1, pixels), np.float32)
+        left = np.arange(pixels)
+        while len(left):
+            steps = self._within(sums[:, left], kept[:, left] > 0)
+            steps[kept[:, left] > 0] = 0
+            place = steps.argmax(axis=0)
+            step = steps[place, np.arange(len(left))]
+            found = step > limit
+            left = left[found]
+            kept[place[found], left] = step[found]
+        return kept
+
+    def _within(self, sums: Image, parted: NDArray[np.bool_]) -> Image:
+        """The strongest step of each place (N - 1, K), of frames between two partings only."""
+        count = len(sums) - 1
+        places = np.arange(count - 1)[:, None]
+        least = np.maximum.accumulate(np.where(parted, places + 1, 0), axis=0)
+        least = np.concatenate([np.zeros_like(least[:1]), least[:-1]])  # the first frame that may be looked at before
+        most = np.minimum.accumulate(np.where(parted, places + 1, count)[::-1], axis=0)[::-1]
+        most = np.concatenate([most[1:], np.full_like(most[:1], count)])
+        strongest = np.zeros(parted.shape, np.float32)
+        for place in range(count - 1):
+            middle = place + 1
+            for many in groups(count, place, single=self.single):
+                first, last = np.maximum(least[place], middle - many), np.minimum(most[place], middle + many)
+                before, after = middle - first, last - middle
+                begin, end = (np.take_along_axis(sums, one[None], axis=0)[0] for one in (first, last))
+                step = np.abs((end - sums[middle]) / after - (sums[middle] - begin) / before)
+                step /= self.spreads.get((place, many), 1.0) * np.sqrt(1 / before + 1 / after)
+                np.maximum(strongest[place], step, out=strongest[place])
+        return strongest
 
 
 def summed(images: Iterable[Image], outlier: float | None = None) -> list[Image]:
@@ -102,40 +143,3 @@ def summed(images: Iterable[Image], outlier: float | None = None) -> list[Image]
     for image in images:
         sums.append(sums[-1] + image)
     return sums
-
-
-def _segmented(sums: Image, spreads: Mapping[tuple[int, int], float], limit: float) -> Image:
-    """Of sums (N + 1, K) the steps (N - 1, K) at which frames are parted, 0 elsewhere."""
-    count, pixels = len(sums) - 1, sums.shape[1]
-    kept = np.zeros((count - 1, pixels), np.float32)
-    left = np.arange(pixels)
-    while len(left):
-        steps = _within(sums[:, left], kept[:, left] > 0, spreads)
-        steps[kept[:, left] > 0] = 0
-        place = steps.argmax(axis=0)
-        step = steps[place, np.arange(len(left))]
-        found = step > limit
-        left = left[found]
-        kept[place[found], left] = step[found]
-    return kept
-
-
-def _within(sums: Image, parted: NDArray[np.bool_], spreads: Mapping[tuple[int, int], float]) -> Image:
-    """The strongest step of each place (N - 1, K), of frames between two partings only."""
-    count = len(sums) - 1
-    places = np.arange(count - 1)[:, None]
-    least = np.maximum.accumulate(np.where(parted, places + 1, 0), axis=0)
-    least = np.concatenate([np.zeros_like(least[:1]), least[:-1]])  # the first frame that may be looked at before
-    most = np.minimum.accumulate(np.where(parted, places + 1, count)[::-1], axis=0)[::-1]
-    most = np.concatenate([most[1:], np.full_like(most[:1], count)])
-    strongest = np.zeros(parted.shape, np.float32)
-    for place in range(count - 1):
-        middle = place + 1
-        for many in groups(count, place):
-            first, last = np.maximum(least[place], middle - many), np.minimum(most[place], middle + many)
-            before, after = middle - first, last - middle
-            begin, end = (np.take_along_axis(sums, one[None], axis=0)[0] for one in (first, last))
-            step = np.abs((end - sums[middle]) / after - (sums[middle] - begin) / before)
-            step /= spreads.get((place, many), 1.0) * np.sqrt(1 / before + 1 / after)
-            np.maximum(strongest[place], step, out=strongest[place])
-    return strongest

@@ -14,6 +14,8 @@ WHAT is any of
 - situations: lattices and cells at 10 counts in which something is wrong (situations.py: turned frames, focus, spikes,
   lost lines, other doses, other fields), with ``frames="auto"``. PSNR of the frames that are not harmed, the worst
   frame, those beside a harmed one, and the harmed ones themselves;
+- bound, bound-cells: how well an affine map between two frames of these series can be known at best (Cramer-Rao, of
+  counts and readout alone), rms in px; nothing is denoised;
 - time, time-cells: seconds per frame together over seconds per frame alone, of lattices and of cells of 512 px; nothing
   else should run.
 
@@ -50,12 +52,15 @@ if TYPE_CHECKING:
     Images = NDArray[np.float32]
 
 PERIOD, SIGMA, BACKGROUND = 12.0, 0.18 * 12.0, 0.1
+READOUT, CELLS_READOUT = 0.15, 0.2  # of the square root of the dose
 SPOT = 1.8  # px: standard deviation of a moving spot
 DOSES = {
     "lattice": (2, 5, 10, 50),
     "cells": (2, 10, 50),
     "positions": (2, 10),
     "perfect": (10,),
+    "bound": (2, 5, 10, 50),
+    "bound-cells": (2, 10, 50),
     "time": (10,),
     "time-cells": (10,),
 }
@@ -69,14 +74,14 @@ def noisy_lattice(series: FrameSeries, dose: float, rng: np.random.Generator) ->
             RowJitter(rms=0.02 * PERIOD, correlation=0.5, advance=lag.delay),
             Poisson(dose=dose),
             lag,
-            Readout(sigma=0.15 * dose**-0.5),
+            Readout(sigma=READOUT * dose**-0.5),
         )
     )
     return np.stack([scan(frame, rng) for frame in series.clean]) * np.float32(dose)
 
 
 def noisy_cells(series: FrameSeries, dose: float, rng: np.random.Generator) -> Images:
-    noise = Compose(noises=(Poisson(dose=dose), Readout(sigma=0.2 * dose**-0.5)))
+    noise = Compose(noises=(Poisson(dose=dose), Readout(sigma=CELLS_READOUT * dose**-0.5)))
     return np.stack([noise(frame, rng) for frame in series.clean]) * np.float32(dose)
 
 
@@ -202,6 +207,23 @@ def drift_error(series: FrameSeries, found: Denoised) -> dict[str, Any]:
     }
 
 
+def drift_bound(series: FrameSeries, dose: float, readout: float) -> float:
+    """The least rms error, over frames and places, of an affine map between two frames with such noise, px."""
+    side = series.clean.shape[1]
+    half = side / 2
+    rows, columns = (np.mgrid[:side, :side] - half + 0.5) / half
+    places = np.stack(np.meshgrid(*(np.linspace(16, side - 16, 7),) * 2, indexing="ij"), axis=-1).reshape(-1, 2)
+    basis = np.concatenate([(places - half + 0.5) / half, np.ones((len(places), 1))], axis=1)
+    found = []
+    for frame in series.clean[:-1] * dose:
+        variance = np.maximum(frame, 0) + readout**2 * dose  # of counts, and of the readout
+        along = np.gradient(frame)
+        known = np.stack([one * by for one in along for by in (rows, columns, np.ones_like(rows))]).reshape(6, -1)
+        covariance = 2 * np.linalg.inv((known / variance.ravel()) @ known.T)  # both frames are noisy
+        found += [basis @ covariance[part, part] for part in (slice(0, 3), slice(3, 6))]
+    return float(np.sqrt(2 * np.mean([np.sum(one * basis, axis=1) for one in found])))
+
+
 def drawn(what: str, seed: int, dose: float, args: argparse.Namespace) -> tuple[FrameSeries, Images]:
     rng = np.random.default_rng([18, seed])
     side = 512 if what.startswith("time") else args.size
@@ -219,6 +241,9 @@ def drawn(what: str, seed: int, dose: float, args: argparse.Namespace) -> tuple[
 
 def measure(what: str, seed: int, dose: float, args: argparse.Namespace) -> dict[str, Any]:
     series, noisy = drawn(what, seed, dose, args)
+    if what.startswith("bound"):
+        bound = drift_bound(series, dose, CELLS_READOUT if what.endswith("cells") else READOUT)
+        return {"what": what, "seed": seed, "dose": dose, "drift_bound": bound}
     model = "general" if what.endswith("cells") else "stem"
     clean = series.clean * np.float32(dose)
     hush.denoise(noisy[0], model)  # so that the model is loaded

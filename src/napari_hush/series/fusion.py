@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hush.filters.smoothing import gaussian
-from napari_hush.series.affine import places_of_part
+from napari_hush.series.affine import places, places_of_part
 from napari_hush.series.brightness import matched
 from napari_hush.series.compared import Compared, at_every_pixel
 from napari_hush.series.misplaced import misplaced
@@ -127,13 +127,16 @@ class Fusion:
         """Variance of the places along X that the noise does not explain, px²: rows of a scan start where they like."""
         compared = self._comparable(self._probe)
         gradient = compared.along_x**2
-        found = []  # by each neighbour: one of them may show something else
-        for other in compared.others.values():
+
+        def seen_by(number: int) -> float | None:
+            other = compared.others[number]
             left = np.where(other.inside, other.first[1] ** 2 - compared.variance, 0)
             left = np.minimum(left, np.quantile(left, STEEP))
             seen = float((gradient**2)[other.inside].sum())
-            if seen > 0:
-                found.append(float((left * gradient)[other.inside].sum()) / seen)
+            return float((left * gradient)[other.inside].sum()) / seen if seen > 0 else None
+
+        # by each neighbour: one of them may show something else
+        found = [one for one in compared.each(seen_by, compared.others).values() if one is not None]
         return max(float(np.median(found)), 0.0) if found else 0.0
 
     def least_change(self, sigma: float, frames: int = GROUP) -> float:
@@ -214,7 +217,7 @@ class Fusion:
             for window, one in zip(windows, found, strict=True)
         }
         own = compared.noisy - compared.denoised
-        independent = {number: _independent(own, other) for number, other in compared.others.items()}
+        independent = compared.each(lambda k: _independent(own, compared.others[k]), compared.others)
         left = compared.each(lambda k: misplaced(compared, k, self._probe), self.pairs)
         return _Spreads(first, second, boundary, shifts, independent, left)
 
@@ -253,7 +256,7 @@ class Fusion:
 
             steps.update(compared.each(step, places))
             if before >= 0:
-                found = told.partings(compared.each(told.strongest, places), CHANGED)[before]
+                found = told.partings({before: told.strongest(before)}, CHANGED)[before]
                 np.maximum(changed, means.full(found), out=changed)
         apart = {self.order[place]: z > CHANGED for place, z in steps.items()}
         return largest, apart, np.where(changed > CHANGED, changed, np.float32(0))
@@ -265,12 +268,16 @@ class Fusion:
         largest, apart, changed = self._tested(compared)
         last_row = np.array([0.0, 0.0, 1.0])
         own = self.order.index(self.number)
+        height, width = (np.array([one.start, one.stop], float) for one in part)
+        corners = height[:, None], width[None]
 
         def counted(number: int) -> Image:
             """What a neighbour of its own noise counts at each pixel: 0 where it does not belong to the frame."""
             good = (largest[number] < self.limit) & compared.others[number].inside
-            off_y, off_x = places_of_part(np.vstack([spreads.misplaced[number], last_row]), part)
-            good &= off_y**2 + off_x**2 < self.misplaced**2
+            off = np.vstack([spreads.misplaced[number], last_row])
+            if np.hypot(*places(off, *corners)).max() >= self.misplaced:
+                off_y, off_x = places_of_part(off, part)
+                good &= off_y**2 + off_x**2 < self.misplaced**2
             for window, least, most in WINDOWS:
                 along_y, along_x = compared.shifts(number, window)
                 limits = [min(max(least, SHIFTED * one), most) for one in spreads.shifts[number, window]]

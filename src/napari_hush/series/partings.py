@@ -76,14 +76,11 @@ class Moments:
         Parameters
         ----------
         steps : mapping of int to ndarray
-            ``strongest`` of each place.
+            ``strongest`` of each place that is wanted.
         limit : float
             Standard deviations of a change.
         """
-        largest = np.zeros_like(self.sums[0])
-        for image in steps.values():
-            np.maximum(largest, image, out=largest)
-        where = np.nonzero(largest > limit)
+        where = np.nonzero(np.any([image > limit for image in steps.values()], axis=0))
         if not len(where[0]):
             return dict(steps)
         kept = self._segmented(np.stack([one[where] for one in self.sums]), limit)
@@ -111,20 +108,20 @@ class Moments:
     def _within(self, sums: Image, parted: NDArray[np.bool_]) -> Image:
         """The strongest step of each place (N - 1, K), of frames between two partings only."""
         count = len(sums) - 1
-        places = np.arange(count - 1)[:, None]
-        least = np.maximum.accumulate(np.where(parted, places + 1, 0), axis=0)
+        places = np.arange(count - 1, dtype=np.int32)[:, None]
+        least = np.maximum.accumulate(np.where(parted, places + 1, np.int32(0)), axis=0)
         least = np.concatenate([np.zeros_like(least[:1]), least[:-1]])  # the first frame that may be looked at before
-        most = np.minimum.accumulate(np.where(parted, places + 1, count)[::-1], axis=0)[::-1]
+        most = np.minimum.accumulate(np.where(parted, places + 1, np.int32(count))[::-1], axis=0)[::-1]
         most = np.concatenate([most[1:], np.full_like(most[:1], count)])
         strongest = np.zeros(parted.shape, np.float32)
         for place in range(count - 1):
             middle = place + 1
             for many in groups(count, place, single=self.single):
                 first, last = np.maximum(least[place], middle - many), np.minimum(most[place], middle + many)
-                before, after = middle - first, last - middle
                 begin, end = (np.take_along_axis(sums, one[None], axis=0)[0] for one in (first, last))
-                step = np.abs((end - sums[middle]) / after - (sums[middle] - begin) / before)
-                step /= self.spreads.get((place, many), 1.0) * np.sqrt(1 / before + 1 / after)
+                per_before, per_after = (1 / (one.astype(np.float32)) for one in (middle - first, last - middle))
+                step = np.abs((end - sums[middle]) * per_after - (sums[middle] - begin) * per_before)
+                step /= np.float32(self.spreads.get((place, many), 1.0)) * np.sqrt(per_before + per_after)
                 np.maximum(strongest[place], step, out=strongest[place])
         return strongest
 

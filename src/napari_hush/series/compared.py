@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-HALVED = 2.0  # px: from this scale on every second pixel will do
+HALVED = 3.0  # px: from this scale on every second pixel will do; from 2 on spikes would cost their surroundings
 THREADS = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
 MOST_PRECISE = 4.0  # times as much as the frame itself a neighbour may count
 THINNED = slice(None, None, 4), slice(None, None, 4)  # pixels on which a precision is measured

@@ -180,13 +180,18 @@ def positions(series: FrameSeries, images: Images) -> dict[str, float]:
     }
 
 
+def checked_places(side: int) -> NDArray[np.float64]:
+    """Where a registration's error is looked at, (7, 7, 2), px."""
+    return np.stack(np.meshgrid(*(np.linspace(16, side - 16, 7),) * 2, indexing="ij"), axis=-1)
+
+
 def drift_error(series: FrameSeries, found: Denoised) -> dict[str, Any]:
     """Rms over frames and places of the registration's error, and its jumps by more than half a period."""
     if found.series is None:
         return {"drift_rms": None, "jumps": None, "decided": None}
     registration = found.series.registration
     side = series.clean.shape[1]
-    grid = np.stack(np.meshgrid(*(np.linspace(16, side - 16, 7),) * 2, indexing="ij"), axis=-1)
+    grid = checked_places(side)
     moved = []
     for number in range(1, len(registration)):
         pair = registration.pair(number - 1, number).matrix
@@ -213,7 +218,7 @@ def drift_bound(series: FrameSeries, dose: float, readout: float) -> float:
     side = series.clean.shape[1]
     half = side / 2
     rows, columns = (np.mgrid[:side, :side] - half + 0.5) / half
-    places = np.stack(np.meshgrid(*(np.linspace(16, side - 16, 7),) * 2, indexing="ij"), axis=-1).reshape(-1, 2)
+    places = checked_places(side).reshape(-1, 2)
     basis = np.concatenate([(places - half + 0.5) / half, np.ones((len(places), 1))], axis=1)
     found = []
     for frame in series.clean[:-1] * dose:

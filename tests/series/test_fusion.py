@@ -213,10 +213,8 @@ def test_changes_are_listed(tmp_path):
     image = np.zeros((40, 40), np.float32)
     image[5:9, 5:9], image[20:26, 30:36], image[30:34, 2:6], image[0, 0] = 6.5, 9, 5, 20
     found = changes_in(image, (3, 1))
-    assert [(one.frame, one.pixels, one.deviations) for one in found] == [
-        (3, 36, 9.0),
-        (3, 16, 6.5),
-    ]  # one is too weak, one too small
+    # one is too weak, one too small
+    assert [(one.frame, one.pixels, one.deviations) for one in found] == [(3, 36, 9.0), (3, 16, 6.5)]
     save_changes(found, tmp_path / "changes.csv")
     assert (tmp_path / "changes.csv").read_text().splitlines()[0] == "frame,y,x,pixels,deviations"
     assert changes_in(np.zeros((8, 8)), (0,)) == []

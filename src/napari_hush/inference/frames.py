@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from napari_hush.inference.planes import Planes
 from napari_hush.inference.told import Told
 from napari_hush.progress import Progress
 from napari_hush.residual.noise import NoiseModel, measure_noise
-from napari_hush.series.compared import THREADS, Frame
+from napari_hush.series.compared import Frame
 from napari_hush.series.fusion import Fusion
 from napari_hush.series.pairs import Pair, Shown, refined
 from napari_hush.series.registration import Chain, Registration, in_units, scale_of
@@ -205,10 +204,8 @@ class SeriesRun:
         yield from self._look(series, set(around))
         yield from self._place(series, around, number)
         alone = series.known[number]
-        others = [k for k in around if k != number]
-        with ThreadPoolExecutor(THREADS) as pool:
-            found = pool.map(lambda k: self._pair(series, number, k), others)
-            pairs = {k: pair for k, pair in zip(others, found, strict=True) if pair.alike}
+        pairs = {k: self._pair(series, number, k) for k in around if k != number}
+        pairs = {k: pair for k, pair in pairs.items() if pair.alike}
         if not pairs:
             ones = [np.ones(self._plan.source.plane_shape, np.float32)] * len(series.noise)
             self._told.keep(series.passes[number], ones, [np.zeros_like(one) for one in ones])

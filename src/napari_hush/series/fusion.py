@@ -156,7 +156,7 @@ class Fusion:
             own = float(np.median(np.sqrt(compared.variance + self.jitter * compared.along_x**2)))
             own *= self.noise.widened(scale) ** 0.5 / (2 * np.pi**0.5 * scale)
             kept = sigma**2 / (sigma**2 + scale**2)
-            spread = _bounded(float(np.median([one for key, one in spreads.boundary.items() if key[0] == scale])))
+            spread = _bounded(float(np.median(list(spreads.boundary[scale].values()))))
             found = min(found, CHANGED * spread * own * (2 / max(frames, 1)) ** 0.5 / kept)
         return found
 
@@ -201,9 +201,11 @@ class Fusion:
                 first[number, scale] = _spread(_thin(means.first[number]))
                 second[number, scale] = _spread(_thin(means.second[number]))
             moments = Moments(summed((_thin(means.second[number]) for number in self.order), OUTLIER), {})
-            for place in range(len(self.order) - 1):
-                for many in groups(len(self.order), place, single=True):
-                    boundary[scale, place, many] = _spread(moments.step(place, many))
+            boundary[scale] = {
+                (place, many): _spread(moments.step(place, many))
+                for place in range(moments.count - 1)
+                for many in groups(moments.count, place, single=True)
+            }
         windows = [window for window, *_ in WINDOWS]
         for window in windows:
             compared.tensor(window)  # once, before each neighbour wants it
@@ -222,8 +224,8 @@ class Fusion:
         return _Spreads(first, second, boundary, shifts, independent, left)
 
     def _moments(self, second: Mapping[int, Image], scale: float, outlier: float | None = None) -> Moments:
-        """The frames at one scale in their order in time; their spreads as far as they are known."""
-        spreads = {key[1:]: _bounded(one) for key, one in self._spreads.boundary.items() if key[0] == scale}
+        """The frames at one scale in their order in time."""
+        spreads = {key: _bounded(one) for key, one in self._spreads.boundary[scale].items()}
         images = (second[number] for number in self.order)
         return Moments(summed(images, outlier), spreads, single=outlier is None)
 
@@ -306,7 +308,7 @@ class Fusion:
 class _Spreads:
     first: dict[tuple[int, float], float]
     second: dict[tuple[int, float], float]
-    boundary: dict[tuple[float, int, int], float]
+    boundary: dict[float, dict[tuple[int, int], float]]
     shifts: dict[tuple[int, float], tuple[float, ...]]
     independent: dict[int, float]
     misplaced: dict[int, NDArray[np.float64]]

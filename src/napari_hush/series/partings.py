@@ -92,12 +92,12 @@ class Moments:
 
     def _segmented(self, sums: Image, limit: float) -> Image:
         """Of sums (N + 1, K) the steps (N - 1, K) at which frames are parted, 0 elsewhere."""
-        count, pixels = len(sums) - 1, sums.shape[1]
-        kept = np.zeros((count - 1, pixels), np.float32)
-        left = np.arange(pixels)
+        kept = np.zeros((self.count - 1, sums.shape[1]), np.float32)
+        left = np.arange(sums.shape[1])
         while len(left):
-            steps = self._within(sums[:, left], kept[:, left] > 0)
-            steps[kept[:, left] > 0] = 0
+            parted = kept[:, left] > 0
+            steps = self._within(sums[:, left], parted)
+            steps[parted] = 0
             place = steps.argmax(axis=0)
             step = steps[place, np.arange(len(left))]
             found = step > limit
@@ -107,7 +107,7 @@ class Moments:
 
     def _within(self, sums: Image, parted: NDArray[np.bool_]) -> Image:
         """The strongest step of each place (N - 1, K), of frames between two partings only."""
-        count = len(sums) - 1
+        count = self.count
         places = np.arange(count - 1, dtype=np.int32)[:, None]
         least = np.maximum.accumulate(np.where(parted, places + 1, np.int32(0)), axis=0)
         least = np.concatenate([np.zeros_like(least[:1]), least[:-1]])  # the first frame that may be looked at before

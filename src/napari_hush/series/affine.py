@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy import ndimage
-from torch.nn import functional
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,10 +14,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.floating]
     Matrix = NDArray[np.float64]
-
-
-REACH = 3  # px around a place in which its coefficients lie
-LEAST = 8  # px that are looked at in any case
 
 
 def translation(shift: tuple[float, float]) -> Matrix:
@@ -63,52 +57,20 @@ def spline(image: Floats) -> NDArray[np.float32]:
     return np.asarray(ndimage.spline_filter(image.astype(np.float32), order=3, output=np.float32, mode="mirror"))
 
 
-def warped(splines: Sequence[Floats], y: Floats, x: Floats) -> list[NDArray[np.float32]]:
-    """Images at places between their pixels, float32 of the places' shape; mirrored beyond their borders.
+def warped(coefficients: Floats, y: Floats, x: Floats) -> NDArray[np.float32]:
+    """An image at places between its pixels, float32 of their shape.
 
     Parameters
     ----------
-    splines : sequence of ndarray, shape (Y, X), float32
-        Of `spline`, of images of one shape.
+    coefficients : ndarray, shape (Y, X)
+        Of `spline`.
     y, x : ndarray
         Places, px.
-
-    Notes
-    -----
-    The sixteen coefficients around a place are read as four values between two pixels each way, which PyTorch does
-    fast (`Sigg and Hadwiger 2005, GPU Gems 2, chapter 20`).
     """
-    box = tuple(_box(at, size) for at, size in zip((y, x), splines[0].shape, strict=True))
-    images = torch.from_numpy(np.stack([one[box] for one in splines])[None])
-    rows, columns = (
-        _pairs(np.asarray(at - part.start, np.float32).ravel(), part.stop - part.start)
-        for at, part in zip((y, x), box, strict=True)
+    at = np.stack([y, x])
+    return np.asarray(
+        ndimage.map_coordinates(coefficients, at, order=3, mode="mirror", prefilter=False, output=np.float32)
     )
-    made = torch.zeros((len(splines), y.size))
-    for weight_y, at_y in rows:
-        for weight_x, at_x in columns:
-            grid = torch.stack([at_x, at_y], dim=-1)[None, None]
-            looked_up = functional.grid_sample(images, grid, padding_mode="reflection", align_corners=True)[0, :, 0]
-            made.addcmul_(looked_up, weight_y * weight_x)
-    return list(made.numpy().reshape(len(splines), *y.shape))
-
-
-def _box(at: Floats, size: int) -> slice:
-    """The pixels along an axis between which places lie."""
-    start = int(np.clip(np.floor(float(at.min())) - REACH, 0, max(size - LEAST, 0)))
-    return slice(start, int(np.clip(np.floor(float(at.max())) + REACH + 1, min(start + LEAST, size), size)))
-
-
-def _pairs(at: NDArray[np.float32], size: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Weights of two pairs of coefficients each, and the places between both, from -1 to 1 over an axis."""
-    place = torch.from_numpy(at)
-    pixel = place.floor()
-    f = place - pixel
-    g = 1 - f
-    first, fourth = g**3 / 6, f**3 / 6
-    left, right = first + (4 - 6 * f**2 + 3 * f**3) / 6, fourth + (4 - 6 * g**2 + 3 * g**3) / 6
-    found = (left, pixel - first / left), (right, pixel + 1 + fourth / right)
-    return [(weight, where * (2 / max(size - 1, 1)) - 1) for weight, where in found]
 
 
 def warped_part(
@@ -134,4 +96,4 @@ def warped_part(
     y, x = places_of_part(matrix, part)
     height, width = splines[0].shape
     inside = (y >= 0) & (y <= height - 1) & (x >= 0) & (x <= width - 1)
-    return warped(splines, y, x), inside
+    return [warped(one, y, x) for one in splines], inside

@@ -291,7 +291,7 @@ def _refined(
         at_y, at_x = (np.broadcast_to(one, (len(rows), len(columns))).astype(np.float32) for one in at)
         inside = (at_y >= 0) & (at_y <= shape[0] - 1) & (at_x >= 0) & (at_x <= shape[1] - 1)
         seen = inside.ravel()
-        difference = warped([second.coefficients], at_y, at_x)[0].ravel() - own
+        difference = warped(second.coefficients, at_y, at_x).ravel() - own
         slopes = [gain * one for one in (shifts if step < shift_first else whole)]
         if np.count_nonzero(seen) < 2 * len(slopes + brightness):
             rest = np.full(len(own), np.nan)

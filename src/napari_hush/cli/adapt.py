@@ -39,12 +39,13 @@ class Adapt:
             raise InputError(f"{self.output}: a model file ends in .safetensors")
         if not self.output.parent.is_dir():
             raise InputError(f"{self.output}: the folder {self.output.parent} does not exist; create it")
-        if self.output.exists() and not self.overwrite:
-            raise InputError(f"{self.output}: is there already: choose another name, or give --overwrite")
         settings = settings_of(self.settings, AdaptSettings)
         from napari_hush.io import expand_inputs, read_image
+        from napari_hush.io.outputs import check_outputs
 
         paths = expand_inputs(self.images)
+        needed = [self.model] if Path(self.model).is_file() else []
+        check_outputs([self.output], [*paths, *needed], overwrite=self.overwrite)
         read = [read_image(path) for path in paths]
         for path, image in zip(paths, read, strict=True):
             if image.channel_axis is not None:

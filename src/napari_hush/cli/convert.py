@@ -58,6 +58,8 @@ class Convert:
 
     def _check_target(self) -> None:
         """Tell before the work what would go wrong after it."""
+        from napari_hush.io.outputs import check_outputs
+
         target, source = self.target, model_path(self.source)
         exporter = EXPORTERS.get(target.suffix.lower())
         if exporter is None:
@@ -68,12 +70,7 @@ class Convert:
             raise InputError(f"{target}: is a folder; name a file in it")
         if not target.parent.is_dir():
             raise InputError(f"{target}: the folder {target.parent} does not exist; create it or choose another")
-        if not target.exists():
-            return
-        if source.exists() and target.samefile(source):
-            raise InputError(f"{target}: the output would replace the input; choose another name")
-        if not self.overwrite:
-            raise InputError(f"{target}: there is a file of that name; add --overwrite to replace it")
+        check_outputs([target], [source] if source.exists() else [], overwrite=self.overwrite)
 
     def _fill(self, card: ModelCard) -> ModelCard:
         given: dict[str, Any] = {

@@ -18,6 +18,7 @@ from napari_hush.inference.settings import AUTO, DenoiseSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from napari_hush.cli.batch import Job
     from napari_hush.inference.denoise import Denoised
     from napari_hush.io import ImageData
 
@@ -52,13 +53,17 @@ class Denoise:
     """Write a picture: noisy, denoised and what was taken away; a folder for several inputs."""
     verdict: bool = True
     """Say under each result what it kept, lost and made up, by one plane of it (napari-hush evaluate looks at all)."""
+    overwrite: bool = False
+    """Replace older files. Without it only a result that the same run made of the same input is made again."""
+    skip_existing: bool = False
+    """Leave out inputs whose result is there, made from the same input with the same settings."""
     settings: tyro.conf.OmitArgPrefixes[DenoiseOptions] = field(default_factory=DenoiseOptions)
 
     def run(self) -> int:
         """Run it; the exit code."""
         from napari_hush.inference.denoise import denoise_steps
         from napari_hush.inference.loaded import LoadedModels
-        from napari_hush.io import expand_inputs, is_image
+        from napari_hush.io import is_image
 
         if not self.inputs:
             raise InputError("no input: name a file, for example 'napari-hush denoise image.tif'")
@@ -67,43 +72,61 @@ class Denoise:
                 "--volume and --series: the images of a folder are either slices or frames; give one of them"
             )
         folders = self.volume or self.series
-        sources = self.inputs if folders else expand_inputs(self.inputs)
-        several = len(sources) > 1
-        jobs = _plan_outputs(sources, self.output, several, self.panel)
-        if self.series_maps is not None:
-            _check_maps(self.series_maps, [target.stem for _, target, _ in jobs])
         settings = settings_of(self.settings, DenoiseSettings)
+        jobs, several = self._plan(settings, folders)
         failed = []
         with LoadedModels(settings, many=True) as loaded:
             model = self.model if self.model == AUTO else loaded.model(self.model)  # told before the first image
             denoise = partial(denoise_steps, model=model, settings=settings, loaded=loaded)
-            for number, (source, target, panel) in enumerate(jobs, start=1):
-                label = f"[{number}/{len(jobs)}] {Path(source).name}" if several else Path(source).name
+            for number, job in enumerate(jobs, start=1):
+                label = f"[{number}/{len(jobs)}] {job.label}" if several else job.label
                 try:
-                    if several and not folders and not is_image(source):
-                        raise InputError(f"{source}: not an image of a format that is read here; left out")
-                    self._denoise_file(source, target, panel, label, denoise)
+                    if several and not folders and not is_image(job.source):
+                        raise InputError(f"{job.source}: not an image of a format that is read here; left out")
+                    self._denoise_file(job, label, denoise)
                 except (InputError, OSError, MemoryError) as error:
                     if not several:
                         raise
-                    failed.append(source)
+                    failed.append(job.source)
                     complain("error", one_line(error))
         if failed:
             complain("error", f"{len(failed)} of {len(jobs)} inputs were not denoised, see above")
         return 2 if failed else 0
 
-    def _denoise_file(
-        self,
-        source: str | Path,
-        target: Path,
-        panel: Path | None,
-        label: str,
-        denoise: Callable[..., Any],
-    ) -> None:
+    def _plan(self, settings: DenoiseSettings, folders: bool) -> tuple[list[Job], bool]:
+        """What is to be done, with a word on what is left out; and whether there were several inputs."""
+        from napari_hush.cli.batch import Replacing, plan_jobs, requests, without_results
+        from napari_hush.io import expand_inputs
+
+        sources: Sequence[str | Path] = self.inputs
+        several = len(sources) > 1
+        if not folders:
+            found = expand_inputs(self.inputs)
+            several = len(found) > 1
+            sources, results = without_results(found, self.inputs)
+            if results:
+                names = ", ".join(one.name for one in results[:3]) + (", ..." if len(results) > 3 else "")
+                complain(
+                    "left out", f"{len(results)} made by napari-hush ({names}); name one alone to denoise it again"
+                )
+        options = {name: getattr(self, name) for name in ("dtype", "channel_axis", "volume", "series")}
+        asked = requests(sources, self.model, settings, **options)
+        replacing = Replacing(overwrite=self.overwrite, skip_existing=self.skip_existing)
+        needed = [self.model] if Path(self.model).is_file() else []
+        jobs, done = plan_jobs(sources, asked, self.output, self.panel, replacing, several=several, needed=needed)
+        if done:
+            print(f"{len(done)} of {len(jobs) + len(done)} results are there already, made with the same settings")
+        if self.series_maps is not None:
+            _check_maps(self.series_maps, [job.target.stem for job in jobs], overwrite=self.overwrite)
+        return jobs, several
+
+    def _denoise_file(self, job: Job, label: str, denoise: Callable[..., Any]) -> None:
         from napari_hush.fidelity.glance import given_back_words
         from napari_hush.io import check_writable, convert_dtype, read_image, write_image, zarr_writer
+        from napari_hush.io.history import add_to_zarr, software
         from napari_hush.reports.panels import middle_plane, write_panel
 
+        source, target, panel = job.source, job.target, job.panel
         check_writable(target)
         if panel is not None:
             check_writable(panel)
@@ -115,13 +138,16 @@ class Denoise:
         run = partial(denoise, image.data, channel_axis=channel_axis)
         if target.suffix == ".zarr":
             # tile by tile: neither the input nor the output need fit into memory
-            writer = partial(zarr_writer, target, shape=tuple(image.data.shape), dtype=dtype, like=image)
+            asked = {"software": software(), "made": "denoised", "request": job.request}
+            shape = tuple(image.data.shape)
+            writer = partial(zarr_writer, target, shape=shape, dtype=dtype, like=image, history=asked)
             done = run_with_bar(run(out=writer), label)
+            add_to_zarr(target, self._history("denoised", job, done))
             result = read_image(target).data if panel or self.verdict else None
         else:
             done = run_with_bar(run(), label)
             result = convert_dtype(done.image, dtype)
-            write_image(target, result, like=image)
+            write_image(target, result, like=image, history=self._history("denoised", job, done))
         print(f"{target}: {run_text(done)}")
         if advice := done.provenance["advice"]:
             print(f"  {advice}")
@@ -132,13 +158,19 @@ class Denoise:
         if done.provenance["series"]:
             print(f"  {done.provenance['series']['words']}")
             if self.series_maps is not None:
-                self._write_maps(target.stem, image, done)
+                self._write_maps(job, image, done)
         elif self.series_maps is not None:
             print(f"  no frames looked together: nothing is written to {self.series_maps}")
         if panel is not None:
             noisy, denoised = (middle_plane(data, channel_axis) for data in (image.data, result))
             title = f"{Path(source).name}, {done.provenance['model']}"
-            write_panel(panel, {"noisy": noisy, "denoised": denoised}, residual=noisy - denoised, title=title)
+            write_panel(
+                panel,
+                {"noisy": noisy, "denoised": denoised},
+                residual=noisy - denoised,
+                title=title,
+                history=self._history("panel", job, done),
+            )
             print(f"{panel}: noisy, denoised, residual")
 
     def _read(self, source: str | Path) -> ImageData:
@@ -161,7 +193,12 @@ class Denoise:
             )
         return image.with_axes("T" + image.axes[1:].replace("T", "Q"))
 
-    def _write_maps(self, name: str, image: ImageData, done: Denoised) -> None:
+    @staticmethod
+    def _history(made: str, job: Job, done: Denoised) -> dict[str, Any]:
+        """How a file was made, as it is kept in it."""
+        return {"made": made, "request": job.request, **done.provenance}
+
+    def _write_maps(self, job: Job, image: ImageData, done: Denoised) -> None:
         """What the frames say of each other."""
         from napari_hush.files import atomic_write
         from napari_hush.io import write_image
@@ -169,7 +206,7 @@ class Denoise:
         from napari_hush.series.changes import save_changes
         from napari_hush.series.drawing import drift_picture
 
-        folder, series = self.series_maps, done.series
+        folder, series, name = self.series_maps, done.series, job.target.stem
         assert folder is not None and series is not None
         folder.mkdir(parents=True, exist_ok=True)
         series.registration.save(folder / f"{name}_drift.csv")
@@ -177,7 +214,8 @@ class Denoise:
         save_changes(series.changes, folder / f"{name}_changes.csv")
         for label, values in (("carried", series.carried), ("changed", series.changed)):
             if values is not None:
-                write_image(folder / f"{name}_{label}.tif", values, like=image)
+                path = folder / f"{name}_{label}.tif"
+                write_image(path, values, like=image, history=self._history(label, job, done))
         print(f"{folder}: {name}_drift.csv, {name}_changes.csv and maps")
 
     def _verdict(self, image: ImageData, denoised: Any, channel_axis: int | None, done: Denoised) -> str:
@@ -200,7 +238,7 @@ class Denoise:
         return f"{seen.status.upper() if seen.status == 'fail' else seen.status}: {seen.words}"
 
 
-def _check_maps(folder: Path, names: Sequence[str]) -> None:
+def _check_maps(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:
     """Refuse, before any work, maps that would take each other's place or that of older files."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: --series-maps needs a folder, this is a file")
@@ -211,38 +249,7 @@ def _check_maps(folder: Path, names: Sequence[str]) -> None:
         taken = [
             one for one in older if one.stem.removeprefix(f"{name}_") in ("carried", "changed", "changes", "drift")
         ]
-        if taken:
-            raise InputError(f"{taken[0]}: is there already: choose another folder for --series-maps, or remove it")
-
-
-def _plan_outputs(
-    sources: Sequence[str | Path], output: Path | None, several: bool, panel: Path | None
-) -> list[tuple[str | Path, Path, Path | None]]:
-    """(source, output file, panel file) for every input, checked before any work."""
-    if output is not None and several:
-        if output.exists() and not output.is_dir():
-            raise InputError(f"{output}: several inputs need a folder for the output, this is a file")
-        if output.suffix and not output.is_dir():
-            raise InputError(f"{output}: several inputs need a folder for the output, which has no suffix")
-        output.mkdir(parents=True, exist_ok=True)
-    if panel is not None and several:
-        panel.mkdir(parents=True, exist_ok=True)
-    jobs: list[tuple[str | Path, Path, Path | None]] = []
-    taken: set[Path] = set()
-    for source in sources:
-        path = Path(source)
-        if glob.has_magic(path.name) and not path.exists():  # the slices of a volume: named by what holds them
-            path = path.parent.resolve()
-        name = f"{path.stem}_denoised.zarr" if path.suffix == ".zarr" else f"{path.stem}_denoised.tif"
-        if output is None:
-            target = path.with_name(name)
-        else:
-            target = output / name if several or (output.is_dir() and output.suffix != ".zarr") else output
-        if target.resolve() == path.resolve():
-            raise InputError(f"{target}: the output would replace the input; choose another name with -o")
-        if target in taken:
-            raise InputError(f"{target}: two inputs would be written to this file; denoise them one by one")
-        taken.add(target)
-        picture = panel / f"{path.stem}_panel.png" if panel is not None and several else panel
-        jobs.append((source, target, picture))
-    return jobs
+        if taken and not overwrite:
+            raise InputError(
+                f"{taken[0]}: is there already: choose another folder for --series-maps, or give --overwrite"
+            )

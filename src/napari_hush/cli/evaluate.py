@@ -62,6 +62,8 @@ class Evaluate:
     """The atom columns are darker than what is between them."""
     match: bool = False
     """The truth is in other units: bring it to the noisy image by a line, gain and offset, first; needs --truth."""
+    overwrite: bool = False
+    """Replace older files."""
 
     def run(self) -> int:
         """Run it; the exit code."""
@@ -123,13 +125,12 @@ class Evaluate:
 
     def _check_outputs(self, inputs: list[Path]) -> None:
         """Tell before the work what would go wrong after it."""
-        from napari_hush.io.inputs import split_selector
+        from napari_hush.io.outputs import check_outputs
 
         if self.uncertainty is not None and self.model is None:
             raise InputError("--uncertainty asks a model: name the one that made the denoised image with --model")
         if self.match and self.truth is None:
             raise InputError("--match brings a truth to the noisy image: name the clean image with --truth")
-        files = [split_selector(path)[0] for path in inputs]
         targets = ((self.report, REPORT, "a report"), (self.csv, SHEET, "a sheet"), (self.uncertainty, MAP, "a map"))
         for target, endings, what in targets:
             if target is None:
@@ -140,8 +141,9 @@ class Evaluate:
                 raise InputError(f"{target}: is a folder; name a file in it")
             if not target.parent.is_dir():
                 raise InputError(f"{target}: the folder {target.parent} does not exist; create it or choose another")
-            if target.exists() and any(file.exists() and target.samefile(file) for file in files):
-                raise InputError(f"{target}: the output would replace an input; choose another name")
+        needed = [] if self.model is None or not Path(self.model).is_file() else [self.model]
+        written = [target for target, *_ in targets if target is not None]
+        check_outputs(written, [*inputs, *needed], overwrite=self.overwrite)
 
     def _command(self) -> str:
         options: dict[str, Path | str | float | None] = {

@@ -35,6 +35,7 @@ class Register:
         from napari_hush.files import atomic_write
         from napari_hush.io import check_writable, read_image, read_volume, write_image
         from napari_hush.io.inputs import holds_files, split_selector
+        from napari_hush.io.outputs import check_outputs
         from napari_hush.reports.panels import png_bytes
         from napari_hush.series.drawing import drift_picture
         from napari_hush.series.registration import register
@@ -45,8 +46,6 @@ class Register:
             path = path.parent.resolve()  # the frames are named by what holds them
         table = self.output or path.parent / f"{path.stem}_drift.csv"
         targets = [one for one in (table, self.plot, self.aligned) if one is not None]
-        if len({one.resolve() for one in targets}) < len(targets):
-            raise InputError("two of --output, --plot and --aligned are one file: give each its own")
         for target in targets:
             if target == self.aligned:
                 check_writable(target)
@@ -54,8 +53,7 @@ class Register:
                     raise InputError(f"{target}: PNG does not hold float32: write a .tif")
             elif not target.parent.is_dir():
                 raise InputError(f"{target}: the folder {target.parent} does not exist; create it")
-            if target.exists() and not self.overwrite:
-                raise InputError(f"{target}: is there already: choose another name, or give --overwrite")
+        check_outputs(targets, [self.frames], overwrite=self.overwrite)
         image = read_volume(self.frames) if many else read_image(self.frames)
         if image.channel_axis is not None:
             raise InputError(f"{self.frames}: has colours, frames are grey: save one channel and register it")

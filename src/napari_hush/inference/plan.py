@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +33,7 @@ from napari_hush.inference.tiles.runner import PlaneTask, TileRunner
 from napari_hush.inference.tiles.sizes import LAZY_TILE_BYTES, tile_sides
 from napari_hush.inference.tiles.staged import StagedRunner
 from napari_hush.io import zarr_writer
+from napari_hush.io.history import software
 from napari_hush.memory import free_memory
 from napari_hush.progress import Progress, within
 
@@ -227,7 +227,7 @@ class Plan:
         rescaled = {"factor": scaled.factor, "period": self.period}
         norms = [one.norm for one in self.passes if one.index == self.passes[0].index]
         return {
-            "software": f"napari-hush {version('napari-hush')}",
+            "software": software(),
             "model": card.name,
             "model_source": card.source,
             "chosen_because": self.chosen_because or None,

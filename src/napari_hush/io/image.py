@@ -42,6 +42,8 @@ class ImageData:
         One per axis: "nm", "µm", "s" and so on; "pixel" for a space axis of unknown step, "" for any other.
     source : str
         Where it came from.
+    history : mapping, optional
+        How it was made, to be written with it: JSON-able, see `napari_hush.io.history`.
 
     Raises
     ------
@@ -54,6 +56,7 @@ class ImageData:
     pixel_size: tuple[float, ...] | None = None
     units: tuple[str, ...] = ()
     source: str = ""
+    history: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         ndim = len(self.data.shape)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -17,10 +19,11 @@ from napari_hush.io.formats.hdf5 import write_hdf5
 from napari_hush.io.formats.npy import write_npy, write_npz
 from napari_hush.io.formats.tiff_write import write_tiff
 from napari_hush.io.formats.zarr_write import check_target, write_zarr
+from napari_hush.io.history import stamp, write_beside
 from napari_hush.io.image import SPACE, ImageData, check_kind, guess_axes, make_image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 WRITERS: dict[str, Callable[[BinaryIO, ImageData], None]] = {
     ".png": write_png,
@@ -29,6 +32,7 @@ WRITERS: dict[str, Callable[[BinaryIO, ImageData], None]] = {
     ".h5": write_hdf5,
     ".hdf5": write_hdf5,
 }
+NO_ROOM = (".npy", ".npz")  # for a history
 SUFFIXES = (".tif", ".tiff", *WRITERS, ".zarr")
 
 
@@ -41,6 +45,7 @@ def write_image(
     pixel_size: float | Sequence[float] | None = None,
     units: str | Sequence[str] | None = None,
     dtype: Any = None,
+    history: Mapping[str, Any] | None = None,
 ) -> None:
     """Write an image with its axes and pixel size.
 
@@ -61,6 +66,8 @@ def write_image(
         For all of Z, Y, X, or one per axis; default those of ``like``, or "nm".
     dtype : dtype_like, optional
         Number type to write, see `convert_dtype`; default that of ``data``.
+    history : mapping, optional
+        How it was made, JSON-able; written into the file, of NPY and NPZ into ``NAME.hush.json`` beside it.
 
     Raises
     ------
@@ -82,6 +89,8 @@ def write_image(
     if not np.dtype(values.dtype).isnative:
         values = convert_dtype(values, values.dtype)
     image = _describe(values, shape, like, axes, pixel_size, units, str(path))
+    if history is not None:
+        image = replace(image, history={**history, "written": time.time_ns()})
     suffix = path.suffix.lower()
     if suffix == ".zarr":
         write_zarr(path, image)
@@ -91,6 +100,10 @@ def write_image(
     write = WRITERS.get(suffix) or partial(write_tiff, name=path.name)
     with replacing(path) as file:
         write(file, image)
+    if suffix in NO_ROOM:
+        write_beside(path, image.history)
+    if image.history is not None:
+        stamp(path, image.history)
 
 
 def check_writable(path: str | Path) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from napari_hush.files import atomic_write
 from napari_hush.inference.planes import Planes
+from napari_hush.io.history import KEY, history_text, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 GAP = 8
 CAPTION = 44
@@ -21,7 +24,12 @@ FONT_SIZE = 15
 
 
 def write_panel(
-    path: str | Path, images: Mapping[str, np.ndarray], *, residual: np.ndarray | None = None, title: str = ""
+    path: str | Path,
+    images: Mapping[str, np.ndarray],
+    *,
+    residual: np.ndarray | None = None,
+    title: str = "",
+    history: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a PNG with images side by side.
 
@@ -35,6 +43,8 @@ def write_panel(
         Drawn around mid-grey, with its own, stated scale: what the denoiser took away.
     title : str
         A line above.
+    history : mapping, optional
+        How it was made, JSON-able; kept in the file.
     """
     reference = np.asarray(list(images.values())[-1], np.float64)
     low, high = contrast(reference)
@@ -55,13 +65,20 @@ def write_panel(
         draw.multiline_text((x, head - CAPTION + 2), caption, fill=(220, 220, 220), font=font, spacing=3)
         canvas.paste(Image.fromarray(picture), (x, head))
         x += max(picture.shape[1], 180) + GAP
-    atomic_write(path, png_bytes(canvas))
+    if history is None:
+        atomic_write(path, png_bytes(canvas))
+        return
+    history = {**history, "written": time.time_ns()}
+    atomic_write(path, png_bytes(canvas, history))
+    stamp(Path(path), history)
 
 
-def png_bytes(picture: Image.Image) -> bytes:
-    """A picture as the content of a PNG file."""
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
+def png_bytes(picture: Image.Image, history: Mapping[str, Any] | None = None) -> bytes:
+    """A picture as the content of a PNG file, with its history if it has one."""
+    buffer, notes = io.BytesIO(), PngInfo()
+    if history is not None:
+        notes.add_text(KEY, history_text(history))
+    picture.save(buffer, format="PNG", pnginfo=notes)
     return buffer.getvalue()
 
 

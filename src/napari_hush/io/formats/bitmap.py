@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
+from napari_hush.io.history import KEY, history_text
 from napari_hush.io.image import ImageData, check_claim, check_kind, drop_opaque_alpha, make_image
 
 if TYPE_CHECKING:
@@ -58,9 +59,24 @@ def write_png(file: BinaryIO, image: ImageData) -> None:
     file.write(content[:PNG_HEAD])
     if image.pixel_size is not None:
         text = json.dumps({axis: [size, unit] for axis, (size, unit) in image.scales.items()}).encode("ascii")
-        body = b"tEXt" + SCALE_KEY + b"\0" + text
-        file.write(struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)))
+        file.write(_text_chunk(SCALE_KEY, text))
+    if image.history is not None:
+        file.write(_text_chunk(KEY.encode(), history_text(image.history).encode()))
     file.write(content[PNG_HEAD:])
+
+
+def read_text_chunk(content: bytes, key: bytes) -> bytes:
+    """What a PNG says under a key before its pixels; nothing where it has no such text."""
+    at = 8
+    while at + 8 <= len(content):
+        length, kind = struct.unpack(">I4s", content[at : at + 8])
+        body = content[at + 8 : at + 8 + length]
+        if kind == b"tEXt" and body.startswith(key + b"\0"):
+            return body[len(key) + 1 :]
+        if kind == b"IDAT":
+            break
+        at += 12 + length
+    return b""
 
 
 def check_png(shape: tuple[int, ...], axes: str, dtype: np.dtype[Any], name: str) -> None:
@@ -93,17 +109,13 @@ def _image(data: np.ndarray, path: Path, scales: Scales) -> ImageData:
 
 
 def _read_scales(content: bytes) -> Scales:
-    at = 8
-    while at + 8 <= len(content):
-        length, kind = struct.unpack(">I4s", content[at : at + 8])
-        body = content[at + 8 : at + 8 + length]
-        if kind == b"tEXt" and body.startswith(SCALE_KEY + b"\0"):
-            try:
-                found = json.loads(body[len(SCALE_KEY) + 1 :])
-                return {str(axis): (float(size), str(unit)) for axis, (size, unit) in found.items()}
-            except (ValueError, TypeError, AttributeError):
-                return {}  # another program's note under the same name
-        if kind == b"IDAT":
-            break
-        at += 12 + length
-    return {}
+    text = read_text_chunk(content, SCALE_KEY)
+    try:
+        return {str(axis): (float(size), str(unit)) for axis, (size, unit) in json.loads(text or b"{}").items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}  # another program's note under the same name
+
+
+def _text_chunk(key: bytes, text: bytes) -> bytes:
+    body = b"tEXt" + key + b"\0" + text
+    return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))

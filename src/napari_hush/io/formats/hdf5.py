@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io.formats.npy import native
+from napari_hush.io.history import KEY, history_text
 from napari_hush.io.image import EAGER_BELOW, SPACE, check_claim, check_kind, guess_axes, make_image, tidy_axes
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def write_hdf5(file: BinaryIO, image: ImageData) -> None:
         dataset = target.create_dataset("data", data=np.asarray(image.data))
         # of fixed length: the HDF5 library can crash on a damaged string of variable length
         dataset.attrs["axes"] = np.bytes_(image.axes)
+        if image.history is not None:
+            target.attrs[KEY] = np.bytes_(history_text(image.history).encode())
         if image.pixel_size is not None:
             dataset.attrs["pixel_size"] = image.pixel_size
             dataset.attrs["units"] = [np.bytes_(unit.encode()) for unit in image.units]

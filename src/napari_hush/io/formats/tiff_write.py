@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from napari_hush.errors import InputError
+from napari_hush.io.history import TIFF_TAG, history_text
 from napari_hush.io.units import METRES
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def write_tiff(file: BinaryIO, image: ImageData, name: str) -> None:
     options: dict[str, Any] = {"photometric": photometric, "software": "napari-hush"}
     if axes[-1] == "S":
         options["planarconfig"] = "contig"
+    if image.history is not None:
+        options["extratags"] = [(TIFF_TAG, "s", 0, history_text(image.history), True)]  # of the first page
     big = data.nbytes > CLASSIC_LIMIT
     if name.lower().endswith((".ome.tif", ".ome.tiff")):
         options |= _ome(image, axes, name)

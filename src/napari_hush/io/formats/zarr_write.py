@@ -13,12 +13,13 @@ import numpy as np
 
 from napari_hush.errors import InputError
 from napari_hush.files import beside, naming
+from napari_hush.io.history import add_to_zarr
 from napari_hush.io.image import SPACE, guess_axes
 from napari_hush.io.sniff import is_zarr
 from napari_hush.io.units import LONG_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from napari_hush.io.image import ImageData, Scales
 
@@ -37,6 +38,7 @@ def zarr_writer(
     dtype: Any = "float32",
     chunks: tuple[int, ...] | None = None,
     like: ImageData | None = None,
+    history: Mapping[str, Any] | None = None,
 ) -> Iterator[Any]:
     """Open a zarr array to be filled tile by tile; it gets its name when the block is left without an error.
 
@@ -57,6 +59,8 @@ def zarr_writer(
         lose data. There are no shards.
     like : ImageData, optional
         Where axes and pixel size come from; its number of dimensions must be that of ``shape``.
+    history : mapping, optional
+        How it was made, JSON-able; written with it.
 
     Yields
     ------
@@ -77,6 +81,8 @@ def zarr_writer(
     try:
         partial.mkdir()
         yield _create(partial, shape, np.dtype(dtype), chunks or plane_chunks(shape, axes), axes, like)
+        if history is not None:
+            add_to_zarr(partial, history)
         _put_in_place(partial, path)
     except OSError as error:
         if error.errno not in DISK_FULL:
@@ -88,7 +94,7 @@ def zarr_writer(
 
 def write_zarr(path: Path, image: ImageData) -> None:
     """Write an image in hand, plane by plane."""
-    with zarr_writer(path, shape=image.shape, dtype=image.dtype, like=image) as array:
+    with zarr_writer(path, shape=image.shape, dtype=image.dtype, like=image, history=image.history) as array:
         if len(image.shape) == 2:
             array[...] = np.asarray(image.data)
             return

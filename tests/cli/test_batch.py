@@ -163,3 +163,13 @@ def test_history_says_how_it_was_made(run, desk):
     assert history["made"] == "denoised" and history["model"] == "tiny" and history["guard"] is not None
     assert history["request"]["input"]["name"] == str((desk / "a.tif").resolve())
     assert history["request"]["model_sha256"] and history["tile"]
+
+
+def test_demo_makes_its_own_files_again_and_no_others(desk, capsys):
+    demo = ["demo", "-o", "demo", "--model", "tiny.safetensors", "--engine", "torch"]
+    assert cli.main(demo) == 0
+    assert cli.main([*demo, "--seed", "1"]) == 0
+    shutil.copy("a.tif", "demo/dented-lattice_truth.tif")
+    capsys.readouterr()
+    assert cli.main(demo) == 2 and "give --overwrite" in capsys.readouterr().err
+    assert content(desk / "demo" / "dented-lattice_truth.tif") == content(desk / "a.tif")

@@ -17,6 +17,8 @@ from napari_hush.inference.settings import DenoiseSettings
 if TYPE_CHECKING:
     from napari_hush.inference.denoise import Denoised
 
+MADE = "demo"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Demo:
@@ -30,6 +32,8 @@ class Demo:
     """Seed of its noise."""
     model: str = "stem"
     """A bundled model or a model file."""
+    overwrite: bool = False
+    """Replace older files that no demo made."""
     napari: bool = False
     """Open napari with the layers in it."""
     settings: tyro.conf.OmitArgPrefixes[DenoiseOptions] = field(default_factory=DenoiseOptions)
@@ -44,6 +48,7 @@ class Demo:
         from napari_hush.reports.panels import middle_plane, write_panel
         from napari_hush.synthesis.samples import sample
 
+        panel, images = self._files()
         model = load_model(self.model)
         truth = sample(self.sample, self.seed)
         print(f"sample   {truth.name}: {truth.description} (simulated, seed {self.seed})")
@@ -63,23 +68,35 @@ class Demo:
         pixel_size = (1.0, truth.pixel_size, truth.pixel_size)[-truth.noisy.ndim :]
         units = ("", "nm", "nm")[-truth.noisy.ndim :]
         print("\nwritten")
+        history = {**done.provenance, "made": MADE}
         for kind, image in (("noisy", truth.noisy), ("denoised", done.image), ("truth", truth.clean)):
-            path = self.output / f"{truth.name}_{kind}.tif"
-            write_image(path, image, axes=axes, pixel_size=pixel_size, units=units)
-            print(f"  {path}")
-        panel = self.output / f"{truth.name}_panel.png"
+            write_image(images[kind], image, axes=axes, pixel_size=pixel_size, units=units, history=history)
+            print(f"  {images[kind]}")
         planes = {
             "noisy": middle_plane(truth.noisy, None),
             "denoised": middle_plane(done.image, None),
             "truth": middle_plane(truth.clean, None),
         }
-        write_panel(panel, planes, residual=planes["noisy"] - planes["denoised"], title=f"{truth.name}, {self.model}")
+        title = f"{truth.name}, {self.model}"
+        write_panel(panel, planes, residual=planes["noisy"] - planes["denoised"], title=title, history=history)
         print(f"  {panel}")
         if not self.napari:
             print(f"\nopen in napari\n  napari {self.output}/{truth.name}_*.tif\n  napari-hush demo --napari")
             return 0
         _show_in_napari(truth, done, model.card.name)
         return 0
+
+    def _files(self) -> tuple[Path, dict[str, Path]]:
+        """The panel and the images to write; those of an earlier demo are made again."""
+        from napari_hush.io.history import is_unchanged, read_history
+        from napari_hush.io.outputs import check_outputs
+
+        panel = self.output / f"{self.sample}_panel.png"
+        images = {kind: self.output / f"{self.sample}_{kind}.tif" for kind in ("noisy", "denoised", "truth")}
+        found = {path: read_history(path) for path in (panel, *images.values()) if path.exists()}
+        own = [path for path, note in found.items() if note and note.get("made") == MADE and is_unchanged(path, note)]
+        check_outputs([panel, *images.values()], [self.model], overwrite=self.overwrite, own=own)
+        return panel, images
 
 
 def _show_in_napari(truth: Any, done: Denoised, model: str) -> None:

@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 from dataclasses import dataclass, replace
-from pathlib import Path  # noqa: TC003 - tyro reads the annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro

@@ -93,6 +93,16 @@ def test_own_result_is_made_again_and_others_stay(run, desk, name):
     assert not np.array_equal(read_image(name).data, first)
 
 
+def test_parts_of_a_file_are_told_apart(run, desk):
+    import h5py
+
+    with h5py.File("two.h5", "w") as file:
+        file["a"], file["b"] = IMAGE, IMAGE[::-1]
+    assert run("two.h5:/a", "-o", "o.tif")[0] == 0
+    code, _, err = run("two.h5:/b", "-o", "o.tif")
+    assert code == 2 and "another part of it, /a" in err
+
+
 def test_reasons_are_told(run, desk):
     assert run("a.tif", "-o", "o.tif")[0] == 0
     assert "guard auto then, False now" in run("a.tif", "-o", "o.tif", "--guard", "False")[2]

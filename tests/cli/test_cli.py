@@ -231,7 +231,7 @@ def test_a_full_disk_leaves_nothing_and_the_old_file(run, tmp_path, monkeypatch)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    code, _, err = run(tmp_path / "in.tif", "-o", tmp_path / "out.tif")
+    code, _, err = run(tmp_path / "in.tif", "-o", tmp_path / "out.tif", "--overwrite")
     assert code == 2
     assert "No space left" in complaint(err)[0]
     assert _files(tmp_path) == before

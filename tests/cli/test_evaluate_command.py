@@ -195,8 +195,8 @@ def test_what_cannot_be_used_is_one_line_and_two(
 def test_an_input_is_never_replaced(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (desk / "link.csv").hardlink_to(desk / "noisy.tif")
     before = (desk / "noisy.tif").read_bytes()
-    assert main("evaluate noisy.tif good.tif --csv link.csv".split()) == 2
-    assert "replace an input" in capsys.readouterr().err
+    assert main("evaluate noisy.tif good.tif --csv link.csv --overwrite".split()) == 2
+    assert "replace the input" in capsys.readouterr().err
     assert (desk / "noisy.tif").read_bytes() == before
 
 

@@ -130,5 +130,5 @@ def test_registration_takes_what_denoise_takes(desk, capsys):
     assert (desk / "scans_drift.csv").is_file() and len(list((desk / "scans").iterdir())) == FRAMES
     assert cli.main(["register", "stack.tif", "-o", "x.csv", "--plot", "x.csv"]) == 2
     assert cli.main(["register", "stack.tif", "-o", "x.csv", "--aligned", "x.png"]) == 2
-    assert "one file" in (err := capsys.readouterr().err) and "does not hold float32" in err
+    assert "two outputs" in (err := capsys.readouterr().err) and "does not hold float32" in err
     assert not (desk / "x.csv").exists()

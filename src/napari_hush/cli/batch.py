@@ -103,6 +103,7 @@ def requests(
     """What is asked of each input, see `Job`."""
     from napari_hush.files import file_sha256
     from napari_hush.io.fingerprint import fingerprint
+    from napari_hush.io.inputs import split_selector
 
     file = Path(model)
     asked = {name: value for name, value in asdict(settings).items() if name not in COMPUTING} | options
@@ -112,7 +113,7 @@ def requests(
         "model_sha256": file_sha256(file) if file.is_file() else None,
         "settings": asked,
     }
-    found = [{"input": fingerprint(source), **common} for source in sources]
+    found = [{"input": fingerprint(source), "part": split_selector(source)[1], **common} for source in sources]
     return [json.loads(json.dumps(one, default=str)) for one in found]  # as it will be read again
 
 
@@ -232,6 +233,8 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     if old.get("input") != new["input"]:
         names = [Path(str(one.get("name", "?"))).name for one in (old.get("input") or {}, new["input"])]
         words.append(f"of another input, {names[0]}" if names[0] != names[1] else "its input has changed since")
+    elif old.get("part") != new["part"]:
+        words.append(f"of another part of it, {old.get('part')}")
     if old.get("model_sha256") != new["model_sha256"] and old.get("model") == new["model"]:
         words.append("another model of that name")
     before, now = old.get("settings") or {}, new["settings"]

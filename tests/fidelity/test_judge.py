@@ -55,6 +55,15 @@ def value(evidence, name):
     return evidence.as_dict()[name]
 
 
+@pytest.mark.parametrize("seed", [1, 3])
+def test_noise_at_the_borders_is_no_loss_of_slow_brightness(seed):
+    rng = np.random.default_rng(seed)
+    truth = ndimage.gaussian_filter(rng.normal(size=(256, 256)), 30)
+    truth = (10 + truth / truth.std() * 0.36).astype(np.float32)
+    evidence = judge((truth + rng.normal(0, 1.6, truth.shape)).astype(np.float32), truth)
+    assert value(evidence, "lowpass_r") > 0.999
+
+
 def test_the_truth_itself_passes_with_and_without_truth():
     for noisy, known in ((None, EXACT), (None, {"truth": CLEAN}), (NOISY, {}), (NOISY, {"truth": CLEAN})):
         evidence = judge(noisy, CLEAN, **known)

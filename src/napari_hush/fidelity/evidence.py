@@ -51,7 +51,7 @@ def compare_slow(
     """
     sigma = WITHOUT_LATTICE if spacing is None else spacing
     before = reference if recorded is None else recorded.image + recorded.residual - recorded.levels  # without spikes
-    slow_in, slow_out = (gaussian(image, sigma, mode="nearest") for image in (before, output))
+    slow_in, slow_out = (gaussian(image, sigma) for image in (before, output))
     a, b = slow_in - slow_in.mean(), slow_out - slow_out.mean()
     power_in, power_out, product = float((a * a).mean()), float((b * b).mean()), float((a * b).mean())
     level = max(float(np.abs(slow_in).max()), float(np.ptp(reference)), 1e-30)

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import glob
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from napari_hush.cli.batch import opened_batch
 from napari_hush.cli.console import complain, one_line, run_text, run_with_bar
 from napari_hush.cli.options import options_of, settings_of
 from napari_hush.errors import InputError
 from napari_hush.inference.settings import AUTO, DenoiseSettings
+from napari_hush.leftovers import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_hush.inference.denoise import Denoised
     from napari_hush.io import ImageData
+    from napari_hush.io.fingerprint import Watched
 
 DenoiseOptions: Any = options_of(DenoiseSettings)
 DType = Literal["float32", "input", "uint8", "uint16", "int16", "uint32", "float16", "float64"]
@@ -52,13 +57,20 @@ class Denoise:
     """Write a picture: noisy, denoised and what was taken away; a folder for several inputs."""
     verdict: bool = True
     """Say under each result what it kept, lost and made up, by one plane of it (napari-hush evaluate looks at all)."""
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Go on where this command was stopped: in an unfinished .zarr tile by tile or, of several inputs, with those that
+    are not done. Input, model and settings must be what they were."""
+    begin_anew: Annotated[tyro.conf.FlagCreatePairsOff[bool], tyro.conf.arg(name="no-resume")] = False
+    """Throw away what an unfinished run to the same .zarr has left."""
     settings: tyro.conf.OmitArgPrefixes[DenoiseOptions] = field(default_factory=DenoiseOptions)
 
     def run(self) -> int:
         """Run it; the exit code."""
         from napari_hush.inference.denoise import denoise_steps
+        from napari_hush.inference.ledger import unfinished, weights_sha256
         from napari_hush.inference.loaded import LoadedModels
         from napari_hush.io import expand_inputs, is_image
+        from napari_hush.io.fingerprint import Watched
 
         if not self.inputs:
             raise InputError("no input: name a file, for example 'napari-hush denoise image.tif'")
@@ -66,6 +78,8 @@ class Denoise:
             raise InputError(
                 "--volume and --series: the images of a folder are either slices or frames; give one of them"
             )
+        if self.resume and self.begin_anew:
+            raise InputError("--resume and --no-resume: an unfinished run goes on or is thrown away; give one of them")
         folders = self.volume or self.series
         sources = self.inputs if folders else expand_inputs(self.inputs)
         several = len(sources) > 1
@@ -74,17 +88,35 @@ class Denoise:
             _check_maps(self.series_maps, [target.stem for _, target, _ in jobs])
         settings = settings_of(self.settings, DenoiseSettings)
         failed = []
-        with LoadedModels(settings, many=True) as loaded:
-            model = self.model if self.model == AUTO else loaded.model(self.model)  # told before the first image
+        with ExitStack() as stack:
+            loaded = stack.enter_context(LoadedModels(settings, many=True))
+            own = None if self.model == AUTO else loaded.model(self.model)  # told before the first image
+            model = own or AUTO
             denoise = partial(denoise_steps, model=model, settings=settings, loaded=loaded)
+            facts = asdict(replace(self, inputs=(), resume=False, begin_anew=False)) | {
+                "version": version("napari-hush"),
+                "weights": None if own is None else weights_sha256(own),
+            }
+            targets = [target for _, target, _ in jobs]
+            batch = stack.enter_context(opened_batch(self.inputs, targets, facts, resume=self.resume))
             for number, (source, target, panel) in enumerate(jobs, start=1):
                 label = f"[{number}/{len(jobs)}] {Path(source).name}" if several else Path(source).name
+                if batch.is_done(source, target):
+                    print(f"{target}: is done")
+                    continue
                 try:
                     if several and not folders and not is_image(source):
                         raise InputError(f"{source}: not an image of a format that is read here; left out")
-                    self._denoise_file(source, target, panel, label, denoise)
+                    watched = Watched.of(source)
+                    self._denoise_file(watched, target, panel, label, denoise)
+                    batch.add(watched.before, target)
+                except (BrokenPipeError, KeyboardInterrupt) as end:
+                    end.add_note(unfinished(target) or batch.words)
+                    raise
                 except (InputError, OSError, MemoryError) as error:
                     if not several:
+                        if not isinstance(error, InputError) and (words := unfinished(target)):
+                            error.add_note(words)
                         raise
                     failed.append(source)
                     complain("error", one_line(error))
@@ -94,17 +126,23 @@ class Denoise:
 
     def _denoise_file(
         self,
-        source: str | Path,
+        watched: Watched,
         target: Path,
         panel: Path | None,
         label: str,
         denoise: Callable[..., Any],
     ) -> None:
         from napari_hush.fidelity.glance import given_back_words
+        from napari_hush.files import Place
+        from napari_hush.inference.ledger import Restart
         from napari_hush.io import check_writable, convert_dtype, read_image, write_image, zarr_writer
+        from napari_hush.io.room import check_room
         from napari_hush.reports.panels import middle_plane, write_panel
 
+        source = watched.source
         check_writable(target)
+        sweep(target.parent, target.name)
+        place = Place.of(target)
         if panel is not None:
             check_writable(panel)
         image = self._read(source)
@@ -112,16 +150,19 @@ class Denoise:
         dtype = str(image.data.dtype) if self.dtype == "input" else self.dtype
         if target.suffix.lower() == ".png" and dtype not in ("uint8", "uint16"):  # told before the work, not after it
             raise InputError(f"{target}: PNG holds 8 or 16 bit, not {dtype}: add --dtype uint16, or write a .tif")
-        run = partial(denoise, image.data, channel_axis=channel_axis)
+        run = partial(denoise, image.data, channel_axis=channel_axis, watched=watched)
         if target.suffix == ".zarr":
             # tile by tile: neither the input nor the output need fit into memory
-            writer = partial(zarr_writer, target, shape=tuple(image.data.shape), dtype=dtype, like=image)
-            done = run_with_bar(run(out=writer), label)
+            writer = partial(zarr_writer, target, shape=image.shape, dtype=dtype, like=image, place=place)
+            resume = True if self.resume else False if self.begin_anew else None
+            restart = Restart(target, resume, keep=True, facts={"axes": image.axes, "number type": dtype})
+            done = run_with_bar(run(out=writer, restart=restart), label)
             result = read_image(target).data if panel or self.verdict else None
         else:
+            check_room(target, image.shape, dtype)
             done = run_with_bar(run(), label)
             result = convert_dtype(done.image, dtype)
-            write_image(target, result, like=image)
+            write_image(target, result, like=image, place=place)
         print(f"{target}: {run_text(done)}")
         if advice := done.provenance["advice"]:
             print(f"  {advice}")

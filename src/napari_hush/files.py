@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
+import stat
 import tomllib
+import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from napari_hush.errors import FileFormatError, InputError
+from napari_hush.leftovers import beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,39 +39,111 @@ def atomic_write(path: str | Path, data: bytes | memoryview) -> None:
         file.write(data)
 
 
+@dataclass(frozen=True)
+class Place:
+    """The name of an output, and what had that name when the work on it began.
+
+    Parameters
+    ----------
+    path : Path
+        The name.
+    seen : tuple of int or None
+        Tells one file or folder from another; None where there was none.
+    """
+
+    path: Path
+    seen: tuple[int, ...] | None
+
+    @classmethod
+    def of(cls, path: Path) -> Place:
+        """As it is now."""
+        return cls(path, _identity(path))
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the name still belongs to what was seen, or to nothing if nothing was."""
+        return _identity(self.path) == self.seen
+
+    def keep_folder(self) -> None:
+        """Make the folder again where somebody has removed it since.
+
+        Warns
+        -----
+        UserWarning
+            If it had to be made.
+
+        Raises
+        ------
+        OSError
+            If it cannot be made.
+        """
+        if not self.path.parent.is_dir():
+            self.path.parent.mkdir(parents=True)
+            words = f"{self.path.parent}: this folder was removed while the result was being made; it was made again"
+            warnings.warn(words, UserWarning, stacklevel=2)
+
+    def take(self, finished: Path) -> None:
+        """Give the name to what is finished, which lies in the same folder.
+
+        Raises
+        ------
+        InputError
+            If something else has got the name meanwhile: that stays, and the message says where the result is.
+        """
+        if self.is_free:
+            os.replace(finished, self.path)
+            return
+        number = 1
+        while os.path.lexists(kept := self.path.with_stem(f"{self.path.stem}-{number}")):
+            number += 1
+        os.replace(finished, kept)
+        raise InputError(
+            f"{self.path}: something else was put there while the result was being made, and stays as it is; "
+            f"the result is in {kept}"
+        )
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(found.st_mode):  # whose time changes with what others keep in it
+        return found.st_dev, found.st_ino
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, place: Place | None = None) -> Iterator[BinaryIO]:
     """Open a temporary file beside ``path`` that takes its name when the block is left without an error.
+
+    Parameters
+    ----------
+    path : Path
+        The name.
+    place : Place, optional
+        What had it when the work began, where that was earlier than now.
 
     Raises
     ------
+    InputError
+        If something else has got the name meanwhile, see `Place.take`.
     OSError
         If the disk is full or the folder not writable, naming ``path``; the temporary file is removed and an older
         file is as it was.
     """
+    place = place or Place.of(path)
     temporary = beside(path, ".part")
     try:
         with temporary.open("x+b") as file:  # by its name: tifffile asks the file for it
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        place.take(temporary)
     except OSError as error:
         raise naming(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def beside(path: Path, suffix: str) -> Path:
-    """A hidden name in the folder of ``path`` that nothing has; nothing is made yet.
-
-    Whoever makes it knows the name before, so that Ctrl-C while it is being made leaves nothing behind. (`mkstemp`
-    makes first and tells afterwards.)
-    """
-    while True:
-        name = path.with_name(f".{path.name}.{secrets.token_hex(4)}{suffix}")
-        if not os.path.lexists(name):
-            return name
 
 
 def naming(error: OSError, path: Path) -> OSError:

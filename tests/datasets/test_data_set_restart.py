@@ -21,6 +21,7 @@ from napari_hush.datasets.drawing import Drawer
 from napari_hush.datasets.settings import Layout, SynthesisSettings
 from napari_hush.datasets.synthesize import synthesize, write_steps
 from napari_hush.io import read_image
+from napari_hush.leftovers import MACHINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,11 @@ pytestmark = pytest.mark.slow  # processes are started and killed
 
 SMALL: dict[str, Any] = {"kind": "filaments", "n": 6, "shape": (32, 40), "test_share": 0.34, "seed": 3}
 LAYOUTS: dict[Layout, str] = {"paired": "", "unpaired": "", "hdf5": ".h5"}
+
+
+def left_by_a_dead_process(path: Path) -> None:
+    name = f".{path.name}.{MACHINE}-{2**22 + 1}-0123abcd.part"  # no process has such a number
+    path.with_name(name).write_bytes(b"half")
 
 
 def contents(path: Path) -> dict[str, bytes]:
@@ -243,12 +249,12 @@ def test_a_disk_that_fills_up_keeps_what_is_finished(
 def test_leftovers_of_killed_runs_are_removed_and_nothing_else(tmp_path: Path) -> None:
     out, other = tmp_path / "data", tmp_path / ".my.h5.x.part"
     interrupt(SMALL, out, 2)
-    for name in ("train/noisy/.00001.tif.abc.part", "test/truth/.00000.npz.abc.part", ".settings.toml.abc.part"):
-        (out / name).write_bytes(b"half")
+    for name in ("train/noisy/00001.tif", "test/truth/00000.npz", "settings.toml"):
+        left_by_a_dead_process(out / name)
     keep = [out / "train" / "noisy" / ".DS_Store", out / "notes.txt", other]
     for path in keep:
         path.write_bytes(b"mine")
-    (tmp_path / ".data.h5.part.abc.part").write_bytes(b"half")
+    left_by_a_dead_process(tmp_path / "data.h5.part")
     synthesize(SMALL, out)
     synthesize(SMALL | {"layout": "hdf5"}, tmp_path / "data.h5")
     assert all(path.read_bytes() == b"mine" for path in keep)

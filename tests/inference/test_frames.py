@@ -12,6 +12,7 @@ from napari_hush.card import ModelCard
 from napari_hush.errors import InputError
 from napari_hush.inference.denoise import denoise_steps, run_steps
 from napari_hush.inference.frames import _noise, _share
+from napari_hush.inference.ledger import Restart
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.model import Model
 from napari_hush.series.compared import Frame
@@ -262,3 +263,30 @@ def test_leaving_the_loop_ends_it(model, tmp_path):
         pass
     steps.close()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "stop"), [("drifting", 1), ("drifting", FRAMES - 1), ("another field in the middle", 3), ("unlike", 1)]
+)
+def test_series_that_was_stopped_goes_on_with_the_same_bits(model, tmp_path, kind, stop):
+    image = unlike(FRAMES) if kind == "unlike" else series()
+    if kind == "another field in the middle":
+        image[2], image[3:] = 0, np.roll(series(3)[3:], 40, axis=-1)
+    settings = DenoiseSettings(guard=False, frames="auto" if kind == "unlike" else 3, **CPU)
+
+    def steps(name):
+        path = tmp_path / name
+        return denoise_steps(image, model, settings, out=path, restart=Restart(path, resume=True, keep=True))
+
+    whole = run_steps(steps("whole.zarr"))
+    for _ in range(2):
+        left = steps("out.zarr")
+        for event in left:
+            if event.place == (stop,):
+                break
+        left.close()
+    done = run_steps(steps("out.zarr"))
+    assert np.array_equal(done.image[:], whole.image[:])
+    assert done.provenance["series"] == whole.provenance["series"]
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["out.zarr", "whole.zarr"]

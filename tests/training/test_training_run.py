@@ -19,6 +19,7 @@ from training_images import TINY, TINY_OF, clean_images, data_for, with_noise
 
 import napari_hush as hush
 from napari_hush.errors import InputError, ModelFileError
+from napari_hush.leftovers import MACHINE
 from napari_hush.training import checkpoint as checkpoints
 from napari_hush.training import run as runs
 from napari_hush.training.checkpoint import HEAD, read_checkpoint, write_checkpoint
@@ -309,10 +310,11 @@ def test_leaving_the_loop_ends_the_threads():
 
 
 def test_what_killed_runs_left_is_removed(tmp_path):
-    (tmp_path / ".a.ckpt.abc.part").write_bytes(b"half")
-    (tmp_path / ".b.ckpt.abc.part").write_bytes(b"of another run")
+    left, other = (tmp_path / f".{name}.ckpt.{MACHINE}-{2**22 + 1}-0123abcd.part" for name in "ab")
+    left.write_bytes(b"half")
+    other.write_bytes(b"of another run")
     hush.train("supervised", data_for("supervised"), TINY | {"steps": 1}, checkpoint=tmp_path / "a.ckpt")
-    assert [path.name for path in tmp_path.glob(".*.part")] == [".b.ckpt.abc.part"]
+    assert [path.name for path in tmp_path.glob(".*.part")] == [other.name]
 
 
 @pytest.fixture(scope="module")

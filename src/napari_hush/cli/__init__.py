@@ -6,6 +6,7 @@ One that has a ``begin_with`` may give a command to read the command line again 
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -15,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from napari_hush.cli.adapt import Adapt
-from napari_hush.cli.console import complain, one_line
+from napari_hush.cli.console import NOTHING_LEFT, complain, one_line
 from napari_hush.cli.convert import Convert
 from napari_hush.cli.demo import Demo
 from napari_hush.cli.denoise import Denoise
 from napari_hush.cli.evaluate import Evaluate
 from napari_hush.cli.models import Models
 from napari_hush.cli.register import Register
+from napari_hush.cli.signals import Ended, ended_by_signals
 from napari_hush.cli.synthesize import Synthesize
 from napari_hush.cli.train import train_command
 from napari_hush.errors import InputError
@@ -49,8 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         0 where everything was done, 1 where a check of an image failed or nobody reads the output to its end, 2 for
-        input that cannot be used, 3 where an image could not be judged, 130 after Ctrl-C.
+        input that cannot be used, 3 where an image could not be judged, 130 after Ctrl-C, 129 and 143 after SIGHUP and
+        SIGTERM.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that is no UTF-8 can be printed, too
+            stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = lambda message, *_, **__: complain("warning", one_line(message))
     warnings.filterwarnings("always", category=UserWarning, module="napari_hush")
     commands = COMMANDS | {"train": train_command()}
@@ -58,21 +64,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"napari-hush {version('napari-hush')}")
         return 0
     try:
-        command = _read(commands, arguments)
-        if other := getattr(command, "begin_with", lambda: None)():
-            command = _read(commands | {"train": other}, arguments)
-        code = int(command.run())
-        sys.stdout.flush()
-        return code
+        with ended_by_signals():
+            command = _read(commands, arguments)
+            if other := getattr(command, "begin_with", lambda: None)():
+                command = _read(commands | {"train": other}, arguments)
+            code = int(command.run())
+            sys.stdout.flush()
+            return code
     except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain about it at its end
+        _stop_printing()
         return 1
     except (InputError, OSError, MemoryError) as error:
-        complain("error", one_line(error))
+        complain("error", "; ".join([one_line(error), *_notes(error)]))
         return 2
-    except KeyboardInterrupt:
-        complain("cancelled", "nothing was left half-written")
+    except Ended as end:
+        complain("ended", "; ".join(_notes(end) or [NOTHING_LEFT]))
+        return 128 + end.signal
+    except KeyboardInterrupt as error:
+        complain("cancelled", "; ".join(_notes(error) or [NOTHING_LEFT]))
         return 130
+
+
+def _notes(error: BaseException) -> list[str]:
+    """What was said of an error on its way: how to go on."""
+    return list(getattr(error, "__notes__", ()))
+
+
+def _stop_printing() -> None:
+    """Let what is still to be printed go nowhere; Python would complain about it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
 
 
 def _read(commands: dict[str, Callable[..., Any]], arguments: Sequence[str] | None) -> Any:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_hush.inference.denoise import Denoised
 
+NOTHING_LEFT = "nothing was left half-written"
+
 
 def complain(kind: str, text: str) -> None:
     """One line on the error stream."""

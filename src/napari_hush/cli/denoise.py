@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from napari_hush.cli.console import complain, one_line, run_text, run_with_bar
+from napari_hush.cli.console import NOTHING_LEFT, complain, one_line, run_text, run_with_bar
 from napari_hush.cli.options import options_of, settings_of
 from napari_hush.errors import InputError
 from napari_hush.inference.settings import AUTO, DenoiseSettings
+from napari_hush.leftovers import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
     from napari_hush.cli.batch import Job
     from napari_hush.inference.denoise import Denoised
     from napari_hush.io import ImageData
+    from napari_hush.io.fingerprint import Watched
 
 DenoiseOptions: Any = options_of(DenoiseSettings)
+BATCH_GOES_ON = f"{NOTHING_LEFT}; --resume goes on with the inputs that are not done"
 DType = Literal["float32", "input", "uint8", "uint16", "int16", "uint32", "float16", "float64"]
 
 
@@ -57,13 +61,20 @@ class Denoise:
     """Replace older files. Without it only a result that the same run made of the same input is made again."""
     skip_existing: bool = False
     """Leave out inputs whose result is there, made from the same input with the same settings."""
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Go on where this command was stopped: in an unfinished .zarr tile by tile or, of several inputs, with those that
+    are not done. Input, model and settings must be what they were."""
+    begin_anew: Annotated[tyro.conf.FlagCreatePairsOff[bool], tyro.conf.arg(name="no-resume")] = False
+    """Throw away what an unfinished run to the same .zarr has left."""
     settings: tyro.conf.OmitArgPrefixes[DenoiseOptions] = field(default_factory=DenoiseOptions)
 
     def run(self) -> int:
         """Run it; the exit code."""
         from napari_hush.inference.denoise import denoise_steps
+        from napari_hush.inference.ledger import unfinished
         from napari_hush.inference.loaded import LoadedModels
         from napari_hush.io import is_image
+        from napari_hush.io.fingerprint import Watched
 
         if not self.inputs:
             raise InputError("no input: name a file, for example 'napari-hush denoise image.tif'")
@@ -71,21 +82,31 @@ class Denoise:
             raise InputError(
                 "--volume and --series: the images of a folder are either slices or frames; give one of them"
             )
+        if self.resume and self.begin_anew:
+            raise InputError("--resume and --no-resume: an unfinished run goes on or is thrown away; give one of them")
         folders = self.volume or self.series
         settings = settings_of(self.settings, DenoiseSettings)
         jobs, several = self._plan(settings, folders)
         failed = []
-        with LoadedModels(settings, many=True) as loaded:
-            model = self.model if self.model == AUTO else loaded.model(self.model)  # told before the first image
+        with ExitStack() as stack:
+            loaded = stack.enter_context(LoadedModels(settings, many=True))
+            own = None if self.model == AUTO else loaded.model(self.model)  # told before the first image
+            model = own or AUTO
             denoise = partial(denoise_steps, model=model, settings=settings, loaded=loaded)
             for number, job in enumerate(jobs, start=1):
                 label = f"[{number}/{len(jobs)}] {job.label}" if several else job.label
                 try:
                     if several and not folders and not is_image(job.source):
                         raise InputError(f"{job.source}: not an image of a format that is read here; left out")
-                    self._denoise_file(job, label, denoise)
+                    self._denoise_file(job, Watched.of(job.source), label, denoise)
+                except (BrokenPipeError, KeyboardInterrupt) as end:
+                    if words := unfinished(job.target) or (BATCH_GOES_ON if several else ""):
+                        end.add_note(words)
+                    raise
                 except (InputError, OSError, MemoryError) as error:
                     if not several:
+                        if not isinstance(error, InputError) and (words := unfinished(job.target)):
+                            error.add_note(words)
                         raise
                     failed.append(job.source)
                     complain("error", one_line(error))
@@ -111,7 +132,7 @@ class Denoise:
                 )
         options = {name: getattr(self, name) for name in ("dtype", "channel_axis", "volume", "series")}
         asked = requests(sources, self.model, settings, **options)
-        replacing = Replacing(overwrite=self.overwrite, skip_existing=self.skip_existing)
+        replacing = Replacing(overwrite=self.overwrite, skip_existing=self.skip_existing or self.resume)
         needed = [self.model] if Path(self.model).is_file() else []
         jobs, done = plan_jobs(sources, asked, self.output, self.panel, replacing, several=several, needed=needed)
         if done:
@@ -120,14 +141,19 @@ class Denoise:
             _check_maps(self.series_maps, [job.target.stem for job in jobs], overwrite=self.overwrite)
         return jobs, several
 
-    def _denoise_file(self, job: Job, label: str, denoise: Callable[..., Any]) -> None:
+    def _denoise_file(self, job: Job, watched: Watched, label: str, denoise: Callable[..., Any]) -> None:
         from napari_hush.fidelity.glance import given_back_words
+        from napari_hush.files import Place
+        from napari_hush.inference.ledger import Restart
         from napari_hush.io import check_writable, convert_dtype, read_image, write_image, zarr_writer
         from napari_hush.io.history import add_to_zarr, software
+        from napari_hush.io.room import check_room
         from napari_hush.reports.panels import middle_plane, write_panel
 
         source, target, panel = job.source, job.target, job.panel
         check_writable(target)
+        sweep(target.parent, target.name)
+        place = Place.of(target)
         if panel is not None:
             check_writable(panel)
         image = self._read(source)
@@ -135,19 +161,22 @@ class Denoise:
         dtype = str(image.data.dtype) if self.dtype == "input" else self.dtype
         if target.suffix.lower() == ".png" and dtype not in ("uint8", "uint16"):  # told before the work, not after it
             raise InputError(f"{target}: PNG holds 8 or 16 bit, not {dtype}: add --dtype uint16, or write a .tif")
-        run = partial(denoise, image.data, channel_axis=channel_axis)
+        run = partial(denoise, image.data, channel_axis=channel_axis, watched=watched)
         if target.suffix == ".zarr":
             # tile by tile: neither the input nor the output need fit into memory
             asked = {"software": software(), "made": "denoised", "request": job.request}
-            shape = tuple(image.data.shape)
-            writer = partial(zarr_writer, target, shape=shape, dtype=dtype, like=image, history=asked)
-            done = run_with_bar(run(out=writer), label)
+            shape = image.shape
+            writer = partial(zarr_writer, target, shape=shape, dtype=dtype, like=image, place=place, history=asked)
+            resume = True if self.resume else False if self.begin_anew else None
+            restart = Restart(target, resume, keep=True, facts={"axes": image.axes, "number type": dtype})
+            done = run_with_bar(run(out=writer, restart=restart), label)
             add_to_zarr(target, self._history("denoised", job, done))
             result = read_image(target).data if panel or self.verdict else None
         else:
+            check_room(target, image.shape, dtype)
             done = run_with_bar(run(), label)
             result = convert_dtype(done.image, dtype)
-            write_image(target, result, like=image, history=self._history("denoised", job, done))
+            write_image(target, result, like=image, history=self._history("denoised", job, done), place=place)
         print(f"{target}: {run_text(done)}")
         if advice := done.provenance["advice"]:
             print(f"  {advice}")

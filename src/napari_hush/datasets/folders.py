@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from napari_hush.datasets.pool import in_order
-from napari_hush.datasets.records import jobs_of, locked, note_settings, sweep
+from napari_hush.datasets.records import jobs_of, locked, note_settings
 from napari_hush.errors import InputError
 from napari_hush.files import atomic_write, replacing
 from napari_hush.io import ImageData
 from napari_hush.io.formats.tiff_write import write_tiff
+from napari_hush.leftovers import sweep
 from napari_hush.progress import Progress
 from napari_hush.synthesis.kinds import KINDS
 
@@ -61,9 +62,9 @@ def write_folders(drawer: Drawer, out: Path) -> Generator[Progress, None, None]:
         there = set()
         for folder in {name.rpartition("/")[0] for names in files.values() for name in names}:
             (out / folder).mkdir(parents=True, exist_ok=True)
-            sweep(out / folder)
+            sweep(out / folder, alone=True)
             there |= {f"{folder}/{path.name}" for path in (out / folder).iterdir()}
-        sweep(out)
+        sweep(out, alone=True)
         missing = [job for job in jobs if not there.issuperset(files[job])]
         done = len(jobs) - len(missing)
         yield Progress(done, len(jobs), "images")

@@ -12,10 +12,11 @@ import h5py
 import numpy as np
 
 from napari_hush.datasets.pool import in_order
-from napari_hush.datasets.records import compare, jobs_of, locked, note_settings, sweep
+from napari_hush.datasets.records import compare, jobs_of, locked, note_settings
 from napari_hush.datasets.settings import settings_from, settings_to_toml
 from napari_hush.errors import InputError
 from napari_hush.files import naming, replacing
+from napari_hush.leftovers import sweep
 from napari_hush.progress import Progress
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def write_hdf5(drawer: Drawer, out: Path) -> Generator[Progress, None, None]:
     note_settings(drawer, note, out.with_name(f"{out.stem}-materials"), out)
     jobs = jobs_of(drawer.settings)
     with locked(note, out):
-        sweep(out.parent, out.name, note.name)
+        sweep(out.parent, out.name, note.name, part.name, alone=True)
         if not out.exists():
             if not part.exists():
                 _lay_out(part, drawer)

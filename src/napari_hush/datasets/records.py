@@ -115,10 +115,3 @@ def locked(note: Path, out: Path) -> Iterator[None]:
         except OSError:  # some network file systems have no locks
             pass
         yield
-
-
-def sweep(folder: Path, *names: str) -> None:
-    """Remove what killed runs left of unfinished files, see `files.replacing`: of the files named, or of all."""
-    for path in folder.glob(".*.part"):
-        if not names or any(path.name.startswith(f".{name}.") for name in names):
-            path.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from inspect import Parameter, signature
 from pathlib import Path
@@ -16,10 +16,12 @@ import zarr
 from napari_hush.errors import InputError
 from napari_hush.inference.frames import SeriesRun
 from napari_hush.inference.guards.strict import StrictGuard
+from napari_hush.inference.ledger import Restart, Step, clear, opened
 from napari_hush.inference.loaded import LoadedModels
 from napari_hush.inference.plan import plan_steps
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import AUTO, DenoiseSettings
+from napari_hush.io.fingerprint import Watched, lies_in_file
 from napari_hush.memory import kept_arena
 from napari_hush.progress import Progress, drain_with_bar
 
@@ -65,6 +67,7 @@ def denoise(
     *,
     channel_axis: int | None = None,
     out: Any = None,
+    resume: bool | None = None,
     progress: Callable[[Progress], object] | bool | None = None,
     **settings: Any,
 ) -> Any:
@@ -85,6 +88,10 @@ def denoise(
     out : zarr array, array or path, optional
         Filled tile by tile instead of a new array, for images larger than memory. A path makes a ``.zarr`` there,
         float32; an integer array gets clipped and rounded values. Where it fails, a path is removed again.
+    resume : bool, optional
+        Of an ``out`` that is a path. True goes on where such a run was stopped, if it was, and keeps what is done
+        where this one is: in ``.NAME.part`` beside the output. False throws what was kept away. If nothing is said,
+        an unfinished run to the same output is an error.
     progress : callable or bool, optional
         Called with each `Progress`; True shows a bar.
     **settings
@@ -98,7 +105,8 @@ def denoise(
     Raises
     ------
     InputError
-        For what cannot be denoised: the message says what was expected, what came and what to do.
+        For what cannot be denoised: the message says what was expected, what came and what to do. If the input changes
+        during the run, or is another one than that of the run that goes on.
     ModelFileError
         If the model cannot be loaded.
     MemoryError
@@ -115,7 +123,14 @@ def denoise(
     for name in settings:
         if name not in known:
             raise TypeError(f"denoise() has no argument {name!r}: expected one of {', '.join(known)}")
-    steps = denoise_steps(image, model, DenoiseSettings(**settings), channel_axis=channel_axis, out=out)
+    restart = None
+    if isinstance(out, (str, Path)):
+        restart = Restart(Path(out), resume=resume, keep=bool(resume))
+    elif resume is not None:
+        raise InputError(f"resume= needs out= to be the path of a .zarr, got {type(out).__name__}")
+    steps = denoise_steps(
+        image, model, DenoiseSettings(**settings), channel_axis=channel_axis, out=out, restart=restart
+    )
     return run_steps(steps, progress).image
 
 
@@ -155,6 +170,8 @@ def denoise_steps(
     plane: tuple[int, ...] | None = None,
     region: tuple[int, int, int, int] | None = None,
     first: int = 0,
+    restart: Restart | None = None,
+    watched: Watched | None = None,
 ) -> Generator[Progress, None, Denoised]:
     """`denoise` step by step: yields a `Progress` per batch of tiles and returns a `Denoised`.
 
@@ -179,41 +196,83 @@ def denoise_steps(
         of a series do not look together then, and a number of ``frames`` is refused.
     first : int
         The frame that is done first, along the first leading axis; then those after it, then those before.
+    restart : Restart, optional
+        What is done about an unfinished run to the same output, and whether this one is kept where it is stopped.
+    watched : Watched, optional
+        The file of the image as it was before it was read; an array that lies in a file is watched without.
     """
     settings = settings or DenoiseSettings()
     if out is not None and (plane is not None or region is not None):
         raise InputError("out= takes whole images: leave plane= and region= out, or out=")
     start = time.perf_counter()
+    whole = plane is None and region is None
+    Planes(image, channel_axis)  # refuses what is no image
+    if watched is None and whole and (lies_in_file(image) or (restart is not None and restart.keep)):
+        watched = Watched.of(image)
     with ExitStack() as stack:
+        ledger = None
+        if restart is not None and restart.keep and watched is not None:
+            asked = {"settings": asdict(settings), "channel_axis": channel_axis, "first": first}
+            ledger = stack.enter_context(opened(restart, watched, **asked))
+        elif restart is not None:
+            clear(restart)
         loaded = loaded or stack.enter_context(LoadedModels(settings))
         plan = yield from plan_steps(
-            image, model, settings, loaded, channel_axis=channel_axis, engine=engine, plane=plane, region=region
+            image,
+            model,
+            settings,
+            loaded,
+            channel_axis=channel_axis,
+            engine=engine,
+            plane=plane,
+            region=region,
+            ledger=ledger,
         )
         if plan.engine.name == "torch" and plan.engine.device == "cpu":
             stack.enter_context(kept_arena())
-        target = stack.enter_context(plan.target(out))
+        if ledger is not None and ledger.has_begun:
+            plan = replace(plan, side=ledger.begun)
+        target = stack.enter_context(plan.target(out, None if ledger is None else ledger.folder))
         runner = plan.runner(target, out)
         stack.callback(runner.close)
-        extra = _GivenBack(plan, target if out is None else None)
-        series = SeriesRun(plan, runner, plan.frames, first=first, keep=out is None) if plan.frames > 1 else None
-        if series is not None:
+        if ledger is not None:
+            ledger.go_on(runner)
+        extra = _GivenBack(plan, target if out is None else None, 0 if ledger is None else ledger.given)
+        series = None
+        if plan.frames > 1:
+            series = SeriesRun(plan, runner, plan.frames, first=first, keep=out is None, ledger=ledger)
+            extra.pixels += series.given_before
             yield from series.run(partial(_store_frame, target, extra))
         done = total = 0
         guards: Sequence[Guard | StrictGuard] = () if series is None else series.guards
         passes = sorted(plan.passes, key=lambda one: (one.index[:1] < (first,), one.index)) if first else plan.passes
         for number, one in enumerate(passes if series is None else ()):
             total = max(total, done + runner.count() * (len(plan.passes) - number))
+            if ledger is not None and number in ledger.complete and number + 1 < len(passes):
+                done += runner.count()
+                continue
             task = plan.task(one)
             guards = task.guards
-            for finished, count, left in runner.run(task):
+            before = () if ledger is None else ledger.steps.get(number, ())
+            done += sum(len(step.cores) for step in before)
+            before_this = extra.pixels
+            for finished, count, left in runner.run(task, before):
+                seen = extra.pixels
                 for tile, values in finished:
                     values, given = task.divided(values)
                     plan.store(target, one, tile, values)
                     if given is not None:
                         extra.store(one, tile, given)
+                if ledger is not None and runner.by_tile:
+                    cores = tuple(tile.core for tile, _ in finished)
+                    ledger.add(number, Step(tuple(runner.sides), runner.batch, cores), extra.pixels - seen)
                 done += count
                 total = max(total, done + left)
                 yield Progress(done, total, f"tile {done} of {total}")
+            if ledger is not None:
+                ledger.finish(number, 0 if runner.by_tile else extra.pixels - before_this)
+        if watched is not None and whole:
+            watched.check()
     result, given = target.image, extra.image
     if plane is not None:
         axes = tuple(plan.source.axes[:-2])
@@ -222,7 +281,6 @@ def denoise_steps(
         result = zarr.open_array(out, mode="r+")  # the writer has moved it to its name
     elif callable(out):
         result = None
-    whole = plane is None and region is None
     record = plan.record() | {
         "tile": list(runner.side) if runner.side else False,
         "guard": guards[0].as_dict() if guards else False,
@@ -238,31 +296,33 @@ def denoise_steps(
     return Denoised(result, record, given, found)
 
 
-def _store_frame(target: Planes, extra: _GivenBack, one: Pass, values: np.ndarray, given: np.ndarray | None) -> None:
-    """Store a frame (C, Y, X) and what the guard gave back of it."""
+def _store_frame(target: Planes, extra: _GivenBack, one: Pass, values: np.ndarray, given: np.ndarray | None) -> int:
+    """Store a frame (C, Y, X) and what the guard gave back of it; how many pixels that is."""
     target.write_plane(one.place, one.group.outputs, values)
+    before = extra.pixels
     if given is not None:
         extra.store_plane(one, given)
+    return extra.pixels - before
 
 
 class _GivenBack:
     """Keeps what the guard gave back, in an array that is made when it is first needed."""
 
-    def __init__(self, plan: Plan, target: Planes | None) -> None:
+    def __init__(self, plan: Plan, target: Planes | None, pixels: int = 0) -> None:
         self._plan, self._like = plan, target
         self._planes: Planes | None = None
-        self._pixels = 0
+        self.pixels = pixels  # that were given something, so far
 
     def store(self, one: Pass, tile: Tile, values: np.ndarray) -> None:
         """Keep one tile (C, Y, X), which also holds what lies around its core."""
-        self._pixels += int(np.count_nonzero(values))
+        self.pixels += int(np.count_nonzero(values))
         if self._like is None:
             return
         self._plan.store(self._kept(), one, tile, values)
 
     def store_plane(self, one: Pass, values: np.ndarray) -> None:
         """Keep a whole plane (C, Y, X)."""
-        self._pixels += int(np.count_nonzero(values))
+        self.pixels += int(np.count_nonzero(values))
         if self._like is not None:
             self._kept().write_plane(one.place, one.group.outputs, values)
 
@@ -289,7 +349,7 @@ class _GivenBack:
             return f"withheld: {guard.withheld}"
         image = self.image
         if image is None:
-            return {"pixels": self._pixels}
+            return {"pixels": self.pixels}
         finite = np.where(np.isfinite(image), image, 0).astype(np.float64)
         visible = np.abs(finite) > VISIBLE * max(one.noise for one in plain)
         return {"share": float(np.mean(visible)), "rms": float(np.sqrt(np.mean(finite**2)))}

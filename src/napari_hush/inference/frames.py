@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.errors import InputError
+from napari_hush.inference.kept_series import chains_of, kept_state, pairs_of, places_of
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.told import Told
 from napari_hush.progress import Progress
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_hush.inference.ledger import Ledger
     from napari_hush.inference.measure import MeasuredLattice
     from napari_hush.inference.plan import Pass, Plan
     from napari_hush.inference.settings import DenoiseSettings
@@ -131,9 +133,20 @@ class SeriesRun:
         The frame that is done first; then those after it, then those before.
     keep : bool
         Whether the maps are kept for the caller.
+    ledger : Ledger, optional
+        Of a run that was stopped, or that can be.
     """
 
-    def __init__(self, plan: Plan, runner: TileRunner, window: int, *, first: int = 0, keep: bool = True) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        runner: TileRunner,
+        window: int,
+        *,
+        first: int = 0,
+        keep: bool = True,
+        ledger: Ledger | None = None,
+    ) -> None:
         self._plan, self._runner, self._window, self._first = plan, runner, window, first
         self._tiles = runner.count()
         self._done = 0
@@ -141,18 +154,60 @@ class SeriesRun:
         self._total = self._tiles * sum(2 * len(self._wanted(one)) for one in self._all_series)
         self._told = Told(plan, keep=keep)
         self.guards: list[Any] = []
+        self._ledger = ledger
+        frames = [] if ledger is None else ledger.frames
+        count = sum(len(self._wanted(one)) for one in self._all_series)
+        frames = frames[: count - 1]  # the last is done anew, if only that: the guards are known by it
+        self._before = frames
+        self.given_before = sum(one["given"] for one in frames)
 
-    def run(self, store: Callable[[Pass, np.ndarray, np.ndarray | None], None]) -> Generator[Progress, None, None]:
-        """Do all frames; ``store`` is given each result (C, Y, X) and what the guard gave back of it."""
-        for series in self._all_series:
-            for number in self._wanted(series):
+    def run(self, store: Callable[[Pass, np.ndarray, np.ndarray | None], int]) -> Generator[Progress, None, None]:
+        """Do all frames.
+
+        ``store`` is given each result (C, Y, X) and what the guard gave back of it, and says how many pixels that is.
+        """
+        for which, series in enumerate(self._all_series):
+            before = [one for one in self._before if one["series"] == which]
+            wanted = self._wanted(series)
+            if before:
+                yield from self._go_on(series, before, anything_left=len(before) < len(wanted))
+            for number in wanted[len(before) :]:
+                told, known = self._told.state(), dict(series.places)
                 result, given = yield from self._frame(series, number)
                 one = series.passes[number]
-                store(one, result, given)
+                pixels = store(one, result, given)
+                if self._ledger is not None:
+                    state = kept_state(series.places, series.pairs, series.chains, known) if series.alike else None
+                    told = self._told.since(told)
+                    self._ledger.add_frame(
+                        {"series": which, "alike": series.alike, "given": pixels, "told": told, "state": state}
+                    )
                 words = f"frame {number + 1} of {len(series.passes)} is done"
                 yield Progress(self._done, self._total, words, preview=result, place=one.index)
             series.known.clear()
             series.pairs.clear()
+
+    def _go_on(
+        self, series: _Series, before: list[dict[str, Any]], *, anything_left: bool
+    ) -> Generator[Progress, None, None]:
+        """Know what an earlier run knew after its last frame; what it denoised alone is denoised again where needed."""
+        for one in before:
+            self._told.go_on(one["told"])
+        series.alike = before[-1]["alike"]
+        self._done += len(before) * self._tiles * (2 if series.alike else 1)
+        if not series.alike:
+            self._total -= self._tiles * len(self._wanted(series))
+            return
+        yield from self._begin(series, self._wanted(series)[0])
+        states = [one["state"] for one in before]
+        begin = next(iter(series.places))
+        series.places = places_of(states)
+        if not anything_left:
+            return
+        series.pairs = pairs_of(states[-1])
+        for way, state in chains_of(states[-1]).items():
+            yield from self._look(series, {begin + way * state[name][0] for name in ("good", "key", "last")})
+            series.chains[way].go_on(state, lambda k, way=way: series.known[begin + way * k].shown)  # type: ignore[misc]
 
     @property
     def together(self) -> bool:

@@ -18,7 +18,7 @@ from napari_hush.inference.tiles.runner import filled_block
 from napari_hush.residual.noise import measure_noise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,10 +46,19 @@ class MeasuredLattice:
         The noisy image.
     channels : list of int
         Those that are looked at, together.
+    known : sequence of float or None
+        The lattice period of these channels, if somebody has measured it before, as the only entry.
     """
 
-    def __init__(self, source: Planes, channels: list[int]) -> None:
+    def __init__(self, source: Planes, channels: list[int], known: Sequence[float | None] = ()) -> None:
         self.source, self.channels = source, channels
+        if known:
+            self.spacing = known[0]
+
+    @property
+    def found(self) -> list[float | None]:
+        """The period for ``known``, if it was measured."""
+        return [self.spacing] if "spacing" in self.__dict__ else []
 
     @cached_property
     def spacing(self) -> float | None:

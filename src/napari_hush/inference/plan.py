@@ -17,6 +17,7 @@ from napari_hush.inference.companions import companions_of
 from napari_hush.inference.frames import frames_of
 from napari_hush.inference.guards.guard import guard_margin
 from napari_hush.inference.guards.strict import strict_margin
+from napari_hush.inference.ledger import weights_sha256
 from napari_hush.inference.measure import (
     MeasuredLattice,
     fitting_model,
@@ -35,18 +36,19 @@ from napari_hush.inference.tiles.staged import StagedRunner
 from napari_hush.io import zarr_writer
 from napari_hush.io.history import software
 from napari_hush.memory import free_memory
+from napari_hush.normalize import Normalization
 from napari_hush.progress import Progress, within
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from napari_hush.inference.engines.registry import Engine
+    from napari_hush.inference.ledger import Ledger
     from napari_hush.inference.loaded import LoadedModels
     from napari_hush.inference.scaling import ScaledPlane
     from napari_hush.inference.tiles.geometry import Tile
     from napari_hush.inference.tiles.runner import Read
     from napari_hush.model import Model
-    from napari_hush.normalize import Normalization
 
 Region = tuple[int, int, int, int]
 
@@ -192,8 +194,11 @@ class Plan:
         target.write(one.place, group.outputs, y, x, values)
 
     @contextmanager
-    def target(self, out: Any = None) -> Iterator[Planes]:
-        """Where the result goes, with the input's axes: a new array, or what is given as ``out``."""
+    def target(self, out: Any = None, unfinished: Path | None = None) -> Iterator[Planes]:
+        """Where the result goes, with the input's axes: a new array, or what is given as ``out``.
+
+        A zarr is kept in the folder ``unfinished`` where the run is stopped.
+        """
         source, shape = self.source, [int(n) for n in self.source.image.shape]
         if isinstance(out, (str, Path)):
             out = partial(zarr_writer, out, shape=tuple(shape), dtype="float32")
@@ -202,7 +207,8 @@ class Plan:
             side = self.scaled.native(self.side) or source.plane_shape
             for axis, size in zip(source.axes[-2:], side, strict=True):
                 chunks[axis] = min(aligned(size, self.model.stride), shape[axis])  # one tile writes one chunk
-            with out(chunks=tuple(chunks)) as array:
+            options: dict[str, Any] = {} if unfinished is None else {"unfinished": unfinished}
+            with out(chunks=tuple(chunks), **options) as array:
                 yield Planes(array, source.channel_axis)
             return
         if out is not None:
@@ -256,6 +262,7 @@ def plan_steps(
     engine: Engine | None = None,
     plane: tuple[int, ...] | None = None,
     region: Region | None = None,
+    ledger: Ledger | None = None,
 ) -> Generator[Progress, None, Plan]:
     """Measure an image and decide what is done with it.
 
@@ -265,6 +272,8 @@ def plan_steps(
         As of `denoise_steps`.
     loaded : LoadedModels
         Gives the model and its engine.
+    ledger : Ledger, optional
+        Of an earlier run, whose measurements are taken and whose model and engine must be the same; or of this one.
 
     Yields
     ------
@@ -282,14 +291,18 @@ def plan_steps(
         If image, model and settings do not fit together.
     """
     source = Planes(image, channel_axis)
+    measured: dict[str, Any] = {} if ledger is None else dict(ledger.measured)
     lattice, reason = MeasuredLattice(source, [0]), ""
     if model == AUTO:
         yield Progress(0, 1, MEASURING)
-        model, reason = fitting_model(lattice)
+        model, reason = measured.get("model") or fitting_model(lattice)
+        measured["model"] = [model, reason]
     model = loaded.model(model)
+    if ledger is not None:
+        ledger.settle(model={"model": model.card.name, "its weights": weights_sha256(model)})
     groups = channel_groups(source, model)
-    if (channels := sorted(set(groups[0].inputs))) != lattice.channels:
-        lattice = MeasuredLattice(source, channels)
+    if (channels := sorted(set(groups[0].inputs))) != lattice.channels or "lattice" in measured:
+        lattice = MeasuredLattice(source, channels, measured.get("lattice", ()))
     frames = frames_of(lattice, model, settings, region=region is not None)
     indices = _plane_indices(source, plane)
     if frames > 1 and plane is not None:  # its neighbours are looked at, too
@@ -297,10 +310,12 @@ def plan_steps(
     if engine is None:
         y0, y1, x0, x1 = region or (0, source.plane_shape[0], 0, source.plane_shape[1])
         engine = loaded.engine(model, (y1 - y0) * (x1 - x0) * len(indices) * len(groups))
+    if ledger is not None:
+        ledger.settle(computes={"engine": engine.name, "device": engine.device, "precision": engine.precision})
     yield Progress(0, 1, MEASURING)
     spacing, scaled = measure_scale(lattice, model, settings)
-    norms: list[Normalization] = []
-    for group in groups:
+    norms = [Normalization(**values) for values in measured.get("norms", ())]
+    for group in groups[len(norms) :]:
         fit = model.normalization.fit_steps(partial(_blocks, source, group, scaled))
         norm = yield from within(fit, lambda _: Progress(0, 1, MEASURING))
         norms.append(norm.turned(model.normalization.target) if settings.dark else norm)
@@ -327,11 +342,14 @@ def plan_steps(
             read = partial(scaled.read, native, norm.fill)
             place = index if plane is None else (0,) * len(index)
             passes.append(Pass(index=index, place=place, group=group, norm=norm, native=native, read=read))
+    advice = "" if reason else wrong_model(lattice, model)
+    if ledger is not None:
+        ledger.keep_measured(measured | {"lattice": lattice.found, "norms": [asdict(norm) for norm in norms]})
     return Plan(
         source=source,
         model=model,
         chosen_because=reason,
-        advice="" if reason else wrong_model(lattice, model),
+        advice=advice,
         settings=settings,
         engine=engine,
         passes=tuple(passes),

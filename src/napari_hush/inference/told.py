@@ -85,6 +85,26 @@ class Told:
         low, high = np.percentile(fusion.own.denoised, [10, 98])
         self._height = unit * float(high - low)
 
+    def state(self) -> dict[str, Any]:
+        """What is told so far, but for the maps: JSON-able."""
+        return {
+            "carried": list(self._carried),
+            "changes": [change.as_dict() for change in self._changes],
+            "least": self._least,
+            "height": self._height,
+        }
+
+    def since(self, before: dict[str, Any]) -> dict[str, Any]:
+        """The same, without what was told in an earlier state."""
+        state = self.state()
+        return state | {name: state[name][len(before[name]) :] for name in ("carried", "changes")}
+
+    def go_on(self, state: dict[str, Any]) -> None:
+        """Add what an earlier run has told of a frame."""
+        self._carried += state["carried"]
+        self._changes += [Change(**change) for change in state["changes"]]
+        self._least, self._height = state["least"], state["height"]
+
     def result(self, registration: Registration) -> SeriesResult:
         """The maps and the drift."""
         carried, changed = (None, None) if self._maps is None else (one.image for one in self._maps)

@@ -21,9 +21,12 @@ from napari_hush.io.formats.tiff_write import write_tiff
 from napari_hush.io.formats.zarr_write import check_target, write_zarr
 from napari_hush.io.history import stamp, write_beside
 from napari_hush.io.image import SPACE, ImageData, check_kind, guess_axes, make_image
+from napari_hush.io.room import check_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from napari_hush.files import Place
 
 WRITERS: dict[str, Callable[[BinaryIO, ImageData], None]] = {
     ".png": write_png,
@@ -46,6 +49,7 @@ def write_image(
     units: str | Sequence[str] | None = None,
     dtype: Any = None,
     history: Mapping[str, Any] | None = None,
+    place: Place | None = None,
 ) -> None:
     """Write an image with its axes and pixel size.
 
@@ -68,15 +72,20 @@ def write_image(
         Number type to write, see `convert_dtype`; default that of ``data``.
     history : mapping, optional
         How it was made, JSON-able; written into the file, of NPY and NPZ into ``NAME.hush.json`` beside it.
+    place : Place, optional
+        What had the name when the work on this image began: where the folder is gone since it is made again.
 
     Raises
     ------
     InputError
-        If the format cannot hold this image, or the folder is missing or not writable.
+        If the format cannot hold this image, or the folder is missing or not writable; if something else took the name
+        since the work began.
     OSError
         If the disk is full or fails. No partial file is left and an older file is as it was.
     """
     path = Path(path)
+    if place is not None:
+        place.keep_folder()
     check_writable(path)
     shape = tuple(int(n) for n in data.shape) if hasattr(data, "shape") else np.shape(data)
     values = data if hasattr(data, "dtype") else np.asarray(data)
@@ -93,12 +102,13 @@ def write_image(
         image = replace(image, history={**history, "written": time.time_ns()})
     suffix = path.suffix.lower()
     if suffix == ".zarr":
-        write_zarr(path, image)
+        write_zarr(path, image, place)
         return
     if suffix == ".png":
         check_png(shape, image.axes, image.dtype, path.name)
     write = WRITERS.get(suffix) or partial(write_tiff, name=path.name)
-    with replacing(path) as file:
+    check_room(path, shape, image.dtype)
+    with replacing(path, place) as file:
         write(file, image)
     if suffix in NO_ROOM:
         write_beside(path, image.history)

@@ -16,7 +16,7 @@ from napari_hush.series.changes import write_table
 from napari_hush.series.pairs import DECIDED, Pair, Shown, pair_of, refined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from os import PathLike
 
     from numpy.typing import ArrayLike, NDArray
@@ -312,7 +312,7 @@ class Chain:
         start = Pair(np.eye(3), 1.0, 0.0, 0.0 if first.blank else np.inf, 0.0, not first.blank)
         self.pairs = [start]
         self.shape = first.shape
-        self._good = self._key = self._last = _Placed(first, start)  # the last that was placed, the key, the last
+        self._good = self._key = self._last = _Placed(first, start, 0)  # the last that was placed, the key, the last
         self._step: Matrix | None = None
         self.anew = False
 
@@ -320,8 +320,24 @@ class Chain:
         """Compare the next frame; gives how it lies to the first."""
         self.anew = False
         self.pairs.append(self._placed(frame))
-        self._last = _Placed(frame, self.pairs[-1])
+        self._last = _Placed(frame, self.pairs[-1], len(self.pairs) - 1)
         return self.pairs[-1]
+
+    def state(self) -> dict[str, Any]:
+        """What decides about the next frame: numbers of frames that it looks at, from 0 on, and how they lie."""
+        seen = {"good": self._good, "key": self._key, "last": self._last}
+        return {name: (one.number, one.pair) for name, one in seen.items()} | {
+            "pairs": len(self.pairs),
+            "step": self._step,
+        }
+
+    def go_on(self, state: Mapping[str, Any], shown: Callable[[int], Shown]) -> None:
+        """Take such a state; ``shown`` gives a frame by its number. The pairs up to then are not there."""
+        self._good, self._key, self._last = (
+            _Placed(shown(state[name][0]), state[name][1], state[name][0]) for name in ("good", "key", "last")
+        )
+        self.pairs = [self._last.pair] * state["pairs"]
+        self._step = state["step"]
 
     def _placed(self, frame: Shown) -> Pair:
         nowhere = replace(self._last.pair, margin=0.0, error=0.0, alike=False)
@@ -329,7 +345,7 @@ class Chain:
             return nowhere
         if self._good.shown.blank:  # the first that shows anything
             found = replace(nowhere, alike=True)
-            self._good = self._key = _Placed(frame, found)
+            self._good = self._key = _Placed(frame, found, len(self.pairs))
             return found
         step = pair_of(self._good.shown, frame, self._step)
         if not step.alike:
@@ -342,7 +358,7 @@ class Chain:
             if again.alike and farthest(again.matrix, start, self.shape) < 1.0 + 0.01 * max(self.shape):
                 whole = self._key.pair.then(again)
         found = replace(whole, margin=step.margin, error=step.error, alike=True)
-        self._good = _Placed(frame, found)
+        self._good = _Placed(frame, found, len(self.pairs))
         if _overlap(start, self.shape) <= OVERLAP:
             self._key = self._good
         return found
@@ -356,7 +372,7 @@ class Chain:
             return nowhere
         self.anew = True
         found = replace(self._last.pair.then(step), margin=0.0, alike=True)
-        self._good = self._key = _Placed(frame, found)
+        self._good = self._key = _Placed(frame, found, len(self.pairs))
         self._step = None
         return found
 
@@ -365,6 +381,7 @@ class Chain:
 class _Placed:
     shown: Shown
     pair: Pair
+    number: int
 
 
 def _overlap(matrix: Matrix, shape: tuple[int, int]) -> float:

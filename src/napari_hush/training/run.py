@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from napari_hush.datasets.records import sweep
 from napari_hush.errors import InputError, ModelFileError
+from napari_hush.leftovers import sweep
 from napari_hush.memory import kept_arena
 from napari_hush.model import Model
 from napari_hush.progress import Progress

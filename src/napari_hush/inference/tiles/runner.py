@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.guards.guard import Guard
     from napari_hush.inference.guards.strict import StrictGuard
+    from napari_hush.inference.ledger import Step
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
 
@@ -77,11 +78,20 @@ class TileRunner:
     batch : int, optional
         Tiles at once; chosen by memory if not given.
 
+    Attributes
+    ----------
+    sides : list of (int, int) or None
+        Of the plane that is run now: ``side`` when it was begun, and after each lack of memory since.
+    by_tile : bool
+        Whether a plane can be left and gone on with between its tiles.
+
     Notes
     -----
     ``batch`` and ``side`` shrink for good when the memory does not suffice: what did not fit once will not fit on the
     next plane.
     """
+
+    by_tile = True
 
     def __init__(
         self,
@@ -99,6 +109,7 @@ class TileRunner:
         self.engine, self.model, self.shape, self.side = engine, model, shape, side
         self.region, self.grid = region, grid
         self.margin, self.keep = margin, keep
+        self.sides = [side]
         self.batch = batch or batch_size(model, self.plan()[0], engine.device)
 
     def plan(self) -> list[Tile]:
@@ -109,13 +120,17 @@ class TileRunner:
         """How many tiles have to be computed for one plane."""
         return len(self.plan())
 
-    def run(self, task: PlaneTask) -> Iterator[tuple[list[tuple[Tile, np.ndarray]], int, int]]:
+    def run(
+        self, task: PlaneTask, before: Sequence[Step] = ()
+    ) -> Iterator[tuple[list[tuple[Tile, np.ndarray]], int, int]]:
         """Denoise one plane.
 
         Parameters
         ----------
         task : PlaneTask
             The plane, and what was measured on it.
+        before : sequence of Step
+            What an earlier run has done of it: the rest is cut into the same tiles as if that run had gone on.
 
         Yields
         ------
@@ -131,7 +146,7 @@ class TileRunner:
         MemoryError
             If not even one tile of one stride fits.
         """
-        left = deque(self.plan())
+        left = self._left(before)
         while left:
             some = [left.popleft() for _ in range(min(self.batch, len(left)))]
             try:
@@ -186,6 +201,21 @@ class TileRunner:
             for tile, output, window in zip(tiles, outputs, windows, strict=True)
         ]
 
+    def _left(self, before: Sequence[Step]) -> deque[Tile]:
+        """What is to be done of a plane, by going again through what was done."""
+        if before:
+            self.side = before[0].sides[0]
+        self.sides = [self.side]
+        left = self.plan()
+        for step in before:
+            for side in step.sides[len(self.sides) :]:
+                self.side = side
+                self.sides.append(side)
+                left = [smaller for tile in left for smaller in self._plan(tile.core, (1, 1))]
+            self.batch = step.batch
+            left = [tile for tile in left if tile.core not in step.cores]
+        return deque(left)
+
     def _shrink(self, left: deque[Tile]) -> deque[Tile]:
         """Halve the batch, then the tile; what is left is planned anew, what is done stays done."""
         if self.batch > 1:
@@ -203,6 +233,7 @@ class TileRunner:
                 f"not enough memory for one tile of {stride} px: close other programs, or choose another device"
             )
         self.side = (max(side[0] // 2, 1), max(side[1] // 2, 1))
+        self.sides.append(self.side)
 
 
 class Window(NamedTuple):

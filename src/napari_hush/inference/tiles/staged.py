@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from napari_hush.inference.engines.registry import Engine
+    from napari_hush.inference.ledger import Step
     from napari_hush.model import Model
 
 SMALLEST = 32  # px of the coarsest value in a tile; fewer would spend the time on fetching weights
@@ -49,6 +50,8 @@ class StagedRunner(TileRunner):
     folder : Path, optional
         Where such a file is made; the system's folder for temporary files by default.
     """
+
+    by_tile = False
 
     def __init__(
         self,
@@ -82,8 +85,12 @@ class StagedRunner(TileRunner):
         """How many tiles one plane takes, those of all pieces counted."""
         return sum(len(self._plan_piece(piece)) for piece in self._pieces)
 
-    def run(self, task: PlaneTask) -> Iterator[tuple[list[tuple[Tile, np.ndarray]], int, int]]:
+    def run(
+        self, task: PlaneTask, before: Sequence[Step] = ()
+    ) -> Iterator[tuple[list[tuple[Tile, np.ndarray]], int, int]]:
         """Denoise one plane, see `TileRunner.run`; pieces before the last finish nothing that is seen."""
+        if before:
+            raise ValueError("what lies between the pieces of a network is kept by nobody: a plane is begun anew")
         with _Store(self.padded, self._folder) as store:
             statistics: dict[int, tuple[np.ndarray, np.ndarray]] = {}
             for number, piece in enumerate(self._pieces):

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.errors import InputError
-from napari_hush.files import beside, naming
+from napari_hush.files import Place, naming
 from napari_hush.io.history import add_to_zarr
 from napari_hush.io.image import SPACE, guess_axes
+from napari_hush.io.room import check_room
 from napari_hush.io.sniff import is_zarr
 from napari_hush.io.units import LONG_NAMES
+from napari_hush.leftovers import beside, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from napari_hush.io.image import ImageData, Scales
 
 CHUNK = 1024  # px
+ARRAY = "array.zarr"  # in a folder of what is unfinished
 DISK_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 NGFF_AXES = "TCZYX"
 NGFF_TYPES = {"T": "time", "C": "channel"}
@@ -39,6 +42,8 @@ def zarr_writer(
     chunks: tuple[int, ...] | None = None,
     like: ImageData | None = None,
     history: Mapping[str, Any] | None = None,
+    unfinished: Path | None = None,
+    place: Place | None = None,
 ) -> Iterator[Any]:
     """Open a zarr array to be filled tile by tile; it gets its name when the block is left without an error.
 
@@ -61,6 +66,11 @@ def zarr_writer(
         Where axes and pixel size come from; its number of dimensions must be that of ``shape``.
     history : mapping, optional
         How it was made, JSON-able; written with it.
+    unfinished : Path, optional
+        A folder in the same folder as ``path``. The array lies in it until it is finished, and stays there where the
+        block is left by an error; one that is there already, of such a shape, is gone on with.
+    place : Place, optional
+        What had the name when the work began, where that was earlier than now.
 
     Yields
     ------
@@ -70,31 +80,43 @@ def zarr_writer(
     ------
     InputError
         If the name does not end in .zarr, the folder is missing or not writable, or something that is no zarr
-        has that name.
+        has that name; if the folder was removed, or something else took the name, while the array was filled.
     """
     path = Path(path)
     check_target(path)
     axes = guess_axes(shape) if like is None else like.axes
     if len(axes) != len(shape):
         raise InputError(f"{path.name}: expected a shape of {len(axes)} dimensions {axes}, got {shape}")
-    partial = beside(path, ".part")
+    sweep(path.parent, path.name)
+    place = place or Place.of(path)
+    partial = beside(path, ".part") if unfinished is None else unfinished / ARRAY
+    chunks = chunks or plane_chunks(shape, axes)
     try:
-        partial.mkdir()
-        yield _create(partial, shape, np.dtype(dtype), chunks or plane_chunks(shape, axes), axes, like)
+        if partial.exists():
+            array = _open(partial, shape)
+        else:
+            check_room(path, shape, dtype)
+            partial.mkdir(parents=unfinished is not None)
+            array = _create(partial, shape, np.dtype(dtype), chunks, axes, like)
+        made = partial.stat().st_ino
+        yield array
+        _check_there(partial, made, path)
         if history is not None:
             add_to_zarr(partial, history)
-        _put_in_place(partial, path)
+        _put_in_place(partial, place)
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise  # the caller's own, such as an input that cannot be read
         raise naming(error, path) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if unfinished is None:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_zarr(path: Path, image: ImageData) -> None:
+def write_zarr(path: Path, image: ImageData, place: Place | None = None) -> None:
     """Write an image in hand, plane by plane."""
-    with zarr_writer(path, shape=image.shape, dtype=image.dtype, like=image, history=image.history) as array:
+    shape, dtype = image.shape, image.dtype
+    with zarr_writer(path, shape=shape, dtype=dtype, like=image, history=image.history, place=place) as array:
         if len(image.shape) == 2:
             array[...] = np.asarray(image.data)
             return
@@ -149,6 +171,34 @@ def _create(
     return zarr.create_array(store, **options)
 
 
+def _open(folder: Path, shape: tuple[int, ...]) -> Any:
+    """The array of an earlier run, without the chunks that it was writing when it was killed."""
+    import zarr
+    from zarr.storage import LocalStore
+
+    for half in folder.rglob("*.partial"):
+        half.unlink(missing_ok=True)
+    found = zarr.open(LocalStore(folder), mode="r+")
+    array: Any = found if isinstance(found, zarr.Array) else found["0"]
+    if tuple(array.shape) != tuple(shape):
+        raise InputError(f"{folder}: holds an unfinished array of shape {array.shape}, expected {shape}: remove it")
+    return array
+
+
+def _check_there(folder: Path, made: int, path: Path) -> None:
+    """Zarr makes folders anew where they are gone, and says nothing: what was in them is lost."""
+    try:
+        there = folder.stat().st_ino == made and (folder / "zarr.json").is_file()
+    except OSError:
+        there = False
+    if not there:
+        shutil.rmtree(folder, ignore_errors=True)  # the chunks that came after
+        raise InputError(
+            f"{path}: the folder {path.parent}, or what was unfinished in it, was removed while the result was being "
+            "written, and the part that was done is lost; run it again"
+        )
+
+
 def _ngff(axes: str, scales: Scales) -> dict[str, Any]:
     """The metadata of an image with one level."""
     entries = []
@@ -163,12 +213,12 @@ def _ngff(axes: str, scales: Scales) -> dict[str, Any]:
     return {"version": NGFF_VERSION, "multiscales": [{"name": "image", "axes": entries, "datasets": [level]}]}
 
 
-def _put_in_place(partial: Path, path: Path) -> None:
+def _put_in_place(partial: Path, place: Place) -> None:
     """Move the folder to its name; what had that name before comes back if that fails."""
-    if not path.exists():
-        os.replace(partial, path)
+    if place.seen is None or not place.is_free:
+        place.take(partial)
         return
-    old = beside(path, ".old")
+    path, old = place.path, beside(place.path, ".old")
     try:
         os.replace(path, old)
         os.replace(partial, path)

@@ -20,6 +20,7 @@ from napari_hush.inference.loaded import LoadedModels
 from napari_hush.inference.plan import plan_steps
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import AUTO, DenoiseSettings
+from napari_hush.inference.target import check_out, open_target, with_mask
 from napari_hush.memory import kept_arena
 from napari_hush.progress import Progress, drain_with_bar
 
@@ -183,6 +184,7 @@ def denoise_steps(
     settings = settings or DenoiseSettings()
     if out is not None and (plane is not None or region is not None):
         raise InputError("out= takes whole images: leave plane= and region= out, or out=")
+    check_out(Planes(image, channel_axis), out)
     start = time.perf_counter()
     with ExitStack() as stack:
         loaded = loaded or stack.enter_context(LoadedModels(settings))
@@ -191,7 +193,7 @@ def denoise_steps(
         )
         if plan.engine.name == "torch" and plan.engine.device == "cpu":
             stack.enter_context(kept_arena())
-        target = stack.enter_context(plan.target(out))
+        target = stack.enter_context(open_target(plan, out))
         runner = plan.runner(target, out)
         stack.callback(runner.close)
         extra = _GivenBack(plan, target if out is None else None)
@@ -214,7 +216,9 @@ def denoise_steps(
                 done += count
                 total = max(total, done + left)
                 yield Progress(done, total, f"tile {done} of {total}")
-    result, given = target.image, extra.image
+    result, given = target.image if out is None else out, extra.image
+    if out is None:
+        result = with_mask(plan, result)
     if plane is not None:
         axes = tuple(plan.source.axes[:-2])
         result, given = np.squeeze(result, axis=axes), None if given is None else np.squeeze(given, axis=axes)

@@ -1,4 +1,4 @@
-"""Where a result goes: in place it is the same as elsewhere, or refused; what cannot take it is refused before any work."""
+"""Where a result goes: in place it is the same or refused; what cannot take it is refused before any work."""
 
 import dask.array
 import h5py
@@ -160,7 +160,7 @@ def read_only_zarr():
         (np.zeros(IMAGE.shape).tolist(), "shape"),
         ("image.tif", "ends in .zarr"),
     ],
-    ids=str,
+    ids="array zarr masked bool complex object time torch turned deep list name".split(),
 )
 def test_what_cannot_take_a_result_is_refused_before_the_work(model, out, message):
     with pytest.raises(InputError, match=message):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_hush.io import ImageData
 
 DenoiseOptions: Any = options_of(DenoiseSettings)
-DType = Literal["float32", "input", "uint8", "uint16", "int16", "uint32", "float16", "float64"]
+DType = Literal["auto", "float32", "input", "uint8", "uint16", "int16", "uint32", "float16", "float64"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,9 @@ class Denoise:
     model: str = AUTO
     """A bundled model, or a model file: .safetensors, Keras .h5, PyTorch .pth, BioImage.IO .zip. auto takes stem where
     a lattice is found, tomo where a slice has the streaks of few projections, and general elsewhere."""
-    dtype: DType = "float32"
-    """Numbers in the output; input means the input's own, clipped and rounded where it is an integer."""
+    dtype: DType = "auto"
+    """Numbers in the output; auto takes float32, and float64 where a small signal stands on a high pedestal. input means
+    the input's own, clipped and rounded where it is an integer."""
     channel_axis: int | None = None
     """Which axis holds colours or dyes, where the file does not tell."""
     volume: bool = False
@@ -109,18 +110,22 @@ class Denoise:
             check_writable(panel)
         image = self._read(source)
         channel_axis = image.channel_axis if self.channel_axis is None else self.channel_axis
-        dtype = str(image.data.dtype) if self.dtype == "input" else self.dtype
-        if target.suffix.lower() == ".png" and dtype not in ("uint8", "uint16"):  # told before the work, not after it
-            raise InputError(f"{target}: PNG holds 8 or 16 bit, not {dtype}: add --dtype uint16, or write a .tif")
+        wanted = {"input": str(image.data.dtype), "auto": None}.get(self.dtype, self.dtype)
+        if target.suffix.lower() == ".png" and wanted not in ("uint8", "uint16"):  # told before the work, not after it
+            came = wanted or "float32"
+            raise InputError(f"{target}: PNG holds 8 or 16 bit, not {came}: add --dtype uint16, or write a .tif")
         run = partial(denoise, image.data, channel_axis=channel_axis)
         if target.suffix == ".zarr":
             # tile by tile: neither the input nor the output need fit into memory
-            writer = partial(zarr_writer, target, shape=tuple(image.data.shape), dtype=dtype, like=image)
+            def writer(*, chunks: tuple[int, ...], dtype: Any) -> Any:
+                shape = tuple(image.data.shape)
+                return zarr_writer(target, shape=shape, dtype=wanted or dtype, chunks=chunks, like=image)
+
             done = run_with_bar(run(out=writer), label)
             result = read_image(target).data if panel or self.verdict else None
         else:
             done = run_with_bar(run(), label)
-            result = convert_dtype(done.image, dtype)
+            result = done.image if wanted is None else convert_dtype(done.image, wanted)
             write_image(target, result, like=image)
         print(f"{target}: {run_text(done)}")
         if advice := done.provenance["advice"]:

@@ -182,8 +182,8 @@ def judge(
             values["phantom_lattice"] = values["cell_difference"]
     if min(test.shape) >= SMALLEST_SCAN:
         values |= compare_slow(reference, test, spacing, compared)
-    before = [np.isfinite(np.asarray(image)) for image in (noisy, truth) if image is not None]
-    values["pixels_lost"] = int((np.all(before, axis=0) & ~np.isfinite(np.asarray(denoised))).sum())
+    before = [np.isfinite(_one_colour(image)) for image in (noisy, truth) if image is not None]
+    values["pixels_lost"] = int((np.all(before, axis=0) & ~np.isfinite(_one_colour(denoised))).sum())
     if true is not None:
         if spacing is not None and not dark:
             values |= compare_dents(true, test, spacing, through)

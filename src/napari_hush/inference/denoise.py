@@ -44,7 +44,8 @@ class Denoised:
     Parameters
     ----------
     image : array
-        float32, in the input's units; or the array given as ``out``; None where ``out`` was a callable.
+        float32, or float64 on a high pedestal, in the input's units, masked as the input is; or the array given as
+        ``out``; None where ``out`` was a callable.
     provenance : dict
         Model, engine, device, precision, tiles, normalisation, version, seconds: JSON-able.
     given_back : array or None
@@ -75,17 +76,20 @@ def denoise(
     ----------
     image : array_like, shape (..., Y, X)
         numpy, memmap, zarr, dask, h5py: anything with shape, dtype and slicing; any integer or float dtype. NaN and
-        infinite pixels are filled for the network and are there again in the result. Up to two leading axes count
-        planes (T, Z); all planes share one normalisation.
+        infinite pixels are filled for the network and are there again in the result, and so are those that are masked
+        (`numpy.ma`). Up to two leading axes count planes (T, Z), which share one normalisation if ``normalize`` does
+        not say otherwise.
     model : str, path or Model
         A bundled name (see `list_models`), a file for `load_model`, or a loaded model. ``"auto"`` takes the bundled one
         that fits the image: ``stem`` where a lattice is found, ``tomo`` where a slice has the streaks of few
         projections, ``general`` elsewhere.
     channel_axis : int, optional
-        The axis of colours or dyes. A one-channel model takes each channel by itself.
+        The axis of colours or dyes. A one-channel model takes each channel by itself. A last axis of length 1 behind two
+        wide ones is taken for it.
     out : zarr array, array or path, optional
-        Filled tile by tile instead of a new array, for images larger than memory. A path makes a ``.zarr`` there,
-        float32; an integer array gets clipped and rounded values. Where it fails, a path is removed again.
+        Filled tile by tile instead of a new array, for images larger than memory. A path makes a ``.zarr`` there; an
+        integer array gets clipped and rounded values. Where it fails, a path is removed again. An array in memory may be
+        the image itself; a file that the image is read from is refused.
     progress : callable or bool, optional
         Called with each `Progress`; True shows a bar.
     **settings
@@ -94,7 +98,8 @@ def denoise(
     Returns
     -------
     ndarray, float32, shape of ``image``
-        In the input's own intensity units; or the array of ``out``.
+        In the input's own intensity units, a masked array if that is one; or the array of ``out``. float64, with a
+        warning, where a small signal stands on so high a pedestal that float32 has less than 1000 steps for it.
 
     Raises
     ------
@@ -166,7 +171,8 @@ def denoise_steps(
     image, model, channel_axis
         As in `denoise`.
     out : optional
-        As in `denoise`; or a callable that takes ``chunks=`` (one tile) and gives a context manager of the array.
+        As in `denoise`; or a callable that takes ``chunks=`` (one tile) and ``dtype=`` (that holds the result) and gives
+        a context manager of the array.
     settings : DenoiseSettings, optional
         How to run.
     engine : Engine, optional

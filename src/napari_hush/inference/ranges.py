@@ -87,7 +87,7 @@ def norms_steps(
         try:
             norms[index] = yield from fitted([index])
         except FlatImageError as error:
-            flat = error
+            flat = flat or error
             value = _first_value(_blocks(source, group, scaled, [index]))
             norms[index] = Normalization(value, FLAT_SCALE, value)
     if flat is not None and all(norm.scale == FLAT_SCALE for norm in norms.values()):

@@ -107,7 +107,7 @@ def open_target(plan: Plan, out: Any = None) -> Iterator[Planes]:
     yield Planes(made := np.empty(out.shape, out.dtype) if together else array, source.channel_axis, levels)
     if together:  # the image is not read any more
         array[...] = made
-    if isinstance(out, np.ma.MaskedArray):
+    if isinstance(out, np.ma.MaskedArray) and out is not source.image:
         out.mask = np.ma.getmask(source.image)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -48,7 +48,7 @@ class Normalization:
     scale: float
     fill: float = 0.0
     limits: tuple[float, float] = (-OUTLIER, OUTLIER)
-    spread: float = 0.0
+    spread: float = field(default=0.0, compare=False)
 
     def __post_init__(self) -> None:
         low, high = self.limits

@@ -37,8 +37,8 @@ class Denoise:
     """A bundled model, or a model file: .safetensors, Keras .h5, PyTorch .pth, BioImage.IO .zip. auto takes stem where
     a lattice is found, tomo where a slice has the streaks of few projections, and general elsewhere."""
     dtype: DType = "auto"
-    """Numbers in the output; auto takes float32, and float64 where a small signal stands on a high pedestal. input means
-    the input's own, clipped and rounded where it is an integer."""
+    """Numbers in the output; auto takes float32, and float64 where a small signal stands on a high pedestal. input
+    means the input's own, clipped and rounded where it is an integer."""
     channel_axis: int | None = None
     """Which axis holds colours or dyes, where the file does not tell."""
     volume: bool = False

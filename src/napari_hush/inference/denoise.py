@@ -84,12 +84,12 @@ def denoise(
         that fits the image: ``stem`` where a lattice is found, ``tomo`` where a slice has the streaks of few
         projections, ``general`` elsewhere.
     channel_axis : int, optional
-        The axis of colours or dyes. A one-channel model takes each channel by itself. A last axis of length 1 behind two
-        wide ones is taken for it.
+        The axis of colours or dyes. A one-channel model takes each channel by itself. A last axis of length 1 behind
+        two wide ones is taken for it.
     out : zarr array, array or path, optional
         Filled tile by tile instead of a new array, for images larger than memory. A path makes a ``.zarr`` there; an
-        integer array gets clipped and rounded values. Where it fails, a path is removed again. An array in memory may be
-        the image itself; a file that the image is read from is refused.
+        integer array gets clipped and rounded values. Where it fails, a path is removed again. An array in memory may
+        be the image itself; a file that the image is read from is refused.
     progress : callable or bool, optional
         Called with each `Progress`; True shows a bar.
     **settings
@@ -171,8 +171,8 @@ def denoise_steps(
     image, model, channel_axis
         As in `denoise`.
     out : optional
-        As in `denoise`; or a callable that takes ``chunks=`` (one tile) and ``dtype=`` (that holds the result) and gives
-        a context manager of the array.
+        As in `denoise`; or a callable that takes ``chunks=`` (one tile) and ``dtype=`` (that holds the result) and
+        gives a context manager of the array.
     settings : DenoiseSettings, optional
         How to run.
     engine : Engine, optional

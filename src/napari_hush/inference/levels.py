@@ -55,7 +55,7 @@ def lowered(values: np.ndarray, level: Level) -> np.ndarray:
     array([ 1., -2.])
     """
     if values.dtype.kind == "f":
-        wide = np.longdouble if values.dtype.itemsize > 8 else np.float64
+        wide: Any = np.longdouble if values.dtype.itemsize > 8 else np.float64
         return np.asarray(values.astype(wide) - wide(level), np.float64)
     rough = values.astype(np.float64) - float(level)
     # modulo 2**64, so that no step of it overflows; right as long as the difference fits into 64 bits
@@ -75,13 +75,13 @@ def raised(values: np.ndarray, level: Level, dtype: Any) -> np.ndarray:
     if not level:
         return values if target.kind == "f" and target.itemsize >= 4 else convert_dtype(values, target)
     if target.kind == "f" or abs(level) < 2**52:
-        wide = np.longdouble if target.itemsize > 8 else np.float64
+        wide: Any = np.longdouble if target.itemsize > 8 else np.float64
         return convert_dtype(values.astype(wide) + wide(level), target)
     limits = np.iinfo(target)
     whole = convert_dtype(values, np.int64)
     low, high = (min(max(end - int(level), -(2**63)), 2**63 - 1) for end in (limits.min, limits.max))
     near = np.clip(whole, low, high).astype(np.uint64) + np.uint64(int(level) % 2**64)
-    return near.astype(target)
+    return np.asarray(near, target)
 
 
 def result_dtype(level: Level, norm: Normalization) -> np.dtype[Any]:

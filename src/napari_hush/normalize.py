@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -24,6 +24,10 @@ OUTLIER = 1e30  # in network units; beyond it a network's sums would overflow fl
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
+class FlatImageError(InputError):
+    """An image without two different values."""
+
+
 @dataclass(frozen=True)
 class Normalization:
     """The linear map ``(image - offset) / scale``.
@@ -36,12 +40,15 @@ class Normalization:
         The image's median: what a network sees where the image is NaN or infinite and has no finite neighbour.
     limits : tuple of float
         In network units: what the image's values are clipped to on their way in. The way back does not clip.
+    spread : float
+        From one percentile of the image to the other, in its units; 0 where nobody measured it.
     """
 
     offset: float
     scale: float
     fill: float = 0.0
     limits: tuple[float, float] = (-OUTLIER, OUTLIER)
+    spread: float = field(default=0.0, compare=False)
 
     def __post_init__(self) -> None:
         low, high = self.limits
@@ -114,17 +121,19 @@ class NormalizationRule:
         """Find the map for one image, see `fit_steps`."""
         return drain(self.fit_steps(blocks))
 
-    def fit_steps(self, blocks: Blocks) -> Generator[None, None, Normalization]:
+    def fit_steps(self, blocks: Blocks, level: float = 0) -> Generator[None, None, Normalization]:
         """Find the map for one image; yields after each block read, so that a long job can be left.
 
         Parameters
         ----------
         blocks : callable
             Each call gives a fresh iterator over blocks that cover the image once; called at most twice.
+        level : number
+            What was taken off the image's values in these blocks; the map is of what is left.
 
         Raises
         ------
-        InputError
+        FlatImageError
             If the image has no finite value, or more than one pixel and all of them equal.
 
         Warns
@@ -138,15 +147,16 @@ class NormalizationRule:
         limits = self.target if self.clip else (-OUTLIER, OUTLIER)
         if minimum == maximum:
             if _has_several_pixels(blocks):
-                raise InputError(
-                    f"the image is constant (every finite pixel is {minimum:g}): there is nothing to denoise; "
+                raise FlatImageError(
+                    f"the image is constant (every finite pixel is {minimum + level:g}): there is nothing to denoise; "
                     "check that the right layer, channel or dataset was chosen"
                 )
             if self.method != "range":
                 return Normalization(minimum, abs(minimum) or 1.0, median, limits)
-        suits = _suits(minimum, maximum, self.source or self.target)
+        spread = (high - low) or (maximum - minimum)
+        suits = _suits(minimum + level, maximum + level, self.source or self.target)
         lowest, highest = self.target
-        extremes = f"the image's run from {minimum:g} to {maximum:g}"
+        extremes = f"the image's run from {minimum + level:g} to {maximum + level:g}"
         if self.method in ("match", "identity"):
             trained = f"this model was trained on values from {lowest:g} to {highest:g}, but {extremes}"
             if suits or self.method == "identity":
@@ -156,9 +166,9 @@ class NormalizationRule:
                         UserWarning,
                         stacklevel=2,
                     )
-                return Normalization(0.0, 1.0, median, limits)
+                return Normalization(-float(level), 1.0, median, limits, spread)
             warnings.warn(
-                f"{trained}: its {self.low:g} and {self.high:g} percentiles ({low:g} and {high:g}) "
+                f"{trained}: its {self.low:g} and {self.high:g} percentiles ({low + level:g} and {high + level:g}) "
                 "are mapped to that range, and the result back to the image's units",
                 UserWarning,
                 stacklevel=2,
@@ -172,10 +182,11 @@ class NormalizationRule:
                     UserWarning,
                     stacklevel=2,
                 )
+            low, high = low - level, high - level
         if low == high:  # a sparse image: almost every pixel has the same value
             low, high = minimum, maximum
         scale = (high - low) / (highest - lowest)
-        return Normalization(low - lowest * scale, scale, median, limits)
+        return Normalization(low - lowest * scale, scale, median, limits, spread)
 
 
 def order_statistics(blocks: Blocks, percentiles: Iterable[float]) -> list[float]:
@@ -199,7 +210,7 @@ def order_statistics(blocks: Blocks, percentiles: Iterable[float]) -> list[float
 
     Raises
     ------
-    InputError
+    FlatImageError
         If no value is finite.
     """
     return drain(_order_statistics_steps(blocks, percentiles))
@@ -212,7 +223,7 @@ def _order_statistics_steps(blocks: Blocks, percentiles: Iterable[float]) -> Gen
         yield
     count = int(upper.sum())
     if count == 0:
-        raise InputError("the image has no finite value (all NaN or infinite): there is nothing to denoise")
+        raise FlatImageError("the image has no finite value (all NaN or infinite): there is nothing to denoise")
     ranks = [int(p / 100 * (count - 1)) for p in percentiles]
     below = np.concatenate([[0], np.cumsum(upper)])
     bins = [int(np.searchsorted(below, rank, side="right")) - 1 for rank in ranks]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 DenoiseOptions: Any = options_of(DenoiseSettings)
 BATCH_GOES_ON = f"{NOTHING_LEFT}; --resume goes on with the inputs that are not done"
-DType = Literal["float32", "input", "uint8", "uint16", "int16", "uint32", "float16", "float64"]
+DType = Literal["auto", "float32", "input", "uint8", "uint16", "int16", "uint32", "float16", "float64"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +41,9 @@ class Denoise:
     model: str = AUTO
     """A bundled model, or a model file: .safetensors, Keras .h5, PyTorch .pth, BioImage.IO .zip. auto takes stem where
     a lattice is found, tomo where a slice has the streaks of few projections, and general elsewhere."""
-    dtype: DType = "float32"
-    """Numbers in the output; input means the input's own, clipped and rounded where it is an integer."""
+    dtype: DType = "auto"
+    """Numbers in the output; auto takes float32, and float64 where a small signal stands on a high pedestal. input
+    means the input's own, clipped and rounded where it is an integer."""
     channel_axis: int | None = None
     """Which axis holds colours or dyes, where the file does not tell."""
     volume: bool = False
@@ -158,24 +159,28 @@ class Denoise:
             check_writable(panel)
         image = self._read(source)
         channel_axis = image.channel_axis if self.channel_axis is None else self.channel_axis
-        dtype = str(image.data.dtype) if self.dtype == "input" else self.dtype
-        if target.suffix.lower() == ".png" and dtype not in ("uint8", "uint16"):  # told before the work, not after it
-            raise InputError(f"{target}: PNG holds 8 or 16 bit, not {dtype}: add --dtype uint16, or write a .tif")
+        wanted = {"input": str(image.data.dtype), "auto": None}.get(self.dtype, self.dtype)
+        if target.suffix.lower() == ".png" and wanted not in ("uint8", "uint16"):  # told before the work, not after it
+            came = wanted or "float32"
+            raise InputError(f"{target}: PNG holds 8 or 16 bit, not {came}: add --dtype uint16, or write a .tif")
         run = partial(denoise, image.data, channel_axis=channel_axis, watched=watched)
         if target.suffix == ".zarr":
             # tile by tile: neither the input nor the output need fit into memory
             asked = {"software": software(), "made": "denoised", "request": job.request}
-            shape = image.shape
-            writer = partial(zarr_writer, target, shape=shape, dtype=dtype, like=image, place=place, history=asked)
+
+            def writer(*, dtype: Any, **options: Any) -> Any:
+                options |= {"like": image, "place": place, "history": asked}
+                return zarr_writer(target, shape=image.shape, dtype=wanted or dtype, **options)
+
             resume = True if self.resume else False if self.begin_anew else None
-            restart = Restart(target, resume, keep=True, facts={"axes": image.axes, "number type": dtype})
+            restart = Restart(target, resume, keep=True, facts={"axes": image.axes, "number type": self.dtype})
             done = run_with_bar(run(out=writer, restart=restart), label)
             add_to_zarr(target, self._history("denoised", job, done))
             result = read_image(target).data if panel or self.verdict else None
         else:
-            check_room(target, image.shape, dtype)
+            check_room(target, image.shape, wanted or "float32")
             done = run_with_bar(run(), label)
-            result = convert_dtype(done.image, dtype)
+            result = done.image if wanted is None else convert_dtype(done.image, wanted)
             write_image(target, result, like=image, history=self._history("denoised", job, done), place=place)
         print(f"{target}: {run_text(done)}")
         if advice := done.provenance["advice"]:

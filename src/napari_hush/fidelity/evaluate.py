@@ -21,8 +21,9 @@ from napari_hush.fidelity.lattice import compare_cells, compare_lattice
 from napari_hush.fidelity.transfer import predict_transfer
 from napari_hush.fidelity.truth import compare_columns, compare_dents, compare_pixels, dent_mask
 from napari_hush.fidelity.verdict import Evidence
-from napari_hush.filters.gaps import filled
-from napari_hush.inference.planes import middle_part
+from napari_hush.filters.gaps import filled, unmasked
+from napari_hush.inference.levels import as_float64
+from napari_hush.inference.planes import has_one_colour, middle_part
 from napari_hush.residual.compare import Residual, compare_residual, no_residual
 from napari_hush.residual.scan.recorded import record
 
@@ -181,8 +182,8 @@ def judge(
             values["phantom_lattice"] = values["cell_difference"]
     if min(test.shape) >= SMALLEST_SCAN:
         values |= compare_slow(reference, test, spacing, compared)
-    before = [np.isfinite(np.asarray(image)) for image in (noisy, truth) if image is not None]
-    values["pixels_lost"] = int((np.all(before, axis=0) & ~np.isfinite(np.asarray(denoised))).sum())
+    before = [np.isfinite(_one_colour(image)) for image in (noisy, truth) if image is not None]
+    values["pixels_lost"] = int((np.all(before, axis=0) & ~np.isfinite(_one_colour(denoised))).sum())
     if true is not None:
         if spacing is not None and not dark:
             values |= compare_dents(true, test, spacing, through)
@@ -280,7 +281,7 @@ def evaluate(
     noisy : array_like, shape (..., Y, X), or None
         What was denoised; None where only the truth is known.
     denoised : array_like, shape (..., Y, X)
-        The denoised image or stack, in the same intensity units.
+        The denoised image or stack, in the same intensity units. What is masked in any of them counts as NaN.
     truth : array_like, shape (..., Y, X), optional
         The clean image, in the same intensity units.
     spacing : float, optional
@@ -308,8 +309,8 @@ def evaluate(
     >>> hush.evaluate(sample.noisy[:160, :160], sample.clean[:160, :160])["columns_lost"]
     0.0
     """
-    test = np.asarray(denoised)
-    others = {k: None if v is None else np.asarray(v) for k, v in (("noisy", noisy), ("truth", truth))}
+    test = _one_colour(denoised)
+    others = {k: None if v is None else _one_colour(v) for k, v in (("noisy", noisy), ("truth", truth))}
     if test.ndim < 2 or 0 in test.shape:
         raise InputError(f"expected an image of the shape (..., Y, X); got {test.shape}")
     for name, other in others.items():
@@ -337,14 +338,20 @@ def _measured(measure: Callable[[Compared], float], compared: Compared) -> float
 
 
 def _plane(image: ArrayLike, name: str, shape: tuple[int, ...] | None) -> Floats:
-    values = np.asarray(image)
+    values = _one_colour(image)
     if values.ndim != 2 or 0 in values.shape:
         raise InputError(f"{name} must be one plane (Y, X); got the shape {values.shape}")
     if values.dtype.kind not in "biuf":
         raise InputError(f"{name} must hold real numbers; got {values.dtype}")
     if shape is not None and values.shape != shape:
         raise InputError(f"{name} and denoised must have one shape, got {values.shape} and {shape}: crop one")
-    return values.astype(np.float64)
+    return as_float64(values)
+
+
+def _one_colour(image: ArrayLike) -> NDArray[np.generic]:
+    """An array with NaN where it is masked, without a last axis that holds the only colour."""
+    values = unmasked(image)
+    return values[..., 0] if has_one_colour(values.shape) else values
 
 
 def _planes(

@@ -15,6 +15,7 @@ from napari_hush.fidelity.match import Match, match_truth
 from napari_hush.fidelity.metrics import METRICS
 from napari_hush.fidelity.repeats.compare import compare_further
 from napari_hush.inference.frames import SMALLEST
+from napari_hush.inference.levels import as_float64
 from napari_hush.inference.planes import Planes
 from napari_hush.progress import Progress
 
@@ -256,7 +257,7 @@ def evaluate_steps(
 def read_plane(view: Planes, index: Index, y: slice = slice(None), x: slice = slice(None)) -> np.ndarray:
     """One plane of an image, or a part, float64, (Y, X); colours are averaged, an alpha channel of four is left out."""
     channels = list(range(3 if view.n_channels == 4 else view.n_channels))
-    values = view.read(index, channels, y, x).astype(np.float64)  # (C, Y, X)
+    values = as_float64(view.read(index, channels, y, x))  # (C, Y, X)
     return values[0] if len(values) == 1 else np.asarray(values.mean(axis=0))
 
 

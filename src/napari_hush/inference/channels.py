@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,8 @@ from napari_hush.errors import InputError
 if TYPE_CHECKING:
     from napari_hush.inference.planes import Planes
     from napari_hush.model import Model
+
+MANY = 16  # colours of a last axis that may have been taken for the width of a plane
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,11 @@ def channel_groups(source: Planes, model: Model) -> list[Group]:
     """Which channels go through the network together; a grey image is given to each colour of a model of colours."""
     channels = list(range(source.n_channels))
     shape = source.image.shape
-    if source.channel_axis is None and len(shape) == 3 and shape[-1] in (3, 4) and min(shape[:2]) > 4 * shape[-1]:
+    if source.channel_axis is None and len(shape) > 2 and shape[-1] <= MANY and min(shape[-3:-1]) > 4 * shape[-1]:
         warnings.warn(
-            f"an image of shape {tuple(shape)} is taken for {shape[0]} planes of {shape[1]} x {shape[2]} px: if its "
-            "last axis holds colours, give channel_axis=-1",
+            f"an image of shape {tuple(shape)} is taken for {prod(source.lead_shape)} planes of {shape[-2]} x "
+            f"{shape[-1]} px: if its last axis holds colours, give channel_axis=-1 (--channel-axis {len(shape) - 1}, "
+            "Channels in the dock)",
             UserWarning,
             stacklevel=2,
         )

@@ -21,6 +21,7 @@ from napari_hush.inference.loaded import LoadedModels
 from napari_hush.inference.plan import plan_steps
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import AUTO, DenoiseSettings
+from napari_hush.inference.target import check_out, open_target, with_mask
 from napari_hush.io.fingerprint import Watched, lies_in_file
 from napari_hush.memory import kept_arena
 from napari_hush.progress import Progress, drain_with_bar
@@ -45,7 +46,8 @@ class Denoised:
     Parameters
     ----------
     image : array
-        float32, in the input's units; or the array given as ``out``; None where ``out`` was a callable.
+        float32, or float64 on a high pedestal, in the input's units, masked as the input is; or the array given as
+        ``out``; None where ``out`` was a callable.
     provenance : dict
         Model, engine, device, precision, tiles, normalisation, version, seconds: JSON-able.
     given_back : array or None
@@ -77,17 +79,20 @@ def denoise(
     ----------
     image : array_like, shape (..., Y, X)
         numpy, memmap, zarr, dask, h5py: anything with shape, dtype and slicing; any integer or float dtype. NaN and
-        infinite pixels are filled for the network and are there again in the result. Up to two leading axes count
-        planes (T, Z); all planes share one normalisation.
+        infinite pixels are filled for the network and are there again in the result, and so are those that are masked
+        (`numpy.ma`). Up to two leading axes count planes (T, Z), which share one normalisation if ``normalize`` does
+        not say otherwise.
     model : str, path or Model
         A bundled name (see `list_models`), a file for `load_model`, or a loaded model. ``"auto"`` takes the bundled one
         that fits the image: ``stem`` where a lattice is found, ``tomo`` where a slice has the streaks of few
         projections, ``general`` elsewhere.
     channel_axis : int, optional
-        The axis of colours or dyes. A one-channel model takes each channel by itself.
+        The axis of colours or dyes. A one-channel model takes each channel by itself. A last axis of length 1 behind
+        two wide ones is taken for it.
     out : zarr array, array or path, optional
-        Filled tile by tile instead of a new array, for images larger than memory. A path makes a ``.zarr`` there,
-        float32; an integer array gets clipped and rounded values. Where it fails, a path is removed again.
+        Filled tile by tile instead of a new array, for images larger than memory. A path makes a ``.zarr`` there; an
+        integer array gets clipped and rounded values. Where it fails, a path is removed again. An array in memory may
+        be the image itself; a file that the image is read from is refused.
     resume : bool, optional
         Of an ``out`` that is a path. True goes on where such a run was stopped, if it was, and keeps what is done
         where this one is: in ``.NAME.part`` beside the output. False throws what was kept away. If nothing is said,
@@ -100,7 +105,8 @@ def denoise(
     Returns
     -------
     ndarray, float32, shape of ``image``
-        In the input's own intensity units; or the array of ``out``.
+        In the input's own intensity units, a masked array if that is one; or the array of ``out``. float64, with a
+        warning, where a small signal stands on so high a pedestal that float32 has less than 1000 steps for it.
 
     Raises
     ------
@@ -182,7 +188,8 @@ def denoise_steps(
     image, model, channel_axis
         As in `denoise`.
     out : optional
-        As in `denoise`; or a callable that takes ``chunks=`` (one tile) and gives a context manager of the array.
+        As in `denoise`; or a callable that takes ``chunks=`` (one tile) and ``dtype=`` (that holds the result) and
+        gives a context manager of the array.
     settings : DenoiseSettings, optional
         How to run.
     engine : Engine, optional
@@ -204,9 +211,9 @@ def denoise_steps(
     settings = settings or DenoiseSettings()
     if out is not None and (plane is not None or region is not None):
         raise InputError("out= takes whole images: leave plane= and region= out, or out=")
+    check_out(Planes(image, channel_axis), out)
     start = time.perf_counter()
     whole = plane is None and region is None
-    Planes(image, channel_axis)  # refuses what is no image
     if watched is None and whole and (lies_in_file(image) or (restart is not None and restart.keep)):
         watched = Watched.of(image)
     with ExitStack() as stack:
@@ -232,7 +239,7 @@ def denoise_steps(
             stack.enter_context(kept_arena())
         if ledger is not None and ledger.has_begun:
             plan = replace(plan, side=ledger.begun)
-        target = stack.enter_context(plan.target(out, None if ledger is None else ledger.folder))
+        target = stack.enter_context(open_target(plan, out, None if ledger is None else ledger.folder))
         runner = plan.runner(target, out)
         stack.callback(runner.close)
         if ledger is not None:
@@ -273,7 +280,9 @@ def denoise_steps(
                 ledger.finish(number, 0 if runner.by_tile else extra.pixels - before_this)
         if watched is not None and whole:
             watched.check()
-    result, given = target.image, extra.image
+    result, given = target.image if out is None else out, extra.image
+    if out is None:
+        result = with_mask(plan, result)
     if plane is not None:
         axes = tuple(plan.source.axes[:-2])
         result, given = np.squeeze(result, axis=axes), None if given is None else np.squeeze(given, axis=axes)

@@ -83,6 +83,8 @@ def frames_of(lattice: MeasuredLattice, model: Model, settings: DenoiseSettings,
         reason = (
             f"{model.card.name} looks at {model.depth} slices of a volume together: choose a model of single images"
         )
+    elif len(source.levels) > 1:
+        reason = "each of its frames stands on a pedestal of its own: subtract it first"
     elif min(source.plane_shape) < SMALLEST:
         reason = f"expected frames of at least {SMALLEST} px, got {source.plane_shape}"
     if reason:
@@ -183,7 +185,8 @@ class SeriesRun:
                         {"series": which, "alike": series.alike, "given": pixels, "told": told, "state": state}
                     )
                 words = f"frame {number + 1} of {len(series.passes)} is done"
-                yield Progress(self._done, self._total, words, preview=result, place=one.index)
+                preview = self._plan.in_image_units(one, result)
+                yield Progress(self._done, self._total, words, preview=preview, place=one.index)
             series.known.clear()
             series.pairs.clear()
 
@@ -421,7 +424,10 @@ class SeriesRun:
             # what was found backwards tells how a frame lies to the one after it
             margin = place.margin if number > next(iter(series.places)) else series.places[number - 1].margin
             pairs.append(replace(begin.inverse.then(place), margin=margin, alike=place.alike, error=place.error))
-        return Registration.of(self._plan.source.plane_shape, pairs, numbers[0], series.scale)
+        one = series.passes[0]
+        middle, spread = series.scale
+        level = float(self._plan.source.level(one.index, one.group.inputs[0]))
+        return Registration.of(self._plan.source.plane_shape, pairs, numbers[0], (middle + level, spread))
 
 
 def _share(weight: Image) -> Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from napari_hush.inference.frames import frames_of
 from napari_hush.inference.guards.guard import guard_margin
 from napari_hush.inference.guards.strict import strict_margin
 from napari_hush.inference.ledger import weights_sha256
+from napari_hush.inference.levels import raised, result_dtype
 from napari_hush.inference.measure import (
     MeasuredLattice,
     fitting_model,
@@ -28,19 +28,19 @@ from napari_hush.inference.measure import (
     wrong_model,
 )
 from napari_hush.inference.planes import Planes
+from napari_hush.inference.ranges import MEASURING, norms_steps
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.inference.tiles.geometry import aligned
 from napari_hush.inference.tiles.runner import PlaneTask, TileRunner
 from napari_hush.inference.tiles.sizes import LAZY_TILE_BYTES, tile_sides
 from napari_hush.inference.tiles.staged import StagedRunner
-from napari_hush.io import zarr_writer
 from napari_hush.io.history import software
 from napari_hush.memory import free_memory
 from napari_hush.normalize import Normalization
-from napari_hush.progress import Progress, within
+from napari_hush.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator
 
     from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.ledger import Ledger
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 Region = tuple[int, int, int, int]
 
 CPU_SCRATCH_BYTES = 4 << 30  # between the pieces of a network with statistics of the whole image; more goes to a file
-MEASURING = "measuring the image"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,7 +68,7 @@ class Pass:
     group : Group
         Which channels.
     norm : Normalization
-        Of these channels, over all planes.
+        Of these channels, over all planes or of this one.
     native, read : callable
         Give (C, Y, X) for two slices: of the image, and of what the network sees.
     """
@@ -89,7 +88,7 @@ class Plan:
     Parameters
     ----------
     source : Planes
-        The noisy image.
+        The noisy image, less its pedestal.
     model : Model
         What is run on it.
     chosen_because : str
@@ -146,8 +145,7 @@ class Plan:
         """One pass with its companions and its guards, which are measured now."""
         beside = None
         if self.model.companions == "lattice":
-            floats = np.dtype(self.source.image.dtype).kind == "f"
-            known = self.scaled.known(one.native) if floats else None
+            known = self.scaled.known(one.native) if self.source.may_have_gaps else None
             beside = companions_of(one.read, self.scaled.seen_shape, one.norm.fill, known)
         if not self.guarded:
             return PlaneTask(one.read, one.norm, companions=beside)
@@ -193,45 +191,52 @@ class Plan:
         y, x = slice(y.start - top, y.stop - top), slice(x.start - left, x.stop - left)
         target.write(one.place, group.outputs, y, x, values)
 
-    @contextmanager
-    def target(self, out: Any = None, unfinished: Path | None = None) -> Iterator[Planes]:
-        """Where the result goes, with the input's axes: a new array, or what is given as ``out``.
-
-        A zarr is kept in the folder ``unfinished`` where the run is stopped.
-        """
-        source, shape = self.source, [int(n) for n in self.source.image.shape]
-        if isinstance(out, (str, Path)):
-            out = partial(zarr_writer, out, shape=tuple(shape), dtype="float32")
-        if callable(out):
-            chunks = [1] * len(shape)
-            side = self.scaled.native(self.side) or source.plane_shape
-            for axis, size in zip(source.axes[-2:], side, strict=True):
-                chunks[axis] = min(aligned(size, self.model.stride), shape[axis])  # one tile writes one chunk
-            options: dict[str, Any] = {} if unfinished is None else {"unfinished": unfinished}
-            with out(chunks=tuple(chunks), **options) as array:
-                yield Planes(array, source.channel_axis)
-            return
-        if out is not None:
-            if not hasattr(out, "__setitem__") or tuple(getattr(out, "shape", ())) != tuple(shape):
-                raise InputError(
-                    f"out must be a path or a writable array of the image's shape {tuple(shape)}, got "
-                    f"{type(out).__name__} of shape {getattr(out, 'shape', None)}"
-                )
-            yield Planes(out, source.channel_axis)
-            return
-        for axis in source.axes[:-2] if self.plane is not None else []:
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a new array for the result."""
+        shape = [int(n) for n in self.source.image.shape]
+        for axis in self.source.axes[:-2] if self.plane is not None else []:
             shape[axis] = 1
         if self.region is not None:
             y0, y1, x0, x1 = self.region
-            for axis, size in zip(source.axes[-2:], (y1 - y0, x1 - x0), strict=True):
+            for axis, size in zip(self.source.axes[-2:], (y1 - y0, x1 - x0), strict=True):
                 shape[axis] = size
-        yield Planes(np.empty(shape, np.float32), source.channel_axis)
+        return tuple(shape)
+
+    @property
+    def tile_chunks(self) -> tuple[int, ...]:
+        """Chunks of the whole result, so that one tile writes one of them."""
+        chunks = [1] * len(self.source.image.shape)
+        side = self.scaled.native(self.side) or self.source.plane_shape
+        for axis, size in zip(self.source.axes[-2:], side, strict=True):
+            chunks[axis] = min(aligned(size, self.model.stride), int(self.source.image.shape[axis]))
+        return tuple(chunks)
+
+    @property
+    def highest(self) -> float:
+        """The median of the channel that lies farthest from 0."""
+        return max((self._level(one) + one.norm.fill for one in self.passes), key=abs)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the result: float32, or float64 where a pedestal needs it."""
+        found = {result_dtype(self._level(one), one.norm) for one in self.passes}
+        return max(found, key=lambda dtype: dtype.itemsize)
+
+    def in_image_units(self, one: Pass, values: np.ndarray) -> np.ndarray:
+        """A plane of the result (C, Y, X) with the level that was taken off."""
+        levels = [self.source.level(one.index, channel) for channel in one.group.outputs]
+        dtype = np.float64 if any(levels) else np.float32
+        return np.stack([raised(*both, dtype) for both in zip(values, levels, strict=True)])
+
+    def _level(self, one: Pass) -> float:
+        return max((self.source.level(one.index, channel) for channel in one.group.outputs), key=abs)
 
     def record(self) -> dict[str, Any]:
         """What is known of the run so far: JSON-able."""
         card, engine, scaled = self.model.card, self.engine, self.scaled
         rescaled = {"factor": scaled.factor, "period": self.period}
-        norms = [one.norm for one in self.passes if one.index == self.passes[0].index]
+        first = [one for one in self.passes if one.index == self.passes[0].index]
         return {
             "software": software(),
             "model": card.name,
@@ -245,7 +250,7 @@ class Plan:
             "device": engine.device,
             "precision": engine.precision,
             "halo": self.model.halo,
-            "normalization": [{"offset": norm.offset, "scale": norm.scale} for norm in norms],
+            "normalization": [{"offset": self._level(one) + one.norm.offset, "scale": one.norm.scale} for one in first],
             "spacing": self.spacing,
             "rescale": rescaled if scaled.factor != 1 else False,
             "dark": self.settings.dark,
@@ -290,7 +295,7 @@ def plan_steps(
     InputError
         If image, model and settings do not fit together.
     """
-    source = Planes(image, channel_axis)
+    source = Planes(image, channel_axis).lowered(each=settings.normalize == "plane")
     measured: dict[str, Any] = {} if ledger is None else dict(ledger.measured)
     lattice, reason = MeasuredLattice(source, [0]), ""
     if model == AUTO:
@@ -314,11 +319,9 @@ def plan_steps(
         ledger.settle(computes={"engine": engine.name, "device": engine.device, "precision": engine.precision})
     yield Progress(0, 1, MEASURING)
     spacing, scaled = measure_scale(lattice, model, settings)
-    norms = [Normalization(**values) for values in measured.get("norms", ())]
+    norms = [{tuple(index): Normalization(**one) for index, one in found} for found in measured.get("norms", ())]
     for group in groups[len(norms) :]:
-        fit = model.normalization.fit_steps(partial(_blocks, source, group, scaled))
-        norm = yield from within(fit, lambda _: Progress(0, 1, MEASURING))
-        norms.append(norm.turned(model.normalization.target) if settings.dark else norm)
+        norms.append((yield from norms_steps(source, group, scaled, model.normalization, settings, indices)))
     guarded = is_guarded(model, settings)
     period = spacing and spacing * scaled.factor
     margin = scaled.keep
@@ -337,14 +340,15 @@ def plan_steps(
     )
     passes = []
     for index in indices:
-        for group, norm in zip(groups, norms, strict=True):
+        for group, norm in zip(groups, [found[index] for found in norms], strict=True):
             native = partial(read_group, source, model, index, group)
             read = partial(scaled.read, native, norm.fill)
             place = index if plane is None else (0,) * len(index)
             passes.append(Pass(index=index, place=place, group=group, norm=norm, native=native, read=read))
     advice = "" if reason else wrong_model(lattice, model)
     if ledger is not None:
-        ledger.keep_measured(measured | {"lattice": lattice.found, "norms": [asdict(norm) for norm in norms]})
+        kept = [[[index, asdict(norm)] for index, norm in found.items()] for found in norms]
+        ledger.keep_measured(measured | {"lattice": lattice.found, "norms": kept})
     return Plan(
         source=source,
         model=model,
@@ -376,13 +380,3 @@ def _plane_indices(source: Planes, plane: tuple[int, ...] | None) -> list[tuple[
     if len(plane) != len(lead) or not all(0 <= i < n for i, n in zip(plane, lead, strict=True)):
         raise InputError(f"plane {plane} does not exist: the leading axes have the shape {lead}")
     return [plane]
-
-
-def _blocks(source: Planes, group: Group, scaled: ScaledPlane) -> Iterator[np.ndarray]:
-    """Every value of a group of channels as the network sees it, over all planes."""
-    for channel in sorted(set(group.inputs)):
-        if scaled.factor == 1:
-            yield from source.blocks(channel)
-            continue
-        for index in source.indices():  # the network's own scale: a resampling changes the noise
-            yield from scaled.blocks(partial(source.read, index, [channel]))

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_hush.errors import InputError
-from napari_hush.io import convert_dtype
+from napari_hush.filters.gaps import unmasked
+from napari_hush.inference.levels import lowered, measure_levels, raised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from napari_hush.inference.levels import Level
+
 BLOCK_BYTES = 16 << 20
+WIDE = 16  # px: a last axis of 1 behind two axes of as many holds one colour, as arrays for Keras do
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,10 @@ class Planes:
     image : array_like
         Anything with shape, dtype and slicing: numpy, memmap, zarr, dask, h5py.
     channel_axis : int or None
-        The axis of colours or dyes; the last two of the others are Y and X, whatever is left counts planes.
+        The axis of colours or dyes; the last two of the others are Y and X, whatever is left counts planes. A last axis
+        of length 1 behind two wide ones is taken for it.
+    levels : tuple of tuple of number
+        What `read` takes off and `write` adds again, for each plane or once for all, of each channel; empty: nothing.
 
     Raises
     ------
@@ -37,6 +45,7 @@ class Planes:
 
     image: Any
     channel_axis: int | None = None
+    levels: tuple[tuple[Level, ...], ...] = ()
 
     def __post_init__(self) -> None:
         image = self.image
@@ -58,9 +67,15 @@ class Planes:
             )
         if len(shape) < 2:
             raise InputError(f"expected an image of shape (..., Y, X), got shape {tuple(shape)}")
+        if any(isinstance(n, float) and math.isnan(n) for n in shape):
+            raise InputError(
+                f"the image has chunks of unknown size, its shape is {tuple(shape)}: call its compute_chunk_sizes()"
+            )
         if 0 in shape:
             raise InputError(f"the image is empty: its shape is {tuple(shape)}")
         axis = self.channel_axis
+        if axis is None and has_one_colour(shape):
+            axis = -1
         if axis is None:
             if len(shape) > 4:
                 raise InputError(
@@ -73,6 +88,27 @@ class Planes:
         if len(shape) < 3:
             raise InputError(f"channel_axis={axis} needs at least (Y, X) beside it, got shape {tuple(shape)}")
         object.__setattr__(self, "channel_axis", axis % len(shape))
+
+    def lowered(self, *, each: bool = False) -> Planes:
+        """The same image less its pedestal, if it stands on one; ``each``: each plane has one of its own."""
+        return replace(self, levels=measure_levels(self, each=each))
+
+    def level(self, index: tuple[int, ...], channel: int) -> Level:
+        """What is taken off a channel of a plane."""
+        if not self.levels:
+            return 0
+        number = int(np.ravel_multi_index(index, self.lead_shape)) if len(self.levels) > 1 else 0
+        return self.levels[number][channel]
+
+    @property
+    def masked(self) -> bool:
+        """Whether a part of it may be masked: it is NaN then in what `read` gives."""
+        return isinstance(getattr(self.image, "_meta", self.image), np.ma.MaskedArray)
+
+    @property
+    def may_have_gaps(self) -> bool:
+        """Whether `read` may give NaN or infinity."""
+        return self.masked or np.dtype(self.image.dtype).kind == "f"
 
     @property
     def axes(self) -> list[int]:
@@ -117,7 +153,7 @@ class Planes:
         return tuple(parts[axis] for axis in range(len(parts)))
 
     def read(self, index: tuple[int, ...], channels: list[int], y: slice, x: slice) -> np.ndarray:
-        """One part of one plane, shape (C, Y, X).
+        """One part of one plane, shape (C, Y, X): less its levels, then float64; NaN where it is masked.
 
         Raises
         ------
@@ -125,19 +161,28 @@ class Planes:
             If the array's library cannot read it.
         """
         try:
-            return np.stack([np.asarray(self.image[self.key(index, channel, y, x)]) for channel in channels])
+            return np.stack([self._part(index, channel, y, x) for channel in channels])
         except (OSError, RuntimeError, ValueError) as error:  # a damaged chunk of a lazy array shows only now
             raise InputError(
                 f"a part of the image cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:150]}): "
                 "the file may be damaged or may have changed; check it"
             ) from error
 
+    def _part(self, index: tuple[int, ...], channel: int, y: slice, x: slice) -> np.ndarray:
+        part = self.image[self.key(index, channel, y, x)]
+        if self.masked and hasattr(part, "compute"):  # dask would drop the mask on the way to numpy
+            part = part.compute()
+        level = self.level(index, channel)
+        if not level:
+            return unmasked(part)
+        values = lowered(np.asarray(part), level)
+        return np.where(np.ma.getmaskarray(part), np.nan, values) if np.ma.isMaskedArray(part) else values
+
     def write(self, index: tuple[int, ...], channels: list[int], y: slice, x: slice, values: np.ndarray) -> None:
         """Store one part of one plane, shape (C, Y, X), in the array's own dtype: integers clipped and rounded."""
         dtype = np.dtype(self.image.dtype)
-        values = values if dtype.kind == "f" else convert_dtype(values, dtype)
         for channel, value in zip(channels, values, strict=True):
-            self.image[self.key(index, channel, y, x)] = value
+            self.image[self.key(index, channel, y, x)] = raised(value, self.level(index, channel), dtype)
 
     def write_plane(self, index: tuple[int, ...], channels: list[int], values: np.ndarray) -> None:
         """Store one plane, see `write`."""
@@ -146,16 +191,33 @@ class Planes:
 
     def blocks(self, channel: int) -> Iterator[np.ndarray]:
         """Every value of one channel once, in bands of whole chunk rows of about 16 MB."""
+        for index in self.indices():
+            yield from self.plane_blocks(index, channel)
+
+    def plane_blocks(self, index: tuple[int, ...], channel: int) -> Iterator[np.ndarray]:
+        """Every value of one plane of a channel once, in such bands."""
         height, width = self.plane_shape
         chunk = self.chunk_shape[0]
         rows = max(BLOCK_BYTES // (width * 4) // chunk, 1) * chunk
-        for index in self.indices():
-            for y in range(0, height, rows):
-                yield self.read(index, [channel], slice(y, min(y + rows, height)), slice(0, width))
+        for y in range(0, height, rows):
+            yield self.read(index, [channel], slice(y, min(y + rows, height)), slice(0, width))
+
+
+def has_one_colour(shape: Sequence[int]) -> bool:
+    """Whether the last axis of an array holds the only colour of an image, as arrays for Keras do.
+
+    Examples
+    --------
+    >>> has_one_colour((64, 48, 1)), has_one_colour((64, 48, 3)), has_one_colour((48, 1))
+    (True, False, False)
+    """
+    return len(shape) > 2 and shape[-1] == 1 and min(shape[-3:-1]) >= WIDE
 
 
 def _from_sequence(image: list[Any] | tuple[Any, ...]) -> np.ndarray:
     try:
+        if any(isinstance(one, np.ma.MaskedArray) for one in image):
+            return np.ma.stack(image)
         return np.asarray(image)
     except ValueError as error:
         raise InputError(

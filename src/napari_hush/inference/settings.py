@@ -13,7 +13,7 @@ AUTO = "auto"  # as the name of a model: the bundled one that fits the image
 
 @dataclass(frozen=True, kw_only=True)
 class DenoiseSettings:
-    """How a model is run; guard, rescaling and ``dark`` change the result, ``precision`` a little, the others nothing.
+    """How a model is run; ``precision``, ``tile``, ``batch_size``, engine and device change the result hardly or not.
 
     Parameters
     ----------
@@ -41,6 +41,9 @@ class DenoiseSettings:
         How many frames of a series (T, Y, X) look together: they are registered, and each pixel is carried by those
         that agree with it; what moves or changes is not averaged. ``auto`` takes 8 where neighbours prove alike, and
         leaves slices with the streaks of tomography alone; False denoises each plane by itself.
+    normalize : {"stack", "plane"}
+        Planes share one normalisation, so that their brightness can be compared, or each has its own: for planes that
+        differ in brightness by more than ten times.
     dark : bool
         Atom columns are darker than what is around them (bright field, ABF): the network, which knows bright ones,
         sees the image with its contrast turned.
@@ -54,6 +57,7 @@ class DenoiseSettings:
     guard: Literal["auto", "strict"] | bool = "auto"
     rescale: Literal["auto"] | bool = "auto"
     frames: Annotated[int, Bounds(2, 64)] | Literal["auto", False] = "auto"
+    normalize: Literal["stack", "plane"] = "stack"
     dark: bool = False
 
     def __post_init__(self) -> None:

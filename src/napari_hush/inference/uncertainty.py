@@ -40,7 +40,7 @@ class Spread:
     Parameters
     ----------
     mean : ndarray, shape of the plane
-        float32, in the image's units.
+        In the image's units, of the type that `denoise` gives: float32, float64 on a high pedestal.
     deviation : ndarray, shape of the plane
         Standard deviation over the runs, float32, in the image's units.
     """
@@ -159,7 +159,7 @@ def uncertainty_steps(
     'pose 1 of 8, measuring the image'
     """
     settings = settings or DenoiseSettings()
-    source = Planes(image if hasattr(image, "shape") else np.asarray(image), channel_axis)
+    source = Planes(image, channel_axis)
     lead = source.lead_shape
     if len(plane) != len(lead) or not all(0 <= i < n for i, n in zip(plane, lead, strict=True)):
         raise InputError(f"plane {plane} does not exist: the leading axes of the image have the shape {lead}")
@@ -190,13 +190,14 @@ def uncertainty_steps(
                 turned = turn(around, pose)
                 steps = denoise_steps(turned, model, settings, channel_axis=1, engine=engine, plane=(model.depth // 2,))
                 done = yield from within(steps, counted(run))
-                values = turn_back(done.image, pose).astype(np.float64)
+                given = turn_back(done.image, pose)
+                values = given.astype(np.float64)
                 with np.errstate(invalid="ignore"):  # infinite pixels of the image are infinite in the result
                     step = values - mean
                     mean = mean + step / (run + 1)
                     squares = squares + step * (values - mean)
     deviation = np.sqrt(squares / runs)
-    return Spread(*(_shaped(part.astype(np.float32), source) for part in (mean, deviation)))
+    return Spread(_shaped(mean.astype(given.dtype), source), _shaped(deviation.astype(np.float32), source))
 
 
 def equivariance(image: ArrayLike, model: Source = "stem", settings: DenoiseSettings | None = None) -> dict[str, float]:

@@ -22,11 +22,12 @@ from napari_hush.widgets.denoise.verdict import Verdict
 from napari_hush.widgets.evaluate.table import COLOURS
 from napari_hush.widgets.parts import notify
 from napari_hush.widgets.parts.bits import row, small_label
+from napari_hush.widgets.parts.channels import Channels
 from napari_hush.widgets.parts.dock import Dock
 from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.layer_list import LayerCombo
 from napari_hush.widgets.parts.layer_record import LayerRecord, is_preview, read_record
-from napari_hush.widgets.parts.layer_source import Source, describe, visible_part
+from napari_hush.widgets.parts.layer_source import Part, Source, describe, visible_part
 from napari_hush.widgets.parts.model_list import ModelCombo, is_model_name
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
     from napari_hush.inference.told import SeriesResult
 
-Part = tuple[tuple[int, ...], tuple[int, int, int, int]]  # a plane, and a region of it
 MINIMUM_WIDTH = 270
 
 
@@ -58,6 +58,7 @@ class DenoiseWidget(Dock):
         self._growing: GrowingLayer | None = None  # the result of a stack, as far as it is done
         self._build()
         self._layers.changed.connect(self._refresh)
+        self._channels.combo.currentIndexChanged.connect(self._refresh)
         self._models.changed.connect(self._refresh)
         self._models.refused.connect(notify.error)
         self._preview.clicked.connect(self.preview)
@@ -100,8 +101,10 @@ class DenoiseWidget(Dock):
         self._form.rows.insertRow(0, "Image", self._layers)
         self._form.rows.insertRow(1, self._words)
         self._words.show()
-        self._form.rows.insertRow(2, "Model", self._models)
-        self._form.rows.insertRow(3, self._about)
+        self._channels = Channels()
+        self._form.rows.insertRow(2, "Channels", self._channels.combo)
+        self._form.rows.insertRow(3, "Model", self._models)
+        self._form.rows.insertRow(4, self._about)
         self._form.rows.addRow("Result", self._output)
         self._advice, self._series = small_label(), small_label()
         self._preview, self._run, self._verdict = QPushButton("Preview"), QPushButton("Run"), Verdict()
@@ -114,8 +117,10 @@ class DenoiseWidget(Dock):
     def _refresh(self) -> None:
         """Bring the texts and the buttons in line with what is chosen and what runs."""
         layer = self._layers.layer
-        self._words.setText("" if layer is None else describe(layer))
-        self._form.show_field("frames", layer is not None and planes_of(layer) > 1)
+        self._form.rows.setRowVisible(self._channels.combo, self._channels.offer(layer))
+        self._words.setText("" if layer is None else describe(layer, self._channels.axis))
+        frames = layer is not None and planes_of(layer) > 1 and self._channels.axis != 0
+        self._form.show_field("frames", frames)
         about = self._models.description.partition(". ")[0].rstrip(".")
         self._about.setText(about)
         self._about.setVisible(bool(about))
@@ -128,7 +133,7 @@ class DenoiseWidget(Dock):
         self._run.setEnabled(not reason)
         self._preview.setEnabled(not reason)
         self._run.setToolTip(reason or "Denoise the whole layer into a new one")
-        alone = "; frames do not look together in a preview" if layer is not None and planes_of(layer) > 1 else ""
+        alone = "; frames do not look together in a preview" if frames else ""
         words = f"Denoise what is in sight of the current plane: the same pixels as in a run{alone}"
         self._preview.setToolTip(reason or words)
         self._cancel.setEnabled(self._job.running)
@@ -139,7 +144,8 @@ class DenoiseWidget(Dock):
         if layer is None or self._job.running:
             return
         try:
-            source, settings = Source.of(layer), self._form.value
+            source, settings = Source.of(layer, self._channels.axis), self._form.value
+            part = None if part is None else source.seen(part)
         except ValueError as error:
             notify.error(error)
             return
@@ -150,7 +156,7 @@ class DenoiseWidget(Dock):
             self._source, self._pair = source, [layer.unique_id]
             self._verdict.clear()
             if planes_of(layer) > 1:
-                first = visible_part(layer, self._viewer.dims)[0][0]
+                first = next(iter(source.seen(visible_part(layer, self._viewer.dims))[0]), 0)
                 self._growing = GrowingLayer(self._viewer, source)
         output: OutputType = "float32" if self._output.currentIndex() == 0 else "same as input"
         self._advise("")
@@ -202,7 +208,7 @@ class DenoiseWidget(Dock):
             self._verdict.begin(
                 source,
                 data,
-                visible_part(layer, self._viewer.dims)[0],
+                source.seen(visible_part(layer, self._viewer.dims))[0],
                 dark=record.get("dark", False),
                 assumes=record.get("assumes"),
                 series=isinstance(said, dict),

@@ -51,10 +51,9 @@ def result_layer(
     name = f"{source.name} · {provenance['model']}"
     part: tuple[Any, ...] = ()
     if plane is not None and region is not None:
-        y0, y1, x0, x1 = region
-        part = (*(slice(i, i + 1) for i in plane), slice(y0, y1), slice(x0, x1))
-        image = image[(None,) * len(plane)]
-        style["translate"] = translated(style, (*plane, y0, x0))
+        part, origin = source.place((plane, region))
+        image = image.reshape([one.stop - one.start for one in part] + ([image.shape[-1]] if source.rgb else []))
+        style["translate"] = translated(style, origin)
         name = f"{source.name} preview"
         record |= {"plane": list(plane), "region": list(region)}
     if source.rgb and source.data.shape[-1] == 4:

@@ -9,12 +9,13 @@ import numpy as np
 from napari.utils.transforms import Affine
 
 from napari_hush.errors import InputError
-from napari_hush.inference.planes import Planes
+from napari_hush.inference.planes import Planes, has_one_colour
 from napari_hush.io.units import METRES, canonical
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
+Part = tuple[tuple[int, ...], tuple[int, int, int, int]]  # a plane, and a region of it: y0, y1, x0, x1
 PLACE = "scale translate rotate shear units axis_labels affine".split()  # of a layer: where it lies
 COPIED = (
     "scale translate rotate shear units axis_labels colormap gamma opacity blending rendering iso_threshold "
@@ -36,31 +37,53 @@ class Source:
         Whether the last axis counts colours.
     style : dict
         Arguments of a layer that looks and lies like this one.
+    channel_axis : int or None
+        The axis of the colours or channels.
     """
 
     data: Any
     name: str
     rgb: bool
     style: dict[str, Any]
+    channel_axis: int | None = None
 
     @classmethod
-    def of(cls, layer: Image) -> Source:
-        """Take what a run needs."""
+    def of(cls, layer: Image, channel_axis: int | None = None) -> Source:
+        """Take what a run needs; the axis of channels is that of a layer that is no RGB."""
         style = {name: getattr(layer, name) for name in COPIED}
         style["affine"] = np.array(layer.affine.affine_matrix)
         if layer.rgb:
             del style["contrast_limits"], style["colormap"]
-        return cls(data=image_data(layer), name=layer.name, rgb=bool(layer.rgb), style=style)
+        data, rgb = image_data(layer), bool(layer.rgb)
+        last = rgb or (channel_axis is None and has_one_colour(data.shape))
+        axis = len(data.shape) - 1 if last else channel_axis
+        return cls(data=data, name=layer.name, rgb=rgb, style=style, channel_axis=axis)
 
     @property
     def colours(self) -> Any:
         """The data without an alpha channel."""
         return self.data[..., :3] if self.rgb and self.data.shape[-1] == 4 else self.data
 
-    @property
-    def channel_axis(self) -> int | None:
-        """The axis of the colours."""
-        return len(self.data.shape) - 1 if self.rgb else None
+    def seen(self, part: Part) -> Part:
+        """What is seen of the layer, see `visible_part`, as a plane of all channels and a region of it."""
+        plane, axis = part[0], self.channel_axis
+        if axis is None or self.rgb:
+            return part
+        if axis < len(plane):
+            return (*plane[:axis], *plane[axis + 1 :]), part[1]
+        height, width = Planes(self.data, axis).plane_shape  # Y and X are not the axes in sight
+        return plane[:-1], (0, height, 0, width)
+
+    def place(self, part: Part) -> tuple[tuple[slice, ...], tuple[int, ...]]:
+        """The slices of the layer that a plane and a region of it take, and where they begin; without RGB's colours."""
+        plane, region = part
+        planes = Planes(self.data, self.channel_axis)
+        slices = [slice(0, int(n)) for n in planes.image.shape]
+        ends = [*((i, i + 1) for i in plane), region[:2], region[2:]]
+        for axis, (start, stop) in zip(planes.axes, ends, strict=True):
+            slices[axis] = slice(start, stop)
+        slices = slices[:-1] if self.rgb else slices
+        return tuple(slices), tuple(one.start for one in slices)
 
     @property
     def pixel_size(self) -> float | None:
@@ -87,22 +110,25 @@ def translated(style: dict[str, Any], origin: tuple[int, ...]) -> np.ndarray:
     return np.asarray(pose(origin), dtype=float)
 
 
-def describe(layer: Image) -> str:
+def describe(layer: Image, channel_axis: int | None = None) -> str:
     """What will be denoised, in words."""
     data = image_data(layer)
     try:
-        planes = Planes(data, len(data.shape) - 1 if layer.rgb else None)
+        planes = Planes(data, len(data.shape) - 1 if layer.rgb else channel_axis)
     except InputError as error:
         return str(error)
     height, width = planes.plane_shape
     words = f"{width} x {height} pixels"  # as microscopes say it
     if lead := planes.lead_shape:
-        names = [str(name) for name in layer.axis_labels[: len(lead)] if not str(name).startswith("-")]  # "-3": unnamed
+        labels = [str(layer.axis_labels[axis]) for axis in planes.axes[:-2]]
+        names = [name for name in labels if not name.startswith("-")]  # "-3": unnamed
         words = (
             f"{np.prod(lead)} planes of ({', '.join(names)}), {words}" if names else f"{np.prod(lead)} planes, {words}"
         )
     if layer.rgb:
         words = f"{words}, {min(planes.n_channels, 3)} colours"
+    elif planes.n_channels > 1:
+        words = f"{words}, {planes.n_channels} channels"
     return words
 
 

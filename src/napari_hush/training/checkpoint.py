@@ -14,6 +14,7 @@ import torch
 
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.files import atomic_write, explain_wrong_file
+from napari_hush.training.data.fingerprint import LEFT_OUT, changes
 from napari_hush.training.settings import FREE
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
     from napari_hush.training.settings import TrainSettings
 
-HEAD = b"napari-hush checkpoint 2\n"  # then the SHA-256 of the rest, in hexadecimal, and a line feed
+MOST_LINES = 4096  # of the data's fingerprint that are kept
+HEAD = b"napari-hush checkpoint 3\n"  # then the SHA-256 of the rest, in hexadecimal, and a line feed
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -70,11 +72,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def about(method: str, settings: TrainSettings, data: str, fabric: Fabric) -> dict[str, Any]:
-    """What a checkpoint and a model's card say of a run; ``data`` is a text that tells data apart."""
+    """What a checkpoint and a model's card say of a run; ``data`` is the fingerprint of a `PatchSource`."""
+    lines = data.splitlines()
     return {
         "method": method,
         "settings": {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(settings).items()},
         "fingerprint": hashlib.sha256(data.encode()).hexdigest(),
+        "data": lines[:MOST_LINES] + ([LEFT_OUT] if len(lines) > MOST_LINES else []),
         "processes": fabric.world_size,
         "versions": {name: version(name) for name in ("napari-hush", "torch", "numpy")},
         "python": platform.python_version(),
@@ -108,4 +112,8 @@ def check_resumable(path: Path, state: dict[str, Any], now: dict[str, Any]) -> N
             "patches; use as many, or start anew"
         )
     if state["fingerprint"] != now["fingerprint"]:
-        raise InputError(f"{path}: the data are others than those that it was trained on; give the same, or start anew")
+        what = changes(state["data"], now["data"])
+        raise InputError(
+            f"{path}: the data are others than those that it was trained on{f' ({what})' if what else ''}; give the "
+            "same, or start anew"
+        )

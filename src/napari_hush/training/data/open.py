@@ -17,6 +17,7 @@ from napari_hush.synthesis import Compose
 from napari_hush.synthesis.noise.registry import NOISES
 from napari_hush.training.data.checks import OnBad, usable
 from napari_hush.training.data.images import ImageSet
+from napari_hush.training.data.pairing import paired, with_truth
 from napari_hush.training.data.simulated import SimulatedData
 from napari_hush.training.data.training_data import TrainingData
 from napari_hush.training.methods.registry import methods_for
@@ -120,16 +121,20 @@ def open_data(
     def images_of(sources: Any) -> ImageSet:
         return ImageSet(sources, channel_axis=channel_axis, volumes=volumes and not found)
 
-    def opened(images: Any) -> ImageSet | None:
-        return None if images is None else images_of(images)
-
     noisy = images_of(data[0] if two else data)
+    clean = images_of(data[1]) if two and needs != "noisy" else None
+    if needs in ("pairs", "repeats") and clean is not None:
+        noisy, clean = paired(noisy, clean, on_bad=on_bad)
+
+    def known(images: Any) -> ImageSet | None:
+        return None if images is None else with_truth(noisy, images_of(images))
+
     test = noisy.of_source(1) if found else ()  # the second one of a data set is the test's
     if needs == "noisy":
         good = usable([noisy], on_bad=on_bad)
-        known = opened(data[1] if truth is None and two else truth)  # for the validation alone
-        return TrainingData("noisy", settings, rule, noisy=noisy, truth=known, good=good, test=test)
-    if needs == "repeats" and not two:
+        truth = data[1] if truth is None and two else truth  # for the validation alone
+        return TrainingData("noisy", settings, rule, noisy=noisy, truth=known(truth), good=good, test=test)
+    if clean is None:
         alone = [k for k in range(len(noisy)) if len(noisy.repeats(k)) < 2]
         if alone:
             raise InputError(
@@ -137,12 +142,11 @@ def open_data(
                 "field, or (R, Z, Y, X) of each volume"
             )
         good = usable([noisy], on_bad=on_bad)
-        return TrainingData("repeats", settings, rule, noisy=noisy, truth=opened(truth), good=good)
-    clean = images_of(data[1])
+        return TrainingData("repeats", settings, rule, noisy=noisy, truth=known(truth), good=good)
     if needs == "unpaired":
         good, good_clean = usable([noisy], on_bad=on_bad), usable([clean], on_bad=on_bad)
         return TrainingData(
-            "unpaired", settings, rule, noisy=noisy, clean=clean, truth=opened(truth), good=good, good_clean=good_clean,
+            "unpaired", settings, rule, noisy=noisy, clean=clean, truth=known(truth), good=good, good_clean=good_clean,
             test=test,
         )  # fmt: skip
     good = usable([noisy, clean], on_bad=on_bad)

@@ -139,7 +139,8 @@ class TrainingData:
     def fingerprint(self) -> str:
         """A text that changes when the data do."""
         sets = (self._first, self._clean if self._clean is not self._first else None, self._truth)
-        return " ".join([self.relation, repr(self._noise), *(s.fingerprint for s in sets if s is not None)])
+        known = [self.relation, *([] if self._noise is None else [repr(self._noise)])]
+        return "\n".join([*known, *(s.fingerprint for s in sets if s is not None)])
 
     def draw(self, number: int) -> Patch:
         """Make one training patch.

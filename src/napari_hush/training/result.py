@@ -76,6 +76,7 @@ def make_card(
             "seconds": round(seconds),
             "start": parent or "new weights",
             **({"clean_images_zoomed_by": round(data.zoom, 4)} if data.zoom != 1 else {}),
+            **({"targets_were": str(data.exposure)} if data.exposure is not None else {}),
             **({"stopped": stopped} if stopped else {}),
         },
         metrics={

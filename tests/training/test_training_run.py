@@ -361,8 +361,8 @@ def test_damaged_and_hostile_checkpoints_are_refused(checkpoint, tmp_path, capfd
     flipped = bytearray(content)
     flipped[len(content) // 2] ^= 1
     for name, damaged in {"cut": content[:-100], "flipped": flipped, "empty": b"", "text": b"hello" * 50,
-                          "other": HEAD.replace(b"2", b"9") + content[len(HEAD):],
-                          "older": HEAD.replace(b"2", b"1") + content[len(HEAD):]}.items():  # fmt: skip
+                          "other": HEAD.replace(b"3", b"9") + content[len(HEAD):],
+                          "older": HEAD.replace(b"3", b"1") + content[len(HEAD):]}.items():  # fmt: skip
         (tmp_path / name).write_bytes(damaged)
         with pytest.raises(ModelFileError, match=r"damaged|empty|no checkpoint"):
             read_checkpoint(tmp_path / name)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from napari_hush.cli.importing import model_path
 from napari_hush.cli.options import options_of, settings_of
 from napari_hush.errors import InputError
 from napari_hush.training.adapt.settings import AdaptSettings
@@ -40,7 +41,9 @@ class Adapt:
         if not self.output.parent.is_dir():
             raise InputError(f"{self.output}: the folder {self.output.parent} does not exist; create it")
         if self.output.exists() and not self.overwrite:
-            raise InputError(f"{self.output}: is there already: choose another name, or give --overwrite")
+            raise InputError(f"{self.output}: there is a file of that name; add --overwrite to replace it")
+        if self.output.exists() and model_path(self.model).exists() and self.output.samefile(model_path(self.model)):
+            raise InputError(f"{self.output}: the output would replace the input; choose another name")
         settings = settings_of(self.settings, AdaptSettings)
         from napari_hush.io import expand_inputs, read_image
 
@@ -50,6 +53,7 @@ class Adapt:
             if image.channel_axis is not None:
                 raise InputError(f"{path}: has colours, adapting takes grey images: save one channel and adapt to it")
         from napari_hush.training.adapt.adapt import adapt
+        from napari_hush.training.keep import save_or_keep
 
         done = adapt(
             [image.data for image in read],
@@ -59,6 +63,6 @@ class Adapt:
             names=[Path(path).name for path in paths],
             progress=True,
         )
-        done.model.save(self.output)
+        save_or_keep(done.model, self.output)
         print(f"{self.output}: {done.model.card.name}, {done.words}")
         return 0

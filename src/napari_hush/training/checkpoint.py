@@ -15,6 +15,7 @@ import torch
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.files import atomic_write, explain_wrong_file
 from napari_hush.training.data.fingerprint import LEFT_OUT, changes
+from napari_hush.training.keep import refuse_full_disk
 from napari_hush.training.settings import FREE
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from napari_hush.training.settings import TrainSettings
 
 MOST_LINES = 4096  # of the data's fingerprint that are kept
-HEAD = b"napari-hush checkpoint 3\n"  # then the SHA-256 of the rest, in hexadecimal, and a line feed
+KIND = b"napari-hush checkpoint "
+HEAD = KIND + b"3\n"  # then the SHA-256 of the rest, in hexadecimal, and a line feed
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -44,6 +46,8 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     content = buffer.getbuffer()
     digest = hashlib.sha256(content[len(HEAD) + 65 :]).hexdigest()
     content[len(HEAD) : len(HEAD) + 64] = digest.encode()
+    if path.parent.is_dir():
+        refuse_full_disk(path, len(content))
     atomic_write(path, content)
 
 
@@ -69,6 +73,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or not {"method", "settings", "fingerprint", "processes"} <= state.keys():
         raise ModelFileError(f"{path}: a checkpoint that napari-hush did not write; start anew without it")
     return state
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file begins as the checkpoints of any version do."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(KIND)) == KIND
 
 
 def about(method: str, settings: TrainSettings, data: str, fabric: Fabric) -> dict[str, Any]:

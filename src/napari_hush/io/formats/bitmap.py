@@ -101,7 +101,7 @@ def _read_scales(content: bytes) -> Scales:
             try:
                 found = json.loads(body[len(SCALE_KEY) + 1 :])
                 return {str(axis): (float(size), str(unit)) for axis, (size, unit) in found.items()}
-            except (ValueError, TypeError, AttributeError):
+            except (ValueError, TypeError, AttributeError, RecursionError):
                 return {}  # another program's note under the same name
         if kind == b"IDAT":
             break

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 import platform
+from collections import OrderedDict
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import torch
 
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.files import atomic_write, explain_wrong_file
+from napari_hush.importers.pytorch.torch_file import read_torch
 from napari_hush.training.data.fingerprint import LEFT_OUT, changes
 from napari_hush.training.keep import refuse_full_disk
 from napari_hush.training.settings import FREE
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
     from napari_hush.training.settings import TrainSettings
 
 MOST_LINES = 4096  # of the data's fingerprint that are kept
+MOST_BYTES = 1 << 34
+MOST_PICKLE_BYTES = 1 << 25  # of the history of a long run
+NUMBERS = (int, float)
+TYPES: dict[str, tuple[type, ...]] = {
+    **{"method": (str,), "settings": (dict,), "fingerprint": (str,), "data": (list,), "processes": (int,)},
+    **{"step": (int,), "seconds": NUMBERS, "state": (dict,), "precision": (dict,), "average": (dict, OrderedDict)},
+    **{"best": (dict,), "history": (list,), "validations_without_improvement": (int,), "sums": (dict,)},
+    "summed": (int,),
+}
 KIND = b"napari-hush checkpoint "
 HEAD = KIND + b"3\n"  # then the SHA-256 of the rest, in hexadecimal, and a line feed
 
@@ -67,12 +77,45 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if hashlib.sha256(content).hexdigest().encode() != digest.strip():
         raise ModelFileError(f"{path}: a damaged checkpoint, its checksum is wrong; start anew without it")
     try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ModelFileError(f"{path}: a checkpoint that napari-hush did not write; start anew without it") from error
-    if not isinstance(state, dict) or not {"method", "settings", "fingerprint", "processes"} <= state.keys():
-        raise ModelFileError(f"{path}: a checkpoint that napari-hush did not write; start anew without it")
+        state = read_torch(io.BytesIO(content), most_bytes=MOST_BYTES, most_pickle_bytes=MOST_PICKLE_BYTES)
+    except ModelFileError as error:
+        raise ModelFileError(
+            f"{path}: a checkpoint that napari-hush did not write ({error}); start anew without it"
+        ) from error
+    if not isinstance(state, dict) or (odd := _odd(state)):
+        what = "no table" if not isinstance(state, dict) else f"its {odd!r} is not what it should be"
+        raise ModelFileError(f"{path}: a checkpoint that napari-hush did not write ({what}); start anew without it")
     return state
+
+
+def _odd(state: dict[Any, Any]) -> str:
+    """The first entry of a state that is missing or of another type; empty if there is none."""
+    for name, kind in TYPES.items():
+        if type(state.get(name)) not in kind:
+            return name
+    tables = (
+        ("settings", state["settings"], (str, int, float, bool, list, type(None))),
+        ("sums", state["sums"], NUMBERS),
+        *(("history", record, NUMBERS) for record in state["history"]),
+    )
+    for name, table, kinds in tables:
+        if not isinstance(table, dict) or not all(type(k) is str and type(v) in kinds for k, v in table.items()):
+            return name
+    if not all(type(line) is str for line in state["data"]):
+        return "data"
+    if not all("step" in record for record in state["history"]):
+        return "history"
+    best = state["best"]
+    score, step, weights = (best.get(key) for key in ("score", "step", "weights"))
+    if len(best) != 3 or type(score) is not float or type(step) is not int or not _are_tensors(weights):
+        return "best"
+    return "" if _are_tensors(state["average"]) else "average"
+
+
+def _are_tensors(table: object) -> bool:
+    return isinstance(table, dict) and all(
+        type(name) is str and isinstance(tensor, torch.Tensor) for name, tensor in table.items()
+    )
 
 
 def is_checkpoint(path: Path) -> bool:

@@ -129,7 +129,7 @@ class TrainingRun:
             check_resumable(resume, state, self.about)
             try:
                 self.load(state)
-            except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
                 raise ModelFileError(f"{resume}: a damaged checkpoint ({error}); start anew without it") from error
             self.good = self.snapshot()
         self.validation = self.data.held_out("validation") if self.is_first else []

@@ -373,7 +373,7 @@ def test_damaged_and_hostile_checkpoints_are_refused(checkpoint, tmp_path, capfd
             read_checkpoint(tmp_path / "hostile")
     for state in (hostile | {"state": {}}, hostile | {"step": "x"}, {k: v for k, v in hostile.items() if k != "best"}):
         write_checkpoint(tmp_path / "hostile", state)
-        with pytest.raises(ModelFileError, match="a damaged checkpoint|is not what it should be"):
+        with pytest.raises(ModelFileError, match=r"a damaged checkpoint|is not what it should be"):
             hush.train("supervised", data_for("supervised"), TINY, resume=tmp_path / "hostile")
     assert "must not be run" not in "".join(capfd.readouterr())
     with pytest.raises(ModelFileError, match="no such file"):

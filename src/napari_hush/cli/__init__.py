@@ -10,6 +10,7 @@ import os
 import sys
 import warnings
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
@@ -51,21 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 where everything was done, 1 where a check of an image failed or nobody reads the output to its end, 2 for
         input that cannot be used, 3 where an image could not be judged, 130 after Ctrl-C.
     """
+    for name in ("stdout", "stderr"):  # a service may be started without them
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # until the end
     warnings.showwarning = lambda message, *_, **__: complain("warning", one_line(message))
     warnings.filterwarnings("always", category=UserWarning, module="napari_hush")
-    commands = COMMANDS | {"train": train_command()}
-    if list(sys.argv[1:] if arguments is None else arguments) == ["--version"]:
-        print(f"napari-hush {version('napari-hush')}")
-        return 0
     try:
-        command = _read(commands, arguments)
-        if other := getattr(command, "begin_with", lambda: None)():
-            command = _read(commands | {"train": other}, arguments)
-        code = int(command.run())
-        sys.stdout.flush()
-        return code
+        return _obey(arguments)
     except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain about it at its end
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # Python would complain about it at its end
         return 1
     except (InputError, OSError, MemoryError) as error:
         complain("error", one_line(error))
@@ -73,6 +69,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("cancelled", "nothing was left half-written")
         return 130
+
+
+def _obey(arguments: Sequence[str] | None) -> int:
+    """Do what was asked for; what was printed has reached its reader then."""
+    commands = COMMANDS | {"train": train_command()}
+    try:
+        if list(sys.argv[1:] if arguments is None else arguments) == ["--version"]:
+            print(f"napari-hush {version('napari-hush')}")
+            return 0
+        command = _read(commands, arguments)
+        if other := getattr(command, "begin_with", lambda: None)():
+            command = _read(commands | {"train": other}, arguments)
+        return int(command.run())
+    finally:
+        sys.stdout.flush()
 
 
 def _read(commands: dict[str, Callable[..., Any]], arguments: Sequence[str] | None) -> Any:

@@ -83,7 +83,7 @@ def usable(sets: Sequence[ImageSet], *, on_bad: OnBad = "skip", registered: bool
             f"pairs need as many noisy as clean images, got {counts[0]} and {counts[1]}: check the two "
             "folders or stacks"
         )
-    bad = {number: found for number in range(counts[0]) if (found := _shapes(sets, number))}
+    bad = {number: odd for number in range(counts[0]) if (odd := _shapes(sets, number))}
     looked_at = [number for number in _spread(counts[0]) if number not in bad]
     found, strange = _look_at(sets, looked_at, registered)
     if strange and len(looked_at) + len(bad) < counts[0]:  # there may be more of them

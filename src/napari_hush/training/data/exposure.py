@@ -69,7 +69,7 @@ def exposure_between(noisy: ImageSet, clean: ImageSet, numbers: Sequence[int]) -
         With the line, if there is one; and if single pairs are far off it.
     """
     chosen = [numbers[k] for k in np.linspace(0, len(numbers) - 1, min(LOOKED_AT, len(numbers))).astype(int)]
-    pairs = {number: found for number in chosen if len((found := _blocks(noisy, clean, number))[0]) > 2}
+    pairs = {number: both for number in chosen if len((both := _blocks(noisy, clean, number))[0]) > 2}
     if not pairs:
         return None
     alike = _alike(pairs)

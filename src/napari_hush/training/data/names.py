@@ -116,7 +116,7 @@ def _shared_start(items: Sequence[Sequence[Word]]) -> int:
 
 def _numbers(side: list[Key], other: list[Key]) -> list[Key]:
     """The numbers that are not the same in all names."""
-    numbers = [tuple(word for word in key if isinstance(word, int)) for key in side]
+    numbers: list[Key] = [tuple(word for word in key if isinstance(word, int)) for key in side]
     if len({len(key) for key in numbers}) > 1 or len(numbers) == 1:
         return numbers
     vary = [k for k, column in enumerate(zip(*numbers, strict=True)) if len(set(column)) > 1]

@@ -110,9 +110,9 @@ def open_data(
     if isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], (Compose, *NOISES.values())):
         if needs != "pairs":
             raise InputError(f"clean images with a noise make pairs: choose the method {methods_for('pairs')}")
-        clean = ImageSet(data[0], channel_axis=channel_axis, volumes=volumes)
-        good = usable([clean], on_bad=on_bad)
-        return TrainingData("noise", settings, rule, clean=clean, noise=cast("Noise", data[1]), good=good)
+        plain = ImageSet(data[0], channel_axis=channel_axis, volumes=volumes)
+        good = usable([plain], on_bad=on_bad)
+        return TrainingData("noise", settings, rule, clean=plain, noise=cast("Noise", data[1]), good=good)
     two = isinstance(data, tuple) and len(data) == 2
     if needs in ("pairs", "unpaired") and not two:
         raise InputError(

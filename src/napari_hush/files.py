@@ -19,6 +19,7 @@ from napari_hush.leftovers import beside
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MOST_TOML = 1 << 22  # bytes of a settings file
 GIT_LFS = b"version https://git-lfs"
 
 
@@ -163,14 +164,44 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the file is missing or not TOML.
+        If the file is missing, or no TOML that makes sense.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected a settings file (.toml)")
+    size = path.stat().st_size
+    if size > MOST_TOML:
+        raise InputError(f"{path}: has {size:,} bytes, expected a settings file of at most {MOST_TOML:,}")
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a TOML file ({error})") from error
+        return parse_toml(path.read_text("utf-8"))
+    except (ValueError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{path}: not a TOML file ({reason})") from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The content of a text in TOML.
+
+    Raises
+    ------
+    ValueError
+        If it is none, nested too deep, or has an integer of more than 64 bits, beyond what TOML knows.
+
+    Examples
+    --------
+    >>> parse_toml("steps = 4")
+    {'steps': 4}
+    """
+    try:
+        table = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    left: list[Any] = [table]
+    while left:
+        value = left.pop()
+        if isinstance(value, int) and value.bit_length() > 64:
+            raise ValueError("an integer of more than 64 bits")
+        left.extend(value.values() if isinstance(value, dict) else value if isinstance(value, list) else ())
+    return table
 
 
 def explain_wrong_file(path: Path, error: type[FileFormatError], expected: str) -> None:

@@ -151,7 +151,7 @@ def test_hdf5_dataset_is_selected_by_path(run, tmp_path):
     code, _, err = run(f"{tmp_path / 'two.h5'}:/x/two", "-o", tmp_path / "out.tif")
     assert code == 0, err
     assert tifffile.imread(tmp_path / "out.tif").shape == (30, 83)
-    code, _, err = run(tmp_path / "two.h5", "-o", tmp_path / "out.tif")
+    code, _, err = run(tmp_path / "two.h5", "-o", tmp_path / "other.tif")
     assert code == 2
     assert "x/one" in err
 
@@ -690,3 +690,22 @@ def test_an_option_that_the_file_does_not_have_is_refused(command, tmp_path):
         code, _, err = command("convert", tmp_path / "cnn.h5", tmp_path / "out.safetensors", *options)
         assert (code, len(complaint(err))) == (2, 1)
         assert words in err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["--help"], ["models"], ["models", "--json"], ["train", "supervised", "--help"]]
+)
+@pytest.mark.parametrize("stream", ["a closed pipe", "nothing"])
+def test_without_a_reader_no_traceback_is_printed(arguments, stream):
+    code = "import sys; from napari_hush.cli import main; sys.exit(main(sys.argv[1:]))"
+    if stream == "nothing":
+        command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-c", code, *arguments]
+        done = subprocess.run(command, stderr=subprocess.PIPE, check=False)
+    else:
+        reader, writer = os.pipe()
+        os.close(reader)
+        command = [sys.executable, "-c", code, *arguments]
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+        os.close(writer)
+    assert done.stderr == b""
+    assert done.returncode in (0, 1)

@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import pickle
+import time
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import torch
 import yaml
 
 from napari_hush.errors import ModelFileError
+from napari_hush.importers.bioimageio_yaml import read_yaml
 from napari_hush.importers.registry import load_model
 from napari_hush.importers.sniff import is_bioimageio
 from napari_hush.model import Model
@@ -187,7 +189,7 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes]]] = {
     "unknown argument": ("unexpected keyword", lambda: package(architecture(kwargs={"magic": 1}))),
     "impossible argument": ("positive widths", lambda: package(architecture(kwargs={"widths": [-1]}))),
     "huge arguments": ("do not fit the network", lambda: package(architecture(kwargs={"widths": [10**6, 10**6]}))),
-    "endless arguments": ("absurdly long", lambda: package(architecture(kwargs={"widths": [1] * 9999}))),
+    "endless arguments": ("more than 8,000 values", lambda: package(architecture(kwargs={"widths": [1] * 9999}))),
     "a giant": (
         "1 to 64 blocks",
         lambda: package(architecture(callable="CycleGANResNet", kwargs={"blocks": 10**9})),
@@ -209,7 +211,7 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes]]] = {
     "control characters": ("no valid YAML", lambda: package(text=b"a: \x07")),
     "no text": ("no valid YAML", lambda: package(text=b"\xff\xfe\xff")),
     "wrong date": ("no valid YAML", lambda: package(text=b"a: !!timestamp soon")),
-    "endless number": ("no valid YAML", lambda: package(text=b"a: " + b"9" * 100_000)),
+    "endless number": ("a number that no model needs", lambda: package(text=b"a: " + b"9" * 100_000)),
     "list as a key": ("more than plain values", lambda: package(text=b"? [a]\n: b")),
     "a list": ("is a list, expected a mapping", lambda: package(text=b"- a")),
     "empty": ("is a NoneType, expected a mapping", lambda: package(text=b"# nothing")),
@@ -379,3 +381,24 @@ def test_stated_range_is_believed_where_nothing_is_mapped(tmp_path: Path, stated
     path = tmp_path / "package.zip"
     path.write_bytes(package(inputs(preprocessing=[], data={"type": "float32", "range": stated})))
     assert load_model(path).normalization == NormalizationRule(method="identity", target=target)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        b"<<: [" + b"{a: 1}," * 40_000 + b"]\n",
+        b"a: {<<: {b: 1}}\n",
+        b"a: " + b"59:" * 100_000 + b"59\n",
+        b"a: " + b"1:" * 100_000 + b"1.5\n",
+        b"a: 0b" + b"1" * 400_000 + b"\n",
+        b"a: 0x" + b"f" * 400_000 + b"\n",
+        b"a: [" + b"1," * 200_000 + b"1]\n",
+        b"a: 2001-01-01\n" * 20_000,
+    ],
+    ids=["merged", "merged once", "sexagesimal", "sexagesimal float", "binary", "hexadecimal", "list", "dates"],
+)
+def test_descriptions_that_take_long_are_refused_at_once(bomb):
+    began = time.process_time()
+    with pytest.raises(ModelFileError, match="its description"):
+        read_yaml(bomb)
+    assert time.process_time() - began < 2

@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
@@ -54,23 +55,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         input that cannot be used, 3 where an image could not be judged, 130 after Ctrl-C, 129 and 143 after SIGHUP and
         SIGTERM.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name that is no UTF-8 can be printed, too
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # a service may be started without them
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # until the end
+        elif isinstance(stream, io.TextIOWrapper):  # a name that is no UTF-8 can be printed, too
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = lambda message, *_, **__: complain("warning", one_line(message))
     warnings.filterwarnings("always", category=UserWarning, module="napari_hush")
-    commands = COMMANDS | {"train": train_command()}
-    if list(sys.argv[1:] if arguments is None else arguments) == ["--version"]:
-        print(f"napari-hush {version('napari-hush')}")
-        return 0
     try:
         with ended_by_signals():
-            command = _read(commands, arguments)
-            if other := getattr(command, "begin_with", lambda: None)():
-                command = _read(commands | {"train": other}, arguments)
-            code = int(command.run())
-            sys.stdout.flush()
-            return code
+            return _obey(arguments)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         _stop_printing()
         return 1
@@ -98,6 +93,21 @@ def _stop_printing() -> None:
             stream.flush()
         except BrokenPipeError:
             os.dup2(nowhere, stream.fileno())
+
+
+def _obey(arguments: Sequence[str] | None) -> int:
+    """Do what was asked for; what was printed has reached its reader then."""
+    commands = COMMANDS | {"train": train_command()}
+    try:
+        if list(sys.argv[1:] if arguments is None else arguments) == ["--version"]:
+            print(f"napari-hush {version('napari-hush')}")
+            return 0
+        command = _read(commands, arguments)
+        if other := getattr(command, "begin_with", lambda: None)():
+            command = _read(commands | {"train": other}, arguments)
+        return int(command.run())
+    finally:
+        sys.stdout.flush()
 
 
 def _read(commands: dict[str, Callable[..., Any]], arguments: Sequence[str] | None) -> Any:

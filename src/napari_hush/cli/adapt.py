@@ -51,6 +51,7 @@ class Adapt:
             if image.channel_axis is not None:
                 raise InputError(f"{path}: has colours, adapting takes grey images: save one channel and adapt to it")
         from napari_hush.training.adapt.adapt import adapt
+        from napari_hush.training.keep import save_or_keep
 
         done = adapt(
             [image.data for image in read],
@@ -60,6 +61,6 @@ class Adapt:
             names=[Path(path).name for path in paths],
             progress=True,
         )
-        done.model.save(self.output)
+        save_or_keep(done.model, self.output)
         print(f"{self.output}: {done.model.card.name}, {done.words}")
         return 0

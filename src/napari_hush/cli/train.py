@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass, field, make_dataclass, replace
-from pathlib import Path  # noqa: TC003 - tyro reads the annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
 import tyro
@@ -13,6 +12,8 @@ import tyro
 from napari_hush.cli.console import complain
 from napari_hush.cli.options import options_of, settings_of
 from napari_hush.errors import InputError
+from napari_hush.files import atomic_write, read_toml
+from napari_hush.training.keep import previews_of, save_or_keep
 from napari_hush.training.methods.registry import METHODS
 from napari_hush.training.presets import PRESETS
 from napari_hush.training.settings_file import read_train_settings, train_settings_to_toml
@@ -43,7 +44,9 @@ class Train:
     checkpoint: Path | None = None
     """Where to write checkpoints; beside the model file, with .ckpt, if not given."""
     resume: bool = False
-    """Go on from the checkpoint, if there is one."""
+    """Go on from the checkpoint, if there is one; the model file that it gave before is replaced."""
+    overwrite: bool = False
+    """Replace older files: of the model, its settings, its checkpoint and previews."""
     truth: str | None = None
     """Clean images of the noisy ones, to validate by alone, for methods that train without them."""
     noises: Path | None = None
@@ -55,23 +58,40 @@ class Train:
         """Run it; the exit code."""
         # Spinning threads of OpenMP would fight with those that prepare the data. It is read when torch is imported.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        from napari_hush.io.outputs import check_outputs, same_place
+
         if self.output.suffix != ".safetensors":
             raise InputError(f"{self.output}: a model file ends in .safetensors")
         checkpoint = self.checkpoint or self.output.with_suffix(".ckpt")
+        written = self.output.with_suffix(".toml")
         for path in (self.output, checkpoint):
             if not path.parent.is_dir():
                 raise InputError(f"{path}: the folder {path.parent} does not exist; create it or choose another")
-        if checkpoint.exists() and not self.resume:
+        goes_on = self.resume and checkpoint.exists()
+        if checkpoint.exists() and not goes_on and not self.overwrite:
             raise InputError(
-                f"{checkpoint}: there is a checkpoint of an earlier run: go on with --resume, or remove it"
+                f"{checkpoint}: there is a checkpoint of an earlier run: go on with --resume, replace it with "
+                "--overwrite, or remove it"
             )
         settings = settings_of(self.options, METHODS[self.method].settings)
+        kept = goes_on and self.settings is not None and same_place(self.settings, written)  # it says the same
+        inputs = self._inputs(settings)
+        check_outputs([checkpoint, previews_of(checkpoint)], inputs, overwrite=self.overwrite or goes_on)
+        own = goes_on and checkpoint == self.output.with_suffix(".ckpt")
+        check_outputs([self.output, *([] if kept else [written])], inputs, overwrite=self.overwrite or own)
         model = self._train(settings, checkpoint)
-        model.save(self.output)
+        save_or_keep(model, self.output, checkpoint)
         _finish(checkpoint)
-        self.output.with_suffix(".toml").write_text(train_settings_to_toml(self.method, settings), "utf-8")
+        if not kept:
+            atomic_write(written, train_settings_to_toml(self.method, settings).encode())
         print(f"{self.output}: {_summary(model)}")
         return 0
+
+    def _inputs(self, settings: TrainSettings) -> list[Path]:
+        """All files and folders that the run reads."""
+        named = [*self.data, self.truth, self.settings, self.noises]
+        named += [getattr(settings, name, "") for name in ("start", "vgg")]
+        return [Path(str(one)) for one in named if one]
 
     def begin_with(self) -> Callable[..., Any] | None:
         """Where a preset or a settings file is named: the command whose options begin with its values.
@@ -115,10 +135,7 @@ class Train:
         if self.noises is not None:
             from napari_hush.synthesis import noise_from_dict
 
-            try:
-                table = tomllib.loads(self.noises.read_text("utf-8"))
-            except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-                raise InputError(f"{self.noises}: cannot be read as TOML ({error})") from error
+            table = read_toml(self.noises)
             if len(self.data) != 1 or "noises" not in table:
                 raise InputError(f"--noises needs one DATA of clean images, and [[noises]] in {self.noises}")
             return self.data[0], noise_from_dict({"noises": table["noises"]})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import tomllib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from napari_hush.datasets.pool import in_order
 from napari_hush.datasets.records import compare, jobs_of, locked, note_settings
 from napari_hush.datasets.settings import settings_from, settings_to_toml
 from napari_hush.errors import InputError
-from napari_hush.files import naming, replacing
+from napari_hush.files import naming, parse_toml, replacing
 from napari_hush.leftovers import sweep
 from napari_hush.progress import Progress
 
@@ -142,7 +141,10 @@ def _compare(drawer: Drawer, path: Path) -> None:
         text = file.attrs.get("settings")
     if not isinstance(text, str):
         raise InputError(f"{path}: was not written by napari-hush synthesize; choose another name")
-    table = tomllib.loads(text)
+    try:
+        table = parse_toml(text)
+    except ValueError as error:
+        raise InputError(f"{path}: its attribute 'settings' is damaged ({error}); choose another name") from error
     materials = table.pop("materials", {})
     compare(drawer, settings_from(table), materials.get("sha256"), path, "its attribute 'settings'")
 

@@ -11,13 +11,16 @@ from napari_hush.importers.pytorch.pickle_content import show
 from napari_hush.normalize import NormalizationRule
 
 MAX_DEPTH = 40
+MAX_NODES = 8000  # values in a description; those of published models have some hundreds
+MAX_NUMBER = 64  # letters of one
 T = TypeVar("T")
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader without aliases, which unfold to any size, and without deep nesting."""
+    """PyYAML's safe loader without what unfolds to any size or takes hours, and without deep nesting."""
 
     depth = 0
+    n_nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -26,10 +29,29 @@ class _Loader(yaml.SafeLoader):
             )
         if self.depth >= MAX_DEPTH:
             raise ModelFileError(f"its description is nested more than {MAX_DEPTH} levels deep, far beyond a model's")
+        self.n_nodes += 1
+        if self.n_nodes > MAX_NODES:
+            raise ModelFileError(f"its description has more than {MAX_NODES:,} values, far beyond a model's")
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+            raise ModelFileError("its description merges mappings (<<), which no model's does; write it without them")
+
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        text = str(self.construct_scalar(node))
+        if ":" in text or len(text) > MAX_NUMBER:  # a number to the base of 60, of any length
+            raise ModelFileError(f"its description has a number that no model needs ({show(text, 30)})")
+        kind = self.construct_yaml_int if node.tag.endswith("int") else self.construct_yaml_float
+        number: int | float = kind(node)
+        return number
+
+
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_number)
 
 
 def read_yaml(data: bytes) -> dict[str, Any]:

@@ -65,6 +65,8 @@ def list_datasets(root: Any) -> set[str]:
             n_members += 1
             if n_members > MAX_MEMBERS:  # a cycle of hard links ends here as well
                 raise _refusal(root, f"more than {MAX_MEMBERS} objects in {root.name!r}; expected a model's weights")
+            if not isinstance(name, str):  # as h5py gives it where it is no UTF-8
+                raise _refusal(root, f"a name in {root.name!r} is no text ({name!r}); copy or download the file again")
             member = _get_member(group, name)
             if isinstance(member, h5py.Group):
                 pending.append((member, f"{prefix}{name}/"))

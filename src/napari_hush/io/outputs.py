@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_hush.errors import InputError
-from napari_hush.io.inputs import split_selector
+from napari_hush.io.inputs import is_image, split_selector
 from napari_hush.io.sniff import is_zarr
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def check_outputs(
     outputs : collection of Path
         All files and zarr folders that a run will write.
     inputs : iterable of str or Path
-        All that it reads, with or without selectors; of a folder or a pattern all files in it count.
+        All that it reads, with or without selectors; of a folder all images in it and below count, of a pattern all
+        files that it finds.
     overwrite : bool
         Older files may be replaced; inputs never.
     own : collection of Path
@@ -65,12 +66,12 @@ def check_outputs(
         For the first output that is an input, another output, or there already.
     """
     sources = {_key(place): place for one in inputs for place in _places(one)}
-    folders = {place for place in sources.values() if place.is_dir()}
+    folders = [place for place in sources.values() if place.is_dir()]
     taken: dict[object, Path] = {}
     for output in outputs:
         place = actual_place(output)
         key = _key(place)
-        source = sources.get(key) or _around(place, folders) or _inside(place, sources.values())
+        source = sources.get(key) or _around(place, output, folders) or _inside(place, sources.values())
         if source is not None:
             raise InputError(f"{output}: the output would replace the input {source}; choose another name")
         if key in taken:
@@ -108,16 +109,13 @@ def _places(source: str | Path) -> Iterator[Path]:
     if not path.exists() and glob.has_magic(str(source)):
         yield from (actual_place(one) for one in glob.glob(str(source), recursive=True))
         return
-    place = actual_place(source)
-    if place.is_dir() and not is_zarr(place):
-        yield from (actual_place(one) for one in place.iterdir())
-        return
-    yield place
+    yield actual_place(source)
 
 
-def _around(place: Path, folders: Iterable[Path]) -> Path | None:
-    """The input folder that an output would be written into."""
-    return next((one for one in folders if one in place.parents and is_zarr(one)), None)
+def _around(place: Path, output: Path, folders: Iterable[Path]) -> Path | None:
+    """The input folder of which an output is a part: any part of a zarr, an image that is there of others."""
+    above = [one for one in folders if one in place.parents]
+    return next((one for one in above if is_zarr(one) or (output.exists() and is_image(output))), None)
 
 
 def _inside(place: Path, sources: Iterable[Path]) -> Path | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 import platform
+from collections import OrderedDict
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,9 @@ import torch
 
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.files import atomic_write, explain_wrong_file
+from napari_hush.importers.pytorch.torch_file import read_torch
+from napari_hush.training.data.fingerprint import LEFT_OUT, changes
+from napari_hush.training.keep import refuse_full_disk
 from napari_hush.training.settings import FREE
 
 if TYPE_CHECKING:
@@ -23,7 +26,18 @@ if TYPE_CHECKING:
 
     from napari_hush.training.settings import TrainSettings
 
-HEAD = b"napari-hush checkpoint 2\n"  # then the SHA-256 of the rest, in hexadecimal, and a line feed
+MOST_LINES = 4096  # of the data's fingerprint that are kept
+MOST_BYTES = 1 << 34
+MOST_PICKLE_BYTES = 1 << 25  # of the history of a long run
+NUMBERS = (int, float)
+TYPES: dict[str, tuple[type, ...]] = {
+    **{"method": (str,), "settings": (dict,), "fingerprint": (str,), "data": (list,), "processes": (int,)},
+    **{"step": (int,), "seconds": NUMBERS, "state": (dict,), "precision": (dict,), "average": (dict, OrderedDict)},
+    **{"best": (dict,), "history": (list,), "validations_without_improvement": (int,), "sums": (dict,)},
+    "summed": (int,),
+}
+KIND = b"napari-hush checkpoint "
+HEAD = KIND + b"3\n"  # then the SHA-256 of the rest, in hexadecimal, and a line feed
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -42,6 +56,8 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     content = buffer.getbuffer()
     digest = hashlib.sha256(content[len(HEAD) + 65 :]).hexdigest()
     content[len(HEAD) : len(HEAD) + 64] = digest.encode()
+    if path.parent.is_dir():
+        refuse_full_disk(path, len(content))
     atomic_write(path, content)
 
 
@@ -61,20 +77,63 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if hashlib.sha256(content).hexdigest().encode() != digest.strip():
         raise ModelFileError(f"{path}: a damaged checkpoint, its checksum is wrong; start anew without it")
     try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ModelFileError(f"{path}: a checkpoint that napari-hush did not write; start anew without it") from error
-    if not isinstance(state, dict) or not {"method", "settings", "fingerprint", "processes"} <= state.keys():
-        raise ModelFileError(f"{path}: a checkpoint that napari-hush did not write; start anew without it")
+        state = read_torch(io.BytesIO(content), most_bytes=MOST_BYTES, most_pickle_bytes=MOST_PICKLE_BYTES)
+    except ModelFileError as error:
+        raise ModelFileError(
+            f"{path}: a checkpoint that napari-hush did not write ({error}); start anew without it"
+        ) from error
+    if not isinstance(state, dict) or (odd := _odd(state)):
+        what = "no table" if not isinstance(state, dict) else f"its {odd!r} is not what it should be"
+        raise ModelFileError(f"{path}: a checkpoint that napari-hush did not write ({what}); start anew without it")
     return state
 
 
+def _odd(state: dict[Any, Any]) -> str:
+    """The first entry of a state that is missing or of another type; empty if there is none."""
+    for name, kind in TYPES.items():
+        if type(state.get(name)) not in kind:
+            return name
+    tables = (
+        ("settings", state["settings"], (str, int, float, bool, list, type(None))),
+        ("sums", state["sums"], NUMBERS),
+        *(("history", record, NUMBERS) for record in state["history"]),
+    )
+    for name, table, kinds in tables:
+        if not isinstance(table, dict) or not all(type(k) is str and type(v) in kinds for k, v in table.items()):
+            return name
+    if not all(type(line) is str for line in state["data"]):
+        return "data"
+    if not all("step" in record for record in state["history"]):
+        return "history"
+    best = state["best"]
+    score, step, weights = (best.get(key) for key in ("score", "step", "weights"))
+    if len(best) != 3 or type(score) is not float or type(step) is not int or not _are_tensors(weights):
+        return "best"
+    return "" if _are_tensors(state["average"]) else "average"
+
+
+def _are_tensors(table: object) -> bool:
+    return isinstance(table, dict) and all(
+        type(name) is str and isinstance(tensor, torch.Tensor) for name, tensor in table.items()
+    )
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file begins as the checkpoints of any version do."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(KIND)) == KIND
+
+
 def about(method: str, settings: TrainSettings, data: str, fabric: Fabric) -> dict[str, Any]:
-    """What a checkpoint and a model's card say of a run; ``data`` is a text that tells data apart."""
+    """What a checkpoint and a model's card say of a run; ``data`` is the fingerprint of a `PatchSource`."""
+    lines = data.splitlines()
     return {
         "method": method,
         "settings": {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(settings).items()},
         "fingerprint": hashlib.sha256(data.encode()).hexdigest(),
+        "data": lines[:MOST_LINES] + ([LEFT_OUT] if len(lines) > MOST_LINES else []),
         "processes": fabric.world_size,
         "versions": {name: version(name) for name in ("napari-hush", "torch", "numpy")},
         "python": platform.python_version(),
@@ -108,4 +167,8 @@ def check_resumable(path: Path, state: dict[str, Any], now: dict[str, Any]) -> N
             "patches; use as many, or start anew"
         )
     if state["fingerprint"] != now["fingerprint"]:
-        raise InputError(f"{path}: the data are others than those that it was trained on; give the same, or start anew")
+        what = changes(state["data"], now["data"])
+        raise InputError(
+            f"{path}: the data are others than those that it was trained on{f' ({what})' if what else ''}; give the "
+            "same, or start anew"
+        )

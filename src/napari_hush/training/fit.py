@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hush.errors import InputError
 from napari_hush.progress import drain
+from napari_hush.training.checkpoint import is_checkpoint
 from napari_hush.training.methods.registry import find_method
 from napari_hush.training.run import TrainingRun
 from napari_hush.training.settings import TrainSettings
@@ -135,6 +136,8 @@ def _begin(
         raise InputError(f"{path}: the folder {path.parent} does not exist; create it or choose another")
     if path is not None and path.is_dir():
         raise InputError(f"{path}: is a folder; name a file for the checkpoint")
+    if path is not None and path.exists() and resume is not True and not is_checkpoint(path):
+        raise InputError(f"{path}: there is a file of that name, and no checkpoint; choose another name")
     if resume is True and path is None:
         raise InputError("resume=True goes on from the checkpoint: give its file as checkpoint")
     source = (path if path is not None and path.exists() else None) if resume is True else resume

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hush.card import ModelCard
 from napari_hush.reports.panels import write_panel
+from napari_hush.training.keep import previews_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def write_preview(checkpoint: Path, picture: np.ndarray, figures: dict[str, Any]) -> str:
     """Write a preview beside the checkpoint; returns what went wrong, in one line, or nothing."""
-    folder = checkpoint.with_name(f"{checkpoint.stem}-previews")
+    folder = previews_of(checkpoint)
     shown = ("loss", "noisy_psnr", "psnr", "ssim", "validation_loss")  # what the width has room for
     words = [f"{name} {figures[name]:.4g}" for name in shown if name in figures]
     title = ", ".join([f"step {figures['step']}", *words])
@@ -76,6 +77,7 @@ def make_card(
             "seconds": round(seconds),
             "start": parent or "new weights",
             **({"clean_images_zoomed_by": round(data.zoom, 4)} if data.zoom != 1 else {}),
+            **({"targets_were": str(data.exposure)} if data.exposure is not None else {}),
             **({"stopped": stopped} if stopped else {}),
         },
         metrics={

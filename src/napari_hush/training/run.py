@@ -19,6 +19,7 @@ from napari_hush.model import Model
 from napari_hush.progress import Progress
 from napari_hush.training.checkpoint import about, check_resumable, read_checkpoint, write_checkpoint
 from napari_hush.training.data.prefetch import Batches
+from napari_hush.training.keep import check_room
 from napari_hush.training.methods.method import Batch, Method, plain, seeded
 from napari_hush.training.methods.registry import METHODS
 from napari_hush.training.result import make_card, write_preview
@@ -122,15 +123,22 @@ class TrainingRun:
         self.stop_requested: Callable[[], bool] = lambda: False
         if path is not None and self.is_first:
             sweep(path.parent, path.name)  # what a killed run left of an unfinished checkpoint
+            check_room(path, self.expected_bytes())
         if resume is not None:
             state = read_checkpoint(resume)
             check_resumable(resume, state, self.about)
             try:
                 self.load(state)
-            except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
                 raise ModelFileError(f"{resume}: a damaged checkpoint ({error}); start anew without it") from error
             self.good = self.snapshot()
         self.validation = self.data.held_out("validation") if self.is_first else []
+
+    def expected_bytes(self) -> int:
+        """About as much as a checkpoint and the model take: weights, two moments of each, the average and the best."""
+        weights = [tensor for network in self.method.networks.values() for tensor in network.state_dict().values()]
+        everything, one = _bytes(weights), _bytes(list(self.average.state_dict().values()))
+        return 3 * everything + 3 * one
 
     def steps(self) -> Generator[Progress, None, Model]:
         """Train to the end."""
@@ -332,6 +340,10 @@ class TrainingRun:
         model = Model.from_state(initial.architecture, initial.hyperparameters, state, initial.rule, card)
         model = replace(model, companions=initial.companions)
         return replace(model, scale=self.data.scale)
+
+
+def _bytes(tensors: list[torch.Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def _duration(seconds: float) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from napari_hush.card import Companions  # noqa: TC001 - the fields are read
 from napari_hush.declare import Bounds, NamesOf, check_fields
 from napari_hush.errors import InputError
+from napari_hush.files import parse_toml
 from napari_hush.inference.engines.registry import Device  # noqa: TC001 - the fields are read
 from napari_hush.networks import NETWORKS
 
@@ -408,7 +408,7 @@ def read_options(name: str, text: str) -> dict[str, Any]:
         Naming the setting, if they are written in another way.
     """
     try:
-        options: dict[str, Any] = tomllib.loads(f"options = {{{text}}}")["options"]
+        options: dict[str, Any] = parse_toml(f"options = {{{text}}}")["options"]
         return options
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{name} must look like 'width = 16, levels = 2', got {text!r}") from error
+    except ValueError as error:
+        raise InputError(f"{name} must look like 'width = 16, levels = 2', got {text[:80]!r}") from error

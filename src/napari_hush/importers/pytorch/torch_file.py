@@ -23,8 +23,15 @@ MAX_PICKLE_BYTES = 1 << 21  # a training checkpoint of four networks with their 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
-def read_torch(file: BinaryIO) -> Any:
+def read_torch(file: BinaryIO, *, most_bytes: int = MAX_FILE_BYTES, most_pickle_bytes: int = MAX_PICKLE_BYTES) -> Any:
     """What ``torch.save`` wrote: plain values and tensors, on the CPU.
+
+    Parameters
+    ----------
+    file : file
+        Opened for reading.
+    most_bytes, most_pickle_bytes : int
+        Of the file, and of what its structure takes.
 
     Raises
     ------
@@ -32,11 +39,11 @@ def read_torch(file: BinaryIO) -> Any:
         If there is anything else in the file, or it is damaged; the message lacks the path.
     """
     size = file.seek(0, io.SEEK_END)
-    if size > MAX_FILE_BYTES:
-        raise ModelFileError(f"{size:,} bytes, expected a model of at most {MAX_FILE_BYTES:,}; save the weights alone")
+    if size > most_bytes:
+        raise ModelFileError(f"{size:,} bytes, expected a model of at most {most_bytes:,}; save the weights alone")
     file.seek(0)
     if is_zip(file.read(4)):
-        _check_zip(file, size)
+        _check_zip(file, size, most_pickle_bytes)
     else:
         _check_legacy(file, size)
     file.seek(0)
@@ -51,7 +58,7 @@ def read_torch(file: BinaryIO) -> Any:
         ) from None
 
 
-def _check_zip(file: BinaryIO, size: int) -> None:
+def _check_zip(file: BinaryIO, size: int, most_pickle_bytes: int) -> None:
     members = list_members(file)
     names = [member.filename for member in members]
     root, _, first = names[0].partition("/") if names else ("", "", "")
@@ -82,7 +89,7 @@ def _check_zip(file: BinaryIO, size: int) -> None:
         )
     if "data.pkl" not in records:
         raise ModelFileError("a zip archive without data.pkl; expected a file of torch.save")
-    if any(records[name].file_size > MAX_PICKLE_BYTES for name in ("data.pkl", "byteorder") if name in records):
+    if any(records[name].file_size > most_pickle_bytes for name in ("data.pkl", "byteorder") if name in records):
         raise ModelFileError(_too_large())
     with zipfile.ZipFile(file) as archive:
         content = dict.fromkeys(("data.pkl", "byteorder"), b"")

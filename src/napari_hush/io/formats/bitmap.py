@@ -112,7 +112,7 @@ def _read_scales(content: bytes) -> Scales:
     text = read_text_chunk(content, SCALE_KEY)
     try:
         return {str(axis): (float(size), str(unit)) for axis, (size, unit) in json.loads(text or b"{}").items()}
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return {}  # another program's note under the same name
 
 

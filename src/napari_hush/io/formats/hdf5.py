@@ -159,7 +159,7 @@ def _axes(dataset: Any) -> str:
     if not letters and "axistags" in dataset.attrs:
         try:
             letters = "".join(tag["key"] for tag in json.loads(_text(dataset.attrs["axistags"]))["axes"])
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             letters = ""
     if not letters:
         letters = "".join(_text(dim.label)[:1] for dim in dataset.dims)

@@ -126,7 +126,7 @@ def _declared_planes(tif: Any, series: Any) -> int:
         try:
             shape: list[int] = json.loads(series.keyframe.shaped_description)["shape"]
             return math.prod(shape) // max(int(math.prod(series.keyframe.shape)), 1)
-        except (ValueError, TypeError, LookupError):
+        except (ValueError, TypeError, LookupError, RecursionError):
             return 0
     return 0
 

@@ -81,7 +81,7 @@ def _metadata(folder: Path) -> dict[str, Any]:
                 note["attributes"] = json.loads((folder / ".zattrs").read_text("utf-8"))
         if isinstance(note, dict) and isinstance(note.get("attributes", {}), dict):
             return note
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FileFormatError(f"{folder}: its zarr metadata is damaged ({error}); copy the folder again") from error
     raise FileFormatError(f"{folder}: its zarr metadata is damaged; copy the folder again")
 

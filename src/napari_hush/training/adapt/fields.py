@@ -206,7 +206,7 @@ class Lessons:
         If a field is too small.
     """
 
-    channels, zoom = 1, 1.0
+    channels, zoom, exposure = 1, 1.0, None
 
     def __init__(
         self, fields: Sequence[Field], settings: AdaptSettings, side: int, *, scale: Scale | None, fingerprint: str

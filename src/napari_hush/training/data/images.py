@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hush.errors import FileFormatError, InputError
+from napari_hush.errors import InputError
 from napari_hush.inference.channels import slices_around
 from napari_hush.inference.planes import Planes
 from napari_hush.io import expand_inputs, is_image, read_image, read_volume
 from napari_hush.io.inputs import split_selector
+from napari_hush.training.data.fingerprint import checksum, line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +28,7 @@ KEPT_BYTES = 512 << 20  # of files that were read whole
 
 
 @dataclass(frozen=True)
-class _File:
+class ImageFile:
     """A file with a number of planes, opened when it is needed."""
 
     name: str
@@ -37,6 +39,12 @@ class _File:
     shape: tuple[int, int]
     channels: int
     fingerprint: str
+    path: str = ""
+    """As it was named; empty for an array."""
+    parts: tuple[str, ...] = ()
+    """The files of a volume of single images, from its first slice on."""
+    source: int = 0
+    """Which of the sources it came from."""
 
 
 class ImageSet:
@@ -66,10 +74,13 @@ class ImageSet:
                 _joined(part, source) if folder and len(part) > 1 and all(file.planes == 1 for file in part) else part
                 for part, source, folder in zip(parts, _listed(sources), folders, strict=True)
             ]
-        self._sources = np.cumsum([0, *(sum(file.planes for file in part) for part in parts)])
-        self._files = [file for part in parts for file in part]
-        if not self._files:
+        files = [replace(file, source=place) for place, part in enumerate(parts) for file in part]
+        if not files:
             raise InputError(f"no image found in {_name(sources)}: expected image files or arrays (..., Y, X)")
+        self._hold(files)
+
+    def _hold(self, files: list[ImageFile]) -> None:
+        self._files = files
         counts = {file.channels for file in self._files}
         if len(counts) > 1:
             odd = next(file.name for file in self._files if file.channels != self._files[0].channels)
@@ -115,10 +126,20 @@ class ImageSet:
         volume = self.volume(number)
         return [volume[z] for z in slices_around(number - volume.start, len(volume), depth)]
 
-    def of_source(self, place: int) -> range:
+    def of_source(self, place: int) -> list[int]:
         """The numbers of all images of one of the sources; none of one that there is not."""
-        start, stop = (int(self._sources[min(k, len(self._sources) - 1)]) for k in (place, place + 1))
-        return range(start, stop)
+        return [k for k in range(len(self)) if self._files[self._locate(k)[0]].source == place]
+
+    @property
+    def files(self) -> Sequence[ImageFile]:
+        """The files and arrays, in order."""
+        return self._files
+
+    def taking(self, places: Sequence[int]) -> ImageSet:
+        """The same images of some of the files alone, in another order."""
+        taken = copy(self)
+        taken._hold([self._files[place] for place in places])
+        return taken
 
     def read(self, number: int, y: slice, x: slice) -> NDArray[Any]:
         """A part of an image, (C, Y, X) in its own units and type: a small signal on a high pedestal keeps its digits.
@@ -136,9 +157,8 @@ class ImageSet:
 
     @property
     def fingerprint(self) -> str:
-        """A checksum of names, sizes and samples of the values, in hexadecimal, which changes when the data do."""
-        text = "\n".join(f"{file.fingerprint} {file.planes} {file.shape} {file.channels}" for file in self._files)
-        return hashlib.sha256(text.encode()).hexdigest()
+        """A line for each file, which changes when its images do, see `napari_hush.training.data.fingerprint`."""
+        return "\n".join(file.fingerprint for file in self._files)
 
     def _locate(self, number: int) -> tuple[int, int]:
         if not 0 <= number < len(self):
@@ -179,7 +199,7 @@ def _name(source: Any) -> str:
     return f"array {tuple(shape)}" if shape is not None else type(source).__name__
 
 
-def _files(source: Any, channel_axis: int | None) -> list[_File]:
+def _files(source: Any, channel_axis: int | None) -> list[ImageFile]:
     if isinstance(source, str | Path):
         path = Path(source)
         if path.is_dir() and path.suffix != ".zarr":
@@ -187,48 +207,38 @@ def _files(source: Any, channel_axis: int | None) -> list[_File]:
         return [_from_path(p) for p in expand_inputs([source])] if "*" in str(source) else [_from_path(source)]
     planes = Planes(source, channel_axis)
     name = _name(source)
-    return [_file(name, lambda: planes, planes, _sampled(planes))]
+    return [_file(name, lambda: planes, planes, checksum(planes))]
 
 
 def _is_folder(source: Any) -> bool:
     return isinstance(source, str | Path) and Path(source).is_dir() and Path(source).suffix != ".zarr"
 
 
-def _joined(part: list[_File], folder: Any) -> list[_File]:
+def _joined(part: list[ImageFile], folder: Any) -> list[ImageFile]:
     """A folder of single images as one volume."""
 
     def open_() -> Planes:
         return Planes(read_volume(folder).data)
 
-    return [_file(Path(folder).name, open_, open_(), " ".join(file.fingerprint for file in part))]
+    values = hashlib.sha256("\n".join(file.fingerprint for file in part).encode()).hexdigest()[:16]
+    made = _file(Path(folder).name, open_, open_(), values)
+    return [replace(made, path=str(folder), parts=tuple(file.path for file in part))]
 
 
-def _from_path(path: str | Path) -> _File:
+def _from_path(path: str | Path) -> ImageFile:
     def open_() -> Planes:
         image = read_image(path)
         return Planes(image.data, image.channel_axis)
 
     planes = open_()
     file, _ = split_selector(path)
-    size = file.stat().st_size if file.is_file() else 0
-    return _file(Path(path).name, open_, planes, f"{Path(path).name} {size} {_sampled(planes)}")
+    size = f", {file.stat().st_size} bytes" if file.is_file() else ""
+    return replace(_file(Path(path).name, open_, planes, checksum(planes), size), path=str(path))
 
 
-def _file(name: str, open_: Callable[[], Planes], planes: Planes, fingerprint: str) -> _File:
+def _file(name: str, open_: Callable[[], Planes], planes: Planes, values: str, size: str = "") -> ImageFile:
     count = int(np.prod(planes.lead_shape, dtype=np.int64))
     slices = planes.lead_shape[-1] if planes.lead_shape else 1
-    return _File(name, open_, count, slices, planes.plane_shape, planes.n_channels, fingerprint)
-
-
-def _sampled(planes: Planes) -> str:
-    """A checksum of a few rows of the first and the last plane."""
-    digest = hashlib.sha256()
-    height, width = planes.plane_shape
-    for index in {tuple(0 for _ in planes.lead_shape), tuple(n - 1 for n in planes.lead_shape)}:
-        for y in sorted({0, height // 2, height - 1}):
-            try:
-                row = planes.read(index, [0], slice(y, y + 1), slice(0, min(width, 4096)))
-            except InputError as error:
-                raise FileFormatError(str(error)) from error
-            digest.update(np.ascontiguousarray(row).tobytes())
-    return digest.hexdigest()[:16]
+    shape, channels = planes.plane_shape, planes.n_channels
+    facts = f"{count} x {channels} x {shape[0]} x {shape[1]} px{size}"
+    return ImageFile(name, open_, count, slices, shape, channels, line(name, facts, values))

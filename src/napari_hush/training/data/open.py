@@ -16,7 +16,9 @@ from napari_hush.errors import InputError
 from napari_hush.synthesis import Compose
 from napari_hush.synthesis.noise.registry import NOISES
 from napari_hush.training.data.checks import OnBad, usable
+from napari_hush.training.data.exposure import exposure_between
 from napari_hush.training.data.images import ImageSet
+from napari_hush.training.data.pairing import paired, with_truth
 from napari_hush.training.data.simulated import SimulatedData
 from napari_hush.training.data.training_data import TrainingData
 from napari_hush.training.methods.registry import methods_for
@@ -24,6 +26,7 @@ from napari_hush.training.methods.registry import methods_for
 if TYPE_CHECKING:
     from napari_hush.normalize import NormalizationRule
     from napari_hush.synthesis import Noise
+    from napari_hush.training.data.exposure import Exposure
     from napari_hush.training.data.patches import PatchSource
     from napari_hush.training.methods.registry import Needs
     from napari_hush.training.settings import TrainSettings
@@ -107,9 +110,9 @@ def open_data(
     if isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], (Compose, *NOISES.values())):
         if needs != "pairs":
             raise InputError(f"clean images with a noise make pairs: choose the method {methods_for('pairs')}")
-        clean = ImageSet(data[0], channel_axis=channel_axis, volumes=volumes)
-        good = usable([clean], on_bad=on_bad)
-        return TrainingData("noise", settings, rule, clean=clean, noise=cast("Noise", data[1]), good=good)
+        plain = ImageSet(data[0], channel_axis=channel_axis, volumes=volumes)
+        good = usable([plain], on_bad=on_bad)
+        return TrainingData("noise", settings, rule, clean=plain, noise=cast("Noise", data[1]), good=good)
     two = isinstance(data, tuple) and len(data) == 2
     if needs in ("pairs", "unpaired") and not two:
         raise InputError(
@@ -120,16 +123,25 @@ def open_data(
     def images_of(sources: Any) -> ImageSet:
         return ImageSet(sources, channel_axis=channel_axis, volumes=volumes and not found)
 
-    def opened(images: Any) -> ImageSet | None:
-        return None if images is None else images_of(images)
-
     noisy = images_of(data[0] if two else data)
+    clean = images_of(data[1]) if two and needs != "noisy" else None
+    if needs in ("pairs", "repeats") and clean is not None:
+        noisy, clean = paired(noisy, clean, on_bad=on_bad)
+
+    truth = data[1] if two and needs == "noisy" and truth is None else truth  # for the validation alone
+    known = None if truth is None or needs == "pairs" else with_truth(noisy, images_of(truth))
+
+    def scale(good: list[int]) -> Exposure | None:
+        targets = clean if needs == "pairs" else known
+        return None if targets is None or len(targets) != len(noisy) else exposure_between(noisy, targets, good)
+
     test = noisy.of_source(1) if found else ()  # the second one of a data set is the test's
     if needs == "noisy":
         good = usable([noisy], on_bad=on_bad)
-        known = opened(data[1] if truth is None and two else truth)  # for the validation alone
-        return TrainingData("noisy", settings, rule, noisy=noisy, truth=known, good=good, test=test)
-    if needs == "repeats" and not two:
+        return TrainingData(
+            "noisy", settings, rule, noisy=noisy, truth=known, good=good, test=test, exposure=scale(good)
+        )
+    if clean is None:
         alone = [k for k in range(len(noisy)) if len(noisy.repeats(k)) < 2]
         if alone:
             raise InputError(
@@ -137,16 +149,16 @@ def open_data(
                 "field, or (R, Z, Y, X) of each volume"
             )
         good = usable([noisy], on_bad=on_bad)
-        return TrainingData("repeats", settings, rule, noisy=noisy, truth=opened(truth), good=good)
-    clean = images_of(data[1])
+        return TrainingData("repeats", settings, rule, noisy=noisy, truth=known, good=good, exposure=scale(good))
     if needs == "unpaired":
         good, good_clean = usable([noisy], on_bad=on_bad), usable([clean], on_bad=on_bad)
         return TrainingData(
-            "unpaired", settings, rule, noisy=noisy, clean=clean, truth=opened(truth), good=good, good_clean=good_clean,
-            test=test,
+            "unpaired", settings, rule, noisy=noisy, clean=clean, truth=known, good=good, good_clean=good_clean,
+            test=test, exposure=scale(good),
         )  # fmt: skip
     good = usable([noisy, clean], on_bad=on_bad)
-    return TrainingData("pairs", settings, rule, noisy=noisy, clean=clean, good=good, test=test)
+    exposure = scale(good) if needs == "pairs" else None
+    return TrainingData("pairs", settings, rule, noisy=noisy, clean=clean, good=good, test=test, exposure=exposure)
 
 
 def _simulated(drawer: Drawer, needs: Needs, settings: TrainSettings, rule: NormalizationRule) -> SimulatedData:

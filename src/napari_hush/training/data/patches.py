@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hush.card import Scale
+    from napari_hush.training.data.exposure import Exposure
     from napari_hush.training.data.images import ImageSet
 
     Array = NDArray[np.float32]
@@ -70,8 +71,13 @@ class PatchSource(Protocol):
         ...
 
     @property
+    def exposure(self) -> Exposure | None:
+        """How the values of targets followed from those of inputs, where they were brought to one scale."""
+        ...
+
+    @property
     def fingerprint(self) -> str:
-        """A text that changes when the data do."""
+        """A text that changes when the data do, a line for each part of them."""
         ...
 
     def __len__(self) -> int:

@@ -62,6 +62,7 @@ class SimulatedData:
     """
 
     zoom = 1.0  # clean images are as they were drawn
+    exposure = None
 
     def __init__(
         self, drawer: Drawer, settings: TrainSettings, rule: NormalizationRule, *, unpaired: bool = False

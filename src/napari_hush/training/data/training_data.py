@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from napari_hush.normalize import Normalization, NormalizationRule
     from napari_hush.synthesis import Noise
+    from napari_hush.training.data.exposure import Exposure
     from napari_hush.training.data.images import ImageSet
     from napari_hush.training.data.patches import Array, Window
     from napari_hush.training.settings import TrainSettings
@@ -60,6 +61,8 @@ class TrainingData:
         Numbers of the images to use, and of the clean ones of "unpaired"; all if left out.
     test : sequence of int
         Numbers of the images that are set aside for the test already.
+    exposure : Exposure, optional
+        How the values of clean or true images follow from those of noisy ones, where their scales differ.
 
     Attributes
     ----------
@@ -89,6 +92,7 @@ class TrainingData:
         good: Sequence[int] | None = None,
         good_clean: Sequence[int] | None = None,
         test: Sequence[int] = (),
+        exposure: Exposure | None = None,
     ) -> None:
         first = clean if relation == "noise" else noisy
         if first is None:
@@ -104,6 +108,7 @@ class TrainingData:
             raise InputError(
                 f"noisy images have {first.channels} channels, clean ones {clean.channels}: convert one side"
             )
+        self.exposure = exposure
         self._maps: dict[tuple[str, int], Normalization] = {}
         self._bad: set[int] = set()
         self._lock = threading.Lock()
@@ -139,7 +144,8 @@ class TrainingData:
     def fingerprint(self) -> str:
         """A text that changes when the data do."""
         sets = (self._first, self._clean if self._clean is not self._first else None, self._truth)
-        return " ".join([self.relation, repr(self._noise), *(s.fingerprint for s in sets if s is not None)])
+        known = [self.relation, *([] if self._noise is None else [repr(self._noise)])]
+        return "\n".join([*known, *(s.fingerprint for s in sets if s is not None)])
 
     def draw(self, number: int) -> Patch:
         """Make one training patch.
@@ -298,10 +304,12 @@ class TrainingData:
         if self._beside is not None:
             noisy = np.concatenate([noisy, found.apply(self._beside.of(number, window))])
         if fixed and self._truth is not None:
-            return Patch(noisy, found.apply(_take(self._truth, self._truth_of(number), window, fill)), before=before)
+            return Patch(
+                noisy, found.apply(self._target(self._truth, self._truth_of(number), window, fill)), before=before
+            )
         if self.relation == "pairs":
             assert self._clean is not None
-            return Patch(noisy, found.apply(_take(self._clean, number, window, fill)), before=before)
+            return Patch(noisy, found.apply(self._target(self._clean, number, window, fill)), before=before)
         if self.relation == "repeats":
             others = [k for k in self._field_of(number) if k != number]
             other = others[0] if fixed else int(rng.choice(others))
@@ -321,8 +329,15 @@ class TrainingData:
         noisy = found.apply(_mean(seen))
         if known:
             assert self._truth is not None
-            return Patch(noisy, found.apply(_take(self._truth, self._truth_of(number), window, fill)), before=before)
+            return Patch(
+                noisy, found.apply(self._target(self._truth, self._truth_of(number), window, fill)), before=before
+            )
         return Patch(noisy, found.apply(_take(self._first, number, window, fill)), true=False, before=before)
+
+    def _target(self, images: ImageSet, number: int, window: Window, fill: bool) -> NDArray[Any]:
+        """A clean or true image in the units of its noisy one."""
+        values = _take(images, number, window, fill)
+        return values if self.exposure is None else self.exposure.to_input(values)
 
     def _slab(self, number: int, window: Window, fill: bool) -> NDArray[Any]:
         """What the network sees of an image: its channels (C, Y, X), or its slice with its neighbours (D, Y, X)."""

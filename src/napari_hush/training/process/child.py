@@ -197,10 +197,13 @@ def _train(order: Order, line: _Line) -> tuple[str, Any]:
 
 
 def _save(model: Model, order: Order) -> TrainingOutcome:
-    model.save(order.model)
+    from napari_hush.training.keep import free_name, save_or_keep
+
+    path = free_name(order.model)  # hours have passed since it was free
+    save_or_keep(model, path)
     card = model.card
     return TrainingOutcome(
-        model=order.model,
+        model=path,
         steps=int(card.training["steps"]),
         stopped=str(card.training.get("stopped", "")),
         figures=dict(card.metrics.get("validation", {})),

@@ -19,6 +19,7 @@ from napari_hush.datasets.records import read_settings
 from napari_hush.errors import InputError
 from napari_hush.progress import Progress
 from napari_hush.training.data.images import ImageSet
+from napari_hush.training.data.pairing import listed, partners
 from napari_hush.training.methods.registry import METHODS, methods_for
 from napari_hush.training.process.child import Stored
 from napari_hush.widgets.parts.bits import small_label
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 TIPS = {
     "noisy": "A layer, stack or folder of noisy images; or a data set or settings file (.toml) of Synthesise, which "
     "has noisy and clean ones",
-    "clean": "Clean images: of the same fields in the same order for pairs, of any fields otherwise",
+    "clean": "Clean images: of the same fields for pairs, with names like those of the noisy ones; of any fields "
+    "otherwise",
     "truth": "Clean images of the noisy ones, to watch the training by; it does not learn from them",
 }
 CHOSEN_PATHS = 5  # that stay in a list
@@ -264,8 +266,9 @@ def _count(sets: dict[str, ImageSet], needs: Needs) -> Found:
     shapes = [noisy.shape(k) for k in range(len(noisy))]
     note = f", {noisy.channels} channels" if noisy.channels > 1 else ""
     if needs == "pairs" and clean is not None:
-        if len(noisy) != len(clean):
-            raise InputError(f"pairs need as many noisy as clean images, got {len(noisy)} and {len(clean)}")
+        found = partners(noisy, clean)
+        noisy, clean = found.noisy, found.clean
+        shapes = [noisy.shape(k) for k in range(len(noisy))]
         odd = [k for k, shape in enumerate(shapes) if clean.shape(k) != shape]
         if len(odd) == len(shapes):
             raise InputError(
@@ -273,6 +276,8 @@ def _count(sets: dict[str, ImageSet], needs: Needs) -> Found:
                 "images of the same fields"
             )
         note += f"; {len(odd)} of them differ in size and are left out" if odd else ""
+        note += f"; left out, without a partner of the same name: {listed(found.alone)}" if found.alone else ""
+        note += f"; {found.remark}" if found.remark else ""
         return _found(_counted(len(noisy), "pair"), shapes, note)
     if needs == "repeats":
         fields = {noisy.repeats(k) for k in range(len(noisy))}

@@ -182,7 +182,7 @@ def check_kind(shape: Sequence[int] | None, dtype: Any, source: str) -> None:
 
 def check_claim(claimed: int, stored: int, source: str) -> None:
     """Refuse a file whose header claims far more bytes than the file can hold, before memory is asked for."""
-    if claimed > 64 << 20 and claimed > 4096 * stored:
+    if (claimed > 64 << 20 and claimed > 4096 * stored) or claimed >= 1 << 62:
         raise FileFormatError(
             f"{source}: claims {claimed / 1e9:.3g} GB of pixels but stores {stored} bytes of them; "
             "it is damaged or made up"

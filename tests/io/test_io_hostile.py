@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import struct
+import zipfile
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import h5py
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
 from napari_hush.errors import FileFormatError, InputError
@@ -307,15 +309,15 @@ def test_a_zarr_leads_nowhere_else(tmp_path: Path) -> None:
         (path / ".zgroup").write_text('{"zarr_format": 2}')
         attributes = {"multiscales": [{"axes": ["y", "x"], "datasets": [{"path": target}]}]}
         (path / ".zattrs").write_text(json.dumps(attributes))
-        with pytest.raises(FileFormatError, match="outside of its own folder"):
+        with pytest.raises(FileFormatError, match="in another folder"):
             read_image(path)
     (path / ".zattrs").unlink()
     (path / "0").symlink_to(secret)
-    with pytest.raises(FileFormatError, match="outside of its own folder"):
+    with pytest.raises(FileFormatError, match="in another folder"):
         read_image(path)
     zarr_of(path, {})
     (path / "0.0").symlink_to(secret / "0.0")
-    with pytest.raises(FileFormatError, match="outside of its own folder"):
+    with pytest.raises(FileFormatError, match="in another folder"):
         read_image(path)
     (path / "0.0").unlink()
     (path / "inside").write_bytes(IMAGE.tobytes())
@@ -333,7 +335,7 @@ def test_pipes_and_folders_in_a_zarr_are_refused(tmp_path: Path) -> None:
         read_image(path)
     (path / "0.0").unlink()
     (path / "0.0").symlink_to("/dev/zero")
-    with pytest.raises(FileFormatError, match="outside of its own folder"):
+    with pytest.raises(FileFormatError, match="in another folder"):
         read_image(path)
     zarr_of(path, {"0.0/x": b""})
     with pytest.raises(FileFormatError, match=r"chunk 0\.0 is not there"):
@@ -342,3 +344,93 @@ def test_pipes_and_folders_in_a_zarr_are_refused(tmp_path: Path) -> None:
     os.mkfifo(path / ".zarray")
     with pytest.raises(InputError, match="no zarr"):
         read_image(path)
+
+
+def ome_of(path: Path, other: str) -> None:
+    """A TIFF whose second plane is in another file."""
+    text = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:1">'
+        '<Image ID="I:0"><Pixels DimensionOrder="XYZCT" ID="P:0" SizeC="1" SizeT="1" SizeX="64" SizeY="64" SizeZ="2" '
+        'Type="float"><TiffData FirstZ="0" IFD="0"/><TiffData FirstZ="1" IFD="0" PlaneCount="1">'
+        f'<UUID FileName="{other}">urn:uuid:2</UUID></TiffData></Pixels></Image></OME>'
+    )
+    tifffile.imwrite(path, IMAGE, description=text, metadata=None)
+
+
+@pytest.mark.parametrize("how", ["name", "link", "path", "entity"])
+def test_a_tiff_whose_other_half_is_a_pipe_is_refused(tmp_path: Path, how: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    names = {"path": str(tmp_path / "pipe"), "entity": "&#112;ipe"}
+    ome_of(tmp_path / "a.ome.tif", names.get(how, "pipe" if how == "name" else how))
+    with pytest.raises(FileFormatError, match=r"a\.ome\.tif: refers to .*device or a pipe"):
+        read_image(tmp_path / "a.ome.tif")
+
+
+def test_a_tiff_takes_planes_from_its_own_folder_alone(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    path, other = tmp_path / "here" / "a.ome.tif", tmp_path / "b.tif"
+    tifffile.imwrite(other, IMAGE + 1)
+    for name in ("../b.tif", str(other)):
+        ome_of(path, name)
+        with pytest.raises(FileFormatError, match="in another folder"):
+            read_image(path)
+    ome_of(path, "b.tif")
+    with pytest.raises(FileFormatError, match="plane 1 is missing"):
+        read_image(path)
+    shutil.copy(other, path.parent)
+    assert (np.asarray(read_image(path).data) == [IMAGE, IMAGE + 1]).all()
+
+
+def test_siblings_of_a_micromanager_stack_are_no_pipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a_MMStack.tif"
+    tifffile.imwrite(path, IMAGE)
+    monkeypatch.setattr(tifffile.TiffFile, "is_mmstack", True)
+    os.mkfifo(tmp_path / "a_MMStack_1.tif")
+    with pytest.raises(FileFormatError, match="device or a pipe"):
+        read_image(path)
+
+
+def test_pages_without_anything_in_them_are_refused(tmp_path: Path) -> None:
+    content = b"II*\0" + struct.pack("<I", 8)
+    for k in range(1, 400):
+        content += struct.pack("<HHHIII", 1, 262, 3, 1, 1, 8 + 18 * k if k < 399 else 0)
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(FileFormatError, match="page 1 has no size"):
+        read_image(tmp_path / "a.tif")
+
+
+def npz_of(path: Path, content: bytes, packing: int, name: str = "raw") -> None:
+    """An NPZ with one member of these bytes."""
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        archive.writestr(f"{name}.npy", content)
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_npz_that_python_unpacks_without_looking_is_refused(tmp_path: Path, packing: int) -> None:
+    npz_of(tmp_path / "a.npz", npy_of((64, 64), IMAGE.tobytes()), packing)
+    for name in ("a.npz", "a.npz:raw"):
+        with pytest.raises(FileFormatError, match=r"raw: is packed with (bzip2|lzma).*savez_compressed"):
+            read_image(tmp_path / name)
+
+
+def test_an_npz_whose_members_are_larger_than_they_say_is_refused(tmp_path: Path) -> None:
+    path, nested = tmp_path / "a.npz", zipfile.ZIP_DEFLATED
+    npz_of(path, b"\x93NUMPY\2\0" + struct.pack("<I", 1 << 24) + b" " * (1 << 24), nested)
+    with pytest.raises(FileFormatError, match="header is damaged"):
+        read_image(path)
+    npz_of(path, npy_of((64, 64), IMAGE.tobytes() + bytes(1 << 24)), nested)
+    with pytest.raises(FileFormatError, match="16384 bytes of pixels in 16793"):
+        read_image(path)
+    npz_of(path, npy_of((64, 64), IMAGE.tobytes()), nested, "data")
+    with zipfile.ZipFile(path, "a", nested) as archive:
+        for name in ("axes", "pixel_size", "units"):
+            archive.writestr(f"{name}.npy", npy_of((1 << 24,), bytes(1 << 26)))
+    image = read_image(f"{path}:data")
+    assert image.axes == "YX" and (image.data == IMAGE).all()
+
+
+def npy_of(shape: tuple[int, ...], values: bytes) -> bytes:
+    """An NPY of float32."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}".ljust(117).encode() + b"\n"
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header + values

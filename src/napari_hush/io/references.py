@@ -18,10 +18,12 @@ class OwnFolder:
     ----------
     folder : Path
         As the user named it; may itself be a link.
+    source : str, optional
+        Whose folder it is, for messages; default the folder.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, source: str = "") -> None:
+        self.folder, self._source = folder, source or str(folder)
         self._real = os.path.realpath(folder)
         self._inside: dict[str, bool] = {}
 
@@ -49,7 +51,7 @@ class OwnFolder:
         if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(str(path))
         if not stat.S_ISREG(found.st_mode):
-            raise FileFormatError(f"{self.folder}: refers to {path}, which is a device or a pipe and no file")
+            raise FileFormatError(f"{self._source}: refers to {path}, which is a device or a pipe and no file")
         return found
 
     def below(self, name: str) -> Path:
@@ -72,5 +74,5 @@ class OwnFolder:
 
     def _leaves(self, path: Path) -> FileFormatError:
         return FileFormatError(
-            f"{self.folder}: refers to {path}, outside of its own folder, which is not followed; put it there"
+            f"{self._source}: refers to {path}, in another folder, which is not followed; put it into its own"
         )

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io.formats.npy import native
+from napari_hush.io.formats.tiff_companions import check_companions
 from napari_hush.io.formats.tiff_scale import tiff_scales
 from napari_hush.io.image import LAZY_ABOVE, check_claim, check_kind, drop_opaque_alpha, make_image, tidy_axes
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from napari_hush.io.image import ImageData
 
+WIDTH = 256
 PALETTE = 3
 ALPHA = (1, 2)  # associated, unassociated
 MAX_TAGS = 4096
@@ -37,6 +39,7 @@ def read_tiff(path: Path, selector: str | None) -> ImageData:
 
     with tifffile.TiffFile(path) as tif:
         _check_pages(tif, path)
+        check_companions(tif, path)
         index = _choose(tif, selector, path)
         series = tif.series[index]
         check_kind(series.shape, series.dtype, str(path))
@@ -63,10 +66,13 @@ def _check_pages(tif: Any, path: Path) -> None:
         try:
             file.seek(offset)
             (count,) = struct.unpack(layout.tagnoformat, file.read(layout.tagnosize))
-            if count > MAX_TAGS:
+            if not 0 < count <= MAX_TAGS:
                 raise FileFormatError(f"{path}: damaged, page {len(seen)} has {count} tags; copy or export it again")
             tags = file.read(count * layout.tagsize + layout.offsetsize)
             (offset,) = struct.unpack(layout.offsetformat, tags[count * layout.tagsize :])
+            codes = {struct.unpack_from(f"{tif.byteorder}H", tags, k * layout.tagsize)[0] for k in range(count)}
+            if WIDTH not in codes:
+                raise FileFormatError(f"{path}: damaged, page {len(seen)} has no size; copy or export it again")
         except struct.error as error:
             raise FileFormatError(
                 f"{path}: truncated, the file ends before page {len(seen)}; copy or download it again"

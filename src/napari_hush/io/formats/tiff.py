@@ -6,11 +6,13 @@ import json
 import math
 import struct
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
+from napari_hush.io.formats.jpeg_stream import check_decoded, check_jpeg
 from napari_hush.io.formats.npy import native
 from napari_hush.io.formats.tiff_companions import check_companions
 from napari_hush.io.formats.tiff_scale import tiff_scales
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from napari_hush.io.image import ImageData
 
 WIDTH = 256
+JPEG = (6, 7)  # compressions
 PALETTE = 3
 ALPHA = (1, 2)  # associated, unassociated
 MAX_TAGS = 4096
@@ -168,6 +171,8 @@ def _load(tif: Any, series: Any, index: int, path: Path) -> Any:
         dtype = series.dtype.newbyteorder(tif.byteorder)
         return native(np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=series.shape))
     if math.prod(series.shape) * series.dtype.itemsize <= LAZY_ABOVE:
+        if int(series.keyframe.compression) in JPEG:
+            _check_jpegs(series, path)
         return series.asarray()
     import tifffile
     import zarr
@@ -176,6 +181,24 @@ def _load(tif: Any, series: Any, index: int, path: Path) -> Any:
     array = zarr.open_array(store, mode="r")
     weakref.finalize(array, store.close)
     return array
+
+
+def _check_jpegs(series: Any, path: Path) -> None:
+    """Each strip or tile is a JPEG of its size, and complete."""
+    import imagecodecs
+
+    tables = series.keyframe.jpegtables
+    pixels = math.prod(series.keyframe.chunks)
+    decode = partial(imagecodecs.jpeg_decode, tables=tables)
+    for number, page in enumerate(series.pages):
+        source, file = f"{path}, plane {number}", page.parent.filehandle
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+            file.seek(offset)
+            content = file.read(count)
+            stream = check_jpeg(content, source)
+            if stream.height * stream.width > 2 * pixels:
+                raise FileFormatError(f"{source}: damaged, a part of it claims {stream.width} x {stream.height} px")
+            check_decoded(content, stream, decode(content), decode, source)
 
 
 def _expand_palette(data: np.ndarray, colormap: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -124,8 +126,12 @@ class Planes:
         InputError
             If the array's library cannot read it.
         """
+        if isinstance(self.image, np.memmap):
+            _check_mapped(self.image)
         try:
             return np.stack([np.asarray(self.image[self.key(index, channel, y, x)]) for channel in channels])
+        except InputError:  # says itself which file it is, and what to do
+            raise
         except (OSError, RuntimeError, ValueError) as error:  # a damaged chunk of a lazy array shows only now
             raise InputError(
                 f"a part of the image cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:150]}): "
@@ -152,6 +158,21 @@ class Planes:
         for index in self.indices():
             for y in range(0, height, rows):
                 yield self.read(index, [channel], slice(y, min(y + rows, height)), slice(0, width))
+
+
+def _check_mapped(image: np.memmap[Any, Any]) -> None:
+    """Refuse a mapped file that has become shorter: looking at what is behind its end kills the process.
+
+    Between this and the copying of the part, milliseconds later, it can still happen; `napari_hush.io` maps no files.
+    """
+    name = image.filename
+    if name is None or image.base is None:
+        return
+    mapping = image
+    while isinstance(mapping.base, np.ndarray):
+        mapping = mapping.base
+    if isinstance(mapping.base, mmap.mmap) and os.path.exists(name) and os.path.getsize(name) < len(mapping.base):
+        raise InputError(f"{name}: has become shorter since it was opened; copy it again, and let nothing write to it")
 
 
 def _from_sequence(image: list[Any] | tuple[Any, ...]) -> np.ndarray:

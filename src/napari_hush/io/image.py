@@ -18,7 +18,7 @@ SPACE = "ZYX"
 UNKNOWN_AXES = "QPRVWABDEFGHIJKLMNOU"  # the first unknown axis is Q, as in tifffile; none of them is T, Z, C, S, Y, X
 # bytes; images up to here are read whole at once, so that damage shows at the start
 LAZY_ABOVE = 512 << 20  # formats that are not made for reading parts
-EAGER_BELOW = 64 << 20  # formats that are: HDF5, zarr
+EAGER_BELOW = 64 << 20  # formats that are: HDF5, zarr, NPY and TIFF without compression
 
 Scales = dict[str, tuple[float, str]]
 
@@ -30,8 +30,8 @@ class ImageData:
     Parameters
     ----------
     data : array_like
-        One dimension per letter of ``axes``. An ndarray, or lazily read: a read-only memmap, a large h5py dataset
-        or a zarr array.
+        One dimension per letter of ``axes``. An ndarray, or lazily read: a zarr array, or a large h5py dataset or
+        array in a plain file.
     axes : str
         One letter per dimension: X, Y, Z, T (time), C (channel or colour), S (colour samples beside a C), Q and
         others where the file does not say.
@@ -108,10 +108,11 @@ class ImageData:
         return y, x
 
     def time_first(self) -> ImageData:
-        """The same image with T before all axes, if it is in memory or mapped; others are read as they lie."""
-        if self.axes.find("T") < 1 or not isinstance(self.data, np.ndarray):
+        """The same image with T before all axes, if it is in memory or plainly in a file; others stay as they are."""
+        at = self.axes.find("T")
+        if at < 1 or not (isinstance(self.data, np.ndarray) or hasattr(self.data, "moved")):
             return self
-        moved = np.moveaxis(self.data, self.axes.index("T"), 0)
+        moved = np.moveaxis(self.data, at, 0) if isinstance(self.data, np.ndarray) else self.data.moved(at)
         return make_image(moved, "T" + self.axes.replace("T", ""), self.scales, self.source)
 
     def with_axes(self, axes: str) -> ImageData:

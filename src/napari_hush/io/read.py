@@ -78,8 +78,8 @@ def read_image(path: str | Path, *, axes: str | None = None, fill_missing: bool 
     Returns
     -------
     ImageData
-        Uncompressed TIFF and NPY are memory-mapped read-only; zarr, HDF5 above 64 MB and compressed TIFF above
-        512 MB are read as they are indexed; the rest is in memory.
+        Zarr, HDF5, NPY and uncompressed TIFF above 64 MB and compressed TIFF above 512 MB are read as they are
+        indexed; the rest is in memory.
 
     Raises
     ------

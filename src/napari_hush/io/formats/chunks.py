@@ -9,6 +9,8 @@ import zlib
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_hush.errors import FileFormatError
 
 if TYPE_CHECKING:
@@ -144,23 +146,33 @@ def missing_chunks(source: str, missing: Sequence[str], total: int) -> str:
     return missing_words(source, f"{len(missing)} of {total} chunks read are not there ({shown})")
 
 
-def chunk_corners(shape: Sequence[int], chunks: Sequence[int], key: Any) -> Iterator[tuple[int, ...]]:
-    """The first index of each chunk that a part of an array touches; of all where the key is not made of slices."""
+def index_parts(key: Any, shape: Sequence[int]) -> list[int | slice] | None:
+    """An index as one number or slice per axis, numbers counted from the front; None where it is something else.
+
+    Raises
+    ------
+    IndexError
+        If a number is outside of its axis.
+    """
     parts = list(key) if isinstance(key, tuple) else [key]
-    if Ellipsis in [one for one in parts if one is Ellipsis]:
-        at = next(k for k, one in enumerate(parts) if one is Ellipsis)
+    if sum(part is Ellipsis for part in parts) == 1:
+        at = next(k for k, part in enumerate(parts) if part is Ellipsis)
         parts[at : at + 1] = [slice(None)] * (len(shape) - len(parts) + 1)
     parts += [slice(None)] * (len(shape) - len(parts))
-    if len(parts) != len(shape):
-        parts = [slice(None)] * len(shape)
+    if len(parts) != len(shape) or any(isinstance(part, (bool, np.bool_)) for part in parts):
+        return None
+    if not all(isinstance(part, (int, np.integer, slice)) for part in parts):
+        return None
+    return [
+        part if isinstance(part, slice) else range(size)[int(part)] for part, size in zip(parts, shape, strict=True)
+    ]
+
+
+def chunk_corners(shape: Sequence[int], chunks: Sequence[int], key: Any) -> Iterator[tuple[int, ...]]:
+    """The first index of each chunk that a part of an array touches; of all where the key is not made of slices."""
     ranges = []
-    for part, size, chunk in zip(parts, shape, chunks, strict=True):
-        if isinstance(part, slice):
-            indices = range(*part.indices(size))
-        elif hasattr(part, "__index__"):
-            indices = range(size)[int(part) % size : int(part) % size + 1]
-        else:
-            indices = range(size)
+    for part, size, chunk in zip(index_parts(key, shape) or [slice(None)] * len(shape), shape, chunks, strict=True):
+        indices = range(size)[part] if isinstance(part, slice) else range(part, part + 1)
         first, last = (min(indices[0], indices[-1]), max(indices[0], indices[-1])) if indices else (0, -1)
         ranges.append(range(first // chunk * chunk, last + 1, chunk))
     yield from product(*ranges)

@@ -1,4 +1,4 @@
-"""NumPy's .npy (memory-mapped) and .npz, without pickle."""
+"""NumPy's .npy (a large one is read as it is indexed) and .npz, without pickle."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
+from napari_hush.io.formats.file_array import read_plain
 from napari_hush.io.image import LAZY_ABOVE, check_claim, check_kind, guess_axes, make_image
 
 if TYPE_CHECKING:
@@ -34,18 +35,22 @@ _NOTES = {"axes", "pixel_size", "units"}
 
 
 def read_npy(path: Path, selector: str | None) -> ImageData:
-    """One array, memory-mapped read-only; the file says nothing about axes."""
+    """One array; the file says nothing about axes."""
     if selector is not None:
         raise InputError(f"{path}: holds one array, leave out ':{selector}'")
     with path.open("rb") as file:
         shape, fortran, dtype = _header(file, str(path))
         offset = file.tell()
     check_kind(shape, dtype, str(path))
+    if min(shape) < 0:
+        raise FileFormatError(f"{path}: damaged, its shape is {shape}; copy or save it again")
     expected, stored = offset + _nbytes(shape, dtype), path.stat().st_size
     if stored < expected:
         raise FileFormatError(f"{path}: truncated, {expected} bytes expected, {stored} found; copy or save it again")
-    data = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order="F" if fortran else "C")
-    return make_image(native(data), guess_axes(shape), {}, str(path))
+    axes = tuple(range(len(shape)))
+    stored, order = (shape[::-1], axes[::-1]) if fortran else (shape, axes)
+    data = read_plain(path, offset, stored, dtype, order)
+    return make_image(data, guess_axes(shape), {}, str(path))
 
 
 def read_npz(path: Path, selector: str | None) -> ImageData:

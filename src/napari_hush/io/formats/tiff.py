@@ -1,4 +1,4 @@
-"""Read TIFF: memory-mapped where it is stored plainly, and refused where anything is missing."""
+"""Read TIFF: part by part where it is large, and refused where anything is missing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
+from napari_hush.io.formats.file_array import read_plain
 from napari_hush.io.formats.jpeg_stream import check_decoded, check_jpeg
-from napari_hush.io.formats.npy import native
 from napari_hush.io.formats.tiff_companions import check_companions
 from napari_hush.io.formats.tiff_scale import tiff_scales
 from napari_hush.io.image import LAZY_ABOVE, check_claim, check_kind, drop_opaque_alpha, make_image, tidy_axes
@@ -164,12 +164,10 @@ def _check_page(page: Any, number: int, tif: Any, path: Path) -> None:
 
 
 def _load(tif: Any, series: Any, index: int, path: Path) -> Any:
-    """Memory-mapped, in memory, or as a zarr view of a compressed image too large for that."""
+    """In memory, or read as it is indexed where it is too large for that: a compressed image as a zarr view."""
     offset = _plain_offset(tif, series)
     if offset is not None:
-        # never tifffile.memmap: by default it opens for writing, and lengthens a file that is too short
-        dtype = series.dtype.newbyteorder(tif.byteorder)
-        return native(np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=series.shape))
+        return read_plain(path, offset, series.shape, series.dtype.newbyteorder(tif.byteorder))
     if math.prod(series.shape) * series.dtype.itemsize <= LAZY_ABOVE:
         if int(series.keyframe.compression) in JPEG:
             _check_jpegs(series, path)

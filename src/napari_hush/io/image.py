@@ -138,15 +138,17 @@ def make_image(data: Any, axes: str, scales: Mapping[str, tuple[float, object]],
 
 
 def guess_axes(shape: Sequence[int]) -> str:
-    """Axis letters for an array without any; a last axis of 3 or 4 behind a wide one is colour.
+    """Axis letters for an array without any.
+
+    A last axis of 3 or 4 behind a wide one is colour, and one of 1 is the channel that Keras wants.
 
     Examples
     --------
-    >>> guess_axes((10, 512, 512)), guess_axes((512, 512, 3))
-    ('QYX', 'YXC')
+    >>> guess_axes((10, 512, 512)), guess_axes((512, 512, 3)), guess_axes((10, 512, 512, 1))
+    ('QYX', 'YXC', 'QYXC')
     """
     ndim = len(shape)
-    if ndim >= 3 and shape[-1] in (3, 4) and shape[-2] >= 16:
+    if ndim >= 3 and shape[-1] in (1, 3, 4) and shape[-2] >= 16:
         return UNKNOWN_AXES[: ndim - 3] + "YXC"
     return UNKNOWN_AXES[: ndim - 2] + "YX"
 
@@ -156,8 +158,12 @@ def tidy_axes(letters: str, shape: Sequence[int]) -> str:
     letters = letters.upper()
     if len(letters) != len(shape) or not {"Y", "X"} <= set(letters):
         return guess_axes(shape)
+    if letters.endswith("YX") and shape[-1] == 1 and {"I", "Q"} & set(letters):
+        return guess_axes(shape)  # the letters are a guess, too, and of a program that knows no such channel
     if "C" not in letters:
         letters = letters.replace("S", "C", 1)
+    if "C" not in letters and shape[-1] == 1 and letters[-3:-1] == "YX" and letters[-1] not in "TZ":
+        letters = letters[:-1] + "C"
     free = iter(letter for letter in UNKNOWN_AXES if letter == "Q" or letter not in letters)
     tidy = ""
     for letter in letters:

@@ -29,6 +29,7 @@ WRITERS: dict[str, Callable[[BinaryIO, ImageData], None]] = {
     ".h5": write_hdf5,
     ".hdf5": write_hdf5,
 }
+PICTURES = (".tif", ".tiff", ".png")
 SUFFIXES = (".tif", ".tiff", *WRITERS, ".zarr")
 
 
@@ -83,11 +84,13 @@ def write_image(
         values = convert_dtype(values, values.dtype)
     image = _describe(values, shape, like, axes, pixel_size, units, str(path))
     suffix = path.suffix.lower()
+    if suffix in PICTURES and image.axes.endswith("C") and image.shape[-1] == 1:  # they know no such axis
+        image = make_image(np.asarray(image.data)[..., 0], image.axes[:-1], image.scales, image.source)
     if suffix == ".zarr":
         write_zarr(path, image)
         return
     if suffix == ".png":
-        check_png(shape, image.axes, image.dtype, path.name)
+        check_png(image.shape, image.axes, image.dtype, path.name)
     write = WRITERS.get(suffix) or partial(write_tiff, name=path.name)
     with replacing(path) as file:
         write(file, image)

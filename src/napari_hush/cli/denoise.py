@@ -38,6 +38,9 @@ class Denoise:
     a lattice is found, tomo where a slice has the streaks of few projections, and general elsewhere."""
     dtype: DType = "float32"
     """Numbers in the output; input means the input's own, clipped and rounded where it is an integer."""
+    fill_missing: bool = False
+    """Take the fill value, mostly 0, for chunks of a zarr or HDF5 that are not there; a sparse image has none where
+    nothing is, a damaged one lost them."""
     channel_axis: int | None = None
     """Which axis holds colours or dyes, where the file does not tell."""
     volume: bool = False
@@ -101,13 +104,22 @@ class Denoise:
         denoise: Callable[..., Any],
     ) -> None:
         from napari_hush.fidelity.glance import given_back_words
-        from napari_hush.io import check_writable, convert_dtype, read_image, write_image, zarr_writer
+        from napari_hush.io import (
+            check_writable,
+            convert_dtype,
+            looks_like_labels,
+            read_image,
+            write_image,
+            zarr_writer,
+        )
         from napari_hush.reports.panels import middle_plane, write_panel
 
         check_writable(target)
         if panel is not None:
             check_writable(panel)
         image = self._read(source)
+        if words := looks_like_labels(image.data, image.source):
+            complain("warning", f"{source}: looks like {words} and not like an image; what is made of it is neither")
         channel_axis = image.channel_axis if self.channel_axis is None else self.channel_axis
         dtype = str(image.data.dtype) if self.dtype == "input" else self.dtype
         if target.suffix.lower() == ".png" and dtype not in ("uint8", "uint16"):  # told before the work, not after it
@@ -149,11 +161,11 @@ class Denoise:
         if self.volume:
             return read_volume(source)
         if not self.series:
-            image = read_image(source)
+            image = read_image(source, fill_missing=self.fill_missing)
             return image if self.settings.frames is False else image.time_first()
         if holds_files(source):
             return read_volume(source).with_axes("TYX")
-        image = read_image(source)
+        image = read_image(source, fill_missing=self.fill_missing)
         if image.axes[0] in "YX":
             raise InputError(
                 f"{source}: has axes {image.axes} and shape {image.shape}, expected frames along the first axis; give "

@@ -34,6 +34,7 @@ from napari_hush.inference.tiles.runner import PlaneTask, TileRunner
 from napari_hush.inference.tiles.sizes import LAZY_TILE_BYTES, tile_sides
 from napari_hush.inference.tiles.staged import StagedRunner
 from napari_hush.io import zarr_writer
+from napari_hush.io.formats.zarr_read import watched_zarr
 from napari_hush.memory import free_memory
 from napari_hush.progress import Progress, within
 
@@ -281,7 +282,7 @@ def plan_steps(
     InputError
         If image, model and settings do not fit together.
     """
-    source = Planes(image, channel_axis)
+    source = Planes(watched_zarr(image), channel_axis)
     lattice, reason = MeasuredLattice(source, [0]), ""
     if model == AUTO:
         yield Progress(0, 1, MEASURING)

@@ -168,7 +168,7 @@ def _check_mapped(image: np.memmap[Any, Any]) -> None:
     name = image.filename
     if name is None or image.base is None:
         return
-    mapping = image
+    mapping: np.ndarray[Any, Any] = image
     while isinstance(mapping.base, np.ndarray):
         mapping = mapping.base
     if isinstance(mapping.base, mmap.mmap) and os.path.exists(name) and os.path.getsize(name) < len(mapping.base):

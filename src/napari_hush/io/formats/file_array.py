@@ -140,7 +140,7 @@ class FileArray:
         return split
 
     def _fill(self, into: NDArray[Any], at: int) -> None:
-        view, done = memoryview(into.reshape(-1).view(np.uint8)), 0
+        view, done = into.reshape(-1).view(np.uint8).data, 0
         while done < len(view):
             count = self._read_at(view[done:], at + done)
             if not count:

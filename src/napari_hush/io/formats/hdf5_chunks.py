@@ -21,7 +21,7 @@ from napari_hush.io.formats.chunks import (
 _PLAIN = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_NBIT, h5py.h5z.FILTER_SCALEOFFSET}
 
 
-class CheckedDataset(h5py.Dataset):
+class CheckedDataset(h5py.Dataset):  # type: ignore[misc]
     """A dataset that refuses, when a part is read, chunks that are missing or unpack to more than their size.
 
     Parameters

@@ -48,8 +48,8 @@ def read_npy(path: Path, selector: str | None) -> ImageData:
     if stored < expected:
         raise FileFormatError(f"{path}: truncated, {expected} bytes expected, {stored} found; copy or save it again")
     axes = tuple(range(len(shape)))
-    stored, order = (shape[::-1], axes[::-1]) if fortran else (shape, axes)
-    data = read_plain(path, offset, stored, dtype, order)
+    step = -1 if fortran else 1
+    data = read_plain(path, offset, shape[::step], dtype, axes[::step])
     return make_image(data, guess_axes(shape), {}, str(path))
 
 
@@ -126,7 +126,7 @@ def native(data: np.ndarray) -> np.ndarray:
 def _check_packing(member: zipfile.ZipInfo, source: str) -> None:
     """Refuse what Python unpacks without looking at how much comes out; numpy writes neither."""
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        name = zipfile.compressor_names.get(member.compress_type, member.compress_type)
+        name = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "lzma"}.get(member.compress_type, "an unknown method")
         raise FileFormatError(
             f"{source}: is packed with {name}, which may unpack to any size; pack it again with numpy.savez_compressed"
         )

@@ -11,6 +11,7 @@ import numpy as np
 from napari_hush.errors import FileFormatError
 from napari_hush.io.formats.chunks import UNPACKED, check_grid, check_packed, check_unpacked
 
+ZSTD = b"\x28\xb5\x2f\xfd"
 SLACK = 64  # bytes of checksums
 NEVER_WRITTEN = (1 << 64) - 1  # where a shard's index says so
 _PLAIN = {
@@ -77,7 +78,7 @@ class Packing:
             raise FileFormatError(
                 f"{source}: unpacks to {claimed:,} bytes instead of {self.nbytes:,}; it is damaged or made up"
             )
-        elif self.packer == "zstd" and claimed is None:
+        elif self.packer == "zstd" and claimed is None and bytes(packed[:4]) == ZSTD:
             _unpack_zstd(packed, self.nbytes + SLACK, source)
 
     def read_index(self, content: bytes | memoryview, source: str) -> np.ndarray:
@@ -176,7 +177,7 @@ def _claimed(packed: bytes | memoryview, packer: str) -> int | None:
         return int.from_bytes(packed[4:8], "little")
     if packer == "lz4":
         return int.from_bytes(packed[:4], "little")
-    if packer != "zstd" or bytes(packed[:4]) != b"\x28\xb5\x2f\xfd" or len(packed) < 5:
+    if packer != "zstd" or bytes(packed[:4]) != ZSTD or len(packed) < 5:
         return None
     flags = packed[4]
     single = bool(flags & 0x20)
@@ -192,6 +193,6 @@ def _unpack_zstd(packed: bytes | memoryview, limit: int, source: str) -> None:
     import imagecodecs
 
     try:
-        imagecodecs.zstd_decode(packed, out=limit)
+        imagecodecs.zstd_decode(bytes(packed), out=limit)
     except imagecodecs.ZstdError as error:
         raise FileFormatError(f"{source}: damaged, or unpacks to more than a chunk ({error}); copy it again") from error

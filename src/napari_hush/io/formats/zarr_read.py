@@ -53,13 +53,15 @@ def read_zarr(path: Path, selector: str | None, *, fill_missing: bool = False) -
 
 
 def watched_zarr(array: Any) -> Any:
-    """The same zarr array, which refuses chunks that are not there, if it is a folder on this machine.
+    """The same zarr array, which refuses chunks that are not there or unsafe, if it is a folder on this machine.
 
     Parameters
     ----------
     array : object
         Whatever is no `zarr.Array` in a local store comes back as it is.
     """
+    if type(array).__module__.partition(".")[0] != "zarr":
+        return array
     import zarr
     from zarr.storage import LocalStore
 

@@ -101,7 +101,7 @@ class CheckedStore(LocalStore):
             self.packing.check(content, source)
 
 
-class CheckedArray(zarr.Array):
+class CheckedArray(zarr.Array[Any]):
     """A zarr array that looks for the chunks inside of shards, too, before zarr takes the fill value for them.
 
     Parameters

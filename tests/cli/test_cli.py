@@ -156,6 +156,27 @@ def test_hdf5_dataset_is_selected_by_path(run, tmp_path):
     assert "x/one" in err
 
 
+def test_a_zarr_that_lost_chunks_is_refused_or_allowed(run, tmp_path, capsys):
+    source, out = tmp_path / "in.zarr", tmp_path / "out.tif"
+    zarr.create_array(source, data=IMAGE, chunks=(32, 32))
+    (source / "c" / "1" / "1").unlink()
+    code, _, err = run(source, "-o", out)
+    assert code == 2 and "c/1/1 is not there" in err and "--fill-missing" in err
+    assert cli.main(["evaluate", str(source), str(source)]) == 2 and "--fill-missing" in capsys.readouterr().err
+    code, _, err = run(source, "-o", out, "--fill-missing")
+    assert code == 0 and read_image(out).shape == IMAGE.shape
+    assert cli.main(["evaluate", str(source), str(source), "--fill-missing"]) != 2
+
+
+def test_labels_are_warned_of(run, tmp_path):
+    write_image(tmp_path / "labels.tif", np.kron(np.arange(16).reshape(4, 4), np.ones((20, 20))).astype(np.uint16))
+    write_image(tmp_path / "image.tif", IMAGE)
+    code, _, err = run(tmp_path / "labels.tif", "-o", tmp_path / "out.tif")
+    assert code == 0 and "labels.tif: looks like labels of regions (16 different whole numbers in flat areas)" in err
+    code, _, err = run(tmp_path / "image.tif", "-o", tmp_path / "out.tif")
+    assert code == 0 and "looks like" not in err
+
+
 def _save_npy(path, array):
     with path.open("wb") as file:
         np.save(file, array)

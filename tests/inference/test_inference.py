@@ -22,6 +22,8 @@ from napari_hush.inference.engines.registry import ENGINES
 from napari_hush.inference.engines.torch_engine import TorchEngine
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import DenoiseSettings
+from napari_hush.io import read_image
+from napari_hush.io.formats.file_array import FileArray
 from napari_hush.model import Model
 from napari_hush.networks import NETWORKS
 from napari_hush.networks.tomogan import TomoGAN
@@ -158,6 +160,11 @@ def test_lazy_inputs_give_the_same_as_numpy(cnn, tmp_path):
         dataset = file.create_dataset("data", data=stack, chunks=(1, 32, 32))
         inputs = {
             "memmap": np.load(tmp_path / "stack.npy", mmap_mode="r"),
+            "in a file": FileArray(tmp_path / "stack.npy", 128, stack.shape, stack.dtype),
+            "zarr on disk": zarr.create_array(tmp_path / "stack.zarr", data=stack, chunks=(1, 32, 32)),
+            "zarr in shards": zarr.create_array(
+                tmp_path / "shards.zarr", data=stack, chunks=(1, 32, 32), shards=(1, 64, 96)
+            ),
             "zarr": zarr.array(stack, chunks=(1, 25, 40)),
             "dask": dask.array.from_array(stack, chunks=(2, 50, 33)),
             "hdf5": dataset,
@@ -166,6 +173,16 @@ def test_lazy_inputs_give_the_same_as_numpy(cnn, tmp_path):
         for name, lazy in inputs.items():
             done = run_steps(denoise_steps(lazy, cnn, torch_cpu(tile=32))).image
             np.testing.assert_allclose(done, expected, rtol=1e-5, atol=1e-4, err_msg=name)
+
+
+def test_chunks_that_are_not_there_are_no_zeros(cnn, tmp_path):
+    stack = np.random.default_rng(0).normal(10, 2, (3, 70, 90)).astype(np.float32)
+    array = zarr.create_array(tmp_path / "stack.zarr", data=stack, chunks=(1, 32, 32))
+    (tmp_path / "stack.zarr" / "c" / "1" / "0" / "2").unlink()
+    with pytest.raises(InputError, match=r"chunk c/1/0/2 is not there.*fill_missing=True"):
+        hush.denoise(array, cnn, guard=False)
+    image = read_image(tmp_path / "stack.zarr", fill_missing=True).data
+    assert hush.denoise(image, cnn, guard=False).shape == stack.shape
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])

@@ -4,6 +4,7 @@ import dask.array
 import h5py
 import numpy as np
 import pytest
+import tifffile
 import torch
 import zarr
 from zarr.storage import LocalStore, MemoryStore
@@ -11,6 +12,8 @@ from zarr.storage import LocalStore, MemoryStore
 import napari_hush as hush
 from napari_hush.errors import InputError
 from napari_hush.inference.overlap import share_numbers
+from napari_hush.io import read_image, write_image
+from napari_hush.io.fingerprint import lies_in_file
 from napari_hush.model import Model
 
 IMAGE = np.random.default_rng(0).normal(1000, 200, (96, 90)).astype(np.float32)
@@ -171,3 +174,22 @@ def test_half_precision_is_clipped_and_not_infinite(model):
     out = np.empty(IMAGE.shape, np.float16)
     hush.denoise(IMAGE * 100, model, out=out, guard=False)
     assert np.isfinite(out).all() and out.max() == np.finfo(np.float16).max
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.tif", "a.zarr"])
+def test_a_file_that_is_read_part_by_part_is_known_again(model, tmp_path, name):
+    image = np.random.default_rng(0).normal(100, 10, (5000, 5000)).astype(np.float32)  # large enough to stay there
+    write_image(tmp_path / name, image)
+    data = read_image(tmp_path / name).data
+    assert lies_in_file(data) and not isinstance(data, np.ndarray)
+    if name == "a.npy":
+        out = np.lib.format.open_memmap(tmp_path / name, mode="r+")
+    elif name == "a.tif":
+        out = tifffile.memmap(tmp_path / name, mode="r+")
+    else:
+        out = zarr.open_array(tmp_path / name, mode="r+")
+    with pytest.raises(InputError, match="what the image is read from"):
+        hush.denoise(data, model, out=out)
+    if name == "a.zarr":
+        with pytest.raises(InputError, match="would replace the image"):
+            hush.denoise(data, model, out=tmp_path / name)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import h5py
 import numpy as np
 import pytest
+import tifffile
+import zarr
 
 from napari_hush.errors import InputError
 from napari_hush.io import ImageData, read_image, write_image
@@ -204,3 +207,25 @@ def test_an_older_file_is_replaced(tmp_path: Path, suffix: str) -> None:
         write_image(tmp_path / f"a{suffix}", np.full((9, 9), value, np.uint8))
         assert np.asarray(read_image(tmp_path / f"a{suffix}").data).max() == value
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("lead", [(), (3,)])
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.h5", "a.tif", "a.zarr"])
+def test_a_last_axis_of_one_is_a_channel(tmp_path: Path, name: str, lead: tuple[int, ...]) -> None:
+    path, data = tmp_path / name, np.random.default_rng(0).normal(size=(*lead, 64, 48, 1)).astype(np.float32)
+    if name.endswith("npy"):
+        np.save(path, data)
+    elif name.endswith("npz"):
+        np.savez(path, x=data)
+    elif name.endswith("h5"):
+        with h5py.File(path, "w") as file:
+            file["x"] = data
+    elif name.endswith("tif"):
+        tifffile.imwrite(path, data)
+    else:
+        zarr.save_array(path, data)
+    image = read_image(path)
+    assert image.axes == "Q" * len(lead) + "YXC" and image.channel_axis == len(lead) + 2
+    for out in ("o.tif", "o.zarr", "o.npz"):
+        write_image(tmp_path / out, image.data, like=image)
+        assert (np.squeeze(np.asarray(read_image(tmp_path / out).data)) == np.squeeze(data)).all()

@@ -10,6 +10,7 @@ import tifffile
 
 from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io import ImageData, read_image, write_image
+from napari_hush.io.formats.file_array import FileArray
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,14 +18,17 @@ if TYPE_CHECKING:
 STACK = np.random.default_rng(0).poisson(50, (5, 64, 48)).astype(np.uint16)
 
 
-def test_plain_data_are_mapped_read_only_and_the_file_is_left_alone(tmp_path: Path) -> None:
+def test_plain_data_stay_on_disk_where_they_are_large_and_the_file_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, STACK)
     before = path.read_bytes()
+    assert (read_image(path).data == STACK).all()
+    monkeypatch.setattr("napari_hush.io.formats.file_array.EAGER_BELOW", 1000)
     image = read_image(path)
-    assert isinstance(image.data, np.memmap)
-    with pytest.raises(ValueError, match="read-only"):
-        image.data[0, 0, 0] = 1
+    assert isinstance(image.data, FileArray)
+    assert (image.data[1:, 3:9] == STACK[1:, 3:9]).all()
     assert path.read_bytes() == before
 
 
@@ -262,12 +266,13 @@ def test_fiji_finds_the_calibration(tmp_path: Path) -> None:
 
 def test_beyond_four_gigabytes_it_is_a_plain_bigtiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_hush.io.formats.tiff_write.CLASSIC_LIMIT", 1000)
+    monkeypatch.setattr("napari_hush.io.formats.file_array.EAGER_BELOW", 1000)
     image = ImageData(STACK, "ZYX", (0.3, 0.05, 0.05), ("nm", "nm", "nm"))
     write_image(tmp_path / "a.tif", STACK, like=image)
     with tifffile.TiffFile(tmp_path / "a.tif") as tif:
         assert tif.is_bigtiff and not tif.is_imagej
     again = read_image(tmp_path / "a.tif")
-    assert isinstance(again.data, np.memmap)
+    assert isinstance(again.data, FileArray)
     assert (again.axes, again.pixel_size, again.units) == (image.axes, image.pixel_size, image.units)
 
 

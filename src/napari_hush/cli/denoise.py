@@ -44,6 +44,9 @@ class Denoise:
     dtype: DType = "auto"
     """Numbers in the output; auto takes float32, and float64 where a small signal stands on a high pedestal. input
     means the input's own, clipped and rounded where it is an integer."""
+    fill_missing: bool = False
+    """Take the fill value, mostly 0, for chunks of a zarr or HDF5 that are not there; a sparse image has none where
+    nothing is, a damaged one lost them."""
     channel_axis: int | None = None
     """Which axis holds colours or dyes, where the file does not tell."""
     volume: bool = False
@@ -131,7 +134,7 @@ class Denoise:
                 complain(
                     "left out", f"{len(results)} made by napari-hush ({names}); name one alone to denoise it again"
                 )
-        options = {name: getattr(self, name) for name in ("dtype", "channel_axis", "volume", "series")}
+        options = {name: getattr(self, name) for name in ("dtype", "channel_axis", "fill_missing", "volume", "series")}
         asked = requests(sources, self.model, settings, **options)
         replacing = Replacing(overwrite=self.overwrite, skip_existing=self.skip_existing or self.resume)
         needed = [self.model] if Path(self.model).is_file() else []
@@ -146,7 +149,14 @@ class Denoise:
         from napari_hush.fidelity.glance import given_back_words
         from napari_hush.files import Place
         from napari_hush.inference.ledger import Restart
-        from napari_hush.io import check_writable, convert_dtype, read_image, write_image, zarr_writer
+        from napari_hush.io import (
+            check_writable,
+            convert_dtype,
+            looks_like_labels,
+            read_image,
+            write_image,
+            zarr_writer,
+        )
         from napari_hush.io.history import add_to_zarr, software
         from napari_hush.io.room import check_room
         from napari_hush.reports.panels import middle_plane, write_panel
@@ -158,6 +168,8 @@ class Denoise:
         if panel is not None:
             check_writable(panel)
         image = self._read(source)
+        if words := looks_like_labels(image.data, image.source):
+            complain("warning", f"{source}: looks like {words} and not like an image; what is made of it is neither")
         channel_axis = image.channel_axis if self.channel_axis is None else self.channel_axis
         wanted = {"input": str(image.data.dtype), "auto": None}.get(self.dtype, self.dtype)
         if target.suffix.lower() == ".png" and wanted not in ("uint8", "uint16"):  # told before the work, not after it
@@ -215,11 +227,11 @@ class Denoise:
         if self.volume:
             return read_volume(source)
         if not self.series:
-            image = read_image(source)
+            image = read_image(source, fill_missing=self.fill_missing)
             return image if self.settings.frames is False else image.time_first()
         if holds_files(source):
             return read_volume(source).with_axes("TYX")
-        image = read_image(source)
+        image = read_image(source, fill_missing=self.fill_missing)
         if image.axes[0] in "YX":
             raise InputError(
                 f"{source}: has axes {image.axes} and shape {image.shape}, expected frames along the first axis; give "

@@ -58,6 +58,9 @@ class Evaluate:
     """The model that made it: measure what it is unsure of, which takes 8 times as long as denoising."""
     uncertainty: Annotated[Path | None, tyro.conf.arg(metavar="TIFF")] = None
     """Write a map of that, in the units of the image; needs --model."""
+    fill_missing: bool = False
+    """Take the fill value, mostly 0, for chunks of a zarr or HDF5 that are not there; a sparse image has none where
+    nothing is, a damaged one lost them."""
     dark: bool = False
     """The atom columns are darker than what is between them."""
     match: bool = False
@@ -79,7 +82,7 @@ class Evaluate:
         sources = {"noisy": self.noisy, "denoised": self.denoised, "truth": self.truth, "repeats": self.repeats}
         named = {role: path for role, path in sources.items() if path is not None}
         self._check_outputs(list(named.values()))
-        images = {role: read_image(path) for role, path in named.items()}
+        images = {role: read_image(path, fill_missing=self.fill_missing) for role, path in named.items()}
         model = None if self.model is None else _load(self.model)
         evaluation = _run(images, settings)
         if len(evaluation.planes) > 1:

@@ -15,6 +15,7 @@ from napari_hush.datasets.records import compare, jobs_of, locked, note_settings
 from napari_hush.datasets.settings import settings_from, settings_to_toml
 from napari_hush.errors import InputError
 from napari_hush.files import naming, parse_toml, replacing
+from napari_hush.io.formats.hdf5_open import open_hdf5
 from napari_hush.leftovers import sweep
 from napari_hush.progress import Progress
 
@@ -71,7 +72,7 @@ def write_hdf5(drawer: Drawer, out: Path) -> Generator[Progress, None, None]:
 
 def _fill(part: Path, out: Path, drawer: Drawer, jobs: list[tuple[Split, int]]) -> Generator[Progress, None, None]:
     """Write the images that are missing, and at last take the count off."""
-    with h5py.File(part, "r") as hdf5:
+    with open_hdf5(part) as hdf5:
         starts = {name: hdf5[name].id.get_offset() for name in hdf5}  # in bytes; None where there are no images
     size = 4 * drawer.settings.shape[0] * drawer.settings.shape[1]
     with _named(out), part.open("r+b") as file:
@@ -137,7 +138,7 @@ def _compare(drawer: Drawer, path: Path) -> None:
     """Refuse a file that is not this data set."""
     if not h5py.is_hdf5(path):
         raise InputError(f"{path}: not an HDF5 file; remove it or choose another name")
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         text = file.attrs.get("settings")
     if not isinstance(text, str):
         raise InputError(f"{path}: was not written by napari-hush synthesize; choose another name")

@@ -8,7 +8,6 @@ are reached through hard links only, and a dataset is read when it is plain, com
 from __future__ import annotations
 
 import math
-import mmap
 import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import h5py
 import numpy as np
 
 from napari_hush.errors import InputError, ModelFileError
+from napari_hush.io.formats import hdf5_open
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 MAX_FILE_BYTES = 1 << 30
 MAX_CHUNK_BYTES = 1 << 26
 MAX_MEMBERS = 1000
-MAX_TEXTS = 100_000
 PLAIN_LAYOUTS = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED)
+
+
+class _Refusal(ModelFileError):
+    """A `ModelFileError` without the file's name, which `open_hdf5` adds."""
 
 
 @contextmanager
@@ -36,9 +39,10 @@ def open_hdf5(path: Path) -> Iterator[Any]:
     if size > MAX_FILE_BYTES:
         raise ModelFileError(f"{path}: {size:,} bytes, expected a model of at most {MAX_FILE_BYTES:,}; check the file")
     try:
-        _check_heaps(path)
-        with h5py.File(path, "r") as file:
+        with hdf5_open.open_hdf5(path, ModelFileError) as file:
             yield file
+    except _Refusal as error:
+        raise ModelFileError(f"{path}: {error}") from error
     except InputError:
         raise
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError, struct.error) as error:
@@ -50,7 +54,7 @@ def get_group(parent: Any, name: str) -> Any:
     """Open a group in a group, through a hard link only."""
     found = _get_member(parent, name)
     if not isinstance(found, h5py.Group):
-        raise _refusal(parent, f"{name!r} in {parent.name!r} should be a group, but is none")
+        raise _Refusal(f"{name!r} in {parent.name!r} should be a group, but is none")
     return found
 
 
@@ -64,9 +68,9 @@ def list_datasets(root: Any) -> set[str]:
         for name in group:
             n_members += 1
             if n_members > MAX_MEMBERS:  # a cycle of hard links ends here as well
-                raise _refusal(root, f"more than {MAX_MEMBERS} objects in {root.name!r}; expected a model's weights")
+                raise _Refusal(f"more than {MAX_MEMBERS} objects in {root.name!r}; expected a model's weights")
             if not isinstance(name, str):  # as h5py gives it where it is no UTF-8
-                raise _refusal(root, f"a name in {root.name!r} is no text ({name!r}); copy or download the file again")
+                raise _Refusal(f"a name in {root.name!r} is no text ({name!r}); copy or download the file again")
             member = _get_member(group, name)
             if isinstance(member, h5py.Group):
                 pending.append((member, f"{prefix}{name}/"))
@@ -84,45 +88,45 @@ def read_floats(root: Any, path: str, shape: tuple[int, ...]) -> np.ndarray:
     dataset = _get_member(group, name)
     where = f"the dataset {path!r}"
     if not isinstance(dataset, h5py.h5d.DatasetID):
-        raise _refusal(root, f"{path!r} should be a dataset, but is none")
+        raise _Refusal(f"{path!r} should be a dataset, but is none")
     # the order counts: asking a virtual dataset for its shape already opens its sources
     creation = dataset.get_create_plist()
     if creation.get_layout() not in PLAIN_LAYOUTS or creation.get_external_count():
-        raise _refusal(root, f"{where} keeps its values in another file; expected them inside this one")
+        raise _Refusal(f"{where} keeps its values in another file; expected them inside this one")
     if creation.get_nfilters():  # Keras writes none, and HDF5 inflates a chunk without limit
-        raise _refusal(root, f"{where} is compressed; expected plain values ('h5repack -f NONE old.h5 new.h5')")
+        raise _Refusal(f"{where} is compressed; expected plain values ('h5repack -f NONE old.h5 new.h5')")
     kind = dataset.get_type()
     if not (isinstance(kind, h5py.h5t.TypeFloatID) and kind.get_size() in (2, 4, 8)):
-        raise _refusal(root, f"{where} should hold 16, 32 or 64 bit floats, but does not")
+        raise _Refusal(f"{where} should hold 16, 32 or 64 bit floats, but does not")
     if dataset.shape != shape:
-        raise _refusal(root, f"{where} should have the shape {shape}, got {dataset.shape}")
+        raise _Refusal(f"{where} should have the shape {shape}, got {dataset.shape}")
     chunk = creation.get_chunk() if creation.get_layout() == h5py.h5d.CHUNKED else ()
     if math.prod(chunk) * kind.get_size() > MAX_CHUNK_BYTES:
-        raise _refusal(root, f"{where} has chunks of {chunk}, expected at most {shape}")
+        raise _Refusal(f"{where} has chunks of {chunk}, expected at most {shape}")
     n_bytes = math.prod(shape) * kind.get_size()
     if not n_bytes <= dataset.get_storage_size() <= MAX_FILE_BYTES:  # what was never written reads as zeros
-        raise _refusal(root, f"{where} holds {dataset.get_storage_size()} bytes, expected {n_bytes}")
+        raise _Refusal(f"{where} holds {dataset.get_storage_size()} bytes, expected {n_bytes}")
     values = np.empty(shape, dataset.dtype)
     dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
     with np.errstate(over="ignore"):
         result: np.ndarray = values.astype(np.float32)
     if not np.isfinite(result).all():
-        raise _refusal(root, f"{where} has NaN or infinite weights; expected finite ones (did the training diverge?)")
+        raise _Refusal(f"{where} has NaN or infinite weights; expected finite ones (did the training diverge?)")
     return result
 
 
 def read_texts(group: Any, name: str, *, max_bytes: int) -> list[str]:
     """Read an attribute that holds one text or an array of texts, written as bytes or as unicode."""
     if not h5py.h5a.exists(group.id, name.encode()):
-        raise _refusal(group, f"no attribute {name!r} on {group.name!r}; expected a model saved whole (model.save)")
+        raise _Refusal(f"no attribute {name!r} on {group.name!r}; expected a model saved whole (model.save)")
     attribute = h5py.h5a.open(group.id, name.encode())
     if not isinstance(attribute.get_type(), h5py.h5t.TypeStringID):
-        raise _refusal(group, f"the attribute {name!r} on {group.name!r} should be text, but is none")
+        raise _Refusal(f"the attribute {name!r} on {group.name!r} should be text, but is none")
     if math.prod(attribute.shape) > MAX_MEMBERS or attribute.get_storage_size() > max_bytes:
-        raise _refusal(group, f"the attribute {name!r} on {group.name!r} has more than {max_bytes:,} bytes")
+        raise _Refusal(f"the attribute {name!r} on {group.name!r} has more than {max_bytes:,} bytes")
     texts = [t.decode() if isinstance(t, bytes) else str(t) for t in np.atleast_1d(group.attrs[name]).tolist()]
     if sum(map(len, texts)) > max_bytes:  # texts of variable length show their length only when read
-        raise _refusal(group, f"the attribute {name!r} on {group.name!r} has more than {max_bytes:,} bytes")
+        raise _Refusal(f"the attribute {name!r} on {group.name!r} has more than {max_bytes:,} bytes")
     return texts
 
 
@@ -131,37 +135,12 @@ def _get_member(parent: Any, name: str) -> Any:
     key = name.encode()
     # `in` would follow the link, and so would a path the links on its way
     if name in ("", ".") or "/" in name or not parent.id.links.exists(key):
-        raise _refusal(parent, f"{name!r} is missing in {parent.name!r}; expected a model saved whole (model.save)")
+        raise _Refusal(f"{name!r} is missing in {parent.name!r}; expected a model saved whole (model.save)")
     if parent.id.links.get_info(key).type != h5py.h5l.TYPE_HARD:
-        raise _refusal(parent, f"{name!r} in {parent.name!r} is a link to somewhere else; expected the object itself")
+        raise _Refusal(f"{name!r} in {parent.name!r} is a link to somewhere else; expected the object itself")
     found = h5py.h5o.open(parent.id, key)
     if isinstance(found, h5py.h5g.GroupID):
         return h5py.Group(found)
     if isinstance(found, h5py.h5d.DatasetID):
         return found
-    raise _refusal(parent, f"{name!r} in {parent.name!r} is neither a group nor a dataset")
-
-
-def _check_heaps(path: Path) -> None:
-    """Refuse a damaged heap of texts: libhdf5 2.0 runs around in one forever (HDFGroup/hdf5#1707)."""
-    with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        sizes = content[9:11] if content[8:9] >= b"\x02" else content[13:15]  # of the file's offsets and lengths
-        if sizes != b"\x08\x08":
-            raise ValueError("expected 64 bit offsets and lengths")
-        n_texts = 0
-        start = content.find(b"GCOL\x01")
-        while start >= 0:
-            end = min(start + struct.unpack_from("<Q", content, start + 8)[0], len(content))
-            position = start + 16
-            while position + 16 <= end:
-                number, length = struct.unpack_from("<H6xQ", content, position)
-                step = 16 + -(-length // 8) * 8 if number else length  # number 0 is the free rest, header included
-                n_texts += 1
-                if step < 16 or position + step > end or n_texts > MAX_TEXTS:
-                    raise ValueError(f"the heap of texts at byte {start} is malformed")
-                position += step
-            start = content.find(b"GCOL\x01", start + 1)
-
-
-def _refusal(group: Any, what: str) -> ModelFileError:
-    return ModelFileError(f"{group.file.filename}: {what}")
+    raise _Refusal(f"{name!r} in {parent.name!r} is neither a group nor a dataset")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from napari_hush.io.formats.file_array import FileArray
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -75,7 +77,7 @@ def _values(graph: Any) -> Iterator[Any]:
 def _same(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         return np.may_share_memory(one, other) or _same_bytes_of_a_file(one, other)
-    for place_of in (_zarr_place, _hdf5_place):
+    for place_of in (_zarr_place, _hdf5_place, _plain_file):
         places = place_of(one), place_of(other)
         if None not in places and places[0] == places[1]:
             return True
@@ -120,6 +122,11 @@ def _zarr_place(array: Any) -> Any:
         return None
     root = getattr(store, "root", None)
     return os.path.realpath(os.path.join(root, path)) if isinstance(root, Path) else (str(store), path.strip("/"))
+
+
+def _plain_file(array: Any) -> str | None:
+    """The file of an array that is mapped, or read part by part; None for others."""
+    return os.path.realpath(array.filename) if isinstance(array, FileArray) else _mapped_file(array)
 
 
 def _hdf5_place(array: Any) -> Any:

@@ -34,6 +34,7 @@ from napari_hush.inference.tiles.geometry import aligned
 from napari_hush.inference.tiles.runner import PlaneTask, TileRunner
 from napari_hush.inference.tiles.sizes import LAZY_TILE_BYTES, tile_sides
 from napari_hush.inference.tiles.staged import StagedRunner
+from napari_hush.io.formats.zarr_read import watched_zarr
 from napari_hush.io.history import software
 from napari_hush.memory import free_memory
 from napari_hush.normalize import Normalization
@@ -295,7 +296,7 @@ def plan_steps(
     InputError
         If image, model and settings do not fit together.
     """
-    source = Planes(image, channel_axis).lowered(each=settings.normalize == "plane")
+    source = Planes(watched_zarr(image), channel_axis).lowered(each=settings.normalize == "plane")
     measured: dict[str, Any] = {} if ledger is None else dict(ledger.measured)
     lattice, reason = MeasuredLattice(source, [0]), ""
     if model == AUTO:

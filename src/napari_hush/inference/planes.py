@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import mmap
+import os
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -160,8 +162,12 @@ class Planes:
         InputError
             If the array's library cannot read it.
         """
+        if isinstance(self.image, np.memmap):
+            _check_mapped(self.image)
         try:
             return np.stack([self._part(index, channel, y, x) for channel in channels])
+        except InputError:  # says itself which file it is, and what to do
+            raise
         except (OSError, RuntimeError, ValueError) as error:  # a damaged chunk of a lazy array shows only now
             raise InputError(
                 f"a part of the image cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:150]}): "
@@ -212,6 +218,21 @@ def has_one_colour(shape: Sequence[int]) -> bool:
     (True, False, False)
     """
     return len(shape) > 2 and shape[-1] == 1 and min(shape[-3:-1]) >= WIDE
+
+
+def _check_mapped(image: np.memmap[Any, Any]) -> None:
+    """Refuse a mapped file that has become shorter: looking at what is behind its end kills the process.
+
+    Between this and the copying of the part, milliseconds later, it can still happen; `napari_hush.io` maps no files.
+    """
+    name = image.filename
+    if name is None or image.base is None:
+        return
+    mapping: np.ndarray[Any, Any] = image
+    while isinstance(mapping.base, np.ndarray):
+        mapping = mapping.base
+    if isinstance(mapping.base, mmap.mmap) and os.path.exists(name) and os.path.getsize(name) < len(mapping.base):
+        raise InputError(f"{name}: has become shorter since it was opened; copy it again, and let nothing write to it")
 
 
 def _from_sequence(image: list[Any] | tuple[Any, ...]) -> np.ndarray:

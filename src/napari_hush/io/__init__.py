@@ -9,6 +9,7 @@ from napari_hush.io.convert import convert_dtype
 from napari_hush.io.formats.zarr_write import zarr_writer
 from napari_hush.io.image import ImageData
 from napari_hush.io.inputs import expand_inputs, is_image
+from napari_hush.io.labels import looks_like_labels
 from napari_hush.io.read import read_image
 from napari_hush.io.volume import read_volume
 from napari_hush.io.write import check_writable, write_image
@@ -19,6 +20,7 @@ __all__ = [
     "convert_dtype",
     "expand_inputs",
     "is_image",
+    "looks_like_labels",
     "read_image",
     "read_volume",
     "write_image",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.errors import InputError
+from napari_hush.io.formats.file_array import FileArray
 from napari_hush.io.inputs import holds_files, split_selector
 from napari_hush.io.sniff import is_zarr
 from napari_hush.io.volume import SliceFiles, slice_files
@@ -204,7 +205,7 @@ def lies_in_file(array: Any) -> bool:
 
 def _file_of(array: Any) -> Path | None:
     """Where an array lies, if that is a file or a folder of this machine."""
-    if isinstance(array, np.memmap):
+    if isinstance(array, (np.memmap, FileArray)):
         return None if array.filename is None else Path(array.filename)
     name = getattr(getattr(array, "file", None), "filename", None)  # of h5py
     if isinstance(name, str) and Path(name).is_file():

@@ -18,7 +18,7 @@ SPACE = "ZYX"
 UNKNOWN_AXES = "QPRVWABDEFGHIJKLMNOU"  # the first unknown axis is Q, as in tifffile; none of them is T, Z, C, S, Y, X
 # bytes; images up to here are read whole at once, so that damage shows at the start
 LAZY_ABOVE = 512 << 20  # formats that are not made for reading parts
-EAGER_BELOW = 64 << 20  # formats that are: HDF5, zarr
+EAGER_BELOW = 64 << 20  # formats that are: HDF5, zarr, NPY and TIFF without compression
 
 Scales = dict[str, tuple[float, str]]
 
@@ -30,8 +30,8 @@ class ImageData:
     Parameters
     ----------
     data : array_like
-        One dimension per letter of ``axes``. An ndarray, or lazily read: a read-only memmap, a large h5py dataset
-        or a zarr array.
+        One dimension per letter of ``axes``. An ndarray, or lazily read: a zarr array, or a large h5py dataset or
+        array in a plain file.
     axes : str
         One letter per dimension: X, Y, Z, T (time), C (channel or colour), S (colour samples beside a C), Q and
         others where the file does not say.
@@ -111,10 +111,11 @@ class ImageData:
         return y, x
 
     def time_first(self) -> ImageData:
-        """The same image with T before all axes, if it is in memory or mapped; others are read as they lie."""
-        if self.axes.find("T") < 1 or not isinstance(self.data, np.ndarray):
+        """The same image with T before all axes, if it is in memory or plainly in a file; others stay as they are."""
+        at = self.axes.find("T")
+        if at < 1 or not (isinstance(self.data, np.ndarray) or hasattr(self.data, "moved")):
             return self
-        moved = np.moveaxis(self.data, self.axes.index("T"), 0)
+        moved = np.moveaxis(self.data, at, 0) if isinstance(self.data, np.ndarray) else self.data.moved(at)
         return make_image(moved, "T" + self.axes.replace("T", ""), self.scales, self.source)
 
     def with_axes(self, axes: str) -> ImageData:
@@ -140,15 +141,17 @@ def make_image(data: Any, axes: str, scales: Mapping[str, tuple[float, object]],
 
 
 def guess_axes(shape: Sequence[int]) -> str:
-    """Axis letters for an array without any; a last axis of 3 or 4 behind a wide one is colour.
+    """Axis letters for an array without any.
+
+    A last axis of 3 or 4 behind a wide one is colour, and one of 1 is the channel that Keras wants.
 
     Examples
     --------
-    >>> guess_axes((10, 512, 512)), guess_axes((512, 512, 3))
-    ('QYX', 'YXC')
+    >>> guess_axes((10, 512, 512)), guess_axes((512, 512, 3)), guess_axes((10, 512, 512, 1))
+    ('QYX', 'YXC', 'QYXC')
     """
     ndim = len(shape)
-    if ndim >= 3 and shape[-1] in (3, 4) and shape[-2] >= 16:
+    if ndim >= 3 and shape[-1] in (1, 3, 4) and shape[-2] >= 16:
         return UNKNOWN_AXES[: ndim - 3] + "YXC"
     return UNKNOWN_AXES[: ndim - 2] + "YX"
 
@@ -158,8 +161,12 @@ def tidy_axes(letters: str, shape: Sequence[int]) -> str:
     letters = letters.upper()
     if len(letters) != len(shape) or not {"Y", "X"} <= set(letters):
         return guess_axes(shape)
+    if letters.endswith("YX") and shape[-1] == 1 and {"I", "Q"} & set(letters):
+        return guess_axes(shape)  # the letters are a guess, too, and of a program that knows no such channel
     if "C" not in letters:
         letters = letters.replace("S", "C", 1)
+    if "C" not in letters and shape[-1] == 1 and letters[-3:-1] == "YX" and letters[-1] not in "TZ":
+        letters = letters[:-1] + "C"
     free = iter(letter for letter in UNKNOWN_AXES if letter == "Q" or letter not in letters)
     tidy = ""
     for letter in letters:
@@ -185,7 +192,7 @@ def check_kind(shape: Sequence[int] | None, dtype: Any, source: str) -> None:
 
 def check_claim(claimed: int, stored: int, source: str) -> None:
     """Refuse a file whose header claims far more bytes than the file can hold, before memory is asked for."""
-    if claimed > 64 << 20 and claimed > 4096 * stored:
+    if (claimed > 64 << 20 and claimed > 4096 * stored) or claimed >= 1 << 62:
         raise FileFormatError(
             f"{source}: claims {claimed / 1e9:.3g} GB of pixels but stores {stored} bytes of them; "
             "it is damaged or made up"

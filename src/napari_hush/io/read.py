@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from napari_hush.io.image import ImageData
 
-READERS: dict[str, Callable[[Path, str | None], ImageData]] = {
+READERS: dict[str, Callable[..., ImageData]] = {
     "tiff": read_tiff,
     "png": read_png,
     "jpeg": read_jpeg,
@@ -38,6 +38,8 @@ READERS: dict[str, Callable[[Path, str | None], ImageData]] = {
     "emd": read_emd,
     "mrc": read_mrc,
 }
+
+CHUNKED = ("hdf5", "zarr", "emd")  # whose readers take `fill_missing`
 
 # what the parsers of other libraries raise on damaged bytes; the real OSErrors are not among them
 _DAMAGED = (
@@ -58,7 +60,7 @@ _DAMAGED = (
 )
 
 
-def read_image(path: str | Path, *, axes: str | None = None) -> ImageData:
+def read_image(path: str | Path, *, axes: str | None = None, fill_missing: bool = False) -> ImageData:
     """Read an image with its axes and pixel size; the file is never written to.
 
     Parameters
@@ -69,12 +71,15 @@ def read_image(path: str | Path, *, axes: str | None = None) -> ImageData:
         chooses one: ``file.h5:/group/data``, ``file.npz:key``, ``image.zarr:/0``, ``file.tif:1``.
     axes : str, optional
         One letter per dimension, such as "TYX", in place of what the file says or what is guessed.
+    fill_missing : bool
+        Take the fill value, mostly 0, for chunks of a zarr or HDF5 that are not there. A sparse image has none where
+        nothing is; a damaged one lost them. Without it, reading a part with such a chunk is refused.
 
     Returns
     -------
     ImageData
-        Uncompressed TIFF and NPY are memory-mapped read-only; zarr, HDF5 above 64 MB and compressed TIFF above
-        512 MB are read as they are indexed; the rest is in memory.
+        Zarr, HDF5, NPY and uncompressed TIFF above 64 MB and compressed TIFF above 512 MB are read as they are
+        indexed; the rest is in memory.
 
     Raises
     ------
@@ -86,7 +91,8 @@ def read_image(path: str | Path, *, axes: str | None = None) -> ImageData:
     file, selector = split_selector(path)
     kind = identify(file)
     try:
-        image = READERS[kind](file, selector)
+        read = READERS[kind]
+        image = read(file, selector, fill_missing=fill_missing) if kind in CHUNKED else read(file, selector)
     except InputError:
         raise
     except MemoryError as error:

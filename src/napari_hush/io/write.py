@@ -36,6 +36,7 @@ WRITERS: dict[str, Callable[[BinaryIO, ImageData], None]] = {
     ".hdf5": write_hdf5,
 }
 NO_ROOM = (".npy", ".npz")  # for a history
+PICTURES = (".tif", ".tiff", ".png")
 SUFFIXES = (".tif", ".tiff", *WRITERS, ".zarr")
 
 
@@ -101,11 +102,13 @@ def write_image(
     if history is not None:
         image = replace(image, history={**history, "written": time.time_ns()})
     suffix = path.suffix.lower()
+    if suffix in PICTURES and image.axes.endswith("C") and image.shape[-1] == 1:  # they know no such axis
+        image = make_image(np.asarray(image.data)[..., 0], image.axes[:-1], image.scales, image.source)
     if suffix == ".zarr":
         write_zarr(path, image, place)
         return
     if suffix == ".png":
-        check_png(shape, image.axes, image.dtype, path.name)
+        check_png(image.shape, image.axes, image.dtype, path.name)
     write = WRITERS.get(suffix) or partial(write_tiff, name=path.name)
     check_room(path, shape, image.dtype)
     with replacing(path, place) as file:

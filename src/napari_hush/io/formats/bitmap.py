@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
+from napari_hush.io.formats.jpeg_stream import check_decoded, check_jpeg
 from napari_hush.io.history import KEY, history_text
 from napari_hush.io.image import ImageData, check_claim, check_kind, drop_opaque_alpha, make_image
 
@@ -29,10 +30,9 @@ def read_png(path: Path, selector: str | None) -> ImageData:
 
     _no_selector(path, selector)
     content = path.read_bytes()
-    if b"IEND\xaeB`\x82" not in content[-4096:]:
-        raise FileFormatError(f"{path}: a truncated PNG, its end is missing; copy or download it again")
-    width, height, depth = struct.unpack(">IIB", content[16:25])
-    check_claim(width * height * max(depth // 8, 1), len(content), str(path))
+    _check_complete(content, path)
+    width, height, depth, colour = struct.unpack(">IIBB", content[16:26])
+    check_claim(width * height * max(depth // 8, 1) * {2: 3, 4: 2, 6: 4}.get(colour, 1), len(content), str(path))
     data = imagecodecs.png_decode(content)
     if data.ndim == 3 and data.shape[-1] in (2, 4):
         data = drop_opaque_alpha(data, str(path))
@@ -45,10 +45,10 @@ def read_jpeg(path: Path, selector: str | None) -> ImageData:
 
     _no_selector(path, selector)
     content = path.read_bytes()
-    # the decoder fills what is missing with grey and says nothing
-    if b"\xff\xd9" not in content[-4096:]:
-        raise FileFormatError(f"{path}: a truncated JPEG, its end is missing; copy or download it again")
-    return _image(imagecodecs.jpeg_decode(content), path, {})
+    stream = check_jpeg(content, str(path))
+    data = imagecodecs.jpeg_decode(content)
+    check_decoded(content, stream, data, imagecodecs.jpeg_decode, str(path))
+    return _image(data, path, {})
 
 
 def write_png(file: BinaryIO, image: ImageData) -> None:
@@ -96,6 +96,17 @@ def check_png(shape: tuple[int, ...], axes: str, dtype: np.dtype[Any], name: str
         raise InputError(
             f"{name}: a PNG holds one grey or RGB plane, the image is {axes} {shape}; write a .tif instead"
         )
+
+
+def _check_complete(content: bytes, path: Path) -> None:
+    """Walk from chunk to chunk to the end of the image; what follows counts for nothing."""
+    at = 8
+    while content[at + 4 : at + 8] != b"IEND":
+        if at + 12 > len(content):
+            raise FileFormatError(f"{path}: a truncated PNG, its end is missing; copy or download it again")
+        at += 12 + int.from_bytes(content[at : at + 4], "big")
+    if content[at + 8 : at + 12] != b"\xaeB`\x82":
+        raise FileFormatError(f"{path}: a truncated PNG, its end is missing; copy or download it again")
 
 
 def _no_selector(path: Path, selector: str | None) -> None:

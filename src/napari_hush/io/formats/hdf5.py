@@ -1,7 +1,7 @@
 """HDF5: plain datasets behind hard links only, read as they are indexed.
 
-An HDF5 file can make a reader open other files (external links, external or virtual datasets) and can claim
-terabytes: none of that is followed.
+An HDF5 file can make a reader open other files (external links, external or virtual datasets), claim terabytes, unpack
+without end and keep the library busy forever: none of that is followed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
+from napari_hush.io.formats.hdf5_open import open_hdf5
 from napari_hush.io.formats.npy import native
 from napari_hush.io.history import KEY, history_text
 from napari_hush.io.image import EAGER_BELOW, SPACE, check_claim, check_kind, guess_axes, make_image, tidy_axes
@@ -25,20 +26,24 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 16
 MAX_DATASETS = 10_000
+MAX_NOTE = 1 << 16  # values of an attribute
 
 
-def read_hdf5(path: Path, selector: str | None) -> ImageData:
-    """The only image in the file, or the dataset that the selector names; a large one stays on disk."""
-    import h5py
+def read_hdf5(path: Path, selector: str | None, *, fill_missing: bool = False) -> ImageData:
+    """The only image in the file, or the dataset that the selector names; a large one stays on disk.
 
+    Chunks that were never written are refused when they are read, if not ``fill_missing``.
+    """
+    from napari_hush.io.formats.hdf5_chunks import CheckedDataset
+
+    file = open_hdf5(path)
     try:
-        file = h5py.File(path, "r", locking="best-effort")
-    except OSError as error:
-        raise FileFormatError(f"{path}: truncated or damaged HDF5 ({error}); copy or download it again") from error
-    try:
-        dataset = _select(file, path) if selector is None else _follow(file, selector, path)
+        dataset = _select(file, path) if selector is None else find_dataset(file, selector, path)
         source = f"{path}:{dataset.name}"
-        _check_dataset(dataset, source)
+        _check_dataset(dataset, source, fill_missing)
+        dataset = CheckedDataset(dataset, source, fill_missing=fill_missing)
+        if not dataset.id.get_storage_size():
+            dataset.check(())
         axes = _axes(dataset)
         scales = _scales(dataset, axes)
         if dataset.nbytes > EAGER_BELOW:
@@ -74,13 +79,27 @@ def write_hdf5(file: BinaryIO, image: ImageData) -> None:
                 dataset.attrs["element_size_um"] = (z, *size)
 
 
-def check_links(path: Path) -> None:
-    """Refuse a file that leads a reader to other files, before a reader that would follow is let at it."""
-    import h5py
+def check_links(file: Any, path: Path, *, fill_missing: bool = False) -> None:
+    """Refuse what leads a reader to other files or to too many bytes, before one that would follow is let at it.
 
-    with h5py.File(path, "r") as file:
-        for dataset in _datasets(file, path, strict=True):
-            _check_storage(dataset, f"{path}:{dataset.name}")
+    Raises
+    ------
+    FileFormatError
+        If a dataset is not wholly in this file, or an image in it was not wholly written.
+    """
+    from napari_hush.io.formats.hdf5_chunks import CheckedDataset, check_filters
+
+    for dataset in _datasets(file, path, strict=True):
+        source = f"{path}:{dataset.name}"
+        _check_storage(dataset, source)
+        if not dataset.shape or 0 in dataset.shape or dataset.dtype.kind not in "buifcV":
+            continue
+        check_filters(dataset, source)
+        claimed = math.prod(dataset.shape) * dataset.dtype.itemsize
+        if not fill_missing:
+            check_claim(claimed, dataset.id.get_storage_size(), source)
+        image = sum(size > 1 for size in dataset.shape) > 1
+        CheckedDataset(dataset, source, fill_missing=fill_missing or not image).check(())
 
 
 def _select(file: Any, path: Path) -> Any:
@@ -122,7 +141,14 @@ def _datasets(file: Any, path: Path, strict: bool = False) -> Iterator[Any]:
                 yield item
 
 
-def _follow(file: Any, selector: str, path: Path) -> Any:
+def find_dataset(file: Any, selector: str, path: Path) -> Any:
+    """The dataset of a name, reached through hard links only.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
     import h5py
 
     item = file
@@ -140,10 +166,14 @@ def _follow(file: Any, selector: str, path: Path) -> Any:
     return item
 
 
-def _check_dataset(dataset: Any, source: str) -> None:
+def _check_dataset(dataset: Any, source: str, fill_missing: bool) -> None:
+    from napari_hush.io.formats.hdf5_chunks import check_filters
+
     _check_storage(dataset, source)
     check_kind(dataset.shape, dataset.dtype, source)
-    check_claim(math.prod(dataset.shape) * dataset.dtype.itemsize, dataset.id.get_storage_size(), source)
+    check_filters(dataset, source)
+    if not fill_missing:
+        check_claim(math.prod(dataset.shape) * dataset.dtype.itemsize, dataset.id.get_storage_size(), source)
 
 
 def _check_storage(dataset: Any, source: str) -> None:
@@ -155,10 +185,10 @@ def _check_storage(dataset: Any, source: str) -> None:
 
 def _axes(dataset: Any) -> str:
     """From the attributes ``axes``, ``axistags`` (ilastik) or the dimension labels, or guessed."""
-    letters = _text(dataset.attrs.get("axes", ""))
+    letters = _text(_note(dataset, "axes", ""))
     if not letters and "axistags" in dataset.attrs:
         try:
-            letters = "".join(tag["key"] for tag in json.loads(_text(dataset.attrs["axistags"]))["axes"])
+            letters = "".join(tag["key"] for tag in json.loads(_text(_note(dataset, "axistags", "")))["axes"])
         except (ValueError, LookupError, TypeError, RecursionError):
             letters = ""
     if not letters:
@@ -169,16 +199,15 @@ def _axes(dataset: Any) -> str:
 
 def _scales(dataset: Any, axes: str) -> Scales:
     """From ``pixel_size`` with ``units``, or from ``element_size_um``."""
-    attributes = dataset.attrs
     space = [axis for axis in axes if axis in SPACE]
     for name in ("pixel_size", "element_size_um"):
-        if name not in attributes:
+        if name not in dataset.attrs:
             continue
         try:
-            sizes = np.atleast_1d(np.asarray(attributes[name], dtype=float)).ravel().tolist()
+            sizes = np.atleast_1d(np.asarray(_note(dataset, name, ()), dtype=float)).ravel().tolist()
         except (TypeError, ValueError):
             continue
-        units = "µm" if name == "element_size_um" else attributes.get("units", attributes.get("unit", "nm"))
+        units = "µm" if name == "element_size_um" else _note(dataset, "units", _note(dataset, "unit", "nm"))
         names = [_text(one) for one in np.atleast_1d(np.asarray(units, dtype=object)).ravel()]
         if len(sizes) == 1:
             along: list[str] = space
@@ -192,6 +221,14 @@ def _scales(dataset: Any, axes: str) -> Scales:
         if len(names) == len(sizes):
             return dict(zip(along, zip(sizes, names, strict=True), strict=True))
     return {}
+
+
+def _note(dataset: Any, name: str, default: Any) -> Any:
+    """An attribute, if it is there and of a sane size."""
+    if name not in dataset.attrs:
+        return default
+    attribute = dataset.attrs.get_id(name)
+    return dataset.attrs[name] if math.prod(attribute.shape or ()) <= MAX_NOTE else default
 
 
 def _text(value: Any) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io.formats.hdf5 import check_links
+from napari_hush.io.formats.hdf5_open import WatchedFile, open_hdf5
 from napari_hush.io.formats.npy import native
 from napari_hush.io.image import UNKNOWN_AXES, check_kind, make_image
 
@@ -37,13 +38,19 @@ def read_mrc(path: Path, selector: str | None) -> ImageData:
     return _read("rsciio.mrc", path, selector)
 
 
-def read_emd(path: Path, selector: str | None) -> ImageData:
+def read_emd(path: Path, selector: str | None, *, fill_missing: bool = False) -> ImageData:
     """Velox and Berkeley EMD, which are HDF5 and hardened like it."""
-    check_links(path)
-    return _read("rsciio.emd", path, selector)
+    try:
+        with open_hdf5(path) as file:
+            check_links(file, path, fill_missing=fill_missing)
+    except OSError as error:
+        raise FileFormatError(f"{path}: truncated or damaged HDF5 ({error}); copy or download it again") from error
+    with WatchedFile(path, FileFormatError) as watched:
+        return _read("rsciio.emd", path, selector, watched)
 
 
-def _read(module: str, path: Path, selector: str | None) -> ImageData:
+def _read(module: str, path: Path, selector: str | None, source: Any = None) -> ImageData:
+    """Read with one of RosettaSciIO's modules, from the file or from what gives its bytes."""
     try:
         reader = import_module(module)
     except ImportError as error:
@@ -54,7 +61,7 @@ def _read(module: str, path: Path, selector: str | None) -> ImageData:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # the MRC reader leaves its file to the garbage collector
         try:
-            found = [one for one in reader.file_reader(str(path)) if _is_image(one)]
+            found = [one for one in reader.file_reader(source or str(path)) if _is_image(one)]
         except MemoryError:
             raise
         except Exception as error:  # a parser of binary structures fails on damaged ones in any way

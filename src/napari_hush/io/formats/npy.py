@@ -1,8 +1,9 @@
-"""NumPy's .npy (memory-mapped) and .npz, without pickle."""
+"""NumPy's .npy (a large one is read as it is indexed) and .npz, without pickle."""
 
 from __future__ import annotations
 
 import errno
+import io
 import tokenize
 import zipfile
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
+from napari_hush.io.formats.file_array import read_plain
 from napari_hush.io.image import LAZY_ABOVE, check_claim, check_kind, guess_axes, make_image
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
     from napari_hush.io.image import ImageData, Scales
 
+MAX_HEADER = 10_000  # bytes, as numpy has it
+MAX_NOTE = 1 << 16  # bytes of axes, pixel size or units
+MAX_MEMBERS = 10_000
 # by format version; 3.0 differs only in the names of structured types, which are no images
 _HEADERS: dict[tuple[int, int], Callable[[IO[bytes]], tuple[tuple[int, ...], bool, np.dtype[Any]]]] = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -26,19 +31,26 @@ _HEADERS: dict[tuple[int, int], Callable[[IO[bytes]], tuple[tuple[int, ...], boo
 }
 
 
+_NOTES = {"axes", "pixel_size", "units"}
+
+
 def read_npy(path: Path, selector: str | None) -> ImageData:
-    """One array, memory-mapped read-only; the file says nothing about axes."""
+    """One array; the file says nothing about axes."""
     if selector is not None:
         raise InputError(f"{path}: holds one array, leave out ':{selector}'")
     with path.open("rb") as file:
         shape, fortran, dtype = _header(file, str(path))
         offset = file.tell()
     check_kind(shape, dtype, str(path))
+    if min(shape) < 0:
+        raise FileFormatError(f"{path}: damaged, its shape is {shape}; copy or save it again")
     expected, stored = offset + _nbytes(shape, dtype), path.stat().st_size
     if stored < expected:
         raise FileFormatError(f"{path}: truncated, {expected} bytes expected, {stored} found; copy or save it again")
-    data = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order="F" if fortran else "C")
-    return make_image(native(data), guess_axes(shape), {}, str(path))
+    axes = tuple(range(len(shape)))
+    step = -1 if fortran else 1
+    data = read_plain(path, offset, shape[::step], dtype, axes[::step])
+    return make_image(data, guess_axes(shape), {}, str(path))
 
 
 def read_npz(path: Path, selector: str | None) -> ImageData:
@@ -54,6 +66,8 @@ def read_npz(path: Path, selector: str | None) -> ImageData:
 def _read_npz(path: Path, selector: str | None) -> ImageData:
     with zipfile.ZipFile(path) as archive:
         members = [name for name in archive.namelist() if name.endswith(".npy")]
+        if len(members) > MAX_MEMBERS and selector is None:
+            raise InputError(f"{path}: holds {len(members)} arrays, choose one as '{path.name}:{members[0][:-4]}'")
         if not members:
             raise FileFormatError(f"{path}: a ZIP archive without arrays, no .npz; unpack it and give the image in it")
         if selector is not None and f"{selector}.npy" not in members:
@@ -61,6 +75,7 @@ def _read_npz(path: Path, selector: str | None) -> ImageData:
             raise InputError(f"{path}: has no array {selector!r}; it holds {keys}")
         found: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
         for name in members if selector is None else [f"{selector}.npy"]:
+            _check_packing(archive.getinfo(name), f"{path}:{name.removesuffix('.npy')}")
             with archive.open(name) as file:
                 shape, _, dtype = _header(file, f"{path}:{name.removesuffix('.npy')}", selector is not None)
             if selector is not None or (dtype.kind in "buif" and len(shape) >= 2):
@@ -75,10 +90,16 @@ def _read_npz(path: Path, selector: str | None) -> ImageData:
         ((name, (shape, dtype)),) = found.items()
         key = name.removesuffix(".npy")
         check_kind(shape, dtype, f"{path}:{key}")
-        check_claim(_nbytes(shape, dtype), archive.getinfo(name).compress_size, f"{path}:{key}")
+        member, nbytes = archive.getinfo(name), _nbytes(shape, dtype)
+        check_claim(nbytes, member.compress_size, f"{path}:{key}")
+        if not nbytes < member.file_size <= nbytes + MAX_HEADER + 16:
+            raise FileFormatError(
+                f"{path}:{key}: damaged, {nbytes} bytes of pixels in {member.file_size}; copy or save it again"
+            )
+        short = {one.filename.removesuffix(".npy") for one in archive.infolist() if one.file_size <= MAX_NOTE}
     with np.load(path, allow_pickle=False) as arrays:
         data = arrays[key]
-        axes, scales = _notes(arrays, data.ndim) if key == "data" else (None, {})
+        axes, scales = _notes(arrays, data.ndim) if key == "data" and short >= _NOTES & {*arrays} else (None, {})
     return make_image(native(data), axes or guess_axes(shape), scales, f"{path}:{key}")
 
 
@@ -102,14 +123,28 @@ def native(data: np.ndarray) -> np.ndarray:
     return np.asarray(data).astype(data.dtype.newbyteorder("="))
 
 
+def _check_packing(member: zipfile.ZipInfo, source: str) -> None:
+    """Refuse what Python unpacks without looking at how much comes out; numpy writes neither."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        name = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "lzma"}.get(member.compress_type, "an unknown method")
+        raise FileFormatError(
+            f"{source}: is packed with {name}, which may unpack to any size; pack it again with numpy.savez_compressed"
+        )
+
+
 def _header(file: IO[bytes], source: str, strict: bool = True) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     try:
-        read = _HEADERS.get(np.lib.format.read_magic(file))
+        version = np.lib.format.read_magic(file)
+        read = _HEADERS.get(version)
         if read is not None:
-            shape, fortran, dtype = read(file)
+            size = file.read(2 if version == (1, 0) else 4)
+            length = int.from_bytes(size, "little")
+            if length > MAX_HEADER:
+                raise ValueError(f"a header of {length} bytes")
+            shape, fortran, dtype = read(io.BytesIO(size + file.read(length)))
         else:
             shape, fortran, dtype = (), False, np.dtype([])
-    except (ValueError, SyntaxError, tokenize.TokenError) as error:
+    except (ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError) as error:
         raise FileFormatError(f"{source}: the NPY header is damaged or truncated; copy or save it again") from error
     if strict and dtype.hasobject:
         raise FileFormatError(f"{source}: holds pickled Python objects, which can run code; save plain numbers instead")

@@ -1,4 +1,4 @@
-"""Read TIFF: memory-mapped where it is stored plainly, and refused where anything is missing."""
+"""Read TIFF: part by part where it is large, and refused where anything is missing."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import json
 import math
 import struct
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
-from napari_hush.io.formats.npy import native
+from napari_hush.io.formats.file_array import read_plain
+from napari_hush.io.formats.jpeg_stream import check_decoded, check_jpeg
+from napari_hush.io.formats.tiff_companions import check_companions
 from napari_hush.io.formats.tiff_scale import tiff_scales
 from napari_hush.io.image import LAZY_ABOVE, check_claim, check_kind, drop_opaque_alpha, make_image, tidy_axes
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
     from napari_hush.io.image import ImageData
 
+WIDTH = 256
+JPEG = (6, 7)  # compressions
 PALETTE = 3
 ALPHA = (1, 2)  # associated, unassociated
 MAX_TAGS = 4096
@@ -37,6 +42,7 @@ def read_tiff(path: Path, selector: str | None) -> ImageData:
 
     with tifffile.TiffFile(path) as tif:
         _check_pages(tif, path)
+        check_companions(tif, path)
         index = _choose(tif, selector, path)
         series = tif.series[index]
         check_kind(series.shape, series.dtype, str(path))
@@ -63,10 +69,13 @@ def _check_pages(tif: Any, path: Path) -> None:
         try:
             file.seek(offset)
             (count,) = struct.unpack(layout.tagnoformat, file.read(layout.tagnosize))
-            if count > MAX_TAGS:
+            if not 0 < count <= MAX_TAGS:
                 raise FileFormatError(f"{path}: damaged, page {len(seen)} has {count} tags; copy or export it again")
             tags = file.read(count * layout.tagsize + layout.offsetsize)
             (offset,) = struct.unpack(layout.offsetformat, tags[count * layout.tagsize :])
+            codes = {struct.unpack_from(f"{tif.byteorder}H", tags, k * layout.tagsize)[0] for k in range(count)}
+            if WIDTH not in codes:
+                raise FileFormatError(f"{path}: damaged, page {len(seen)} has no size; copy or export it again")
         except struct.error as error:
             raise FileFormatError(
                 f"{path}: truncated, the file ends before page {len(seen)}; copy or download it again"
@@ -155,13 +164,13 @@ def _check_page(page: Any, number: int, tif: Any, path: Path) -> None:
 
 
 def _load(tif: Any, series: Any, index: int, path: Path) -> Any:
-    """Memory-mapped, in memory, or as a zarr view of a compressed image too large for that."""
+    """In memory, or read as it is indexed where it is too large for that: a compressed image as a zarr view."""
     offset = _plain_offset(tif, series)
     if offset is not None:
-        # never tifffile.memmap: by default it opens for writing, and lengthens a file that is too short
-        dtype = series.dtype.newbyteorder(tif.byteorder)
-        return native(np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=series.shape))
+        return read_plain(path, offset, series.shape, series.dtype.newbyteorder(tif.byteorder))
     if math.prod(series.shape) * series.dtype.itemsize <= LAZY_ABOVE:
+        if int(series.keyframe.compression) in JPEG:
+            _check_jpegs(series, path)
         return series.asarray()
     import tifffile
     import zarr
@@ -170,6 +179,24 @@ def _load(tif: Any, series: Any, index: int, path: Path) -> Any:
     array = zarr.open_array(store, mode="r")
     weakref.finalize(array, store.close)
     return array
+
+
+def _check_jpegs(series: Any, path: Path) -> None:
+    """Each strip or tile is a JPEG of its size, and complete."""
+    import imagecodecs
+
+    tables = series.keyframe.jpegtables
+    pixels = math.prod(series.keyframe.chunks)
+    decode = partial(imagecodecs.jpeg_decode, tables=tables)
+    for number, page in enumerate(series.pages):
+        source, file = f"{path}, plane {number}", page.parent.filehandle
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+            file.seek(offset)
+            content = file.read(count)
+            stream = check_jpeg(content, source)
+            if stream.height * stream.width > 2 * pixels:
+                raise FileFormatError(f"{source}: damaged, a part of it claims {stream.width} x {stream.height} px")
+            check_decoded(content, stream, decode(content), decode, source)
 
 
 def _expand_palette(data: np.ndarray, colormap: np.ndarray) -> np.ndarray:

@@ -157,6 +157,7 @@ def _create(
 
     scales: Scales = {} if like is None else like.scales
     options: dict[str, Any] = {"shape": shape, "dtype": dtype, "chunks": chunks, "zarr_format": 3, "overwrite": True}
+    options["config"] = {"write_empty_chunks": True}  # a chunk that is not there is refused when it is read
     if like is not None:
         options["dimension_names"] = [axis.lower() for axis in axes]
     store = LocalStore(folder)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import h5py
-
 from napari_hush.datasets.drawing import Drawer
 from napari_hush.datasets.records import read_settings
 from napari_hush.datasets.settings import SynthesisSettings, settings_from
 from napari_hush.errors import InputError
+from napari_hush.io.formats.hdf5 import find_dataset
+from napari_hush.io.formats.hdf5_open import open_hdf5
 from napari_hush.synthesis import Compose
 from napari_hush.synthesis.noise.registry import NOISES
 from napari_hush.training.data.checks import OnBad, usable
@@ -173,10 +173,10 @@ def _simulated(drawer: Drawer, needs: Needs, settings: TrainSettings, rule: Norm
 def _data_set(path: Path) -> tuple[tuple[Any, Any], Any] | None:
     """Noisy and clean sources of a data set on disk, first those for training, and the truth of unpaired ones."""
     if path.is_file() and path.suffix.lower() in (".h5", ".hdf5"):
-        with h5py.File(path) as file:
+        with open_hdf5(path) as file:
             if not {"train_ns", "train_gt"} <= file.keys():
                 return None
-            tested = "test_ns" in file and len(file["test_ns"]) > 0
+            tested = "test_ns" in list(file) and len(find_dataset(file, "test_ns", path)) > 0
         splits = ["train", "test"] if tested else ["train"]
         noisy, clean = ([f"{path}:/{split}_{what}" for split in splits] for what in ("ns", "gt"))
         return (noisy, clean), None

@@ -10,6 +10,7 @@ from napari.utils.transforms import Affine
 
 from napari_hush.errors import InputError
 from napari_hush.inference.planes import Planes, has_one_colour
+from napari_hush.io import looks_like_labels
 from napari_hush.io.units import METRES, canonical
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ def describe(layer: Image, channel_axis: int | None = None) -> str:
         words = f"{words}, {min(planes.n_channels, 3)} colours"
     elif planes.n_channels > 1:
         words = f"{words}, {planes.n_channels} channels"
-    return words
+    found = looks_like_labels(data, str(layer.source.path or layer.name)) if isinstance(data, np.ndarray) else ""
+    return f"{words}; it looks like {found}, not like an image to denoise" if found else words
 
 
 def visible_part(layer: Image, dims: Any) -> tuple[tuple[int, ...], tuple[int, int, int, int]]:

@@ -1,0 +1,103 @@
+"""A dataset whose chunks are looked at before the HDF5 library unpacks them, or takes zeros for those not there."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import h5py
+
+from napari_hush.errors import FileFormatError
+from napari_hush.io.formats.chunks import (
+    check_grid,
+    check_packed,
+    check_unpacked,
+    chunk_corners,
+    missing_chunks,
+    missing_words,
+)
+
+# filters that change no size, or a little: shuffle, checksum, nbit, scale and offset
+_PLAIN = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_NBIT, h5py.h5z.FILTER_SCALEOFFSET}
+
+
+class CheckedDataset(h5py.Dataset):  # type: ignore[misc]
+    """A dataset that refuses, when a part is read, chunks that are missing or unpack to more than their size.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        Plain, see `check_filters`.
+    source : str
+        For messages.
+    fill_missing : bool
+        Take the fill value for chunks that were never written.
+    """
+
+    def __init__(self, dataset: h5py.Dataset, source: str, *, fill_missing: bool = False) -> None:
+        super().__init__(dataset.id)
+        self._source, self._fill_missing = source, fill_missing
+        plan = dataset.id.get_create_plist()
+        filters = [plan.get_filter(k)[0] for k in range(plan.get_nfilters())]
+        self._deflated = h5py.h5z.FILTER_DEFLATE in filters
+        self._packed = any(code not in _PLAIN for code in filters)
+        self._good: set[tuple[int, ...]] = set()  # unpacked once already
+
+    def __getitem__(self, key: Any, new_dtype: Any = None) -> Any:
+        """A part, as of `h5py.Dataset`.
+
+        Raises
+        ------
+        FileFormatError
+            If a chunk of it is missing, or unsafe.
+        """
+        self.check(key)
+        return super().__getitem__(key, new_dtype)
+
+    def check(self, key: Any) -> None:
+        """Look at the chunks that a part touches, or at all where the part is given in another way than by slices."""
+        if self.chunks is None:
+            never = not self.id.get_storage_size() and math.prod(self.shape) > 0
+            if never and not self._fill_missing:
+                raise FileFormatError(missing_words(self._source, "its values were never written"))
+            return
+        missing, total = [], 0
+        for corner in chunk_corners(self.shape, self.chunks, key):
+            total += 1
+            if corner in self._good:
+                continue
+            info = self.id.get_chunk_info_by_coord(corner)
+            if info.byte_offset is None:
+                missing.append(str(corner))
+            elif self._packed:
+                self._check_packed(corner, info)
+                self._good.add(corner)
+        if missing and not self._fill_missing:
+            raise FileFormatError(missing_chunks(self._source, missing, total))
+
+    def _check_packed(self, corner: tuple[int, ...], info: Any) -> None:
+        nbytes, where = math.prod(self.chunks) * self.dtype.itemsize, f"{self._source}, chunk at {corner}"
+        check_packed(nbytes, info.size, where)
+        if self._deflated and info.size * 1032 > nbytes:
+            _, content = self.id.read_direct_chunk(corner)
+            check_unpacked(content, "zlib", nbytes, where)
+
+
+def check_filters(dataset: h5py.Dataset, source: str) -> None:
+    """Refuse what unpacks twice, and chunks of a hopeless shape.
+
+    Raises
+    ------
+    FileFormatError
+        If it does.
+    """
+    plan = dataset.id.get_create_plist()
+    filters = [plan.get_filter(k) for k in range(plan.get_nfilters())]
+    packers = [name.decode("utf-8", "replace") or str(code) for code, _, _, name in filters if code not in _PLAIN]
+    if len(packers) > 1:
+        raise FileFormatError(
+            f"{source}: its chunks are packed {len(packers)} times ({', '.join(packers)}), so that a few bytes can "
+            "become any number; pack them once (h5repack)"
+        )
+    if dataset.chunks is not None:
+        check_grid(dataset.shape, dataset.chunks, dataset.dtype.itemsize, source)

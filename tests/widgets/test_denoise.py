@@ -100,6 +100,14 @@ def test_same_dtype_as_input(make_widget, finish, image):
     assert viewer.layers[1].data.dtype == image.dtype
 
 
+def test_labels_are_named_where_the_image_is_chosen(make_widget, image):
+    labels = np.kron(np.arange(16).reshape(4, 4), np.ones((20, 20), int)).astype(np.uint16)
+    _, widget = make_widget(labels)
+    assert "80 x 80 pixels; it looks like labels of regions" in widget._words.text()
+    _, widget = make_widget(image)
+    assert "looks like" not in widget._words.text()
+
+
 @pytest.mark.parametrize("channels", [3, 4])
 def test_rgb_stays_what_it_was(make_widget, finish, channels):
     data = np.random.default_rng(0).integers(0, 255, (40, 50, channels), dtype=np.uint8)

@@ -1,0 +1,254 @@
+"""Damage small files of every format at random, and look for tracebacks, hangs and memory.
+
+Each reader gets good files of its own, in which bytes are flipped, cut off, put in, doubled or overwritten by what
+parsers stumble over. What comes out must be an image or one of napari-hush's own errors, within seconds and within
+little memory. A fork reads one file: a hang ends after 10 s, and 3 GB of address space are all that it gets. The same
+seed tries the same files. (For .dm3 there is no good file: RosettaSciIO writes none.)
+
+Usage: ``python benchmarks/fuzz_readers.py --seconds 120 --seed 0 [--reader hdf5 ...] [--keep FOLDER]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import random
+import resource
+import shutil
+import signal
+import struct
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import imagecodecs
+import numpy as np
+import tifffile
+import zarr
+
+from napari_hush.errors import InputError
+from napari_hush.io import read_image, write_image
+from napari_hush.io.read import READERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+IMAGE = np.random.default_rng(0).integers(0, 999, (3, 40, 50)).astype(np.uint16)
+BYTE = IMAGE[0].astype(np.uint8)
+HANG = 10  # seconds
+ADDRESSES = 3 << 30  # bytes
+MUCH = 1 << 30  # bytes of memory
+ODD = [b"\0" * 8, b"\xff" * 8, b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\x01\0\0\0\0\0\0\0", b"9" * 40, b"[" * 99, b"-1"]
+
+
+def tiffs(folder: Path) -> None:
+    write_image(folder / "imagej.tif", IMAGE, pixel_size=0.1)
+    write_image(folder / "a.ome.tif", IMAGE, pixel_size=0.1)
+    for name in ("zlib", "lzw", "jpeg", "zstd", "packbits"):
+        tifffile.imwrite(folder / f"{name}.tif", BYTE, compression=name, tile=(16, 16))
+
+
+def pngs(folder: Path) -> None:
+    write_image(folder / "grey.png", IMAGE[0], pixel_size=0.1)
+    (folder / "rgb.png").write_bytes(imagecodecs.png_encode(np.stack([BYTE] * 3, -1)))
+
+
+def jpegs(folder: Path) -> None:
+    (folder / "grey.jpg").write_bytes(imagecodecs.jpeg_encode(BYTE))
+    (folder / "rgb.jpg").write_bytes(imagecodecs.jpeg_encode(np.stack([BYTE] * 3, -1)))
+
+
+def npys(folder: Path) -> None:
+    np.save(folder / "a.npy", IMAGE)
+    np.save(folder / "fortran.npy", np.asfortranarray(IMAGE))
+
+
+def npzs(folder: Path) -> None:
+    write_image(folder / "a.npz", IMAGE, pixel_size=0.1)
+    np.savez(folder / "plain.npz", x=IMAGE)
+
+
+def hdf5s(folder: Path) -> None:
+    write_image(folder / "a.h5", IMAGE, pixel_size=0.1)
+    for version in ("earliest", "latest"):
+        with h5py.File(folder / f"{version}.h5", "w", libver=version) as file:
+            data = file.create_dataset("g/d", data=IMAGE, chunks=(1, 16, 16), compression="gzip", shuffle=True)
+            data.attrs.update({"axes": "ZYX", "units": ["nm"] * 3, "pixel_size": [0.1] * 3, "axistags": '{"axes": []}'})
+            file["g"].attrs["text"] = "of variable length"
+
+
+def emds(folder: Path) -> None:
+    with h5py.File(folder / "a.emd", "w") as file:
+        group = file.create_group("experiments/a")
+        group.attrs["emd_group_type"] = 1
+        file.attrs.update({"version_major": 0, "version_minor": 2})
+        group.create_dataset("data", data=IMAGE[0])
+        for number, (name, size) in enumerate(zip("yx", IMAGE.shape[1:], strict=True), start=1):
+            group[f"dim{number}"] = np.arange(float(size))
+            group[f"dim{number}"].attrs.update({"name": name, "units": "nm"})
+
+
+def zarrs(folder: Path) -> None:
+    write_image(folder / "ngff.zarr", IMAGE, pixel_size=0.1)
+    for version in (2, 3):
+        zarr.create_array(folder / f"v{version}.zarr", data=IMAGE, chunks=(1, 16, 16), zarr_format=version)
+    zarr.create_array(folder / "shards.zarr", data=IMAGE, chunks=(1, 16, 16), shards=(1, 48, 64))
+
+
+def mrcs(folder: Path) -> None:
+    head = np.zeros(256, "<i4")
+    head[:10] = (50, 40, 3, 6, 0, 0, 0, 50, 40, 3)
+    head[10:16] = np.array([5, 4, 1, 90, 90, 90], "<f4").view("<i4")
+    head[16:19], head[52] = (1, 2, 3), int.from_bytes(b"MAP ", "little")
+    head[53] = 0x4444
+    (folder / "a.mrc").write_bytes(head.tobytes() + IMAGE.tobytes())
+
+
+def sers(folder: Path) -> None:
+    head = b"II\x97\x01" + struct.pack("<HIIIIII", 0x210, 0x4122, 0x4152, 1, 1, 30, 0)
+    data = struct.pack("<ddiddiHii", 0, 1e-9, 0, 0, 1e-9, 0, 2, 50, 40) + IMAGE[0].tobytes()
+    tag = struct.pack("<HHI", 0x4152, 0, 0)
+    (folder / "a.ser").write_bytes(head + struct.pack("<II", 38, 38 + len(data)) + data + tag)
+
+
+def dms(folder: Path) -> None:
+    """One with a single tag: an image needs hundreds."""
+    tag = b"\x15\0\4Data%%%%" + struct.pack(">IIII", 3, 20, 2, 4) + bytes(8)
+    (folder / "a.dm3").write_bytes(struct.pack(">III", 3, 60, 1) + b"\1\0" + struct.pack(">I", 1) + tag)
+
+
+SEEDS: dict[str, Callable[[Path], None]] = {
+    "tiff": tiffs, "png": pngs, "jpeg": jpegs, "npy": npys, "npz": npzs, "hdf5": hdf5s, "emd": emds, "zarr": zarrs,
+    "mrc": mrcs, "ser": sers, "dm": dms,
+}  # fmt: skip
+
+
+def damaged(content: bytes, rng: random.Random) -> bytes:
+    """Some bytes changed, most often near the beginning, where headers are."""
+    data = bytearray(content)
+    for _ in range(rng.choice((1, 1, 2, 4, 16))):
+        if not data:
+            break
+        at = min(int(len(data) * rng.random() ** rng.choice((1, 3))), len(data) - 1)
+        how = rng.randrange(6)
+        if how <= 1:
+            data[at] ^= 1 << rng.randrange(8)
+        elif how == 2:
+            del data[at:]
+        elif how == 3:
+            data[at:at] = rng.choice(ODD)
+        elif how == 4:
+            odd = rng.choice(ODD)
+            data[at : at + len(odd)] = odd
+        else:
+            data[at:at] = data[at : at + rng.randrange(1, 200)]
+    return bytes(data)
+
+
+def read_in_fork(path: Path) -> str:
+    """What came of it: "read", "refused", "hang", "memory", "died" or a traceback."""
+    out_of, into = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(out_of)
+        said = _read(path)
+        os.write(into, said.encode("utf-8", "replace")[:4000])
+        os._exit(0)
+    os.close(into)
+    with os.fdopen(out_of, "rb") as pipe:
+        said = pipe.read().decode("utf-8", "replace")
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return "hang" if os.WTERMSIG(status) == signal.SIGALRM else f"died of signal {os.WTERMSIG(status)}"
+    return said
+
+
+def _read(path: Path) -> str:
+    signal.alarm(HANG)
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        np.asarray(read_image(path).data[...])
+        said = "read"
+    except InputError:
+        said = "refused"
+    except BaseException:  # the point of it
+        said = f"traceback {traceback.format_exc()}"
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return "memory" if used * 1024 > MUCH and not said.startswith("traceback") else said
+
+
+def copy(source: Path, target: Path) -> None:
+    """A file or a folder, with the folders that it lies in."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    else:
+        shutil.copy(source, target)
+
+
+def fuzz(name: str, seconds: float, seed: int, keep: Path | None) -> Counter[str]:
+    """Try damaged files of one format for some time."""
+    rng, found = random.Random(f"{name} {seed}"), Counter[str]()
+    with tempfile.TemporaryDirectory() as folder:
+        good, bad = Path(folder) / "good", Path(folder) / "bad"
+        good.mkdir()
+        SEEDS[name](good)
+        seeds = sorted(good.iterdir())
+        warm = [read_in_fork(path) for path in seeds]
+        found["seeds refused"] = sum(said != "read" for said in warm)
+        end, number = time.monotonic() + seconds, 0
+        while time.monotonic() < end:
+            source = rng.choice(seeds)
+            target = bad / source.name
+            shutil.rmtree(bad, ignore_errors=True)
+            copy(source, target)
+            parts = sorted(one for one in ([target] if target.is_file() else target.rglob("*")) if one.is_file())
+            part = rng.choice(parts)
+            part.write_bytes(damaged(part.read_bytes(), rng))
+            said, number = read_in_fork(target), number + 1
+            kind = said.split()[0] if said else "died"
+            found[kind] += 1
+            found["files"] += 1
+            if kind not in ("read", "refused"):
+                print(f"{name} {number}: {source.name} {said.strip()[-600:]}", flush=True)
+                if keep is not None:
+                    copy(target, keep / f"{name}-{number}-{source.name}")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=120, help="for each reader")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--reader", nargs="*", default=list(SEEDS), choices=list(SEEDS))
+    parser.add_argument("--keep", type=Path, help="a folder for the files that were not handled")
+    options = parser.parse_args()
+    assert set(SEEDS) == set(READERS), "a reader has no seeds"
+    warnings.simplefilter("ignore")
+    logging.disable()  # tifffile notes each damaged tag
+    for module in ("emd", "tia", "mrc", "digitalmicrograph"):
+        import_module(f"rsciio.{module}")  # before the forks
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
+    kinds = ("files", "refused", "traceback", "hang", "memory", "died")
+    rows = []
+    for name in options.reader:
+        found = fuzz(name, options.seconds, options.seed, options.keep)
+        rows.append(f"| {name} | {' | '.join(str(found[kind]) for kind in kinds)} |")
+        print(json.dumps({name: found}), flush=True)
+    print("\n| reader | files tried | refused | tracebacks | hangs | above 1 GB | crashes |")
+    print(f"|{'---|' * 7}")
+    print("\n".join(rows))
+
+
+if __name__ == "__main__":
+    main()

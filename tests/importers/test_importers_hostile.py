@@ -126,6 +126,12 @@ def test_unexplained_weights_are_refused(keras_file: Path) -> None:
     assert_refused(keras_file, "no layer explains.*batch_normalization/gamma:0")
 
 
+def test_a_name_that_is_no_text_is_refused(keras_file: Path) -> None:
+    with h5py.File(keras_file, "a") as file:
+        h5py.h5g.create(file["model_weights"].id, b"\xff\xfe")
+    assert_refused(keras_file, "is no text")
+
+
 def test_third_weight_of_a_layer_is_refused(keras_file: Path) -> None:
     with h5py.File(keras_file, "r+") as file:
         group = file["model_weights/c0"]

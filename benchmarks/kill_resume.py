@@ -9,9 +9,7 @@ the weights must be the same bit for bit.
 from __future__ import annotations
 
 import argparse
-import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +17,8 @@ import time
 from pathlib import Path
 
 import torch
+
+from killing import kill, wait
 
 CHILD = """
 import sys
@@ -66,17 +66,15 @@ def main() -> None:
             child, before = start(folder / "killed", args), steps(folder / "killed")
             while child.poll() is None and steps(folder / "killed") <= before:
                 time.sleep(0.01)
-            waited, delay = time.monotonic(), rng.uniform(0.0, args.longest)
-            while time.monotonic() < waited + delay:
-                time.sleep(0.001)
+            waited = time.monotonic()
+            wait(child, rng.uniform(0.0, args.longest))
             while number % 2 and child.poll() is None and not list(folder.glob(".killed.ckpt.*.part")):
                 time.sleep(0.0002)  # every second kill meets a write
             delay = time.monotonic() - waited
             if child.poll() is not None:
                 print("the run ended before it was killed; take more --steps")
                 break
-            os.kill(child.pid, signal.SIGKILL)
-            child.wait()
+            kill(child)
             number += 1
             parts = list(folder.glob(".killed.ckpt.*.part"))
             saved = "none" if not (folder / "killed.ckpt").exists() else reached(folder / "killed.ckpt")

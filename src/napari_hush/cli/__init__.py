@@ -32,6 +32,7 @@ from napari_hush.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+SIGPIPE = 13  # on every system that has it
 COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": Demo,
     "denoise": Denoise,
@@ -51,9 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 where everything was done, 1 where a check of an image failed or nobody reads the output to its end, 2 for
-        input that cannot be used, 3 where an image could not be judged, 130 after Ctrl-C, 129 and 143 after SIGHUP and
-        SIGTERM.
+        0 where everything was done, 1 where a check of an image failed, 2 for input that cannot be used, 3 where an
+        image could not be judged, 130 after Ctrl-C, 129 and 143 after SIGHUP and SIGTERM, 141 where nobody reads the
+        output to its end.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _obey(arguments)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         _stop_printing()
-        return 1
+        return 128 + SIGPIPE
     except (InputError, OSError, MemoryError) as error:
         complain("error", "; ".join([one_line(error), *_notes(error)]))
         return 2

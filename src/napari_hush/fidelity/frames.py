@@ -17,7 +17,7 @@ from napari_hush.fidelity.evaluate import judge
 from napari_hush.fidelity.findings import badness
 from napari_hush.filters.gaps import filled
 from napari_hush.filters.smoothing import gaussian
-from napari_hush.inference.frames import WINDOW
+from napari_hush.inference.together import WINDOW
 from napari_hush.residual.noise import measure_noise
 from napari_hush.series.affine import places_of_part
 from napari_hush.series.registration import Chain, scale_of, shown_of

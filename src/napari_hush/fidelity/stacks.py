@@ -14,9 +14,9 @@ from napari_hush.fidelity.frames import FramesAround, judge_frame
 from napari_hush.fidelity.match import Match, match_truth
 from napari_hush.fidelity.metrics import METRICS
 from napari_hush.fidelity.repeats.compare import compare_further
-from napari_hush.inference.frames import SMALLEST
 from napari_hush.inference.levels import as_float64
 from napari_hush.inference.planes import Planes
+from napari_hush.inference.together import SMALLEST
 from napari_hush.progress import Progress
 
 if TYPE_CHECKING:

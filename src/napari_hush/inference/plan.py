@@ -13,7 +13,6 @@ from napari_hush.card import ASSUMPTIONS
 from napari_hush.errors import InputError
 from napari_hush.inference.channels import Group, channel_groups, read_group
 from napari_hush.inference.companions import companions_of
-from napari_hush.inference.frames import frames_of
 from napari_hush.inference.guards.guard import guard_margin
 from napari_hush.inference.guards.strict import strict_margin
 from napari_hush.inference.ledger import weights_sha256
@@ -34,6 +33,7 @@ from napari_hush.inference.tiles.geometry import aligned
 from napari_hush.inference.tiles.runner import PlaneTask, TileRunner
 from napari_hush.inference.tiles.sizes import LAZY_TILE_BYTES, tile_sides
 from napari_hush.inference.tiles.staged import StagedRunner
+from napari_hush.inference.together import frames_of
 from napari_hush.io.formats.zarr_read import watched_zarr
 from napari_hush.io.history import software
 from napari_hush.memory import free_memory

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 64  # pairs
 BLOCK = 8  # px; over their means there is hardly noise
-LEAST = 0.05  # share of the contrast by which both sides must differ
+LEAST = 0.5  # share of the contrast by which both sides must differ: less is what noise or a blur did to the input
 CERTAIN = 5.0  # standard deviations
 OTHER = 0.5  # share of the contrast by which a single pair is off the line of all
 ROUNDS = 20

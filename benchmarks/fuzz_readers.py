@@ -113,10 +113,11 @@ def mrcs(folder: Path) -> None:
 
 
 def sers(folder: Path) -> None:
-    head = b"II\x97\x01" + struct.pack("<HIIIIII", 0x210, 0x4122, 0x4152, 1, 1, 30, 0)
+    head = b"II\x97\x01" + struct.pack("<HIIIIII", 0x210, 0x4122, 0x4152, 1, 1, 68, 1)
+    head += struct.pack("<IddII6sI", 1, 0, 1, 0, 6, b"Number", 0)
     data = struct.pack("<ddiddiHii", 0, 1e-9, 0, 0, 1e-9, 0, 2, 50, 40) + IMAGE[0].tobytes()
     tag = struct.pack("<HHI", 0x4152, 0, 0)
-    (folder / "a.ser").write_bytes(head + struct.pack("<II", 38, 38 + len(data)) + data + tag)
+    (folder / "a.ser").write_bytes(head + struct.pack("<II", 76, 76 + len(data)) + data + tag)
 
 
 def dms(folder: Path) -> None:

@@ -144,3 +144,17 @@ def test_what_is_no_image_is_refused(path: Path, data: np.ndarray) -> None:
         read_image(path)
     with pytest.raises(FileFormatError, match=r"complex|expected integers"):
         read_image(f"{path}:data")
+
+
+@pytest.mark.parametrize("behind", [0, 512])
+@pytest.mark.parametrize("dtype", ["<f4", ">u2", "?"])
+def test_values_in_one_piece_are_read_past_the_library(
+    path: Path, monkeypatch: pytest.MonkeyPatch, behind: int, dtype: str
+) -> None:
+    monkeypatch.setattr("napari_hush.io.formats.hdf5.EAGER_BELOW", 100)
+    stack = (STACK * 50 + 200).astype(dtype)
+    with h5py.File(path, "w", userblock_size=behind) as file:
+        file["before"], file["data"], file["after"] = stack[0, 0], stack, stack[1, 1]
+    data = read_image(path).data
+    assert isinstance(data, h5py.Dataset) and (data[1:3, 5:9, 4] == stack[1:3, 5:9, 4]).all()
+    assert (data[...] == stack).all() and (data[2] == stack[2]).all()

@@ -41,7 +41,7 @@ def read_hdf5(path: Path, selector: str | None, *, fill_missing: bool = False) -
         dataset = _select(file, path) if selector is None else find_dataset(file, selector, path)
         source = f"{path}:{dataset.name}"
         _check_dataset(dataset, source, fill_missing)
-        dataset = CheckedDataset(dataset, source, fill_missing=fill_missing)
+        dataset = CheckedDataset(dataset, source, fill_missing=fill_missing, path=path)
         if not dataset.id.get_storage_size():
             dataset.check(())
         axes = _axes(dataset)

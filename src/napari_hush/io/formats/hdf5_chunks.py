@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 
@@ -16,6 +16,10 @@ from napari_hush.io.formats.chunks import (
     missing_chunks,
     missing_words,
 )
+from napari_hush.io.formats.file_array import FileArray
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # filters that change no size, or a little: shuffle, checksum, nbit, scale and offset
 _PLAIN = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_NBIT, h5py.h5z.FILTER_SCALEOFFSET}
@@ -32,10 +36,19 @@ class CheckedDataset(h5py.Dataset):  # type: ignore[misc]
         For messages.
     fill_missing : bool
         Take the fill value for chunks that were never written.
+    path : Path, optional
+        Its file, from which values that lie in one piece are read without the library, which would ask for each row.
     """
 
-    def __init__(self, dataset: h5py.Dataset, source: str, *, fill_missing: bool = False) -> None:
+    def __init__(
+        self, dataset: h5py.Dataset, source: str, *, fill_missing: bool = False, path: Path | None = None
+    ) -> None:
         super().__init__(dataset.id)
+        self._plain: FileArray | None = None
+        if path is not None and self.chunks is None and self.dtype.kind in "uif":
+            offset = self.id.get_offset()
+            if offset is not None and self.id.get_storage_size() == self.nbytes:
+                self._plain = FileArray(path, offset, self.shape, self.dtype)
         self._source, self._fill_missing = source, fill_missing
         plan = dataset.id.get_create_plist()
         filters = [plan.get_filter(k)[0] for k in range(plan.get_nfilters())]
@@ -52,6 +65,8 @@ class CheckedDataset(h5py.Dataset):  # type: ignore[misc]
             If a chunk of it is missing, or unsafe.
         """
         self.check(key)
+        if self._plain is not None and new_dtype is None:
+            return self._plain[key]
         return super().__getitem__(key, new_dtype)
 
     def check(self, key: Any) -> None:

@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from importlib.metadata import version
+from signal import SIGINT
 from typing import TYPE_CHECKING, Any
 
 import tyro
@@ -61,12 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = lambda message, *_, **__: complain("warning", one_line(message))
     warnings.filterwarnings("always", category=UserWarning, module="napari_hush")
-    commands = COMMANDS | {"train": train_command()}
     if list(sys.argv[1:] if arguments is None else arguments) == ["--version"]:
         print(f"napari-hush {version('napari-hush')}")
         return 0
     try:
         with ended_by_signals():
+            commands = COMMANDS | {"train": train_command()}
             command = _read(commands, arguments)
             if other := getattr(command, "begin_with", lambda: None)():
                 command = _read(commands | {"train": other}, arguments)
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain("error", "; ".join([one_line(error), *_notes(error)]))
         return 2
     except Ended as end:
-        complain("ended", "; ".join(_notes(end) or [NOTHING_LEFT]))
+        complain("cancelled" if end.signal == SIGINT else "ended", "; ".join(_notes(end) or [NOTHING_LEFT]))
         return 128 + end.signal
     except KeyboardInterrupt as error:
         complain("cancelled", "; ".join(_notes(error) or [NOTHING_LEFT]))

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from napari_hush.cli.batch import opened_batch
+from napari_hush.cli.batch_note import opened_batch
 from napari_hush.cli.console import complain, one_line, run_text, run_with_bar
 from napari_hush.cli.options import options_of, settings_of
+from napari_hush.cli.signals import raise_if_ended
 from napari_hush.errors import InputError
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.leftovers import sweep
@@ -114,6 +115,7 @@ class Denoise:
                     end.add_note(unfinished(target) or batch.words)
                     raise
                 except (InputError, OSError, MemoryError) as error:
+                    raise_if_ended(error)
                     if not several:
                         if not isinstance(error, InputError) and (words := unfinished(target)):
                             error.add_note(words)

@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import subprocess
+from typing import Protocol
 
 
-def wait(child: subprocess.Popen, seconds: float) -> bool:
+class Child(Protocol):
+    """A process, as `subprocess.Popen` has it."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+
+    def wait(self) -> int: ...
+
+
+def wait(child: Child, seconds: float) -> bool:
     """Wait, but not for a process that has ended; whether it still runs."""
     end = time.monotonic() + seconds
     while child.poll() is None and time.monotonic() < end:
@@ -19,7 +26,7 @@ def wait(child: subprocess.Popen, seconds: float) -> bool:
     return child.poll() is None
 
 
-def kill(child: subprocess.Popen, how: int = signal.SIGKILL) -> int:
+def kill(child: Child, how: int = signal.SIGKILL) -> int:
     """Send a signal and wait for the end; the exit code."""
     os.kill(child.pid, how)
     return child.wait()

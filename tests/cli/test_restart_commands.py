@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from napari_hush import cli
+from napari_hush.errors import InputError
 from napari_hush.inference.tiles.runner import TileRunner
 from napari_hush.io import read_image, write_image
 from napari_hush.leftovers import MACHINE
@@ -71,6 +72,25 @@ def test_a_stopped_run_is_kept_and_goes_on(run, tmp_path, at_tile, name, code):
     assert np.array_equal(read_image("out.zarr").data[...], read_image("whole.zarr").data[...])
     assert names(tmp_path) == ["in.tif", "out.zarr", "whole.zarr"]
     assert signal.getsignal(getattr(signal, name)) in (signal.SIG_DFL, signal.default_int_handler)
+
+
+@needs_signals
+@pytest.mark.parametrize("error", [ValueError, InputError])
+@pytest.mark.parametrize("inputs", [["0.tif"], ["0.tif", "1.tif"]])
+def test_a_signal_that_a_library_turns_into_an_error_ends_the_command(run, tmp_path, at_tile, inputs, error):
+    for name in inputs:
+        write_image(name, IMAGE)
+
+    def disguised():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise error("could not determine the shape") from None
+
+    at_tile(3, disguised)
+    code, _, err = run(*inputs, "-o", "out" if len(inputs) > 1 else "out.tif")
+    assert code == 143 and "ended" in err and "could not" not in err
+    assert not list(tmp_path.rglob("*_denoised.tif")) and not list(tmp_path.rglob("out.tif"))
 
 
 @needs_signals

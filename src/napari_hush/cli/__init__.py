@@ -12,6 +12,7 @@ import sys
 import warnings
 from importlib.metadata import version
 from pathlib import Path
+from signal import SIGINT
 from typing import TYPE_CHECKING, Any
 
 import tyro
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain("error", "; ".join([one_line(error), *_notes(error)]))
         return 2
     except Ended as end:
-        complain("ended", "; ".join(_notes(end) or [NOTHING_LEFT]))
+        complain("cancelled" if end.signal == SIGINT else "ended", "; ".join(_notes(end) or [NOTHING_LEFT]))
         return 128 + end.signal
     except KeyboardInterrupt as error:
         complain("cancelled", "; ".join(_notes(error) or [NOTHING_LEFT]))

@@ -13,6 +13,7 @@ import tyro
 
 from napari_hush.cli.console import NOTHING_LEFT, complain, one_line, run_text, run_with_bar
 from napari_hush.cli.options import options_of, settings_of
+from napari_hush.cli.signals import raise_if_ended
 from napari_hush.errors import InputError
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.leftovers import sweep
@@ -108,6 +109,7 @@ class Denoise:
                         end.add_note(words)
                     raise
                 except (InputError, OSError, MemoryError) as error:
+                    raise_if_ended(error)
                     if not several:
                         if not isinstance(error, InputError) and (words := unfinished(job.target)):
                             error.add_note(words)

@@ -434,3 +434,34 @@ def npy_of(shape: tuple[int, ...], values: bytes) -> bytes:
     """An NPY of float32."""
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}".ljust(117).encode() + b"\n"
     return b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header + values
+
+
+def mrc_of(path: Path, width: int, height: int = 40, depth: int = 3) -> None:
+    """An MRC of uint16 that says this size, and holds 50 x 40 x 3 px."""
+    head = bytearray(1024)
+    struct.pack_into("<4i", head, 0, width, height, depth, 6)
+    struct.pack_into("<3i3f", head, 28, 50, 40, 3, 5, 4, 1)
+    struct.pack_into("<3i", head, 64, 1, 2, 3)
+    head[208:214] = b"MAP DD"
+    path.write_bytes(bytes(head) + np.arange(6000, dtype="<u2").tobytes())
+
+
+def test_an_mrc_of_a_size_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("rsciio")
+    path = tmp_path / "a.mrc"
+    mrc_of(path, 50)
+    assert read_image(path).shape == (3, 40, 50)
+    for size in ((-206, 127), (-65486, 32767), (51,), (0,), (50, 40, 825032707)):
+        mrc_of(path, *size)
+        with pytest.raises(FileFormatError, match=r"a\.mrc: truncated or damaged"):
+            read_image(path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(FileFormatError, match="1024 bytes"):
+        read_image(path)
+
+
+def test_an_mrc_opens_nothing_beside_it(tmp_path: Path) -> None:
+    pytest.importorskip("rsciio")
+    mrc_of(tmp_path / "20240101_00001_movie.mrc", 50)
+    os.mkfifo(tmp_path / "20240101_00001_info.txt")
+    assert read_image(tmp_path / "20240101_00001_movie.mrc").shape == (3, 40, 50)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import math
+import struct
 import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari_hush.io.image import ImageData, Scales
 
+MRC_BYTES = {0: 1, 1: 2, 2: 4, 4: 8, 6: 2, 12: 2}  # of a pixel, by the mode of the file
 _LETTERS = {"x": "X", "width": "X", "y": "Y", "height": "Y", "z": "Z", "depth": "Z", "t": "T", "time": "T"}
 
 
@@ -35,7 +38,10 @@ def read_dm(path: Path, selector: str | None) -> ImageData:
 
 def read_mrc(path: Path, selector: str | None) -> ImageData:
     """MRC stacks and volumes."""
-    return _read("rsciio.mrc", path, selector)
+    _check_mrc(path)
+    # of a file called a movie RosettaSciIO would open others beside it as well
+    options = {"metadata_file": None} if "movie" in str(path) else {}
+    return _read("rsciio.mrc", path, selector, **options)
 
 
 def read_emd(path: Path, selector: str | None, *, fill_missing: bool = False) -> ImageData:
@@ -49,7 +55,26 @@ def read_emd(path: Path, selector: str | None, *, fill_missing: bool = False) ->
         return _read("rsciio.emd", path, selector, watched)
 
 
-def _read(module: str, path: Path, selector: str | None, source: Any = None) -> ImageData:
+def _check_mrc(path: Path) -> None:
+    """Refuse a size that the file cannot hold: RosettaSciIO is busy forever with a negative one."""
+    with path.open("rb") as file:
+        head = file.read(1024)
+        size = file.seek(0, 2)
+    if len(head) < 1024:
+        raise FileFormatError(f"{path}: truncated, an MRC file has a header of 1024 bytes; copy or export it again")
+    *shape, mode = struct.unpack_from("<4i", head)
+    (extended,) = struct.unpack_from("<i", head, 92)
+    if mode not in MRC_BYTES:
+        return  # which RosettaSciIO says
+    expected = 1024 + extended + math.prod(shape) * MRC_BYTES[mode]
+    if min(shape) < 1 or extended < 0 or expected > size:
+        raise FileFormatError(
+            f"{path}: truncated or damaged, {' x '.join(map(str, shape))} px do not fit into its {size} bytes; copy or "
+            "export it again"
+        )
+
+
+def _read(module: str, path: Path, selector: str | None, source: Any = None, **options: Any) -> ImageData:
     """Read with one of RosettaSciIO's modules, from the file or from what gives its bytes."""
     try:
         reader = import_module(module)
@@ -61,7 +86,7 @@ def _read(module: str, path: Path, selector: str | None, source: Any = None) -> 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # the MRC reader leaves its file to the garbage collector
         try:
-            found = [one for one in reader.file_reader(source or str(path)) if _is_image(one)]
+            found = [one for one in reader.file_reader(source or str(path), **options) if _is_image(one)]
         except MemoryError:
             raise
         except Exception as error:  # a parser of binary structures fails on damaged ones in any way

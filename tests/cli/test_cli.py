@@ -173,7 +173,7 @@ def test_labels_are_warned_of(run, tmp_path):
     write_image(tmp_path / "image.tif", IMAGE)
     code, _, err = run(tmp_path / "labels.tif", "-o", tmp_path / "out.tif")
     assert code == 0 and "labels.tif: looks like labels of regions (16 different whole numbers in flat areas)" in err
-    code, _, err = run(tmp_path / "image.tif", "-o", tmp_path / "out.tif")
+    code, _, err = run(tmp_path / "image.tif", "-o", tmp_path / "other.tif")
     assert code == 0 and "looks like" not in err
 
 
@@ -729,4 +729,4 @@ def test_without_a_reader_no_traceback_is_printed(arguments, stream):
         done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
         os.close(writer)
     assert done.stderr == b""
-    assert done.returncode in (0, 1)
+    assert done.returncode in (0, 141)

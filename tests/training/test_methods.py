@@ -90,7 +90,7 @@ def test_every_method_lowers_its_loss(method, loss, steps):
 def test_supervised_finds_the_answer_of_a_linear_problem():
     """One 1x1 convolution behind the identity: the least squares of clean = a noisy + b are known."""
     noisy = np.random.default_rng(0).normal(size=(4, 32, 32))
-    data = (noisy.astype(np.float32), (0.3 * noisy + 0.1).astype(np.float32))
+    data = (noisy.astype(np.float32), (0.7 * noisy + 0.1).astype(np.float32))
     settings = train_settings("supervised", TINY | {
         "loss": "mse", "lambda_gradient": 0.0, "lambda_spectrum": 0.0, "learning_rate": 0.05, "warmup": 0,
         "steps": 400, "schedule": "linear", "augment": "none", "validation_share": 0, "test_share": 0,
@@ -102,8 +102,8 @@ def test_supervised_finds_the_answer_of_a_linear_problem():
         run.method.step(batch_of(run, number), number)
     scales = [run.data.rule.fit(lambda image=image: [image]) for image in data[0]]
     convolution = plain(run.method.networks["denoiser"])
-    assert convolution.weight.item() == pytest.approx(0.3, abs=0.02)
-    offset = np.mean([(0.3 * one.offset + 0.1 - one.offset) / one.scale for one in scales])
+    assert convolution.weight.item() == pytest.approx(0.7, abs=0.02)
+    offset = np.mean([(0.7 * one.offset + 0.1 - one.offset) / one.scale for one in scales])
     assert convolution.bias.item() == pytest.approx(offset, abs=0.03)
 
 

@@ -148,7 +148,8 @@ def test_depth_is_taken_from_the_options_of_the_network_too() -> None:
     options = TINY | {"network_options": "depth = 3"}
     model = hush.train("supervised", (noisy, clean), options)
     assert model.depth == 3
-    assert hush.denoise(noisy[0], model, device="cpu").shape == noisy[0].shape
+    with pytest.warns(UserWarning, match="share one normalisation"):
+        assert hush.denoise(noisy[0], model, device="cpu").shape == noisy[0].shape
     adversarial = hush.train("tomogan", (noisy, clean), TINY | {"depth": 3, "lambda_perceptual": 0.0})
     assert adversarial.depth == 3
 

@@ -93,11 +93,16 @@ def documented_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_image(folder / name, clean, pixel_size=0.02)
     write_image(folder / "repeat.tif", clean + np.roll(image - clean, 9, axis=0), pixel_size=0.02)
     write_image(folder / "movie.zarr", frames, axes="TYX")
-    (folder / "series").mkdir()
-    for number in (1, 2, 10):
-        write_image(folder / "series" / f"scan{number}.tif", image)
+    write_image(folder / "big.zarr", image)
+    for name, label in (("series", "scan"), ("scan", "slice")):
+        (folder / name).mkdir()
+        for number in (1, 2, 10):
+            write_image(folder / name / f"{label}{number}.tif", image)
     with h5py.File(folder / "movie.h5", "w") as file:
         file["entry/frames"] = frames
+    napari_hush.synthesize({"kind": "foam", "n": 4, "test_share": 0, "shape": (64, 64)}, folder / "slices")
+    slabs = {"kind": "tomography", "slices": 3, "n": 4, "test_share": 0, "shape": (48, 48)}
+    napari_hush.synthesize(slabs, folder / "slabs")
     torch.manual_seed(0)
     config = make_config(tomogan_layers(in_channels=1, interpolation="bilinear"), "Model")
     write_keras(folder / "TomoGAN.h5", TomoGAN(), config)
@@ -130,6 +135,8 @@ def test_python_of_the_page_runs(page: Path, desk: Path) -> None:
 @pytest.mark.parametrize("words", command_params())
 @pytest.mark.filterwarnings("default::UserWarning:napari_hush")  # an imported model says that it maps the values
 def test_command_of_the_page_runs(words: list[str], desk: Path) -> None:
+    if words[0] == "synthesize":  # a data set that other commands begin with
+        shutil.rmtree(desk / words[1], ignore_errors=True)
     before = set(desk.rglob("*"))
     if "--help" in words or "--napari" in words:
         with pytest.raises(SystemExit) as stop:

@@ -51,11 +51,22 @@ def at_tile(monkeypatch):
     return set_up
 
 
+@pytest.fixture
+def heeded():
+    """Signals that the tests were started without, as after nohup or in the background of a shell."""
+    usual = {"SIGINT": signal.default_int_handler, "SIGTERM": signal.SIG_DFL, "SIGHUP": signal.SIG_DFL}
+    before = {getattr(signal, name): signal.signal(getattr(signal, name), how) for name, how in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
 @needs_signals
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_a_stopped_run_is_kept_and_goes_on(run, tmp_path, at_tile, name, code):
     write_image("in.tif", IMAGE)

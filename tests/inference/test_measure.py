@@ -8,9 +8,12 @@ from scipy import ndimage
 from skimage import data
 
 import napari_hush as hush
+from napari_hush.fidelity.glance import given_back_words
 from napari_hush.importers.registry import load_model
+from napari_hush.inference.denoise import denoise_steps, run_steps
 from napari_hush.inference.measure import MeasuredLattice, fitting_model, wrong_model
 from napari_hush.inference.planes import Planes
+from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.inference.streaks import count_projections
 from napari_hush.synthesis.noise.streaks import SparseAngles
 from napari_hush.synthesis.pictures.leaves import dead_leaves
@@ -32,6 +35,18 @@ def test_streaks_are_counted_and_take_the_model_of_slices(angles, counts):
     assert count_projections(made) == angles
     name, reason = fitting_model(measured(made))
     assert name == "tomo" and reason == f"no lattice was found but the streaks of {angles} projections"
+
+
+def test_streaks_that_a_model_takes_away_do_not_come_back():
+    rng = np.random.default_rng(0)
+    made = SparseAngles(n_angles=30, counts=20_000)(foam((192, 192), rng=rng), rng).astype(np.float32)
+    done = run_steps(denoise_steps(made, "tomo", DenoiseSettings(engine="torch")))
+    alone = hush.denoise(made, "tomo", engine="torch", guard=False)
+    np.testing.assert_array_equal(done.image, alone)
+    words = "the streaks of 30 projections stand out of the noise, and are not of the sample"
+    assert done.provenance["given_back"] == f"withheld: {words}"
+    assert given_back_words(done.provenance) == f"nothing was given back: {words}"
+    assert not np.array_equal(hush.denoise(made, "tomo", engine="torch", guard=True), alone)
 
 
 def noisy(image, kind, rng):

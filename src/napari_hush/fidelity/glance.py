@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_hush.fidelity.frames import judge_frame
 from napari_hush.fidelity.stacks import frames_around, name, read_plane
 from napari_hush.inference.planes import Planes, middle_part
+from napari_hush.inference.streaks import STREAKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +117,9 @@ def given_back_words(provenance: Mapping[str, Any]) -> str:
     """
     found = provenance.get("given_back", False)
     if isinstance(found, str):
-        return f"nothing was given back: its noise is not understood ({found.removeprefix('withheld: ')})"
+        reason = found.removeprefix("withheld: ")
+        known = reason.startswith(STREAKS)
+        return f"nothing was given back: {reason if known else f'its noise is not understood ({reason})'}"
     if not isinstance(found, dict):
         return ""
     if "share" in found:

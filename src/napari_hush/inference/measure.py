@@ -13,7 +13,7 @@ from napari_hush.errors import InputError
 from napari_hush.inference.guards.guard import Guard, measure_guard
 from napari_hush.inference.guards.strict import StrictGuard, measure_strict
 from napari_hush.inference.scaling import ScaledPlane, scale_factor
-from napari_hush.inference.streaks import count_projections
+from napari_hush.inference.streaks import count_projections, kept_away
 from napari_hush.inference.tiles.runner import filled_block
 from napari_hush.residual.noise import measure_noise
 
@@ -72,7 +72,7 @@ class MeasuredLattice:
         read = partial(self.source.read, indices[len(indices) // 2], self.channels)
         return np.asarray(next(probes(read, self.source.plane_shape)).astype(np.float64).mean(axis=0))
 
-    @property
+    @cached_property
     def projections(self) -> int | None:
         """From how many directions a slice with streaks was reconstructed; None for any other image."""
         return count_projections(self.middle)
@@ -255,7 +255,13 @@ def is_guarded(model: Model, settings: DenoiseSettings) -> bool:
 
 
 def measure_guards(
-    read: Read, shape: tuple[int, int], model: Model, group: Group, period: float | None, settings: DenoiseSettings
+    read: Read,
+    shape: tuple[int, int],
+    model: Model,
+    group: Group,
+    period: float | None,
+    settings: DenoiseSettings,
+    streaks: int | None = None,
 ) -> list[Guard | StrictGuard]:
     """Measure one guard for each channel that the network gives for a plane.
 
@@ -271,10 +277,15 @@ def measure_guards(
         Of the lattice as the network sees it, px.
     settings : DenoiseSettings
         ``guard`` and ``dark`` in it.
+    streaks : int, optional
+        From how many directions a slice was reconstructed whose streaks the model is to take away.
     """
 
     def measured(planes: list[np.ndarray]) -> Guard | StrictGuard:
-        guard = measure_guard(planes, period, size=shape[0] * shape[1], slow=is_slow_guarded(model, settings))
+        slow = is_slow_guarded(model, settings)
+        if streaks is not None and not slow:
+            return Guard(low_pass=0.0, noise=0.0, withheld=kept_away(streaks))
+        guard = measure_guard(planes, period, size=shape[0] * shape[1], slow=slow)
         if settings.guard != "strict" or period is None:
             return guard
         return measure_strict(planes, guard, period, dark=settings.dark)

@@ -119,6 +119,8 @@ class Plan:
     frames : int
         Frames of a series that may look together; 1: each plane stands alone. More: `passes` has all frames, also where
         one plane is wanted.
+    streaks : int or None
+        From how many directions a slice was reconstructed, where its streaks are the model's to take away.
     """
 
     source: Planes
@@ -136,6 +138,7 @@ class Plan:
     plane: tuple[int, ...] | None
     region: Region | None
     frames: int = 1
+    streaks: int | None = None
 
     @property
     def period(self) -> float | None:
@@ -150,7 +153,8 @@ class Plan:
             beside = companions_of(one.read, self.scaled.seen_shape, one.norm.fill, known)
         if not self.guarded:
             return PlaneTask(one.read, one.norm, companions=beside)
-        guards = measure_guards(one.read, self.scaled.seen_shape, self.model, one.group, self.period, self.settings)
+        seen, streaks = self.scaled.seen_shape, self.streaks
+        guards = measure_guards(one.read, seen, self.model, one.group, self.period, self.settings, streaks)
         return PlaneTask(one.read, one.norm, guards, beside)
 
     def runner(self, target: Planes, out: Any = None) -> TileRunner:
@@ -366,6 +370,7 @@ def plan_steps(
         plane=plane,
         region=region,
         frames=frames,
+        streaks=None if is_slow_guarded(model, settings) else lattice.projections,
     )
 
 

@@ -20,6 +20,18 @@ FEWEST = 10  # lines: fewer can be edges
 STANDS_OUT = 15.0  # times the usual strength of such a period
 TEETH = 0.9  # share of the lines that must be there
 ALIKE = 0.3  # of their usual height, and its inverse
+STREAKS = "the streaks of"
+
+
+def kept_away(projections: int) -> str:
+    """Why nothing of such a slice is given back, for a person.
+
+    Examples
+    --------
+    >>> kept_away(30)
+    'the streaks of 30 projections stand out of the noise, and are not of the sample'
+    """
+    return f"{STREAKS} {projections} projections stand out of the noise, and are not of the sample"
 
 
 def count_projections(plane: NDArray[np.floating]) -> int | None:

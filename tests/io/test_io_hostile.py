@@ -51,6 +51,8 @@ def spoil_heap(path: Path, how: str) -> None:
 @pytest.mark.parametrize("kind", ["a.h5", "a.emd"])
 @pytest.mark.parametrize("behind", [0, 512])
 def test_a_heap_without_end_is_refused(tmp_path: Path, how: str, kind: str, behind: int) -> None:
+    if kind == "a.emd":
+        pytest.importorskip("rsciio")
     path = tmp_path / kind
     with h5py.File(path, "w", userblock_size=behind) as file:
         file["data"] = IMAGE

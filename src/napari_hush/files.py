@@ -147,6 +147,11 @@ def replacing(path: Path, place: Place | None = None) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
+def is_empty_folder(path: Path) -> bool:
+    """Whether this is a folder in which nothing would be lost."""
+    return path.is_dir() and not any(path.iterdir())
+
+
 def naming(error: OSError, path: Path) -> OSError:
     """The same error about the file that the user asked for, not about a temporary one."""
     return OSError(error.errno or errno.EIO, f"cannot write: {error.strerror or error}", str(path))

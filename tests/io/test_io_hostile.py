@@ -21,6 +21,7 @@ import zarr
 from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io import read_image, write_image
 from napari_hush.io.formats import chunks as chunks_module
+from napari_hush.io.history import read_history
 from napari_hush.training.data.open import open_data
 from napari_hush.training.methods.registry import METHODS
 
@@ -62,6 +63,7 @@ def test_a_heap_without_end_is_refused(tmp_path: Path, how: str, kind: str, behi
     spoil_heap(path, how)
     with pytest.raises(FileFormatError, match=f"{kind}.*heap of texts"):
         read_image(path)
+    assert read_history(path) is None
 
 
 def test_a_data_set_with_such_a_heap_or_a_link_is_refused(tmp_path: Path) -> None:

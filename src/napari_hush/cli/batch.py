@@ -197,12 +197,13 @@ def _job(source: str | Path, request: dict[str, Any], output: Path | None, panel
 
 def _refuse_older(jobs: Sequence[Job]) -> None:
     """Refuse older files that are not what the run will make again."""
+    from napari_hush.files import is_empty_folder
     from napari_hush.io.history import is_unchanged, read_history
 
     reasons = []
     for job in jobs:
         for path in (job.target, job.panel):
-            if path is None or not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            if path is None or not path.exists() or is_empty_folder(path):
                 continue
             history = read_history(path)
             if history is None:

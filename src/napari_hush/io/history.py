@@ -12,9 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_hush.errors import FileFormatError
 from napari_hush.files import atomic_write
-from napari_hush.io.sniff import identify, is_zarr
+from napari_hush.io.sniff import identify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,7 +44,7 @@ def read_history(path: str | Path) -> dict[str, Any] | None:
         read = _READERS.get(identify(path), _read_beside)
         text = read(path)
         found = json.loads(text) if text and len(text) < LONGEST else None
-    except (OSError, ValueError, LookupError, RuntimeError, RecursionError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError):
         return None  # a damaged file has no history, and whoever reads its image is told why
     return found if isinstance(found, dict) and str(found.get("software", "")).startswith(KEY) else None
 
@@ -111,9 +110,9 @@ def _read_png(path: Path) -> str:
 
 
 def _read_hdf5(path: Path) -> str:
-    import h5py
+    from napari_hush.io.formats.hdf5_open import open_hdf5
 
-    with h5py.File(path, "r", locking="best-effort") as file:
+    with open_hdf5(path) as file:
         if KEY not in file.attrs or file.attrs.get_id(KEY).dtype.kind != "S":
             return ""  # of variable length: not written here, and HDF5 can hang on a damaged one
         return bytes(file.attrs[KEY]).decode("ascii")
@@ -121,8 +120,8 @@ def _read_hdf5(path: Path) -> str:
 
 def _read_zarr(path: Path) -> str:
     note = path / "zarr.json"
-    if not is_zarr(path) or not note.is_file() or note.stat().st_size > LONGEST:
-        raise FileFormatError(f"{path}: no zarr of version 3")
+    if not note.is_file() or note.stat().st_size > LONGEST:  # version 2 is not written here
+        return ""
     attributes = json.loads(note.read_text("utf-8")).get("attributes", {})
     return json.dumps(attributes.get(ZARR_KEY))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_hush.errors import InputError
+from napari_hush.files import is_empty_folder
 from napari_hush.io.inputs import is_image, split_selector
 from napari_hush.io.sniff import is_zarr
 
@@ -77,7 +78,7 @@ def check_outputs(
         if key in taken:
             raise InputError(f"{output}: two outputs would be written to this file; choose other names")
         taken[key] = output
-        if not overwrite and output not in own and os.path.lexists(output) and not _empty_folder(output):
+        if not overwrite and output not in own and os.path.lexists(output) and not is_empty_folder(output):
             raise InputError(f"{output}: is there already; choose another name, or give --overwrite")
 
 
@@ -123,7 +124,3 @@ def _inside(place: Path, sources: Iterable[Path]) -> Path | None:
     if not place.is_dir():
         return None
     return next((one for one in sources if place in one.parents), None)
-
-
-def _empty_folder(path: Path) -> bool:
-    return path.is_dir() and not any(path.iterdir())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.errors import InputError
-from napari_hush.files import Place, naming
+from napari_hush.files import Place, is_empty_folder, naming
 from napari_hush.io.history import add_to_zarr
 from napari_hush.io.image import SPACE, guess_axes
 from napari_hush.io.room import check_room
@@ -132,7 +132,7 @@ def check_target(path: Path) -> None:
         raise InputError(f"{path}: the folder {path.parent} does not exist; create it or choose another")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"{path}: the folder {path.parent} is not writable; choose another")
-    if path.exists() and not is_zarr(path) and not (path.is_dir() and not any(path.iterdir())):
+    if path.exists() and not is_zarr(path) and not is_empty_folder(path):
         raise InputError(f"{path}: exists and is no zarr, it would be lost; choose another name or remove it")
 
 

@@ -10,12 +10,15 @@ from napari_hush.io.formats.zarr_write import zarr_writer
 from napari_hush.io.image import ImageData
 from napari_hush.io.inputs import expand_inputs, is_image
 from napari_hush.io.labels import looks_like_labels
+from napari_hush.io.metadata import Channel, Metadata
 from napari_hush.io.read import read_image
 from napari_hush.io.volume import read_volume
 from napari_hush.io.write import check_writable, write_image
 
 __all__ = [
+    "Channel",
     "ImageData",
+    "Metadata",
     "check_writable",
     "convert_dtype",
     "expand_inputs",

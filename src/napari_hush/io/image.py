@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
+from napari_hush.io.metadata import Metadata
 from napari_hush.io.units import METRES, canonical, tidy
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class ImageData:
         Where it came from.
     history : mapping, optional
         How it was made, to be written with it: JSON-able, see `napari_hush.io.history`.
+    metadata : Metadata
+        Names, colours, display ranges, date: what a result keeps of its input.
 
     Raises
     ------
@@ -57,6 +60,7 @@ class ImageData:
     units: tuple[str, ...] = ()
     source: str = ""
     history: Mapping[str, Any] | None = None
+    metadata: Metadata = field(default_factory=Metadata)
 
     def __post_init__(self) -> None:
         ndim = len(self.data.shape)
@@ -116,14 +120,20 @@ class ImageData:
         if at < 1 or not (isinstance(self.data, np.ndarray) or hasattr(self.data, "moved")):
             return self
         moved = np.moveaxis(self.data, at, 0) if isinstance(self.data, np.ndarray) else self.data.moved(at)
-        return make_image(moved, "T" + self.axes.replace("T", ""), self.scales, self.source)
+        return make_image(moved, "T" + self.axes.replace("T", ""), self.scales, self.source, self.metadata)
 
     def with_axes(self, axes: str) -> ImageData:
         """The same data with other axis letters; a step stays with its letter."""
-        return make_image(self.data, axes, self.scales, self.source)
+        return make_image(self.data, axes, self.scales, self.source, self.metadata)
 
 
-def make_image(data: Any, axes: str, scales: Mapping[str, tuple[float, object]], source: str) -> ImageData:
+def make_image(
+    data: Any,
+    axes: str,
+    scales: Mapping[str, tuple[float, object]],
+    source: str,
+    metadata: Metadata | None = None,
+) -> ImageData:
     """Put together what a reader found; steps of axes that are not there, or that make no sense, are left out."""
     known: Scales = {}
     for axis, (size, unit) in scales.items():
@@ -133,7 +143,7 @@ def make_image(data: Any, axes: str, scales: Mapping[str, tuple[float, object]],
     for axis, other in ("YX", "XY"):
         if axis not in known and other in known:
             known[axis] = known[other]
-    image = ImageData(data, axes, source=source)
+    image = ImageData(data, axes, source=source, metadata=metadata or Metadata())
     if "X" not in known:
         return image
     steps = [known.get(axis, (1.0, unit)) for axis, unit in zip(axes, image.units, strict=True)]

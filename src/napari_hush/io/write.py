@@ -103,7 +103,7 @@ def write_image(
         image = replace(image, history={**history, "written": time.time_ns()})
     suffix = path.suffix.lower()
     if suffix in PICTURES and image.axes.endswith("C") and image.shape[-1] == 1:  # they know no such axis
-        image = make_image(np.asarray(image.data)[..., 0], image.axes[:-1], image.scales, image.source)
+        image = make_image(np.asarray(image.data)[..., 0], image.axes[:-1], image.scales, image.source, image.metadata)
     if suffix == ".zarr":
         write_zarr(path, image, place)
         return
@@ -179,4 +179,4 @@ def _describe(
         else:
             raise InputError(f"{source}: expected one unit, or one per axis of {axes}, got {tuple(units)}")
         scales |= {axis: (size, names[axis]) for axis, size in sizes.items() if names.get(axis)}
-    return make_image(data, axes, scales, source)
+    return make_image(data, axes, scales, source, None if like is None else like.metadata)

@@ -1,8 +1,8 @@
 """How many public test files of other libraries open as those libraries read them: shape, place of Y and X, pixel size.
 
-Each library has its own test files; it says what is in a file, and `read_image` must say the same. Counted are files with
-an image: two axes in space, or of a camera, with real values. What else a library reads, such as spectra, must be refused
-with a reason; a file that the library itself cannot read counts for nothing.
+Each library has its own test files; it says what is in a file, and `read_image` must say the same. Counted are files
+with an image: two axes in space, or of a camera, with real values. What else a library reads, such as spectra, must be
+refused with a reason; a file that the library itself cannot read counts for nothing.
 
     git clone https://github.com/ccpem/mrcfile
     python benchmarks/public_files.py mrcfile=mrcfile/tests/test_data
@@ -13,8 +13,11 @@ A library is one function here, which takes a path and gives the images in it, a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import math
+import re
+import sys
 import tempfile
 import time
 import warnings
@@ -22,7 +25,10 @@ import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +42,7 @@ if TYPE_CHECKING:
 
     from napari_hush.io.image import ImageData
 
+NOT_OF_EM = ("MRCZ", "Delmic", "USID", "Tofwerk", "Arina")  # whose files end as those of others do
 CLOSE = 1e-3  # of a step, which some formats hold as float32
 
 
@@ -68,8 +75,8 @@ class Library:
     Parameters
     ----------
     expected : callable
-        From a path to the images in it; none where the file holds something else. Raises what it likes where the library
-        cannot read the file.
+        From a path to the images in it; none where the file holds something else. Raises what it likes where the
+        library cannot read the file.
     suffixes : tuple of str
         Of the files to try.
     unpack : tuple of str
@@ -82,13 +89,16 @@ class Library:
 
 
 def rosettasciio(path: Path) -> list[Expected]:
-    """Images among what HyperSpy's readers give: two signal axes with real values."""
+    """Images among what HyperSpy's readers give: two signal axes with real values, and at most one that counts them."""
     from rsciio import IO_PLUGINS
 
     suffix = path.suffix.lower()[1:]
-    plugin = next(one for one in IO_PLUGINS if suffix in one["file_extensions"])
-    options = {"select_type": "images"} if plugin["name"] == "EMD" else {}
-    signals = import_module(plugin["api"]).file_reader(str(path), **options)
+    plugins = [one for one in IO_PLUGINS if suffix in one["file_extensions"] and one["name"] not in NOT_OF_EM]
+    options = {"stack_group": False, "select_type": "images"} if plugins[0]["name"] == "EMD" else {}
+    if options and find_spec("sparse") is None:  # needed for spectra alone, which are not asked for
+        sys.modules["sparse"] = ModuleType("sparse")
+        sys.modules["sparse"].__spec__ = ModuleSpec("sparse", None)
+    signals = import_module(plugins[0]["api"]).file_reader(str(path), **options)
     images = [one for one in map(_of_signal, signals) if one is not None]
     if len(images) < 2:
         return images
@@ -102,18 +112,26 @@ def mrcfile(path: Path) -> list[Expected]:
     with mrcfile.open(path, permissive=True) as file:
         if file.data is None or file.data.dtype.kind == "c":
             return []
-        size, volume, ndim = file.voxel_size, bool(file.is_volume()), file.data.ndim
-        steps = {axis: float(step) for axis, step in (("X", size.x), ("Y", size.y)) if step > 0}
-        if volume and ndim == 3 and size.z > 0:
-            steps["Z"] = float(size.z)
+        head, volume, ndim = file.header, bool(file.is_volume()), file.data.ndim
+        sizes = [float(getattr(file.voxel_size, axis)) for axis in "xyz"]
+        # the sizes are along the edges of the cell, and the header says which edge columns, rows and sections follow
+        along = {
+            axis: sizes[int(edge) - 1] for axis, edge in zip("XYZ", (head.mapc, head.mapr, head.maps), strict=True)
+        }
+        steps = {axis: step for axis, step in along.items() if step > 0 and (axis != "Z" or (volume and ndim == 3))}
         axes = ("ZYX" if volume else "QYX")[-ndim:] if ndim < 4 else "QZYX"
         return [Expected(file.data.shape, axes, {axis: (step, "Å") for axis, step in steps.items()})]
 
 
 def ncempy(path: Path) -> list[Expected]:
-    """What `ncempy.read` gives."""
+    """What `ncempy.read` gives, of a Velox file with several images the first."""
     from ncempy import read
+    from ncempy.io.emdVelox import fileEMDVelox
 
+    several = False
+    if path.suffix == ".emd":
+        with contextlib.suppress(Exception), fileEMDVelox(str(path)) as file:
+            several = len(file.list_data) > 1
     found = read(str(path))
     data, units = found["data"], list(found["pixelUnit"])
     if data.ndim < 2 or data.dtype.kind == "c" or "eV" in units:
@@ -124,19 +142,18 @@ def ncempy(path: Path) -> list[Expected]:
         for axis, size, unit in zip(axes, found["pixelSize"], units, strict=True)
         if axis in "YX"
     }
-    return [Expected(data.shape, axes, steps)]
+    return [Expected(data.shape, axes, steps, "0" if several else "")]
 
 
 LIBRARIES: dict[str, Library] = {
     "rosettasciio": Library(
         rosettasciio,
-        (".blo", ".bmp", ".dm3", ".dm4", ".emd", ".emi", ".hdf5", ".hspy", ".jpg", ".mrc", ".png", ".prz", ".rpl", ".ser",
-         ".tif", ".tvips", ".unf", ".zspy"),
+        tuple(".blo .bmp .dm3 .dm4 .emd .emi .hdf5 .hspy .jpg .mrc .png .prz .rpl .ser .tif .tvips .unf .zspy".split()),
         (".zip",),
     ),
     "mrcfile": Library(mrcfile, (".mrc", ".map", ".gz", ".bz2")),
     "ncempy": Library(ncempy, (".dm3", ".dm4", ".emd", ".mrc", ".ser")),
-}  # fmt: skip
+}
 
 
 def _of_signal(signal: Mapping[str, Any]) -> Expected | None:
@@ -145,23 +162,23 @@ def _of_signal(signal: Mapping[str, Any]) -> Expected | None:
     kind = str(signal.get("metadata", {}).get("Signal", {}).get("signal_type", ""))
     in_image = [not entry.get("navigate", False) for entry in entries]
     real = data.dtype.kind in "buif" or (data.dtype.names or ("",))[0] == "R"
-    if sum(in_image) != 2 or not real or kind.startswith(("EDS", "EELS")):
+    if sum(in_image) != 2 or len(entries) > 3 or not real or kind.startswith(("EDS", "EELS")):
         return None
     y, x = (place for place, part in enumerate(in_image) if part)
     axes = "".join("Y" if place == y else "X" if place == x else "QPRV"[place] for place in range(len(entries)))
     steps = {
         axis: (abs(float(entry["scale"])), str(entry["units"]))
         for axis, entry in zip(axes, entries, strict=True)
-        if axis in "YX" and entry.get("scale") and canonical(_plain(entry.get("units"))) != "pixel"
+        if axis in "YX" and entry.get("scale") and _has_unit(entry.get("units"))
     }
     shape = tuple(data.shape)
-    if data.dtype.names:
-        return Expected((*shape, len(data.dtype.names)), f"{axes}C", steps)
+    if data.dtype.names:  # the fourth colour of the formats here only fills up 32 bits
+        return Expected((*shape, 3), f"{axes}C", steps)
     return Expected(shape, axes, steps)
 
 
-def _plain(unit: object) -> object:
-    return unit if isinstance(unit, (str, bytes)) else None
+def _has_unit(unit: object) -> bool:
+    return isinstance(unit, (str, bytes)) and canonical(unit) not in ("pixel", "[]")
 
 
 def difference(image: ImageData, expected: Expected) -> str:
@@ -181,7 +198,7 @@ def difference(image: ImageData, expected: Expected) -> str:
 
 def _length(step: float, unit: str) -> float:
     """In metres, or 1/m; others as they are."""
-    name = canonical(unit)
+    name = canonical(re.sub(r"[\[\]_\s]", "", unit))  # ncempy gives n_m as the file has it, others "1 / nm"
     if name.startswith("1/") and canonical(name[2:]) in METRES:
         return step / METRES[canonical(name[2:])]
     return step * METRES.get(name, 1.0)

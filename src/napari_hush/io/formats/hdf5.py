@@ -40,7 +40,7 @@ def read_hdf5(path: Path, selector: str | None, *, fill_missing: bool = False) -
     try:
         dataset = _select(file, path) if selector is None else find_dataset(file, selector, path)
         source = f"{path}:{dataset.name}"
-        _check_dataset(dataset, source, fill_missing)
+        check_dataset(dataset, source, fill_missing)
         dataset = CheckedDataset(dataset, source, fill_missing=fill_missing, path=path)
         if not dataset.id.get_storage_size():
             dataset.check(())
@@ -166,7 +166,14 @@ def find_dataset(file: Any, selector: str, path: Path) -> Any:
     return item
 
 
-def _check_dataset(dataset: Any, source: str, fill_missing: bool) -> None:
+def check_dataset(dataset: Any, source: str, fill_missing: bool) -> None:
+    """Refuse what is no image, lies in other files, or claims more than is there.
+
+    Raises
+    ------
+    FileFormatError
+        If it does.
+    """
     from napari_hush.io.formats.hdf5_chunks import check_filters
 
     _check_storage(dataset, source)
@@ -185,14 +192,14 @@ def _check_storage(dataset: Any, source: str) -> None:
 
 def _axes(dataset: Any) -> str:
     """From the attributes ``axes``, ``axistags`` (ilastik) or the dimension labels, or guessed."""
-    letters = _text(_note(dataset, "axes", ""))
+    letters = as_text(read_note(dataset, "axes", ""))
     if not letters and "axistags" in dataset.attrs:
         try:
-            letters = "".join(tag["key"] for tag in json.loads(_text(_note(dataset, "axistags", "")))["axes"])
+            letters = "".join(tag["key"] for tag in json.loads(as_text(read_note(dataset, "axistags", "")))["axes"])
         except (ValueError, LookupError, TypeError, RecursionError):
             letters = ""
     if not letters:
-        letters = "".join(_text(dim.label)[:1] for dim in dataset.dims)
+        letters = "".join(as_text(dim.label)[:1] for dim in dataset.dims)
     letters = "".join(letter for letter in letters if letter.isalpha())
     return tidy_axes(letters, dataset.shape) if len(letters) == dataset.ndim else guess_axes(dataset.shape)
 
@@ -204,11 +211,11 @@ def _scales(dataset: Any, axes: str) -> Scales:
         if name not in dataset.attrs:
             continue
         try:
-            sizes = np.atleast_1d(np.asarray(_note(dataset, name, ()), dtype=float)).ravel().tolist()
+            sizes = np.atleast_1d(np.asarray(read_note(dataset, name, ()), dtype=float)).ravel().tolist()
         except (TypeError, ValueError):
             continue
-        units = "µm" if name == "element_size_um" else _note(dataset, "units", _note(dataset, "unit", "nm"))
-        names = [_text(one) for one in np.atleast_1d(np.asarray(units, dtype=object)).ravel()]
+        units = "µm" if name == "element_size_um" else read_note(dataset, "units", read_note(dataset, "unit", "nm"))
+        names = [as_text(one) for one in np.atleast_1d(np.asarray(units, dtype=object)).ravel()]
         if len(sizes) == 1:
             along: list[str] = space
             sizes = sizes * len(along)
@@ -223,7 +230,7 @@ def _scales(dataset: Any, axes: str) -> Scales:
     return {}
 
 
-def _note(dataset: Any, name: str, default: Any) -> Any:
+def read_note(dataset: Any, name: str, default: Any) -> Any:
     """An attribute, if it is there and of a sane size."""
     if name not in dataset.attrs:
         return default
@@ -231,9 +238,10 @@ def _note(dataset: Any, name: str, default: Any) -> Any:
     return dataset.attrs[name] if math.prod(attribute.shape or ()) <= MAX_NOTE else default
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """An attribute, or an array of texts, as one text."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, np.ndarray):
-        return "".join(_text(one) for one in value.ravel())
+        return "".join(as_text(one) for one in value.ravel())
     return str(value)

@@ -185,7 +185,7 @@ def of_signals(suffix: str, module: str, *shape: int) -> Callable[[Path], None]:
 
     def write(folder: Path) -> None:
         data = np.resize(BYTE, shape).astype(np.float32 if suffix == "unf" else np.uint8)
-        names = "tyx"[-len(shape) :] if len(shape) < 4 else ("y", "x", "dy", "dx")
+        names = "tyx"[-len(shape) :]
         axes = [
             {"name": name, "units": "nm", "scale": 1.0, "offset": 0.0, "size": size, "navigate": place < len(shape) - 2}
             for place, (name, size) in enumerate(zip(names, shape, strict=True))
@@ -202,7 +202,7 @@ SEEDS: dict[str, Callable[[Path], None]] = {
     "tiff": tiffs, "png": pngs, "jpeg": jpegs, "npy": npys, "npz": npzs, "hdf5": hdf5s, "emd": emds, "zarr": zarrs,
     "mrc": mrcs, "ser": sers, "emi": emis, "dm": dms, "ndata": ndatas, "prz": przs, "bmp": bmps,
     "ripple": of_signals("rpl", "ripple", 40, 50), "semper": of_signals("unf", "semper", 40, 50),
-    "tvips": of_signals("tvips", "tvips", 3, 40, 50), "blo": of_signals("blo", "blockfile", 3, 2, 40, 40),
+    "tvips": of_signals("tvips", "tvips", 3, 40, 50),
 }  # fmt: skip
 
 
@@ -310,7 +310,7 @@ def main() -> None:
     assert set(SEEDS) == set(READERS), "a reader has no seeds"
     warnings.simplefilter("ignore")
     logging.disable()  # tifffile notes each damaged tag
-    for module in ("tia", "digitalmicrograph", "ripple", "semper", "tvips", "blockfile"):
+    for module in ("tia", "digitalmicrograph", "ripple", "semper", "tvips"):
         import_module(f"rsciio.{module}")  # before the forks
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ import pytest
 
 from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io import read_image
+from napari_hush.io.foreign import FOREIGN
 from napari_hush.io.formats.rosettasciio import MODULES, read_rosettasciio
 from napari_hush.io.formats.signal_axes import Axis, NoImageError, image_axes
 from napari_hush.io.sniff import SUFFIXES
@@ -115,6 +116,13 @@ def test_several_images_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 )
 def test_units_have_one_spelling(unit: str, plain: str) -> None:
     assert Axis(unit=unit).plain_unit == plain
+
+
+@pytest.mark.parametrize("suffix", sorted(FOREIGN))
+def test_known_formats_that_are_not_read_are_named(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"a{suffix}").write_bytes(b"IMGBLO\x02\x01" + bytes(2000))
+    with pytest.raises(FileFormatError, match=r"export|unpack|give"):
+        read_image(tmp_path / f"a{suffix}")
 
 
 def test_patterns_of_a_camera_keep_their_unit() -> None:

@@ -23,12 +23,11 @@ if TYPE_CHECKING:
 
     from napari_hush.io.image import ImageData
 
-# kind of file to the module that reads it and the names of its files
+# kind of file, as of `identify`, to the module that reads it
 MODULES = {
     "ser": "rsciio.tia",
     "emi": "rsciio.tia",
     "dm": "rsciio.digitalmicrograph",
-    "blo": "rsciio.blockfile",
     "tvips": "rsciio.tvips",
     "semper": "rsciio.semper",
     "ripple": "rsciio.ripple",

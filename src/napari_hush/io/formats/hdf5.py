@@ -91,7 +91,7 @@ def check_links(file: Any, path: Path, *, fill_missing: bool = False) -> None:
 
     for dataset in _datasets(file, path, strict=True):
         source = f"{path}:{dataset.name}"
-        _check_storage(dataset, source)
+        check_storage(dataset, source)
         if not dataset.shape or 0 in dataset.shape or dataset.dtype.kind not in "buifcV":
             continue
         check_filters(dataset, source)
@@ -176,14 +176,21 @@ def check_dataset(dataset: Any, source: str, fill_missing: bool) -> None:
     """
     from napari_hush.io.formats.hdf5_chunks import check_filters
 
-    _check_storage(dataset, source)
+    check_storage(dataset, source)
     check_kind(dataset.shape, dataset.dtype, source)
     check_filters(dataset, source)
     if not fill_missing:
         check_claim(math.prod(dataset.shape) * dataset.dtype.itemsize, dataset.id.get_storage_size(), source)
 
 
-def _check_storage(dataset: Any, source: str) -> None:
+def check_storage(dataset: Any, source: str) -> None:
+    """Refuse a dataset whose values are in other files.
+
+    Raises
+    ------
+    FileFormatError
+        If they are.
+    """
     if dataset.is_virtual or dataset.external:
         raise FileFormatError(
             f"{source}: its values are in other files, which are not followed; copy them into one file (h5repack)"

@@ -1,4 +1,4 @@
-"""An image in an HDF5 file whose axes are known."""
+"""Images in HDF5 files whose axes are known, and what describes them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hush.io.formats.hdf5 import check_dataset
+from napari_hush.io.formats.hdf5 import check_dataset, check_storage
 from napari_hush.io.formats.npy import native
 from napari_hush.io.image import EAGER_BELOW, make_image
 
@@ -16,6 +16,40 @@ if TYPE_CHECKING:
 
     from napari_hush.io.image import ImageData, Scales
     from napari_hush.io.metadata import Metadata
+
+
+def hard_item(group: Any, place: str) -> Any:
+    """The group or dataset at a place, to which hard links alone lead: others may lead to other files; None without."""
+    import h5py
+
+    for name in (part for part in place.split("/") if part):
+        inside = isinstance(group, h5py.Group) and isinstance(group.get(name, getlink=True), h5py.HardLink)
+        group = group[name] if inside else None
+    return group
+
+
+def hard_items(group: Any) -> dict[str, Any]:
+    """All of a group's own groups and datasets by their names."""
+    import h5py
+
+    if not isinstance(group, h5py.Group):
+        return {}
+    return {name: group[name] for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink)}
+
+
+def small_part(dataset: Any, key: Any) -> Any:
+    """A part of a dataset that describes others, read as carefully as an image.
+
+    Raises
+    ------
+    FileFormatError
+        If its values are in other files, or unpack to more than they should.
+    """
+    from napari_hush.io.formats.hdf5_chunks import CheckedDataset, check_filters
+
+    check_storage(dataset, str(dataset.name))
+    check_filters(dataset, str(dataset.name))
+    return CheckedDataset(dataset, str(dataset.name), fill_missing=True)[key]
 
 
 def hdf5_image(

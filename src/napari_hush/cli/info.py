@@ -125,7 +125,8 @@ def _history_lines(history: Mapping[str, Any]) -> Iterator[Line]:
         check = str(source.get("head") or source.get("metadata") or source.get("values") or "")[:12]
         yield "made from", f"{source.get('name')}{part}{size}" + (f", fingerprint {check}" if check else "")
     elif layer := history.get("source_layer"):
-        yield "made from", f"the layer {layer}"
+        file = f" of {history['source_file']}" if history.get("source_file") else ""
+        yield "made from", f"the layer {layer}{file}"
     if model := history.get("model"):
         check = f", SHA-256 {history['model_sha256']}" if history.get("model_sha256") else ""
         why = f"; chosen because {history['chosen_because']}" if history.get("chosen_because") else ""

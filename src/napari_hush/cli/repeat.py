@@ -17,13 +17,21 @@ def command(history: Mapping[str, Any]) -> str:
     history : mapping
         Of `napari_hush.io.history.read_history`.
     """
-    request = history.get("request") or {}
+    request = history.get("request") or _of_layer(history)
     source = (request.get("input") or {}).get("name")
     if not source or history.get("made") != "denoised":
         return ""
     model = [] if request["model"] == "auto" else ["--model", str(history.get("model_path") or request["model"])]
     part = f":{request['part']}" if request.get("part") else ""
     return shlex.join(["napari-hush", "denoise", f"{source}{part}", *model, *_options(request["settings"])])
+
+
+def _of_layer(history: Mapping[str, Any]) -> dict[str, Any]:
+    """What a command would be asked for, of a layer of napari that was saved; empty where its file is not known."""
+    if not history.get("source_file"):
+        return {}
+    model = "auto" if history.get("chosen_because") else history.get("model")
+    return {"input": {"name": history["source_file"]}, "model": model, "settings": history.get("settings") or {}}
 
 
 def _options(settings: Mapping[str, Any]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +117,7 @@ def read_volume(source: str | Path) -> ImageData:
     -------
     ImageData
         Axes ZYX, read slice by slice as it is indexed; the pixel size is that of the first file, without a step along
-        Z.
+        Z, and so are its other metadata; each slice is labelled with the name of its file.
 
     Raises
     ------
@@ -139,4 +140,5 @@ def read_volume(source: str | Path) -> ImageData:
         )
     height, width = first.shape
     data = SliceFiles(files, (height, width), first.dtype)
-    return make_image(data, "ZYX", first.scales, str(source))
+    metadata = replace(first.metadata, name="", labels=tuple(one.stem for one in files))
+    return make_image(data, "ZYX", first.scales, str(source), metadata)

@@ -267,7 +267,8 @@ class Denoise:
         for label, values in (("carried", series.carried), ("changed", series.changed)):
             if values is not None:
                 path = folder / f"{name}_{label}.tif"
-                write_image(path, values, like=image, history=self._history(label, job, done, verdict))
+                history = self._history(label, job, done, verdict)
+                write_image(path, values, like=image.of_other_values(), history=history)
         print(f"{folder}: {name}_drift.csv, {name}_changes.csv and maps")
 
     def _verdict(self, image: ImageData, denoised: Any, channel_axis: int | None, done: Denoised) -> str:

@@ -117,7 +117,7 @@ def read_volume(source: str | Path) -> ImageData:
     -------
     ImageData
         Axes ZYX, read slice by slice as it is indexed; the pixel size is that of the first file, without a step along
-        Z.
+        Z, and so are its other metadata; each slice is labelled with the name of its file.
 
     Raises
     ------
@@ -144,4 +144,5 @@ def read_slices(files: Sequence[Path]) -> ImageData:
         )
     height, width = first.shape
     data = SliceFiles(files, (height, width), first.dtype)
-    return make_image(data, "ZYX", first.scales, str(files[0].parent), first.metadata)
+    metadata = replace(first.metadata, name="", labels=tuple(one.stem for one in files))
+    return make_image(data, "ZYX", first.scales, str(files[0].parent), metadata)

@@ -29,6 +29,7 @@ NAMED = {
     "yellow": (255, 255, 0),
     "gray": (255, 255, 255),
 }
+BLOCK = 512  # px: about the least side of a part that is read at once
 MOST_CHANNELS = 16  # more are a spectrum, which stays in one layer
 CYCLE = ("cyan", "magenta", "yellow", "red", "green", "blue")  # of channels without a colour, as napari has it
 
@@ -133,10 +134,14 @@ def _lazy(image: ImageData) -> Any:
         return image.data
     import dask.array
 
-    chunks = getattr(image.data, "chunks", None)
-    whole = tuple(n if axis in "YXS" else 1 for axis, n in zip(image.axes, image.shape, strict=True))
-    plain = isinstance(chunks, tuple) and all(isinstance(one, int) for one in chunks)
-    return dask.array.from_array(image.data, chunks=chunks if plain else whole, asarray=True, lock=not plain)
+    stored = getattr(image.data, "chunks", None)
+    if not isinstance(stored, tuple) or not all(isinstance(one, int) for one in stored):
+        stored = tuple(n if axis in "YXS" else 1 for axis, n in zip(image.axes, image.shape, strict=True))
+    # thousands of small chunks would keep dask busy with itself
+    chunks = tuple(
+        -(-BLOCK // one) * one if axis in "YX" else one for axis, one in zip(image.axes, stored, strict=True)
+    )
+    return dask.array.from_array(image.data, chunks=chunks, asarray=True)  # type: ignore[no-untyped-call]
 
 
 def _place(image: ImageData, without: str) -> dict[str, Any]:
@@ -156,7 +161,7 @@ def _unit(unit: str) -> str:
 
     name = LONG_NAMES.get(unit, unit or "pixel")
     try:
-        pint.get_application_registry().Unit(name)
+        pint.get_application_registry().Unit(name)  # type: ignore[no-untyped-call]
     except (pint.errors.UndefinedUnitError, ValueError, TypeError, AttributeError, SyntaxError):
         return "pixel"
     return name
@@ -203,8 +208,8 @@ def _one(data: Any, options: Mapping[str, Any]) -> ImageData:
     scale = options.get("scale")
     steps = [1.0] * len(shape) if scale is None else [abs(float(one)) for one in scale]
     units = [canonical(unit) for unit in options.get("units") or ["pixel"] * len(steps)]
-    known = {axis: step for axis, *step in zip(axes, steps, units, strict=False)}
-    scales = {axis: (step, unit) for axis, (step, unit) in known.items() if unit not in ("pixel", "dimensionless")}
+    known = zip(axes, steps, units, strict=False)  # the colours of RGB have none
+    scales = {axis: (step, unit) for axis, step, unit in known if unit not in ("pixel", "dimensionless")}
     kept = file_notes(options.get("metadata", {}))
     notes = {name: kept[name] for name in KEPT if name in kept}
     channels = () if rgb else (_channel_of(options),)

@@ -58,7 +58,8 @@ def write_tiff(file: BinaryIO, image: ImageData, name: str) -> None:
 
 def _tags(image: ImageData) -> dict[str, Any]:
     """What is kept in tags of the first page, in all dialects."""
-    metadata, options = image.metadata, {}
+    metadata = image.metadata
+    options: dict[str, Any] = {}
     texts = {METADATA_TAG: note_text(metadata)}
     if metadata.name.isascii():
         texts[DOCUMENT_NAME] = metadata.name
@@ -104,7 +105,8 @@ def _imagej(image: ImageData, axes: str) -> dict[str, Any]:
 
 def _imagej_display(image: ImageData) -> dict[str, Any]:
     """Lookup tables, display ranges, labels and description, as ImageJ keeps them."""
-    metadata, note = image.metadata, {}
+    metadata = image.metadata
+    note: dict[str, Any] = {}
     if metadata.description:
         note["Info"] = metadata.description
     if metadata.labels:

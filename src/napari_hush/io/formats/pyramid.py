@@ -85,7 +85,7 @@ def halved(data: NDArray[Any]) -> NDArray[Any]:
     odd = [(0, n % 2) for n in data.shape[-2:]]
     if any(after for _, after in odd):
         wide = np.pad(wide, [(0, 0)] * (data.ndim - 2) + odd, mode="edge")
-    corners = [wide[..., y::2, x::2] for y in (0, 1) for x in (0, 1)]
+    corners: list[Any] = [wide[..., y::2, x::2] for y in (0, 1) for x in (0, 1)]
     mean = np.zeros(corners[0].shape, exact)
     with np.errstate(invalid="ignore"):  # of infinities of both signs
         for corner in corners:

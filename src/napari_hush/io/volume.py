@@ -132,7 +132,11 @@ def read_volume(source: str | Path) -> ImageData:
     >>> read_volume(folder / "train" / "noisy").shape
     (4, 32, 32)
     """
-    files = slice_files(source)
+    return replace(read_slices(slice_files(source)), source=str(source))
+
+
+def read_slices(files: Sequence[Path]) -> ImageData:
+    """Single images as the slices of one volume, in the order given; as `read_volume`."""
     first = read_image(files[0])
     if first.axes != "YX":
         raise InputError(
@@ -142,4 +146,4 @@ def read_volume(source: str | Path) -> ImageData:
     height, width = first.shape
     data = SliceFiles(files, (height, width), first.dtype)
     metadata = replace(first.metadata, name="", labels=tuple(stem(one) for one in files))
-    return make_image(data, "ZYX", first.scales, str(source), metadata)
+    return make_image(data, "ZYX", first.scales, str(files[0].parent), metadata)

@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io.formats.hdf5_imaris import is_imaris, open_imaris
-from napari_hush.io.formats.hdf5_links import find_dataset, list_contents, note_of, text_of
+from napari_hush.io.formats.hdf5_links import as_text, find_dataset, list_contents, read_note
 from napari_hush.io.formats.hdf5_nexus import Meant, describe, find_meant, words_for
 from napari_hush.io.formats.hdf5_open import open_hdf5
 from napari_hush.io.formats.hdf5_virtual import check_storage, open_virtual
@@ -58,7 +58,7 @@ def _open(
     file: Any, path: Path, selector: str | None, fill_missing: bool
 ) -> tuple[Any, str, Scales, str, Metadata | None]:
     """Values that are still to be read, their axes and pixel size, where they are, and what is said of them."""
-    open_part = partial(_open_plain, path=path, fill_missing=fill_missing)
+    open_part = partial(open_plain, path=path, fill_missing=fill_missing)
     if selector is None and is_imaris(file, path):
         whole, axes, scales, metadata = open_imaris(file, path, open_part)
         check_kind(whole.shape, whole.dtype, str(path))
@@ -74,7 +74,7 @@ def _open(
     if dataset.is_virtual:
         data: Any = open_virtual(file, dataset, path, open_part, fill_missing=fill_missing)
     else:
-        data = _open_plain(dataset, source, path=path, fill_missing=fill_missing)
+        data = open_plain(dataset, source, path=path, fill_missing=fill_missing)
     axes = tidy_axes(meant.axes, dataset.shape) if meant.axes else _axes(dataset)
     scales = {**_scales(dataset, axes), **meant.scales}
     if meant.keys is not None and (meant.keys != 0).any():
@@ -82,7 +82,14 @@ def _open(
     return data, axes, scales, source, meant.metadata
 
 
-def _open_plain(dataset: Any, source: str, *, path: Path, fill_missing: bool) -> Any:
+def open_plain(dataset: Any, source: str, *, path: Path, fill_missing: bool) -> Any:
+    """A dataset that is wholly in the file, looked at before it is read, and while it is.
+
+    Raises
+    ------
+    FileFormatError
+        If it lies in other files, claims more than is there, or is packed so that it does harm.
+    """
     from napari_hush.io.formats.hdf5_chunks import CheckedDataset, check_packing
 
     check_storage(dataset, path, source)
@@ -179,14 +186,14 @@ def _select(file: Any, path: Path) -> Meant:
 
 def _axes(dataset: Any) -> str:
     """From the attributes ``axes``, ``axistags`` (ilastik) or the dimension labels, or guessed."""
-    letters = text_of(note_of(dataset, "axes", ""))
+    letters = as_text(read_note(dataset, "axes", ""))
     if not letters and "axistags" in dataset.attrs:
         try:
-            letters = "".join(tag["key"] for tag in json.loads(text_of(note_of(dataset, "axistags", "")))["axes"])
+            letters = "".join(tag["key"] for tag in json.loads(as_text(read_note(dataset, "axistags", "")))["axes"])
         except (ValueError, LookupError, TypeError, RecursionError):
             letters = ""
     if not letters:
-        letters = "".join(text_of(dim.label)[:1] for dim in dataset.dims)
+        letters = "".join(as_text(dim.label)[:1] for dim in dataset.dims)
     letters = "".join(letter for letter in letters if letter.isalpha())
     return tidy_axes(letters, dataset.shape) if len(letters) == dataset.ndim else guess_axes(dataset.shape)
 
@@ -198,11 +205,11 @@ def _scales(dataset: Any, axes: str) -> Scales:
         if name not in dataset.attrs:
             continue
         try:
-            sizes = np.atleast_1d(np.asarray(note_of(dataset, name, ()), dtype=float)).ravel().tolist()
+            sizes = np.atleast_1d(np.asarray(read_note(dataset, name, ()), dtype=float)).ravel().tolist()
         except (TypeError, ValueError):
             continue
-        units = "µm" if name == "element_size_um" else note_of(dataset, "units", note_of(dataset, "unit", "nm"))
-        names = [text_of(one) for one in np.atleast_1d(np.asarray(units, dtype=object)).ravel()]
+        units = "µm" if name == "element_size_um" else read_note(dataset, "units", read_note(dataset, "unit", "nm"))
+        names = [as_text(one) for one in np.atleast_1d(np.asarray(units, dtype=object)).ravel()]
         if len(sizes) == 1:
             along: list[str] = space
             sizes = sizes * len(along)

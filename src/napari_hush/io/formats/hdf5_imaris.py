@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from napari_hush.errors import FileFormatError
-from napari_hush.io.formats.hdf5_links import find_dataset, look_up, note_of, text_of
+from napari_hush.io.formats.hdf5_links import as_text, find_dataset, look_up, read_note
 from napari_hush.io.formats.mosaic import Mosaic, Tile
 from napari_hush.io.metadata import Channel, Metadata, ramp
 
@@ -77,7 +77,7 @@ def _scales(file: Any, size: tuple[int, ...], path: Path) -> Scales:
     info = look_up(file, "DataSetInfo/Image", path)
     if info is None:
         return {}
-    unit, scales = text_of(note_of(info, "Unit", "um")) or "um", {}
+    unit, scales = as_text(read_note(info, "Unit", "um")) or "um", {}
     for k, (axis, n) in enumerate(zip("XYZ", size[::-1], strict=True)):
         length = _number(info, f"ExtMax{k}", math.nan) - _number(info, f"ExtMin{k}", math.nan)
         if math.isfinite(length) and length > 0:
@@ -95,13 +95,13 @@ def _metadata(file: Any, count: int, path: Path) -> Metadata:
         limits = _numbers(info, "ColorRange")
         channels.append(
             Channel(
-                text_of(note_of(info, "Name", "")).strip(),
+                as_text(read_note(info, "Name", "")).strip(),
                 ramp(*(round(255 * min(max(one, 0), 1)) for one in colour)) if len(colour) == 3 else None,
                 (limits[0], limits[1]) if len(limits) == 2 and limits[0] < limits[1] else None,
             )
         )
     image = look_up(file, "DataSetInfo/Image", path)
-    date = text_of(note_of(image, "RecordingDate", "")) if image is not None else ""
+    date = as_text(read_note(image, "RecordingDate", "")) if image is not None else ""
     return Metadata(date=date.strip().replace(" ", "T"), channels=tuple(channels))
 
 
@@ -114,7 +114,7 @@ def _number(item: Any, name: str, default: float) -> Any:
 def _numbers(item: Any, name: str) -> list[float]:
     """Imaris writes numbers as texts of single characters."""
     try:
-        found = [float(one) for one in text_of(note_of(item, name, "")).split()]
+        found = [float(one) for one in as_text(read_note(item, name, "")).split()]
     except ValueError:
         return []
     return found if all(math.isfinite(one) for one in found) else []

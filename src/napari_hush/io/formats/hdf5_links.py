@@ -150,7 +150,7 @@ def look_up(file: Any, selector: str, path: Path, start: Any = None) -> Any:
         return None
 
 
-def note_of(item: Any, name: str, default: Any) -> Any:
+def read_note(item: Any, name: str, default: Any) -> Any:
     """An attribute, if it is there and of a sane size."""
     if name not in item.attrs:
         return default
@@ -158,12 +158,12 @@ def note_of(item: Any, name: str, default: Any) -> Any:
     return item.attrs[name] if math.prod(attribute.shape or ()) <= MAX_NOTE else default
 
 
-def text_of(value: Any) -> str:
+def as_text(value: Any) -> str:
     """An attribute or a value as text; several are joined."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, np.ndarray):
-        return "".join(text_of(one) for one in value.ravel())
+        return "".join(as_text(one) for one in value.ravel())
     return str(value)
 
 

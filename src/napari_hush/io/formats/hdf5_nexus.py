@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hush.io.formats.hdf5_links import look_up, note_of, text_of, values_of
+from napari_hush.io.formats.hdf5_links import as_text, look_up, read_note, values_of
 from napari_hush.io.metadata import Metadata
 from napari_hush.io.units import METRES, SECONDS, canonical
 
@@ -67,7 +67,7 @@ def describe(file: Any, selector: str, dataset: Any, path: Path) -> Meant:
     for near in (group, look_up(file, str(dataset.name).rpartition("/")[0], path)):
         if near is None:
             continue
-        if near is not file and text_of(note_of(near, "NX_class", "")) == "NXdata":
+        if near is not file and as_text(read_note(near, "NX_class", "")) == "NXdata":
             found = _of_plot(file, near, dataset, path)
             if found.scales or found.axes:
                 return found
@@ -122,7 +122,7 @@ def _exchange(file: Any, contents: Contents, path: Path) -> list[Meant]:
         for names in (("x_pixel_size", "y_pixel_size"), ("pixel_size_x", "pixel_size_y"), ("pixel_size", "pixel_size")):
             scales = scales or _first_scales([detector], names, path)
     letters = {"y": "Y", "x": "X"}
-    axes = "".join(letters.get(one, "Q") for one in text_of(note_of(dataset, "axes", "")).lower().split(":"))
+    axes = "".join(letters.get(one, "Q") for one in as_text(read_note(dataset, "axes", "")).lower().split(":"))
     return [Meant(dataset, axes if len(axes) == len(dataset.shape) else "", scales, metadata=_metadata(file, path))]
 
 
@@ -132,7 +132,7 @@ def _default_plot(file: Any, contents: Contents, path: Path) -> list[Meant]:
     for _ in range(4):
         if found := _signal(file, group, path):
             return [found]
-        group = look_up(group, text_of(note_of(group, "default", "")) or "?", path, group)
+        group = look_up(group, as_text(read_note(group, "default", "")) or "?", path, group)
         if not hasattr(group, "keys"):
             break
     return []
@@ -147,9 +147,9 @@ def _plots(file: Any, contents: Contents, path: Path) -> list[Meant]:
 
 def _signal(file: Any, group: Any, path: Path) -> Meant | None:
     """The image that a group of the class NXdata shows."""
-    if text_of(note_of(group, "NX_class", "")) != "NXdata":
+    if as_text(read_note(group, "NX_class", "")) != "NXdata":
         return None
-    name = text_of(note_of(group, "signal", ""))
+    name = as_text(read_note(group, "signal", ""))
     if not name:  # files before 2014 mark the dataset
         name = next((one for one in list(group)[:64] if _is_marked(look_up(group, one, path, group))), "")
     dataset = look_up(group, name, path, group) if name else None
@@ -159,16 +159,16 @@ def _signal(file: Any, group: Any, path: Path) -> Meant | None:
 
 
 def _is_marked(item: Any) -> bool:
-    return hasattr(item, "shape") and text_of(note_of(item, "signal", "")) == "1"
+    return hasattr(item, "shape") and as_text(read_note(item, "signal", "")) == "1"
 
 
 def _of_plot(file: Any, group: Any, dataset: Any, path: Path) -> Meant:
     """Letters and steps from the vectors along the axes of a plot."""
-    noted = note_of(group, "axes", note_of(dataset, "axes", ""))
+    noted = read_note(group, "axes", read_note(dataset, "axes", ""))
     if isinstance(noted, (str, bytes)):
-        names = text_of(noted).replace(",", ":").strip("[]").split(":")
+        names = as_text(noted).replace(",", ":").strip("[]").split(":")
     else:
-        names = [text_of(one) for one in np.asarray(noted, dtype=object).ravel()]
+        names = [as_text(one) for one in np.asarray(noted, dtype=object).ravel()]
     meant = Meant(dataset, metadata=_metadata(_entry(file, group, path), path))
     if len(names) != len(dataset.shape):
         return meant
@@ -180,7 +180,7 @@ def _of_plot(file: Any, group: Any, dataset: Any, path: Path) -> Meant:
     for letter, name, size in zip(letters, names, dataset.shape, strict=True):
         vector = look_up(group, name, path, group) if name not in (".", "") else None
         step = _step(values_of(vector, f"{path}:{name}"), size)
-        unit = canonical(text_of(note_of(vector, "units", ""))) if step else ""
+        unit = canonical(as_text(read_note(vector, "units", ""))) if step else ""
         if step and unit in (SECONDS if letter == "T" else METRES):
             scales[letter] = (step, unit)
     return Meant(dataset, "".join(letters), scales, metadata=meant.metadata)
@@ -219,7 +219,7 @@ def _length(dataset: Any, path: Path) -> tuple[float, str] | None:
     value = values_of(dataset, f"{path}:pixel size")
     if value is None or np.size(value) != 1 or np.asarray(value).dtype.kind not in "fiu":
         return None
-    unit = canonical(text_of(note_of(dataset, "units", "m")))
+    unit = canonical(as_text(read_note(dataset, "units", "m")))
     return (float(np.ravel(value)[0]), unit) if unit in METRES else None
 
 
@@ -231,6 +231,6 @@ def _entry(file: Any, group: Any, path: Path) -> Any:
 def _metadata(entry: Any, path: Path) -> Metadata:
     def words(name: str) -> str:
         value = values_of(look_up(entry, name, path, entry), f"{path}:{name}")
-        return text_of(value)[:1000] if value is not None and np.size(value) == 1 else ""
+        return as_text(value)[:1000] if value is not None and np.size(value) == 1 else ""
 
     return Metadata(name=words("title"), date=words("start_time"))

@@ -41,7 +41,7 @@ def read_png(path: Path, selector: str | None) -> ImageData:
 
 
 def read_jpeg(path: Path, selector: str | None) -> ImageData:
-    """Grey or RGB of 8 bits."""
+    """Grey or RGB of 8 bits; colours that are all grey become one channel."""
     import imagecodecs
 
     _no_selector(path, selector)
@@ -53,6 +53,8 @@ def read_jpeg(path: Path, selector: str | None) -> ImageData:
         )
     data = imagecodecs.jpeg_decode(content)
     check_decoded(content, stream, data, imagecodecs.jpeg_decode, str(path))
+    if data.ndim == 3 and (data[..., :1] == data[..., 1:]).all():
+        data = np.ascontiguousarray(data[..., 0])  # grey, as a program wrote it that knows colours only
     return _image(data, path, {})
 
 

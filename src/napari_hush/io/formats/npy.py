@@ -75,7 +75,7 @@ def _read_npz(path: Path, selector: str | None) -> ImageData:
             raise InputError(f"{path}: has no array {selector!r}; it holds {keys}")
         found: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
         for name in members if selector is None else [f"{selector}.npy"]:
-            _check_packing(archive.getinfo(name), f"{path}:{name.removesuffix('.npy')}")
+            check_packing(archive.getinfo(name), f"{path}:{name.removesuffix('.npy')}")
             with archive.open(name) as file:
                 shape, _, dtype = _header(file, f"{path}:{name.removesuffix('.npy')}", selector is not None)
             if selector is not None or (dtype.kind in "buif" and len(shape) >= 2):
@@ -123,7 +123,7 @@ def native(data: np.ndarray) -> np.ndarray:
     return np.asarray(data).astype(data.dtype.newbyteorder("="))
 
 
-def _check_packing(member: zipfile.ZipInfo, source: str) -> None:
+def check_packing(member: zipfile.ZipInfo, source: str) -> None:
     """Refuse what Python unpacks without looking at how much comes out; numpy writes neither."""
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         name = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "lzma"}.get(member.compress_type, "an unknown method")

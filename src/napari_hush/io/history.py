@@ -109,7 +109,7 @@ def _read_tiff(path: Path) -> str:
 
 
 def _read_png(path: Path) -> str:
-    from napari_hush.io.formats.bitmap import read_text_chunk
+    from napari_hush.io.formats.png_text import read_text_chunk
 
     return read_text_chunk(path.read_bytes(), KEY.encode()).decode("ascii")
 

@@ -46,7 +46,7 @@ def note_text(metadata: Metadata) -> str:
     return json.dumps(note, ensure_ascii=True) if note else ""
 
 
-def read_note(text: str | bytes) -> Metadata:
+def parse_note(text: str | bytes) -> Metadata:
     """What a written note says; nothing where it is damaged."""
     try:
         return metadata_of(json.loads(text)) if 0 < len(text) < LONGEST else Metadata()

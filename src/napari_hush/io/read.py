@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING
 
 from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io.formats.bitmap import read_jpeg, read_png
-from napari_hush.io.formats.hdf5 import read_hdf5
-from napari_hush.io.formats.microscope import read_dm, read_emd, read_mrc, read_ser
+from napari_hush.io.formats.bmp import read_bmp
+from napari_hush.io.formats.hdf5_kinds import read_emd, read_hdf5_kinds
+from napari_hush.io.formats.hitachi import add_hitachi_scale
+from napari_hush.io.formats.mrc import read_mrc
+from napari_hush.io.formats.nion import read_ndata
 from napari_hush.io.formats.npy import read_npy, read_npz
+from napari_hush.io.formats.panta_rhei import read_prz
+from napari_hush.io.formats.rosettasciio import RSCIIO_READERS
 from napari_hush.io.formats.tiff import read_tiff
 from napari_hush.io.formats.zarr_read import read_zarr
 from napari_hush.io.inputs import split_selector
@@ -31,15 +36,18 @@ READERS: dict[str, Callable[..., ImageData]] = {
     "jpeg": read_jpeg,
     "npy": read_npy,
     "npz": read_npz,
-    "hdf5": read_hdf5,
+    "hdf5": read_hdf5_kinds,
     "zarr": read_zarr,
-    "ser": read_ser,
-    "dm": read_dm,
     "emd": read_emd,
     "mrc": read_mrc,
+    "ndata": read_ndata,
+    "prz": read_prz,
+    "bmp": read_bmp,
+    **RSCIIO_READERS,
 }
 
 CHUNKED = ("hdf5", "zarr", "emd")  # whose readers take `fill_missing`
+BITMAPS = ("tiff", "png", "jpeg", "bmp")  # which may have a text of their microscope beside them
 
 # what the parsers of other libraries raise on damaged bytes; the real OSErrors are not among them
 _DAMAGED = (
@@ -66,9 +74,10 @@ def read_image(path: str | Path, *, axes: str | None = None, fill_missing: bool 
     Parameters
     ----------
     path : str or Path
-        TIFF (also OME and ImageJ), PNG, JPEG, NPY, NPZ, HDF5, zarr (also OME-NGFF), and with the extra
-        ``microscopy`` .ser, .dm3, .dm4, .emd and .mrc. Where a file holds several images, a selector behind a colon
-        chooses one: ``file.h5:/group/data``, ``file.npz:key``, ``image.zarr:/0``, ``file.tif:1``.
+        TIFF (also OME and ImageJ), PNG, JPEG, BMP, NPY, NPZ, HDF5, zarr (also OME-NGFF), MRC, .emd, .hspy, .ndata, and
+        with the extra ``microscopy`` .ser, .emi, .dm3, .dm4 and others. Where a file holds several images, a selector
+        behind a colon chooses one: ``file.h5:/group/data``, ``file.npz:key``, ``image.zarr:/0``, ``file.tif:1``,
+        ``file.emd:HAADF``.
     axes : str, optional
         One letter per dimension, such as "TYX", in place of what the file says or what is guessed.
     fill_missing : bool
@@ -93,6 +102,7 @@ def read_image(path: str | Path, *, axes: str | None = None, fill_missing: bool 
     try:
         read = READERS[kind]
         image = read(file, selector, fill_missing=fill_missing) if kind in CHUNKED else read(file, selector)
+        image = add_hitachi_scale(image, file) if kind in BITMAPS else image
     except InputError:
         raise
     except MemoryError as error:

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 from napari_hush.errors import FileFormatError
 from napari_hush.files import explain_wrong_file
+from napari_hush.io.formats.bmp import is_bmp
+from napari_hush.io.formats.mrc import SUFFIXES as MRC_SUFFIXES
+from napari_hush.io.formats.mrc import is_mrc, unpacked_head
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +27,8 @@ _MAGIC = {
     b"II\x97\x01": "ser",
     b"\0\0\0\x03": "dm",
     b"\0\0\0\x04": "dm",
+    b"JK\0\x02": "emi",
+    b"IMGBLO": "blo",
 }
 SUFFIXES = {
     ".tif": "tiff",
@@ -36,13 +41,26 @@ SUFFIXES = {
     ".h5": "hdf5",
     ".hdf5": "hdf5",
     ".hdf": "hdf5",
+    ".nxs": "hdf5",
+    ".ims": "hdf5",
     ".zarr": "zarr",
     ".ser": "ser",
     ".dm3": "dm",
     ".dm4": "dm",
     ".emd": "emd",
-    ".mrc": "mrc",
+    ".hspy": "hdf5",
+    ".ndata": "ndata",
+    ".prz": "prz",
+    ".bmp": "bmp",
+    ".emi": "emi",
+    ".blo": "blo",
+    ".tvips": "tvips",
+    ".unf": "semper",
+    ".rpl": "ripple",
+    **dict.fromkeys(MRC_SUFFIXES, "mrc"),
 }
+_PACKED = (".gz", ".bz2")  # of an MRC
+_NAMED = ("tvips", "semper", "ripple")  # which have no first bytes of their own
 _ZARR_FILES = ("zarr.json", ".zarray", ".zgroup")
 
 
@@ -70,10 +88,10 @@ def identify(path: Path) -> str:
         head = _head(path)
     except PermissionError as error:
         raise FileFormatError(f"{path}: cannot be read, permission denied; change its permissions") from error
-    named = SUFFIXES.get(path.suffix.lower())
+    named = _by_name(path)
     found = _by_content(head, named)
-    if found == "hdf5" and named == "emd":
-        return "emd"
+    if (found, named) in (("hdf5", "emd"), ("npz", "ndata"), ("npz", "prz")):
+        return str(named)
     if found is not None:
         return found
     what = "text" if _is_text(head) else f"starts with the bytes {head[:8].hex(' ')}"
@@ -88,7 +106,7 @@ def looks_like_image(path: Path) -> bool:
         return is_zarr(path)
     if not path.is_file():
         return False
-    if path.suffix.lower() in SUFFIXES:
+    if _by_name(path) is not None:
         return True
     try:
         head = _head(path)
@@ -96,6 +114,13 @@ def looks_like_image(path: Path) -> bool:
         return False
     # not to be trusted without a name: any program's file may start with 00 00 00 03, and any archive is a ZIP
     return _by_content(head, None) not in (None, "dm", "npz")
+
+
+def _by_name(path: Path) -> str | None:
+    *_, before, last = ("", "", *(suffix.lower() for suffix in path.suffixes))
+    if last in _PACKED:
+        return "mrc" if before in MRC_SUFFIXES else None
+    return SUFFIXES.get(last)
 
 
 def _head(path: Path) -> bytes:
@@ -107,7 +132,11 @@ def _by_content(head: bytes, named: str | None) -> str | None:
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):
             return kind
-    if head[208:212] == b"MAP ":
+    if is_bmp(head):
+        return "bmp"
+    if named in _NAMED and head:
+        return named
+    if is_mrc(unpacked_head(head), named == "mrc") or (named == "mrc" and head.startswith(b"BZh")):
         return "mrc"
     # an HDF5 file may start behind a block of the user's own bytes
     if named in ("hdf5", "emd") and any(head[at : at + 8] == b"\x89HDF\r\n\x1a\n" for at in (512, 1024, 2048)):

@@ -1,0 +1,101 @@
+"""Formats that RosettaSciIO of the extra ``microscopy`` reads: one line for each."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_hush.errors import FileFormatError, InputError
+from napari_hush.io.formats.npy import native
+from napari_hush.io.formats.several import Choice, choose
+from napari_hush.io.formats.signal_axes import Axis, NoImageError, image_axes
+from napari_hush.io.image import check_kind, make_image
+from napari_hush.io.metadata import Metadata
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_hush.io.image import ImageData
+
+# kind of file to the module that reads it and the names of its files
+MODULES = {
+    "ser": "rsciio.tia",
+    "emi": "rsciio.tia",
+    "dm": "rsciio.digitalmicrograph",
+    "blo": "rsciio.blockfile",
+    "tvips": "rsciio.tvips",
+    "semper": "rsciio.semper",
+    "ripple": "rsciio.ripple",
+}
+_SPECTRA = ("EDS", "EELS")
+
+
+def read_rosettasciio(module: str, path: Path, selector: str | None) -> ImageData:
+    """The only image among what a module of RosettaSciIO gives, or the one whose number or name the selector is."""
+    try:
+        reader = import_module(module)
+    except ImportError as error:
+        raise InputError(
+            f"{path}: reading {path.suffix} files needs RosettaSciIO; install it: pip install napari-hush[microscopy]"
+        ) from error
+    signals, reason = [], ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            signals = reader.file_reader(str(path))
+        except MemoryError:
+            raise
+        except Exception as error:  # a parser of binary structures fails on damaged ones in any way
+            reason = " ".join(str(error).split()) or type(error).__name__
+        if reason:
+            gc.collect()  # closes what the failed parser holds open
+    if reason:
+        raise FileFormatError(
+            f"{path}: truncated, damaged or no {path.suffix} file ({reason:.200}); copy or export it again"
+        )
+    found, others = [], []
+    for signal in signals:
+        try:
+            found.append(_choice(signal, path))
+        except NoImageError as error:
+            others.append(str(error))
+    return choose(found, selector, path, others)
+
+
+def _choice(signal: dict[str, Any], path: Path) -> Choice:
+    """A signal that is an image."""
+    general = signal.get("metadata", {})
+    if str(general.get("Signal", {}).get("signal_type", "")).startswith(_SPECTRA):
+        raise NoImageError("spectra")
+    axes, scales = image_axes([_axis(entry) for entry in signal["axes"]])
+    data = signal["data"]
+    title = str(general.get("General", {}).get("title", "") or "")
+
+    def read() -> ImageData:
+        # not mapped into memory, see file_array.py
+        values, letters = np.array(data) if isinstance(data, np.memmap) else np.asarray(data), axes
+        if values.dtype.names is not None and values.dtype.names[:3] == ("R", "G", "B"):
+            # the fourth byte of a colour only fills it up
+            values, letters = np.stack([values[name] for name in "RGB"], axis=-1), f"{axes}C"
+        check_kind(values.shape, values.dtype, str(path))
+        return make_image(native(values), letters, scales, str(path), Metadata(name=title))
+
+    return Choice(title, np.shape(data), read)
+
+
+def _axis(entry: dict[str, Any]) -> Axis:
+    units, scale = entry.get("units"), entry.get("scale")
+    return Axis(
+        name=str(entry.get("name") or ""),
+        unit=units if isinstance(units, str) else "",
+        step=float(scale) if isinstance(scale, (int, float, np.number)) else 0.0,
+        of_image=None if entry.get("navigate") is None else not entry["navigate"],
+    )
+
+
+RSCIIO_READERS = {kind: partial(read_rosettasciio, module) for kind, module in MODULES.items()}

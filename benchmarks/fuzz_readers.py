@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
+import hdf5plugin
 import imagecodecs
 import numpy as np
 import tifffile
@@ -96,6 +97,35 @@ def hdf5s(folder: Path) -> None:
     with h5py.File(folder / "swift.h5", "w") as file:
         file["data"] = IMAGE[0]
         file["data"].attrs["properties"] = json.dumps({"dimensional_calibrations": [{"scale": 0.1, "units": "nm"}] * 2})
+
+    beamlines(folder)
+
+
+def beamlines(folder: Path) -> None:
+    """Filters of the plugin, NXtomo, Imaris and a virtual dataset."""
+    for name in ("Bitshuffle", "Blosc", "Blosc2", "LZ4", "Zstd", "BZip2"):
+        with h5py.File(folder / f"{name}.h5", "w") as file:
+            file.create_dataset("d", data=IMAGE, chunks=(1, 40, 50), **getattr(hdf5plugin, name)())
+    with h5py.File(folder / "tomo.nxs", "w") as file:
+        file.attrs["default"] = "entry/data"
+        file["entry/detector/data"], file["entry/detector/image_key"] = IMAGE, np.array([1, 0, 0])
+        file["entry/detector/x_pixel_size"] = 1e-6
+        plot = file.create_group("entry/data")
+        plot.attrs.update({"NX_class": "NXdata", "signal": "data", "axes": [".", "y", "x"]})
+        plot["data"], plot["y"] = h5py.SoftLink("/entry/detector/data"), np.arange(40.0)
+    with h5py.File(folder / "virtual.h5", "w") as file:
+        file["part"] = IMAGE[0]
+        layout = h5py.VirtualLayout((2, 40, 50), "u2")
+        layout[0] = layout[1] = h5py.VirtualSource(".", "part", shape=(40, 50))
+        file.create_virtual_dataset("entry/data", layout)
+        plot = file["entry"]
+        plot.attrs.update({"NX_class": "NXdata", "signal": "data"})
+    with h5py.File(folder / "a.ims", "w") as file:
+        volume = file.create_group("DataSet/ResolutionLevel 0/TimePoint 0/Channel 0")
+        volume["Data"] = IMAGE
+        for axis, size in zip("XYZ", ("50", "40", "3"), strict=True):
+            volume.attrs[f"ImageSize{axis}"] = np.array([one.encode() for one in size])
+        file.create_group("DataSetInfo/Channel 0").attrs["Name"] = np.array([b"a"])
 
 
 def emds(folder: Path) -> None:

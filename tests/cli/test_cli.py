@@ -27,7 +27,8 @@ from napari_hush.importers.options import KerasOptions
 from napari_hush.importers.registry import IMPORTERS
 from napari_hush.inference import denoise as inference
 from napari_hush.inference.tiles.runner import TileRunner
-from napari_hush.io import read_image, write_image
+from napari_hush.io import ImageData, read_image, write_image
+from napari_hush.io.metadata import Channel, Metadata, ramp
 from napari_hush.model import Model
 from napari_hush.networks.cnn import CNN
 from napari_hush.networks.cyclegan import CycleGANResNet
@@ -106,6 +107,17 @@ def test_stacks_keep_their_axes(run, tmp_path):
     assert done.pixel_size[1:] == pytest.approx((0.05, 0.05))
 
 
+def test_names_colours_ranges_and_white_zeros_go_with_the_result(run, tmp_path):
+    stack = np.random.default_rng(0).integers(80, 160, (2, 2, 64, 64)).astype(np.uint8)
+    channels = (Channel("DAPI", ramp(0, 0, 255), (90.0, 150.0)), Channel("GFP", ramp(0, 255, 0), (80.0, 160.0)))
+    known = Metadata("n", "d", "2021-02-03T04:05:06", channels, tuple("abcd"), inverted=True)
+    write_image(tmp_path / "in.tif", stack, like=ImageData(stack, "TCYX", metadata=known))
+    for name in ("out.tif", "out.ome.tif"):
+        code, _, err = run(tmp_path / "in.tif", "-o", tmp_path / name)
+        assert code == 0, err
+        assert read_image(tmp_path / name).metadata == known
+
+
 def test_colours_are_found_in_the_file(run, tmp_path):
     rgb = np.random.default_rng(0).integers(0, 255, (40, 50, 3)).astype(np.uint8)
     write_image(tmp_path / "rgb.png", rgb, axes="YXC")
@@ -133,6 +145,29 @@ def test_without_output_the_result_lies_beside_the_input(run, tmp_path):
     write_image(tmp_path / "a.png", IMAGE, axes="YX")
     assert run(tmp_path / "a.png")[0] == 0
     assert (tmp_path / "a_denoised.tif").exists()
+
+
+@pytest.mark.parametrize("name", ["a.ome.tif", "a.ome.tiff", "a.ome.zarr", "a.zarr"])
+def test_results_are_called_and_stored_as_their_inputs(run, tmp_path, name):
+    start, _, end = name.partition(".")
+    for number in (1, 2):
+        write_image(tmp_path / f"{start}{number}.{end}", IMAGE, axes="YX")
+    code, _, err = run(tmp_path / f"a*.{end}", "-o", tmp_path / "results")
+    assert code == 0, err
+    assert [one.name for one in sorted((tmp_path / "results").iterdir())] == [f"a{k}_denoised.{end}" for k in (1, 2)]
+    assert run(tmp_path / f"a1.{end}")[0] == 0 and (tmp_path / f"a1_denoised.{end}").exists()
+    if "tif" in end:
+        with tifffile.TiffFile(tmp_path / f"a1_denoised.{end}") as tif:
+            assert tif.is_ome
+
+
+def test_what_ome_tiff_cannot_hold_is_told_before_the_work(run, tmp_path, monkeypatch):
+    write_image(tmp_path / "a.npy", np.zeros((2, 2, 64, 64), np.float32))
+    monkeypatch.setattr(TileRunner, "run", lambda *_: pytest.fail("it was computed"))
+    code, _, err = run(tmp_path / "a.npy", "-o", tmp_path / "a.ome.tif")
+    assert code == 2 and "OME-TIFF knows the axes" in err
+    code, _, err = run(tmp_path / "a.npy", "-o", tmp_path / "a.ome.tif", "--dtype", "float16")
+    assert code == 2 and "OME-TIFF knows" in err
 
 
 def test_zarr_to_zarr_with_a_panel(run, model_file, tmp_path):

@@ -78,7 +78,7 @@ def test_a_data_set_with_such_a_heap_or_a_link_is_refused(tmp_path: Path) -> Non
         file["train_ns"], file["train_gt"] = IMAGE[None], IMAGE[None]
         file["test_ns"] = h5py.ExternalLink(str(tmp_path / "pipe"), "/x")
         file.attrs["settings"] = "n = 2"
-    with pytest.raises(FileFormatError, match="ExternalLink, which is not followed"):
+    with pytest.raises(FileFormatError, match="another file, which is not followed"):
         open_data(path, "pairs", settings, rule)  # type: ignore[arg-type]
     spoil_heap(path, "zero")
     with pytest.raises(FileFormatError, match="heap of texts"):
@@ -113,7 +113,7 @@ def test_an_hdf5_that_unpacks_without_end_is_refused(tmp_path: Path) -> None:
     h5_of(path, 1, bytes(4096))
     assert read_image(path).shape == (64, 64)
     h5_of(path, 1, bytes(1 << 24))
-    with pytest.raises(FileFormatError, match=r"chunk at \(0, 0\): unpacks to more than the 4,096 bytes"):
+    with pytest.raises(FileFormatError, match=r"chunk at \(0, 0\): .* unpacks to more than the 4,096 bytes"):
         read_image(path)
     h5_of(path, 2, bytes(4096))
     with pytest.raises(FileFormatError, match=r"packed 2 times \(deflate, deflate\)"):

@@ -17,6 +17,7 @@ from napari_hush.cli.signals import raise_if_ended
 from napari_hush.errors import InputError
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.leftovers import sweep
+from napari_hush.names import stem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +39,7 @@ class Denoise:
     inputs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="IN [IN ...]")]
     """Files, or globs in quotes; with --volume or --series folders."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="OUT")] = None
-    """A file, or a folder for several inputs; NAME_denoised.tif beside each input if not given."""
+    """A file, or a folder for several inputs; NAME_denoised.tif (.ome.tif, .zarr) beside each input if not given."""
     model: str = AUTO
     """A bundled model, or a model file: .safetensors, Keras .h5, PyTorch .pth, BioImage.IO .zip. auto takes stem where
     a lattice is found, tomo where a slice has the streaks of few projections, and general elsewhere."""
@@ -144,10 +145,12 @@ class Denoise:
         if done:
             print(f"{len(done)} of {len(jobs) + len(done)} results are there already, made with the same settings")
         if self.series_maps is not None:
-            _check_maps(self.series_maps, [job.target.stem for job in jobs], overwrite=self.overwrite)
+            _check_maps(self.series_maps, [stem(job.target) for job in jobs], overwrite=self.overwrite)
         return jobs, several
 
     def _denoise_file(self, job: Job, watched: Watched, label: str, denoise: Callable[..., Any]) -> None:
+        import numpy as np
+
         from napari_hush.fidelity.glance import given_back_words
         from napari_hush.files import Place
         from napari_hush.inference.ledger import Restart
@@ -159,6 +162,7 @@ class Denoise:
             write_image,
             zarr_writer,
         )
+        from napari_hush.io.formats.tiff_write import is_ome, ome_axes
         from napari_hush.io.history import add_to_zarr, software
         from napari_hush.io.room import check_room
         from napari_hush.reports.panels import middle_plane, write_panel
@@ -177,6 +181,8 @@ class Denoise:
         if target.suffix.lower() == ".png" and wanted not in ("uint8", "uint16"):  # told before the work, not after it
             came = wanted or "float32"
             raise InputError(f"{target}: PNG holds 8 or 16 bit, not {came}: add --dtype uint16, or write a .tif")
+        if is_ome(target.name):
+            ome_axes(image.axes, np.dtype(wanted or "float32"), image.scales, str(target))
         run = partial(denoise, image.data, channel_axis=channel_axis, watched=watched)
         if target.suffix == ".zarr":
             # tile by tile: neither the input nor the output need fit into memory
@@ -189,24 +195,27 @@ class Denoise:
             resume = True if self.resume else False if self.begin_anew else None
             restart = Restart(target, resume, keep=True, facts={"axes": image.axes, "number type": self.dtype})
             done = run_with_bar(run(out=writer, restart=restart), label)
-            add_to_zarr(target, self._history("denoised", job, done))
             result = read_image(target).data if panel or self.verdict else None
+            verdict = self._verdict(image, result, channel_axis, done)
+            add_to_zarr(target, self._history("denoised", job, done, verdict))
         else:
             check_room(target, image.shape, wanted or "float32")
             done = run_with_bar(run(), label)
             result = done.image if wanted is None else convert_dtype(done.image, wanted)
-            write_image(target, result, like=image, history=self._history("denoised", job, done), place=place)
+            verdict = self._verdict(image, done.image, channel_axis, done)
+            history = self._history("denoised", job, done, verdict)
+            write_image(target, result, like=image, history=history, place=place)
         print(f"{target}: {run_text(done)}")
         if advice := done.provenance["advice"]:
             print(f"  {advice}")
-        if self.verdict:
-            print(f"  {self._verdict(image, result if done.image is None else done.image, channel_axis, done)}")
+        if verdict:
+            print(f"  {verdict}")
             if words := given_back_words(done.provenance):
                 print(f"  {words}")
         if done.provenance["series"]:
             print(f"  {done.provenance['series']['words']}")
             if self.series_maps is not None:
-                self._write_maps(job, image, done)
+                self._write_maps(job, image, done, verdict)
         elif self.series_maps is not None:
             print(f"  no frames looked together: nothing is written to {self.series_maps}")
         if panel is not None:
@@ -217,7 +226,7 @@ class Denoise:
                 {"noisy": noisy, "denoised": denoised},
                 residual=noisy - denoised,
                 title=title,
-                history=self._history("panel", job, done),
+                history=self._history("panel", job, done, verdict),
             )
             print(f"{panel}: noisy, denoised, residual")
 
@@ -241,12 +250,13 @@ class Denoise:
             )
         return image.with_axes("T" + image.axes[1:].replace("T", "Q"))
 
-    @staticmethod
-    def _history(made: str, job: Job, done: Denoised) -> dict[str, Any]:
+    def _history(self, made: str, job: Job, done: Denoised, verdict: str) -> dict[str, Any]:
         """How a file was made, as it is kept in it."""
-        return {"made": made, "request": job.request, **done.provenance}
+        file = Path(self.model)
+        path = {"model_path": str(file.resolve())} if file.is_file() else {}
+        return {"made": made, "request": job.request, **done.provenance, **path, "verdict": verdict or None}
 
-    def _write_maps(self, job: Job, image: ImageData, done: Denoised) -> None:
+    def _write_maps(self, job: Job, image: ImageData, done: Denoised, verdict: str) -> None:
         """What the frames say of each other."""
         from napari_hush.files import atomic_write
         from napari_hush.io import write_image
@@ -254,7 +264,7 @@ class Denoise:
         from napari_hush.series.changes import save_changes
         from napari_hush.series.drawing import drift_picture
 
-        folder, series, name = self.series_maps, done.series, job.target.stem
+        folder, series, name = self.series_maps, done.series, stem(job.target)
         assert folder is not None and series is not None
         folder.mkdir(parents=True, exist_ok=True)
         series.registration.save(folder / f"{name}_drift.csv")
@@ -263,13 +273,16 @@ class Denoise:
         for label, values in (("carried", series.carried), ("changed", series.changed)):
             if values is not None:
                 path = folder / f"{name}_{label}.tif"
-                write_image(path, values, like=image, history=self._history(label, job, done))
+                history = self._history(label, job, done, verdict)
+                write_image(path, values, like=image.of_other_values(), history=history)
         print(f"{folder}: {name}_drift.csv, {name}_changes.csv and maps")
 
     def _verdict(self, image: ImageData, denoised: Any, channel_axis: int | None, done: Denoised) -> str:
-        """One line about one plane; the result is written, so nothing that goes wrong here is an error of the run."""
+        """One line about one plane, or none; nothing that goes wrong here is an error of the run."""
         from napari_hush.fidelity.glance import glance
 
+        if not self.verdict:
+            return ""
         size = image.pixel_size_in("nm")
         try:
             seen = glance(

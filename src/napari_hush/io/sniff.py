@@ -41,6 +41,8 @@ SUFFIXES = {
     ".h5": "hdf5",
     ".hdf5": "hdf5",
     ".hdf": "hdf5",
+    ".nxs": "hdf5",
+    ".ims": "hdf5",
     ".zarr": "zarr",
     ".ser": "ser",
     ".dm3": "dm",

@@ -1,4 +1,4 @@
-"""HDF5: plain datasets behind hard links only, read as they are indexed.
+"""HDF5: datasets that are wholly in the file, read as they are indexed.
 
 An HDF5 file can make a reader open other files (external links, external or virtual datasets), claim terabytes, unpack
 without end and keep the library busy forever: none of that is followed.
@@ -8,49 +8,45 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any, BinaryIO
+import warnings
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
+from napari_hush.io.formats.hdf5_imaris import is_imaris, open_imaris
+from napari_hush.io.formats.hdf5_links import as_text, find_dataset, list_contents, read_note
+from napari_hush.io.formats.hdf5_nexus import Meant, describe, find_meant, words_for
 from napari_hush.io.formats.hdf5_open import open_hdf5
+from napari_hush.io.formats.hdf5_virtual import check_storage, open_virtual
+from napari_hush.io.formats.hdf5_write import own_metadata
+from napari_hush.io.formats.mosaic import Mosaic, runs_of
 from napari_hush.io.formats.npy import native
-from napari_hush.io.history import KEY, history_text
 from napari_hush.io.image import EAGER_BELOW, SPACE, check_claim, check_kind, guess_axes, make_image, tidy_axes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from napari_hush.io.image import ImageData, Scales
+    from napari_hush.io.metadata import Metadata
 
-MAX_DEPTH = 16
-MAX_DATASETS = 10_000
-MAX_NOTE = 1 << 16  # values of an attribute
+SHOWN = 8  # names in a message
 
 
 def read_hdf5(path: Path, selector: str | None, *, fill_missing: bool = False) -> ImageData:
-    """The only image in the file, or the dataset that the selector names; a large one stays on disk.
+    """The image that the file means, or the dataset that the selector names; a large one stays on disk.
 
     Chunks that were never written are refused when they are read, if not ``fill_missing``.
     """
-    from napari_hush.io.formats.hdf5_chunks import CheckedDataset
-
     file = open_hdf5(path)
     try:
-        dataset = _select(file, path) if selector is None else find_dataset(file, selector, path)
-        source = f"{path}:{dataset.name}"
-        check_dataset(dataset, source, fill_missing)
-        dataset = CheckedDataset(dataset, source, fill_missing=fill_missing, path=path)
-        if not dataset.id.get_storage_size():
-            dataset.check(())
-        axes = _axes(dataset)
-        scales = _scales(dataset, axes)
-        if dataset.nbytes > EAGER_BELOW:
-            image = make_image(dataset, axes, scales, source)
+        data, axes, scales, source, metadata = _open(file, path, selector, fill_missing)
+        if data.nbytes > EAGER_BELOW:
+            image = make_image(data, axes, scales, source, metadata)
             file = None  # stays open as long as its dataset
             return image
-        return make_image(native(dataset[...]), axes, scales, source)
+        return make_image(native(data[...]), axes, scales, source, metadata)
     except OSError as error:
         raise FileFormatError(f"{path}: damaged HDF5 ({error}); copy or download it again") from error
     finally:
@@ -58,25 +54,62 @@ def read_hdf5(path: Path, selector: str | None, *, fill_missing: bool = False) -
             file.close()
 
 
-def write_hdf5(file: BinaryIO, image: ImageData) -> None:
-    """Write the dataset ``data`` with attributes ``axes``, ``pixel_size``, ``units`` and ``element_size_um``."""
-    import h5py
+def _open(
+    file: Any, path: Path, selector: str | None, fill_missing: bool
+) -> tuple[Any, str, Scales, str, Metadata | None]:
+    """Values that are still to be read, their axes and pixel size, where they are, and what is said of them."""
+    open_part = partial(open_plain, path=path, fill_missing=fill_missing)
+    if selector is None and is_imaris(file, path):
+        whole, axes, scales, metadata = open_imaris(file, path, open_part)
+        check_kind(whole.shape, whole.dtype, str(path))
+        return whole, axes, scales, str(path), metadata
+    if selector is None:
+        meant = _select(file, path)
+    else:
+        meant = describe(file, selector, find_dataset(file, selector, path), path)
+    dataset = meant.dataset
+    source = f"{path}:{dataset.name}"
+    check_storage(dataset, path, source)
+    check_kind(dataset.shape, dataset.dtype, source)
+    if dataset.is_virtual:
+        data: Any = open_virtual(file, dataset, path, open_part, fill_missing=fill_missing)
+    else:
+        data = open_plain(dataset, source, path=path, fill_missing=fill_missing)
+    axes = tidy_axes(meant.axes, dataset.shape) if meant.axes else _axes(dataset)
+    scales = {**_scales(dataset, axes), **meant.scales}
+    if meant.keys is not None and (meant.keys != 0).any():
+        data = _projections(data, meant.keys, selector, source)
+    return data, axes, scales, source, meant.metadata.merged(own_metadata(file, dataset))
 
-    # through a Python file: on a full disk h5py's own driver leaves the file open for good
-    with h5py.File(file, "w") as target:
-        dataset = target.create_dataset("data", data=np.asarray(image.data))
-        # of fixed length: the HDF5 library can crash on a damaged string of variable length
-        dataset.attrs["axes"] = np.bytes_(image.axes)
-        if image.history is not None:
-            target.attrs[KEY] = np.bytes_(history_text(image.history).encode())
-        if image.pixel_size is not None:
-            dataset.attrs["pixel_size"] = image.pixel_size
-            dataset.attrs["units"] = [np.bytes_(unit.encode()) for unit in image.units]
-            size = image.pixel_size_in("µm")
-            if size is not None:  # what ilastik and Fiji read, always (z, y, x)
-                depth = image.scales.get("Z", (1.0, ""))
-                z = depth[0] * size[0] / image.scales["Y"][0] if depth[1] == image.scales["Y"][1] else size[0]
-                dataset.attrs["element_size_um"] = (z, *size)
+
+def open_plain(dataset: Any, source: str, *, path: Path, fill_missing: bool) -> Any:
+    """A dataset that is wholly in the file, looked at before it is read, and while it is.
+
+    Raises
+    ------
+    FileFormatError
+        If it lies in other files, claims more than is there, or is packed so that it does harm.
+    """
+    from napari_hush.io.formats.hdf5_chunks import CheckedDataset, check_packing
+
+    check_storage(dataset, path, source)
+    check_kind((1, 1), dataset.dtype, source)
+    check_packing(dataset, source)
+    if not fill_missing:
+        check_claim(math.prod(dataset.shape) * dataset.dtype.itemsize, dataset.id.get_storage_size(), source)
+    checked = CheckedDataset(dataset, source, fill_missing=fill_missing, path=path)
+    if not checked.id.get_storage_size():
+        checked.check(())
+    return checked
+
+
+def _projections(data: Any, keys: Any, selector: str | None, source: str) -> Any:
+    """The frames that are projections; all of a dataset that the user named."""
+    if selector is not None or not (keys == 0).any():
+        warnings.warn(f"{source}: of its frames only the projections show the sample: {words_for(keys)}", stacklevel=5)
+        return data
+    warnings.warn(f"{source}: the projections are read, the rest is left out: {words_for(keys)}", stacklevel=5)
+    return Mosaic.of_runs(data, runs_of(np.flatnonzero(keys == 0)), source)
 
 
 def check_links(file: Any, path: Path, *, fill_missing: bool = False) -> None:
@@ -87,14 +120,19 @@ def check_links(file: Any, path: Path, *, fill_missing: bool = False) -> None:
     FileFormatError
         If a dataset is not wholly in this file, or an image in it was not wholly written.
     """
-    from napari_hush.io.formats.hdf5_chunks import CheckedDataset, check_filters
+    from napari_hush.io.formats.hdf5_chunks import CheckedDataset, check_packing
 
-    for dataset in _datasets(file, path, strict=True):
+    contents = list_contents(file, path)
+    if contents.outside:
+        raise FileFormatError(f"{path}: leads to another file, {contents.outside[0]:.200}, which is not followed")
+    for dataset in contents.datasets:
         source = f"{path}:{dataset.name}"
-        check_storage(dataset, source)
+        check_storage(dataset, path, source)
+        if dataset.is_virtual:
+            raise FileFormatError(f"{source}: is virtual, which is not read in this format; h5repack -l CONTI in out")
         if not dataset.shape or 0 in dataset.shape or dataset.dtype.kind not in "buifcV":
             continue
-        check_filters(dataset, source)
+        check_packing(dataset, source)
         claimed = math.prod(dataset.shape) * dataset.dtype.itemsize
         if not fill_missing:
             check_claim(claimed, dataset.id.get_storage_size(), source)
@@ -102,99 +140,27 @@ def check_links(file: Any, path: Path, *, fill_missing: bool = False) -> None:
         CheckedDataset(dataset, source, fill_missing=fill_missing or not image).check(())
 
 
-def _select(file: Any, path: Path) -> Any:
-    found = [one for one in _datasets(file, path) if one.dtype.kind in "buif" and len(one.shape or ()) >= 2]
+def _select(file: Any, path: Path) -> Meant:
+    contents = list_contents(file, path)
+    meant = find_meant(file, contents, path)
+    found = [one.dataset for one in meant] or [
+        one for one in contents.datasets if one.dtype.kind in "buif" and len(one.shape or ()) >= 2
+    ]
     found.sort(key=lambda one: str(one.name))
-    if len(found) == 1:
-        return found[0]
+    names = ", ".join(f"{one.name} {one.shape}" for one in found[:SHOWN])
+    names += f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    if contents.outside and not meant:
+        files = ", ".join(f"{one:.200}" for one in contents.outside[:SHOWN])
+        files += f" and {len(contents.outside) - SHOWN} more" if len(contents.outside) > SHOWN else ""
+        here = f"; this file itself holds {names}: add ':{found[0].name}' if that is meant" if found else ""
+        raise FileFormatError(
+            f"{path}: leads to images in other files, which are not followed; give these: {files}{here}"
+        )
     if not found:
         raise FileFormatError(f"{path}: no dataset in it is an image of two or more dimensions")
-    names = ", ".join(f"{one.name} {one.shape}" for one in found[:8])
-    more = f" and {len(found) - 8} more" if len(found) > 8 else ""
-    raise InputError(f"{path}: holds {len(found)} datasets, choose one as '{path.name}:{found[0].name}': {names}{more}")
-
-
-def _datasets(file: Any, path: Path, strict: bool = False) -> Iterator[Any]:
-    """Every dataset that hard links lead to, each once; `strict` refuses links to other files instead of passing by."""
-    import h5py
-
-    pending, seen, count = [(file, 0)], set(), 0
-    while pending:
-        group, depth = pending.pop()
-        for name in group:
-            link = group.get(name, getlink=True)
-            if strict and isinstance(link, h5py.ExternalLink):
-                raise FileFormatError(f"{path}: leads to another file, {link.filename}, which is not followed")
-            if not isinstance(link, h5py.HardLink):
-                continue
-            item = group[name]
-            address = h5py.h5o.get_info(item.id).addr
-            if address in seen:
-                continue
-            seen.add(address)
-            count += 1
-            if count > MAX_DATASETS or depth > MAX_DEPTH:
-                raise InputError(f"{path}: too many objects to search; name the dataset: '{path.name}:/group/data'")
-            if isinstance(item, h5py.Group):
-                pending.append((item, depth + 1))
-            elif isinstance(item, h5py.Dataset):
-                yield item
-
-
-def find_dataset(file: Any, selector: str, path: Path) -> Any:
-    """The dataset of a name, reached through hard links only.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    import h5py
-
-    item = file
-    for name in (part for part in selector.split("/") if part):
-        link = item.get(name, getlink=True) if isinstance(item, h5py.Group) and name in item else None
-        if link is None:
-            here = ", ".join(item) if isinstance(item, h5py.Group) else "a dataset"
-            raise InputError(f"{path}: has no {selector!r}; at {item.name} there is {here or 'nothing'}")
-        if not isinstance(link, h5py.HardLink):
-            raise FileFormatError(f"{path}:{selector}: {name!r} is a {type(link).__name__}, which is not followed")
-        item = item[name]
-    if not isinstance(item, h5py.Dataset):
-        inside = ", ".join(item) if isinstance(item, h5py.Group) else "no data"
-        raise InputError(f"{path}: {selector!r} is no dataset; in it there is {inside or 'nothing'}")
-    return item
-
-
-def check_dataset(dataset: Any, source: str, fill_missing: bool) -> None:
-    """Refuse what is no image, lies in other files, or claims more than is there.
-
-    Raises
-    ------
-    FileFormatError
-        If it does.
-    """
-    from napari_hush.io.formats.hdf5_chunks import check_filters
-
-    check_storage(dataset, source)
-    check_kind(dataset.shape, dataset.dtype, source)
-    check_filters(dataset, source)
-    if not fill_missing:
-        check_claim(math.prod(dataset.shape) * dataset.dtype.itemsize, dataset.id.get_storage_size(), source)
-
-
-def check_storage(dataset: Any, source: str) -> None:
-    """Refuse a dataset whose values are in other files.
-
-    Raises
-    ------
-    FileFormatError
-        If they are.
-    """
-    if dataset.is_virtual or dataset.external:
-        raise FileFormatError(
-            f"{source}: its values are in other files, which are not followed; copy them into one file (h5repack)"
-        )
+    if len(found) > 1:
+        raise InputError(f"{path}: holds {len(found)} datasets, choose one as '{path.name}:{found[0].name}': {names}")
+    return meant[0] if meant else Meant(found[0])
 
 
 def _axes(dataset: Any) -> str:
@@ -235,20 +201,3 @@ def _scales(dataset: Any, axes: str) -> Scales:
         if len(names) == len(sizes):
             return dict(zip(along, zip(sizes, names, strict=True), strict=True))
     return {}
-
-
-def read_note(dataset: Any, name: str, default: Any) -> Any:
-    """An attribute, if it is there and of a sane size."""
-    if name not in dataset.attrs:
-        return default
-    attribute = dataset.attrs.get_id(name)
-    return dataset.attrs[name] if math.prod(attribute.shape or ()) <= MAX_NOTE else default
-
-
-def as_text(value: Any) -> str:
-    """An attribute, or an array of texts, as one text."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if isinstance(value, np.ndarray):
-        return "".join(as_text(one) for one in value.ravel())
-    return str(value)

@@ -8,30 +8,21 @@ from typing import TYPE_CHECKING, Any
 import h5py
 
 from napari_hush.errors import FileFormatError
-from napari_hush.io.formats.chunks import (
-    check_grid,
-    check_packed,
-    check_unpacked,
-    chunk_corners,
-    missing_chunks,
-    missing_words,
-)
+from napari_hush.io.formats.chunks import check_grid, check_packed, chunk_corners, missing_chunks, missing_words
 from napari_hush.io.formats.file_array import FileArray
+from napari_hush.io.formats.hdf5_filters import check_chunk, check_filters, filters_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-# filters that change no size, or a little: shuffle, checksum, nbit, scale and offset
-_PLAIN = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_NBIT, h5py.h5z.FILTER_SCALEOFFSET}
-
 
 class CheckedDataset(h5py.Dataset):  # type: ignore[misc]
-    """A dataset that refuses, when a part is read, chunks that are missing or unpack to more than their size.
+    """A dataset that refuses, when a part is read, chunks that are missing or do not unpack to their size.
 
     Parameters
     ----------
     dataset : h5py.Dataset
-        Plain, see `check_filters`.
+        Plain, see `check_packing`.
     source : str
         For messages.
     fill_missing : bool
@@ -50,10 +41,8 @@ class CheckedDataset(h5py.Dataset):  # type: ignore[misc]
             if offset is not None and self.id.get_storage_size() == self.nbytes:
                 self._plain = FileArray(path, offset, self.shape, self.dtype)
         self._source, self._fill_missing = source, fill_missing
-        plan = dataset.id.get_create_plist()
-        filters = [plan.get_filter(k)[0] for k in range(plan.get_nfilters())]
-        self._deflated = h5py.h5z.FILTER_DEFLATE in filters
-        self._packed = any(code not in _PLAIN for code in filters)
+        self._filters = filters_of(dataset)
+        self._packed = any(one.packs for one in self._filters)
         self._good: set[tuple[int, ...]] = set()  # unpacked once already
 
     def __getitem__(self, key: Any, new_dtype: Any = None) -> Any:
@@ -84,35 +73,29 @@ class CheckedDataset(h5py.Dataset):  # type: ignore[misc]
             info = self.id.get_chunk_info_by_coord(corner)
             if info.byte_offset is None:
                 missing.append(str(corner))
-            elif self._packed:
-                self._check_packed(corner, info)
+            else:
+                self._check_chunk(corner, info)
                 self._good.add(corner)
         if missing and not self._fill_missing:
             raise FileFormatError(missing_chunks(self._source, missing, total))
 
-    def _check_packed(self, corner: tuple[int, ...], info: Any) -> None:
+    def _check_chunk(self, corner: tuple[int, ...], info: Any) -> None:
         nbytes, where = math.prod(self.chunks) * self.dtype.itemsize, f"{self._source}, chunk at {corner}"
         check_packed(nbytes, info.size, where)
-        if self._deflated and info.size * 1032 > nbytes:
-            _, content = self.id.read_direct_chunk(corner)
-            check_unpacked(content, "zlib", nbytes, where)
+        content = self.id.read_direct_chunk(corner)[1] if self._packed else bytes(info.size)
+        check_chunk(content, self._filters, info.filter_mask, nbytes, where)
 
 
-def check_filters(dataset: h5py.Dataset, source: str) -> None:
-    """Refuse what unpacks twice, and chunks of a hopeless shape.
+def check_packing(dataset: h5py.Dataset, source: str) -> None:
+    """Refuse what cannot be unpacked without harm, and chunks of a hopeless shape.
 
     Raises
     ------
+    InputError
+        If hdf5plugin is needed and not there, or a filter is unknown.
     FileFormatError
-        If it does.
+        If they are made to do harm.
     """
-    plan = dataset.id.get_create_plist()
-    filters = [plan.get_filter(k) for k in range(plan.get_nfilters())]
-    packers = [name.decode("utf-8", "replace") or str(code) for code, _, _, name in filters if code not in _PLAIN]
-    if len(packers) > 1:
-        raise FileFormatError(
-            f"{source}: its chunks are packed {len(packers)} times ({', '.join(packers)}), so that a few bytes can "
-            "become any number; pack them once (h5repack)"
-        )
+    check_filters(dataset, source)
     if dataset.chunks is not None:
         check_grid(dataset.shape, dataset.chunks, dataset.dtype.itemsize, source)

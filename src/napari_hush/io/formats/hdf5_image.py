@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hush.io.formats.hdf5 import check_dataset, check_storage
+from napari_hush.io.formats.hdf5 import open_plain
 from napari_hush.io.formats.npy import native
-from napari_hush.io.image import EAGER_BELOW, make_image
+from napari_hush.io.image import EAGER_BELOW, check_kind, make_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def hard_item(group: Any, place: str) -> Any:
-    """The group or dataset at a place, to which hard links alone lead: others may lead to other files; None without."""
+    """The group or dataset at a place, to which hard links alone lead; None where there is none."""
     import h5py
 
     for name in (part for part in place.split("/") if part):
@@ -37,19 +37,9 @@ def hard_items(group: Any) -> dict[str, Any]:
     return {name: group[name] for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink)}
 
 
-def small_part(dataset: Any, key: Any) -> Any:
-    """A part of a dataset that describes others, read as carefully as an image.
-
-    Raises
-    ------
-    FileFormatError
-        If its values are in other files, or unpack to more than they should.
-    """
-    from napari_hush.io.formats.hdf5_chunks import CheckedDataset, check_filters
-
-    check_storage(dataset, str(dataset.name))
-    check_filters(dataset, str(dataset.name))
-    return CheckedDataset(dataset, str(dataset.name), fill_missing=True)[key]
+def small_part(dataset: Any, key: Any, path: Path) -> Any:
+    """Some of the numbers that describe an image, read as carefully as itself."""
+    return open_plain(dataset, f"{path}:{dataset.name}", path=path, fill_missing=True)[key]
 
 
 def hdf5_image(
@@ -81,13 +71,9 @@ def hdf5_image(
     fill_missing : bool
         Take the fill value for chunks that were never written.
     """
-    from napari_hush.io.formats.hdf5_chunks import CheckedDataset
-
     source = f"{path}:{dataset.name}"
-    check_dataset(dataset, source, fill_missing)
-    checked = CheckedDataset(dataset, source, fill_missing=fill_missing, path=path)
-    if not checked.id.get_storage_size():
-        checked.check(())
+    check_kind(dataset.shape, dataset.dtype, source)
+    checked = open_plain(dataset, source, path=path, fill_missing=fill_missing)
     order = tuple(range(checked.ndim)) if order is None else tuple(order)
     if checked.nbytes > EAGER_BELOW and order == tuple(range(checked.ndim)):
         return make_image(checked, axes, scales, source, metadata)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 
-from napari_hush.io.formats.hdf5 import as_text, read_note
 from napari_hush.io.formats.hdf5_image import hard_item, hard_items, hdf5_image
+from napari_hush.io.formats.hdf5_links import as_text, read_note
 from napari_hush.io.formats.several import Choice
 from napari_hush.io.formats.signal_axes import Axis, NoImageError, image_axes
 from napari_hush.io.metadata import Metadata

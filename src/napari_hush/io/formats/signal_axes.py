@@ -58,12 +58,9 @@ class Axis:
     @classmethod
     def described(cls, name: Any, unit: Any, step: Any, navigate: Any = None) -> Axis:
         """From what a file says, which may be anything; HyperSpy writes "_None_" for nothing, and `navigate`."""
-        number = step if isinstance(step, (int, float, np.number)) else 0.0
-        return cls(
-            *("" if text in (None, _NONE) or not isinstance(text, str) else text for text in (name, unit)),
-            step=float(number),
-            of_image=None if navigate is None else not navigate,
-        )
+        texts = ["" if not isinstance(text, str) or text == _NONE else text for text in (name, unit)]
+        number = float(step) if isinstance(step, (int, float, np.number)) else 0.0
+        return cls(texts[0], texts[1], number, None if navigate is None else not navigate)
 
     @property
     def letter(self) -> str:

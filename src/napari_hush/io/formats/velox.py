@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from napari_hush.io.formats.hdf5_image import hard_item, hard_items, hdf5_image, small_part
+from napari_hush.io.formats.hdf5_links import values_of
 from napari_hush.io.formats.several import Choice
 from napari_hush.io.formats.signal_axes import Axis, image_axes
 from napari_hush.io.metadata import Metadata
@@ -46,7 +47,7 @@ def velox_images(file: h5py.File, path: Path, fill_missing: bool) -> tuple[list[
         if dataset.dtype.names is not None:
             others.append("complex values (save their magnitude or phase)")
             continue
-        notes = _notes(group)
+        notes = _notes(group, path)
         name = names.get(key) or str(_part(notes, "BinaryResult").get("Detector", ""))
         shape = dataset.shape[:2] if spectra or dataset.shape[2] == 1 else (dataset.shape[2], *dataset.shape[:2])
         read = partial(_read, dataset, notes, name, len(shape) == 3, path, fill_missing)
@@ -95,15 +96,15 @@ def _text(file: h5py.File, place: str) -> dict[str, Any]:
     dataset = hard_item(file, place)
     if not isinstance(dataset, h5py.Dataset) or dataset.shape not in ((1,), ()):
         return {}
-    return _json(small_part(dataset, () if dataset.shape == () else 0))
+    return _json(np.ravel(values_of(dataset, str(dataset.name)))[0])
 
 
-def _notes(group: h5py.Group) -> dict[str, Any]:
+def _notes(group: h5py.Group, path: Path) -> dict[str, Any]:
     """What a file says of the first frame of an image: a JSON text, each frame's in a column of bytes."""
     dataset = hard_item(group, "Metadata")
     if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 2 or not 0 < dataset.shape[0] <= MAX_TEXT:
         return {}
-    return _json(small_part(dataset, np.s_[:, 0]).tobytes().partition(b"\0")[0]) if dataset.shape[1] else {}
+    return _json(small_part(dataset, np.s_[:, 0], path).tobytes().partition(b"\0")[0]) if dataset.shape[1] else {}
 
 
 def _json(text: Any) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class Packing:
         packed = content[: len(content) - self.trailer]
         if self.packer in UNPACKED:
             check_unpacked(packed, self.packer, self.nbytes, source)
-        elif (claimed := _claimed(packed, self.packer)) is not None and claimed > self.nbytes + SLACK:
+        elif (claimed := claimed_size(packed, self.packer)) is not None and claimed > self.nbytes + SLACK:
             raise FileFormatError(
                 f"{source}: unpacks to {claimed:,} bytes instead of {self.nbytes:,}; it is damaged or made up"
             )
@@ -171,7 +171,7 @@ def _name(codec: Any) -> str:
     return str(codec.get("id", codec.get("name", ""))).removeprefix("numcodecs.").lower()
 
 
-def _claimed(packed: bytes | memoryview, packer: str) -> int | None:
+def claimed_size(packed: bytes | memoryview, packer: str) -> int | None:
     """How many bytes will come out, as the packed chunk says; None where it does not."""
     if packer == "blosc":
         return int.from_bytes(packed[4:8], "little")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io.formats.chunks import missing_words
+from napari_hush.io.formats.ngff import NOTE_KEY, own_layout, read_metadata
+from napari_hush.io.formats.turned import turned
 from napari_hush.io.image import (
     EAGER_BELOW,
     Scales,
@@ -18,13 +20,16 @@ from napari_hush.io.image import (
     make_image,
     tidy_axes,
 )
+from napari_hush.io.metadata_note import metadata_of
 from napari_hush.io.references import OwnFolder
 from napari_hush.io.sniff import is_zarr
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_hush.io.formats.ngff import Layout
     from napari_hush.io.image import ImageData
+    from napari_hush.io.metadata import Metadata
 
 MAX_NOTE = 1 << 26  # bytes of metadata
 MANY_FILES = 4096  # no more are counted, nor read at once
@@ -46,10 +51,12 @@ def read_zarr(path: Path, selector: str | None, *, fill_missing: bool = False) -
     _refuse_pickle(note, folder)
     check_kind(tuple(note["shape"]), _dtype(note), str(folder))
     array, n_files = _open(folder, own, note, fill_missing)
-    axes, scales = _calibration(folder, note, array.shape)
+    axes, scales, layout, metadata = _calibration(folder, note, array.shape)
     if array.nbytes <= EAGER_BELOW and n_files <= MANY_FILES:
         array[...]  # a damaged chunk shows now, and not after an hour of work
-    return make_image(array, axes, scales, str(folder))
+    if layout is not None:
+        array, axes = turned(array, layout.order), layout.axes
+    return make_image(array, axes, scales, str(folder), metadata)
 
 
 def watched_zarr(array: Any) -> Any:
@@ -196,38 +203,47 @@ def _dtype(note: dict[str, Any]) -> Any:
     return name if isinstance(name, str) and name not in ("string", "variable_length_bytes") else object
 
 
-def _calibration(folder: Path, note: dict[str, Any], shape: tuple[int, ...]) -> tuple[str, Scales]:
+def _calibration(
+    folder: Path, note: dict[str, Any], shape: tuple[int, ...]
+) -> tuple[str, Scales, Layout | None, Metadata]:
     """From the OME-NGFF group above, or from the array's own attributes and dimension names."""
     for parent in list(folder.parents)[:3]:
         if not is_zarr(parent):
             break
-        for image in _multiscales(_metadata(parent)):
+        group = _metadata(parent)
+        for image in _multiscales(group):
             for level in image["datasets"]:
                 if parent / str(level["path"]) == folder:
-                    return _from_multiscale(image, level, shape)
+                    return _from_multiscale(image, level, shape, _attributes(group))
     attributes = _attributes(note)
+    metadata = metadata_of(attributes.get(NOTE_KEY))
     names = note.get("dimension_names") or attributes.get("_ARRAY_DIMENSIONS") or [None] * len(shape)
     letters = attributes.get("axes") or "".join(str(name)[0] if name else "?" for name in names)
     letters = letters if isinstance(letters, str) else "?"
     axes = tidy_axes(letters, shape) if letters.isalpha() else guess_axes(shape)
     sizes, units = attributes.get("pixel_size"), attributes.get("units")
     if not (isinstance(sizes, list) and isinstance(units, list)):
-        return axes, {}
+        return axes, {}, None, metadata
     steps = zip(axes, sizes, units, strict=True)
-    return axes, {axis: (float(size), str(unit)) for axis, size, unit in steps if unit not in ("", "pixel")}
+    scales = {axis: (float(size), str(unit)) for axis, size, unit in steps if unit not in ("", "pixel")}
+    return axes, scales, None, metadata
 
 
-def _from_multiscale(image: dict[str, Any], level: dict[str, Any], shape: tuple[int, ...]) -> tuple[str, Scales]:
+def _from_multiscale(
+    image: dict[str, Any], level: dict[str, Any], shape: tuple[int, ...], attributes: dict[str, Any]
+) -> tuple[str, Scales, Layout | None, Metadata]:
     # versions before 0.4 give the axes as plain names, 0.1 and 0.2 not at all
     entries = [{"name": one} if isinstance(one, str) else one for one in image.get("axes", "tczyx"[-len(shape) :])]
     letters = ""
     for entry in entries:
         name = str(entry["name"])
         letters += name if name.lower() in "tczyx" else _KINDS.get(str(entry.get("type")), "") or "Q"
-    axes = tidy_axes(letters, shape)
+    layout = own_layout(attributes, [str(entry["name"]) for entry in entries])
+    axes = layout.stored if layout is not None else tidy_axes(letters, shape)
     scale = [1.0] * len(shape)
     for step in (*level.get("coordinateTransformations", ()), *image.get("coordinateTransformations", ())):
         if step.get("type") == "scale":
             scale = [one * float(more) for one, more in zip(scale, step["scale"], strict=True)]
     units = [str(entry.get("unit", "")) for entry in entries]
-    return axes, {axis: (size, unit) for axis, size, unit in zip(axes, scale, units, strict=True) if unit}
+    scales = {axis: (size, unit) for axis, size, unit in zip(axes, scale, units, strict=True) if unit}
+    return axes, scales, layout, read_metadata(attributes, image)

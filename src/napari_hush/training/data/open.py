@@ -11,7 +11,7 @@ from napari_hush.datasets.drawing import Drawer
 from napari_hush.datasets.records import read_settings
 from napari_hush.datasets.settings import SynthesisSettings, settings_from
 from napari_hush.errors import InputError
-from napari_hush.io.formats.hdf5 import find_dataset
+from napari_hush.io.formats.hdf5_links import find_dataset
 from napari_hush.io.formats.hdf5_open import open_hdf5
 from napari_hush.synthesis import Compose
 from napari_hush.synthesis.noise.registry import NOISES

@@ -36,7 +36,8 @@ def velox(path: Path, images: dict[str, np.ndarray], version: int = 11, spectra:
     content = json.dumps(notes).encode()
     text[: len(content), 0] = list(content)
     with h5py.File(path, "w") as file:
-        file["Version"] = [json.dumps({"version": str(version), "format": "Velox"})]
+        text_kind = {"maxshape": (None,), "chunks": (1,), "compression": "gzip"}  # as Velox has it
+        file.create_dataset("Version", data=[json.dumps({"version": str(version), "format": "Velox"})], **text_kind)
         for number, (name, image) in enumerate(images.items()):
             group = file.create_group(f"Data/Image/{number:032x}")
             group["Data"] = image if image.ndim == 3 else image[..., None]

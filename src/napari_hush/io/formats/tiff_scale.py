@@ -76,6 +76,11 @@ def _imagej(tif: Any, page: Any, index: int) -> Scales:
 def _fei(tif: Any, page: Any, index: int) -> Scales:
     note = tif.fei_metadata or {}
     scan = note.get("Scan") or note.get("EScan") or {}
+    if "PixelWidth" not in scan:  # a camera beside the microscope: the width of its field
+        field, size = note["IRBeam"], note["Image"]
+        return _from_metres(
+            X=float(field["HFW"]) / float(size["ResolutionX"]), Y=float(field["VFW"]) / float(size["ResolutionY"])
+        )
     return _from_metres(X=float(scan["PixelWidth"]), Y=float(scan["PixelHeight"]))
 
 
@@ -91,7 +96,7 @@ def _lsm(tif: Any, page: Any, index: int) -> Scales:
 
 
 def _olympus(tif: Any, page: Any, index: int) -> Scales:
-    note = tif.sis_metadata or {}
+    note = page.tags.valueof(33560) or tif.sis_metadata or {}  # a later page than that of a preview
     return _from_metres(X=float(note["pixelsizex"]), Y=float(note["pixelsizey"]))
 
 

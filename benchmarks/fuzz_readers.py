@@ -130,6 +130,13 @@ def zarrs(folder: Path) -> None:
     write_image(folder / "ngff.zarr", IMAGE, pixel_size=0.1)
     for version in (2, 3):
         zarr.create_array(folder / f"v{version}.zarr", data=IMAGE, chunks=(1, 16, 16), zarr_format=version)
+    plate = zarr.open_group(folder / "plate.zarr", mode="w", zarr_format=2)
+    plate.attrs["plate"] = {"wells": [{"path": "A/1"}]}
+    well = plate.create_group("A/1", attributes={"well": {"images": [{"path": "0"}]}})
+    level = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 0.1, 0.1]}]}
+    channels = [{"label": "a", "color": "00FF00", "window": {"start": 1, "end": 9}}] * 3
+    field = {"multiscales": [{"axes": list("tcyx"), "datasets": [level]}], "omero": {"channels": channels}}
+    well.create_group("0", attributes=field).create_array("0", data=IMAGE[None], chunks=(1, 1, 40, 50))
     zarr.create_array(folder / "shards.zarr", data=IMAGE, chunks=(1, 16, 16), shards=(1, 48, 64))
 
 

@@ -53,6 +53,8 @@ class Model:
     companions : {"none", "lattice"}
         What the network takes beside the image: nothing, or what the other copies of each place in the crystal look
         like, two more channels (`napari_hush.inference.companions`).
+    sha256 : str
+        SHA-256 of the file that it was loaded from, as ``sha256sum`` says it; "" where there is none.
     """
 
     network: nn.Module
@@ -63,6 +65,7 @@ class Model:
     scale: Scale | None = None
     guard: bool = True
     companions: Companions = "none"
+    sha256: str = ""
 
     def __post_init__(self) -> None:
         if self.architecture not in NETWORKS:

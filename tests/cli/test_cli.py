@@ -27,7 +27,8 @@ from napari_hush.importers.options import KerasOptions
 from napari_hush.importers.registry import IMPORTERS
 from napari_hush.inference import denoise as inference
 from napari_hush.inference.tiles.runner import TileRunner
-from napari_hush.io import read_image, write_image
+from napari_hush.io import ImageData, read_image, write_image
+from napari_hush.io.metadata import Channel, Metadata, ramp
 from napari_hush.model import Model
 from napari_hush.networks.cnn import CNN
 from napari_hush.networks.cyclegan import CycleGANResNet
@@ -104,6 +105,17 @@ def test_stacks_keep_their_axes(run, tmp_path):
     done = read_image(tmp_path / "out.tif")
     assert (done.axes, done.data.shape) == ("TYX", stack.shape)
     assert done.pixel_size[1:] == pytest.approx((0.05, 0.05))
+
+
+def test_names_colours_ranges_and_white_zeros_go_with_the_result(run, tmp_path):
+    stack = np.random.default_rng(0).integers(80, 160, (2, 2, 64, 64)).astype(np.uint8)
+    channels = (Channel("DAPI", ramp(0, 0, 255), (90.0, 150.0)), Channel("GFP", ramp(0, 255, 0), (80.0, 160.0)))
+    known = Metadata("n", "d", "2021-02-03T04:05:06", channels, tuple("abcd"), inverted=True)
+    write_image(tmp_path / "in.tif", stack, like=ImageData(stack, "TCYX", metadata=known))
+    for name in ("out.tif", "out.ome.tif"):
+        code, _, err = run(tmp_path / "in.tif", "-o", tmp_path / name)
+        assert code == 0, err
+        assert read_image(tmp_path / name).metadata == known
 
 
 def test_colours_are_found_in_the_file(run, tmp_path):

@@ -23,6 +23,7 @@ from napari_hush.cli.convert import Convert
 from napari_hush.cli.demo import Demo
 from napari_hush.cli.denoise import Denoise
 from napari_hush.cli.evaluate import Evaluate
+from napari_hush.cli.info import Info
 from napari_hush.cli.models import Models
 from napari_hush.cli.register import Register
 from napari_hush.cli.signals import Ended, ended_by_signals
@@ -38,6 +39,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": Demo,
     "denoise": Denoise,
     "evaluate": Evaluate,
+    "info": Info,
     "models": Models,
     "convert": Convert,
     "register": Register,

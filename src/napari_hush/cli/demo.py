@@ -81,7 +81,8 @@ class Demo:
         write_panel(panel, planes, residual=planes["noisy"] - planes["denoised"], title=title, history=history)
         print(f"  {panel}")
         if not self.napari:
-            print(f"\nopen in napari\n  napari {self.output}/{truth.name}_*.tif\n  napari-hush demo --napari")
+            files = f"{self.output}/{truth.name}_*.tif"
+            print(f"\nopen in napari\n  napari --plugin napari-hush {files}\n  napari-hush demo --napari")
             return 0
         _show_in_napari(truth, done, model.card.name)
         return 0

@@ -189,24 +189,27 @@ class Denoise:
             resume = True if self.resume else False if self.begin_anew else None
             restart = Restart(target, resume, keep=True, facts={"axes": image.axes, "number type": self.dtype})
             done = run_with_bar(run(out=writer, restart=restart), label)
-            add_to_zarr(target, self._history("denoised", job, done))
             result = read_image(target).data if panel or self.verdict else None
+            verdict = self._verdict(image, result, channel_axis, done)
+            add_to_zarr(target, self._history("denoised", job, done, verdict))
         else:
             check_room(target, image.shape, wanted or "float32")
             done = run_with_bar(run(), label)
             result = done.image if wanted is None else convert_dtype(done.image, wanted)
-            write_image(target, result, like=image, history=self._history("denoised", job, done), place=place)
+            verdict = self._verdict(image, done.image, channel_axis, done)
+            history = self._history("denoised", job, done, verdict)
+            write_image(target, result, like=image, history=history, place=place)
         print(f"{target}: {run_text(done)}")
         if advice := done.provenance["advice"]:
             print(f"  {advice}")
-        if self.verdict:
-            print(f"  {self._verdict(image, result if done.image is None else done.image, channel_axis, done)}")
+        if verdict:
+            print(f"  {verdict}")
             if words := given_back_words(done.provenance):
                 print(f"  {words}")
         if done.provenance["series"]:
             print(f"  {done.provenance['series']['words']}")
             if self.series_maps is not None:
-                self._write_maps(job, image, done)
+                self._write_maps(job, image, done, verdict)
         elif self.series_maps is not None:
             print(f"  no frames looked together: nothing is written to {self.series_maps}")
         if panel is not None:
@@ -217,7 +220,7 @@ class Denoise:
                 {"noisy": noisy, "denoised": denoised},
                 residual=noisy - denoised,
                 title=title,
-                history=self._history("panel", job, done),
+                history=self._history("panel", job, done, verdict),
             )
             print(f"{panel}: noisy, denoised, residual")
 
@@ -241,12 +244,13 @@ class Denoise:
             )
         return image.with_axes("T" + image.axes[1:].replace("T", "Q"))
 
-    @staticmethod
-    def _history(made: str, job: Job, done: Denoised) -> dict[str, Any]:
+    def _history(self, made: str, job: Job, done: Denoised, verdict: str) -> dict[str, Any]:
         """How a file was made, as it is kept in it."""
-        return {"made": made, "request": job.request, **done.provenance}
+        file = Path(self.model)
+        path = {"model_path": str(file.resolve())} if file.is_file() else {}
+        return {"made": made, "request": job.request, **done.provenance, **path, "verdict": verdict or None}
 
-    def _write_maps(self, job: Job, image: ImageData, done: Denoised) -> None:
+    def _write_maps(self, job: Job, image: ImageData, done: Denoised, verdict: str) -> None:
         """What the frames say of each other."""
         from napari_hush.files import atomic_write
         from napari_hush.io import write_image
@@ -263,13 +267,16 @@ class Denoise:
         for label, values in (("carried", series.carried), ("changed", series.changed)):
             if values is not None:
                 path = folder / f"{name}_{label}.tif"
-                write_image(path, values, like=image, history=self._history(label, job, done))
+                history = self._history(label, job, done, verdict)
+                write_image(path, values, like=image.of_other_values(), history=history)
         print(f"{folder}: {name}_drift.csv, {name}_changes.csv and maps")
 
     def _verdict(self, image: ImageData, denoised: Any, channel_axis: int | None, done: Denoised) -> str:
-        """One line about one plane; the result is written, so nothing that goes wrong here is an error of the run."""
+        """One line about one plane, or none; nothing that goes wrong here is an error of the run."""
         from napari_hush.fidelity.glance import glance
 
+        if not self.verdict:
+            return ""
         size = image.pixel_size_in("nm")
         try:
             seen = glance(

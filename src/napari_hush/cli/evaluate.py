@@ -123,7 +123,7 @@ class Evaluate:
         middle, high = np.nanpercentile(found, (50, 99)).tolist()
         print(f"uncertainty of {self.model}: median {middle:.3g}, 99 % of the pixels below {high:.3g}, in image units")
         if self.uncertainty is not None:
-            write_image(self.uncertainty, found, like=noisy)
+            write_image(self.uncertainty, found, like=noisy.of_other_values())
             print(f"{self.uncertainty}: the uncertainty")
 
     def _check_outputs(self, inputs: list[Path]) -> None:

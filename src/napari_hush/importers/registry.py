@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import codecs
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_hush.card import ZOO
 from napari_hush.declare import imported
 from napari_hush.errors import InputError, ModelFileError
-from napari_hush.files import explain_wrong_file
+from napari_hush.files import explain_wrong_file, file_sha256
 from napari_hush.importers.options import KerasOptions, PyTorchOptions
 from napari_hush.importers.sniff import (
     describe_keras,
@@ -181,7 +181,8 @@ def load_model(source: Model | str | os.PathLike[str], **importer_options: Any) 
     importer = IMPORTERS[name]
     _check_options(f"the {name} importer", importer.option_names, importer_options)
     loader = importer.loader
-    return loader(path) if importer.options is None else loader(path, importer.options(**importer_options))
+    model = loader(path) if importer.options is None else loader(path, importer.options(**importer_options))
+    return replace(model, sha256=file_sha256(path))
 
 
 def _recognise(path: Path) -> str:

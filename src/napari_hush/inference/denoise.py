@@ -23,6 +23,7 @@ from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.inference.target import check_out, open_target, with_mask
 from napari_hush.io.fingerprint import Watched, lies_in_file
+from napari_hush.io.history import add_to_zarr
 from napari_hush.memory import kept_arena
 from napari_hush.progress import Progress, drain_with_bar
 
@@ -298,6 +299,8 @@ def denoise_steps(
         "shape": [int(n) for n in (plan.source.image if whole else result).shape],
         "seconds": round(time.perf_counter() - start, 3),
     }
+    if isinstance(out, (str, Path)):
+        add_to_zarr(Path(out), {"made": "denoised", **record})
     found = None if series is None else series.result()
     if found is not None and plane is not None:
         maps = [None if one is None else np.squeeze(one, axis=axes) for one in (found.carried, found.changed)]

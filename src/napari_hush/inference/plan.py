@@ -246,6 +246,7 @@ class Plan:
             "software": software(),
             "model": card.name,
             "model_source": card.source,
+            "model_sha256": self.model.sha256 or None,
             "chosen_because": self.chosen_because or None,
             "advice": self.advice or None,
             "assumes": ASSUMPTIONS[self.model.companions] or None,

@@ -71,6 +71,7 @@ class ImageData:
             )
         if not {"Y", "X"} <= set(self.axes) or len(set(self.axes)) != ndim or not self.axes.isupper():
             raise InputError(f"axes must be different capital letters, Y and X among them, got {self.axes!r}")
+        object.__setattr__(self, "metadata", self.metadata.fitting(self.axes, self.shape))
         if not self.units:
             object.__setattr__(self, "units", tuple("pixel" if axis in SPACE else "" for axis in self.axes))
         if len(self.units) != ndim:
@@ -120,11 +121,18 @@ class ImageData:
         if at < 1 or not (isinstance(self.data, np.ndarray) or hasattr(self.data, "moved")):
             return self
         moved = np.moveaxis(self.data, at, 0) if isinstance(self.data, np.ndarray) else self.data.moved(at)
-        return make_image(moved, "T" + self.axes.replace("T", ""), self.scales, self.source, self.metadata)
+        metadata = self.metadata.moved(self.axes, self.shape, "T")
+        return make_image(moved, "T" + self.axes.replace("T", ""), self.scales, self.source, metadata)
 
     def with_axes(self, axes: str) -> ImageData:
         """The same data with other axis letters; a step stays with its letter."""
-        return make_image(self.data, axes, self.scales, self.source, self.metadata)
+        same = axes.find("C") == self.axes.find("C")
+        metadata = self.metadata if same else replace(self.metadata, channels=())
+        return make_image(self.data, axes, self.scales, self.source, metadata)
+
+    def of_other_values(self) -> ImageData:
+        """What a map of another quantity of this image is written like: without display ranges and colours."""
+        return replace(self, metadata=self.metadata.of_other_values())
 
 
 def make_image(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +117,7 @@ def read_volume(source: str | Path) -> ImageData:
     -------
     ImageData
         Axes ZYX, read slice by slice as it is indexed; the pixel size is that of the first file, without a step along
-        Z.
+        Z, and so are its other metadata; each slice is labelled with the name of its file.
 
     Raises
     ------
@@ -130,7 +131,11 @@ def read_volume(source: str | Path) -> ImageData:
     >>> read_volume(folder / "train" / "noisy").shape
     (4, 32, 32)
     """
-    files = slice_files(source)
+    return replace(read_slices(slice_files(source)), source=str(source))
+
+
+def read_slices(files: Sequence[Path]) -> ImageData:
+    """Single images as the slices of one volume, in the order given; as `read_volume`."""
     first = read_image(files[0])
     if first.axes != "YX":
         raise InputError(
@@ -139,4 +144,5 @@ def read_volume(source: str | Path) -> ImageData:
         )
     height, width = first.shape
     data = SliceFiles(files, (height, width), first.dtype)
-    return make_image(data, "ZYX", first.scales, str(source))
+    metadata = replace(first.metadata, name="", labels=tuple(one.stem for one in files))
+    return make_image(data, "ZYX", first.scales, str(files[0].parent), metadata)

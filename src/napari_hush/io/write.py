@@ -179,4 +179,5 @@ def _describe(
         else:
             raise InputError(f"{source}: expected one unit, or one per axis of {axes}, got {tuple(units)}")
         scales |= {axis: (size, names[axis]) for axis, size in sizes.items() if names.get(axis)}
-    return make_image(data, axes, scales, source, None if like is None else like.metadata)
+    metadata = None if like is None else like.metadata.for_axes(like.axes, axes)
+    return make_image(data, axes, scales, source, metadata)

@@ -153,7 +153,7 @@ def _with_companions(model: Model, settings: TrainSettings) -> Model:
             f"{settings.start}: a network {model.architecture} of {model.in_channels} channels cannot be given "
             "companions: start from none, or from a model of single grey images"
         )
-    return replace(model, network=network, hyperparameters=options, companions=settings.beside)
+    return replace(model, network=network, hyperparameters=options, companions=settings.beside, sha256="")
 
 
 def _widened(model: Model, options: dict[str, Any], fill: Callable[[Tensor, Tensor], Tensor]) -> nn.Module | None:
@@ -202,7 +202,7 @@ def _with_neighbours(model: Model, settings: TrainSettings) -> Model:
 
     network = _widened(model, _with_depth(model.architecture, options), averaged)
     assert network is not None  # one channel became several
-    return replace(model, network=network, hyperparameters=options)
+    return replace(model, network=network, hyperparameters=options, sha256="")
 
 
 def _depth_of(chosen: NetworkChoice, depth: int) -> int:

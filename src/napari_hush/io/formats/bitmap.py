@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PNG_HEAD = 33  # bytes: signature and header chunk
 # PNG's own pHYs holds whole pixels per metre: nothing finer than 0.23 nm, and most programs write the screen's 72 dpi
 SCALE_KEY = b"PixelSize"
+CMYK = 4  # components of a JPEG: no other kind has as many
 
 
 def read_png(path: Path, selector: str | None) -> ImageData:
@@ -46,6 +47,10 @@ def read_jpeg(path: Path, selector: str | None) -> ImageData:
     _no_selector(path, selector)
     content = path.read_bytes()
     stream = check_jpeg(content, str(path))
+    if len(stream.components) == CMYK:
+        raise FileFormatError(
+            f"{path}: its colours are CMYK, the inks of a printer, which are no intensities; save it as grey or RGB"
+        )
     data = imagecodecs.jpeg_decode(content)
     check_decoded(content, stream, data, imagecodecs.jpeg_decode, str(path))
     if data.ndim == 3 and (data[..., :1] == data[..., 1:]).all():

@@ -6,6 +6,7 @@ import json
 import math
 import struct
 import weakref
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,11 @@ from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io.formats.file_array import read_plain
 from napari_hush.io.formats.jpeg_stream import check_decoded, check_jpeg
 from napari_hush.io.formats.tiff_companions import check_companions
+from napari_hush.io.formats.tiff_notes import tiff_metadata
 from napari_hush.io.formats.tiff_scale import tiff_scales
+from napari_hush.io.formats.tiff_values import JPEG, LineArray, check_colours, expand_palette, imagej_values
 from napari_hush.io.image import LAZY_ABOVE, check_claim, check_kind, drop_opaque_alpha, make_image, tidy_axes
+from napari_hush.io.metadata import Channel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +28,6 @@ if TYPE_CHECKING:
     from napari_hush.io.image import ImageData
 
 WIDTH = 256
-JPEG = (6, 7)  # compressions
 PALETTE = 3
 ALPHA = (1, 2)  # associated, unassociated
 MAX_TAGS = 4096
@@ -46,16 +49,22 @@ def read_tiff(path: Path, selector: str | None) -> ImageData:
         index = _choose(tif, selector, path)
         series = tif.series[index]
         check_kind(series.shape, series.dtype, str(path))
+        axes, page = series.axes, series.keyframe
+        check_colours(page, str(path))
         _check_complete(tif, series, path)
         data = _load(tif, series, index, path)
-        axes, page = series.axes, series.keyframe
+        metadata = tiff_metadata(tif, series, index)
         if page.photometric == PALETTE and page.colormap is not None and not (tif.is_imagej or tif.is_ome):
             # those two store intensities under a display palette
-            data, axes = _expand_palette(np.asarray(data), page.colormap), axes + "S"
+            data, lut = expand_palette(np.asarray(data), page.colormap)
+            axes += "S" * (data.ndim - len(axes))
+            metadata = replace(metadata, channels=(Channel(lut=lut),)) if lut else metadata
         elif axes.endswith("S") and page.extrasamples and int(page.extrasamples[-1]) in ALPHA:
             data = drop_opaque_alpha(np.asarray(data), str(path))
             axes = axes if data.ndim == len(axes) else axes[:-1]
-        return make_image(data, tidy_axes(axes, data.shape), tiff_scales(tif, series, index), str(path))
+        elif line := imagej_values(tif, series):
+            data = line.values(data) if isinstance(data, np.ndarray) else LineArray(data, line)
+        return make_image(data, tidy_axes(axes, data.shape), tiff_scales(tif, series, index), str(path), metadata)
 
 
 def _check_pages(tif: Any, path: Path) -> None:
@@ -197,10 +206,3 @@ def _check_jpegs(series: Any, path: Path) -> None:
             if stream.height * stream.width > 2 * pixels:
                 raise FileFormatError(f"{source}: damaged, a part of it claims {stream.width} x {stream.height} px")
             check_decoded(content, stream, decode(content), decode, source)
-
-
-def _expand_palette(data: np.ndarray, colormap: np.ndarray) -> np.ndarray:
-    """Palette indices (..., Y, X) to uint8 colours (..., Y, X, 3)."""
-    colours = np.ascontiguousarray(colormap.T)  # (N, 3) uint16
-    bytes_: np.ndarray = (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8)
-    return np.take(bytes_, data, axis=0)

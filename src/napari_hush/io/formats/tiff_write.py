@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from napari_hush.errors import InputError
+from napari_hush.io.formats.tiff_notes import DOCUMENT_NAME, colour_number, tiff_date
 from napari_hush.io.history import TIFF_TAG, history_text
+from napari_hush.io.metadata import LUT_BYTES, ramp
+from napari_hush.io.metadata_note import TIFF_TAG as METADATA_TAG
+from napari_hush.io.metadata_note import note_text
 from napari_hush.io.units import METRES
 
 if TYPE_CHECKING:
@@ -18,25 +22,27 @@ CLASSIC_LIMIT = (1 << 32) - (1 << 25)  # bytes; 32-bit offsets, with room for ta
 OME_AXES = "TCZYX"
 OME_TYPES = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
 IMAGEJ_AXES = "TZCYX"
+GREYS = ramp(255, 255, 255)
 
 
 def write_tiff(file: BinaryIO, image: ImageData, name: str) -> None:
     """Write OME-TIFF if the name says ``.ome.tif``, ImageJ TIFF where axes and type allow, else plain TIFF.
 
-    A plain TIFF keeps axes and steps in a JSON note and in the resolution tags. Uncompressed, so that it can be
-    memory-mapped; BigTIFF from 4 GB on.
+    A plain TIFF keeps axes and steps in a JSON note and in the resolution tags. Names, colours and the like are where
+    the dialect has them, and all of them in a note in a tag of our own. Uncompressed, so that it can be memory-mapped;
+    BigTIFF from 4 GB on.
     """
     import tifffile
 
     data = np.asarray(image.data)
     # colours in the last place are samples of one pixel
     axes = image.axes[:-1] + "S" if image.axes[-1] in "CS" else image.axes
-    photometric = "rgb" if axes[-1] == "S" and data.shape[-1] == 3 else "minisblack"
+    grey = "miniswhite" if image.metadata.inverted and axes[-1] != "S" else "minisblack"
+    photometric = "rgb" if axes[-1] == "S" and data.shape[-1] == 3 else grey
     options: dict[str, Any] = {"photometric": photometric, "software": "napari-hush"}
     if axes[-1] == "S":
         options["planarconfig"] = "contig"
-    if image.history is not None:
-        options["extratags"] = [(TIFF_TAG, "s", 0, history_text(image.history), True)]  # of the first page
+    options |= _tags(image)
     big = data.nbytes > CLASSIC_LIMIT
     if name.lower().endswith((".ome.tif", ".ome.tiff")):
         options |= _ome(image, axes, name)
@@ -48,6 +54,20 @@ def write_tiff(file: BinaryIO, image: ImageData, name: str) -> None:
             note |= {"pixel_size": list(image.pixel_size), "units": list(image.units)}
         options |= {"metadata": note, **_resolution_in_cm(image)}
     tifffile.imwrite(file, data, bigtiff=big, **options)
+
+
+def _tags(image: ImageData) -> dict[str, Any]:
+    """What is kept in tags of the first page, in all dialects."""
+    metadata, options = image.metadata, {}
+    texts = {METADATA_TAG: note_text(metadata)}
+    if metadata.name.isascii():
+        texts[DOCUMENT_NAME] = metadata.name
+    if image.history is not None:
+        texts[TIFF_TAG] = history_text(image.history)
+    options["extratags"] = [(code, "s", 0, text, True) for code, text in sorted(texts.items()) if text]
+    if date := tiff_date(metadata.date):
+        options["datetime"] = date
+    return options
 
 
 def _fits_imagej(data: np.ndarray, axes: str) -> bool:
@@ -78,7 +98,28 @@ def _imagej(image: ImageData, axes: str) -> dict[str, Any]:
     if "T" in scales:
         note["finterval"], tunit = scales["T"]
         note["tunit"] = _ascii(tunit)
+    note |= _imagej_display(image)
     return options
+
+
+def _imagej_display(image: ImageData) -> dict[str, Any]:
+    """Lookup tables, display ranges, labels and description, as ImageJ keeps them."""
+    metadata, note = image.metadata, {}
+    if metadata.description:
+        note["Info"] = metadata.description
+    if metadata.labels:
+        note["Labels"] = list(metadata.labels)
+    channels = metadata.channels
+    if any(one.lut for one in channels):
+        tables = [np.frombuffer(one.lut or GREYS, np.uint8).reshape(3, LUT_BYTES // 3) for one in channels]
+        note["LUTs"] = tables
+        if any(one.lut not in (None, GREYS) for one in channels) and len(channels) > 1:
+            note["mode"] = "composite"
+    limits = [one.limits for one in channels if one.limits is not None]
+    if limits and len(limits) == len(channels):
+        note["Ranges"] = tuple(number for pair in limits for number in pair)
+        note["min"], note["max"] = limits[0]
+    return note
 
 
 def _ome(image: ImageData, axes: str, name: str) -> dict[str, Any]:
@@ -102,7 +143,28 @@ def _ome(image: ImageData, axes: str, name: str) -> dict[str, Any]:
             note |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": unit}
         elif axis == "T":
             note |= {"TimeIncrement": size, "TimeIncrementUnit": unit}
-    return {"ome": True, "metadata": note}
+    return {"ome": True, "metadata": note | _ome_words(image, axes)}
+
+
+def _ome_words(image: ImageData, axes: str) -> dict[str, Any]:
+    """Names, description, date and colours as OME-XML has them."""
+    metadata = image.metadata
+    words = {"Name": _xml(metadata.name), "Description": _xml(metadata.description)}
+    if tiff_date(metadata.date):
+        words["AcquisitionDate"] = metadata.date
+    note: dict[str, Any] = {key: text for key, text in words.items() if text}
+    channels = metadata.channels if ("C" in axes) == ("C" in image.axes) else ()
+    if any(one.name for one in channels):
+        note["Channel"] = {"Name": [_xml(one.name) for one in channels]}
+    if channels and all(one.colour is not None for one in channels):
+        colours = [colour_number(one.colour) for one in channels if one.colour is not None]
+        note["Channel"] = note.get("Channel", {}) | {"Color": colours}
+    return note
+
+
+def _xml(text: str) -> str:
+    """Without the control characters that XML does not know."""
+    return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
 
 
 def _resolution_in_cm(image: ImageData) -> dict[str, Any]:

@@ -187,7 +187,7 @@ def adapt_steps(
     found = yield from training.steps()
     better, after = None, before
     for weights in sorted(found, key=lambda one: one.gains.least.gain, reverse=True)[:LOOKS]:
-        adapted = replace(model, network=training.network(weights.state))
+        adapted = replace(model, network=training.network(weights.state), sha256="")
         after = []
         for subject in subjects[:LOOKS]:
             words = f"judging {subject.name} with the weights of step {weights.step}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,13 +27,13 @@ from napari_hush.widgets.parts.channels import Channels
 from napari_hush.widgets.parts.dock import Dock
 from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.layer_list import LayerCombo
-from napari_hush.widgets.parts.layer_record import LayerRecord, is_preview, read_record
+from napari_hush.widgets.parts.layer_record import LayerRecord, as_metadata, is_preview, read_record
 from napari_hush.widgets.parts.layer_source import Part, Source, describe, visible_part
 from napari_hush.widgets.parts.model_list import ModelCombo, is_model_name
+from napari_hush.widgets.parts.preferences import preference
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
     import napari
     from qtpy.QtGui import QDragEnterEvent, QDropEvent
@@ -64,6 +65,7 @@ class DenoiseWidget(Dock):
         self._preview.clicked.connect(self.preview)
         self._run.clicked.connect(self.run)
         self._verdict.details.connect(self.show_details)
+        self._verdict.found.connect(self._keep_verdict)
         self.setAcceptDrops(True)
         self._refresh()
 
@@ -90,13 +92,15 @@ class DenoiseWidget(Dock):
     def _build(self) -> None:
         self._layers, self._models = LayerCombo(self._viewer), ModelCombo()
         self._words, self._about = small_label(), small_label()
+        chosen = {name: preference("denoise", name, "auto") for name in ("device", "engine")}
         self._form = Form(
-            DenoiseSettings(),
+            DenoiseSettings(**chosen),
             shown=("frames", "dark", "device", "tile"),
             words={"tile": "whole plane", "frames": "each alone"},
         )
         self._output = QComboBox()
         self._output.addItems(["float32", "same as input"])
+        self._output.setCurrentText(preference("denoise", "output", "float32"))
         self._output.setToolTip("The result's number type; integers are clipped and rounded. RGB stays as it is.")
         self._form.rows.insertRow(0, "Image", self._layers)
         self._form.rows.insertRow(1, self._words)
@@ -205,6 +209,8 @@ class DenoiseWidget(Dock):
             self._series.show()
         if source is not None and not is_preview(record):
             self._pair.append(layer.unique_id)
+            if not preference("denoise", "verdict", True):
+                return
             self._verdict.begin(
                 source,
                 data,
@@ -213,6 +219,12 @@ class DenoiseWidget(Dock):
                 assumes=record.get("assumes"),
                 series=isinstance(said, dict),
             )
+
+    def _keep_verdict(self, words: str) -> None:
+        """Write it into the record of the result, so that it is saved with it."""
+        for layer in self._viewer.layers:
+            if self._pair[1:] == [layer.unique_id]:
+                layer.metadata = layer.metadata | as_metadata(read_record(layer.metadata) | {"verdict": words})
 
     def _update_preview(self, data: Any, options: dict[str, Any]) -> bool:
         """Show it in the preview layer of the same source, if there is one that can take it."""
@@ -276,8 +288,9 @@ def _denoise(
 
     done = yield from within(steps, noted)
     given = done.given_back if part is None else None
+    file = {"model_path": str(model)} if Path(model).is_file() else {}
     data, options = result_layer(
-        source, done.image, done.provenance, output, plane=plane, region=region, given_back=given
+        source, done.image, done.provenance | file, output, plane=plane, region=region, given_back=given
     )
     return data, options, done.series
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_hush.io import convert_dtype
-from napari_hush.widgets.parts.layer_record import as_metadata
+from napari_hush.widgets.parts.layer_record import FILE, as_metadata
 from napari_hush.widgets.parts.layer_source import translated
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ def result_layer(
         What the guard gave back, of the result's shape; kept in the layer's metadata for the dock *Evaluate*.
     """
     record = {**provenance, "source_layer": source.name, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    if file := source.notes.get("source"):
+        record["source_file"] = file
     style = dict(source.style)
     name = f"{source.name} · {provenance['model']}"
     part: tuple[Any, ...] = ()
@@ -70,7 +72,7 @@ def result_layer(
         "name": name,
         "rgb": source.rgb,
         "multiscale": False,
-        "metadata": as_metadata(record, given_back),
+        "metadata": as_metadata(record, given_back) | ({FILE: source.notes} if source.notes and not part else {}),
     }
 
 

@@ -29,9 +29,12 @@ class Verdict(QWidget):
     ----------
     details : Signal()
         The button was pressed.
+    found : Signal(str)
+        What the look said, as histories have it.
     """
 
     details = Signal()
+    found = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -105,6 +108,8 @@ class Verdict(QWidget):
 
     def _on_returned(self, outcome: Outcome) -> None:
         self._label.show_verdict(*outcome)
+        if self._next is None:  # otherwise it is of an older result
+            self.found.emit(": ".join(outcome))
         self._go_on()
 
     def _on_errored(self, error: BaseException) -> None:

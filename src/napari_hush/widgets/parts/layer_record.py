@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KEY = "napari-hush"
+FILE = "napari-hush file"  # beside the record: what the file of the layer said of it, see `file_notes`
 GIVEN_BACK = "napari-hush given back"  # an array beside the record, which is for reading
 
 
@@ -36,6 +37,7 @@ class LayerRecord(TypedDict, total=False):
     rescale: bool | dict[str, Any]  # False, or by which factor
     dark: bool
     seconds: float  # that it took
+    verdict: str  # what one look at it said
     source_layer: str  # name of the noisy layer
     time: str  # ISO 8601
     # a preview of a result
@@ -75,6 +77,18 @@ def read_given_back(metadata: Mapping[str, Any], shape: tuple[int, ...]) -> np.n
     """What the guard gave back in a layer of this shape; None where nobody kept it."""
     given = metadata.get(GIVEN_BACK)
     return given if isinstance(given, np.ndarray) and given.shape == tuple(shape) else None
+
+
+def file_notes(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What the file of a layer said of it besides what the layer shows: name, description, date, labels of planes.
+
+    Parameters
+    ----------
+    metadata : mapping
+        ``layer.metadata``; empty where it was not opened by napari-hush.
+    """
+    notes = metadata.get(FILE)
+    return dict(notes) if isinstance(notes, dict) else {}
 
 
 def is_preview(record: LayerRecord) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from napari_hush.errors import InputError
 from napari_hush.inference.planes import Planes, has_one_colour
 from napari_hush.io import looks_like_labels
 from napari_hush.io.units import METRES, canonical
+from napari_hush.widgets.parts.layer_record import file_notes
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -40,6 +41,8 @@ class Source:
         Arguments of a layer that looks and lies like this one.
     channel_axis : int or None
         The axis of the colours or channels.
+    notes : dict
+        What the layer's file said of it, for a result to keep.
     """
 
     data: Any
@@ -47,6 +50,7 @@ class Source:
     rgb: bool
     style: dict[str, Any]
     channel_axis: int | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, layer: Image, channel_axis: int | None = None) -> Source:
@@ -58,7 +62,9 @@ class Source:
         data, rgb = image_data(layer), bool(layer.rgb)
         last = rgb or (channel_axis is None and has_one_colour(data.shape))
         axis = len(data.shape) - 1 if last else channel_axis
-        return cls(data=data, name=layer.name, rgb=rgb, style=style, channel_axis=axis)
+        notes = file_notes(layer.metadata)
+        notes.pop("history", None)  # that of the source, not of what is made of it
+        return cls(data=data, name=layer.name, rgb=rgb, style=style, channel_axis=axis, notes=notes)
 
     @property
     def colours(self) -> Any:

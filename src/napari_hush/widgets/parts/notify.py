@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari.utils.notifications import ErrorNotification, notification_manager, show_error, show_warning
+from napari.utils.notifications import ErrorNotification, notification_manager, show_error, show_info, show_warning
 
 from napari_hush.errors import InputError
 
@@ -23,3 +23,8 @@ def error(exception: BaseException) -> None:
 def warning(text: str) -> None:
     """Show a warning."""
     show_warning(text)
+
+
+def info(text: str) -> None:
+    """Say something that is no fault."""
+    show_info(text)

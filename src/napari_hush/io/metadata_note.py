@@ -1,0 +1,88 @@
+"""The metadata of an image as a note in JSON, for formats that have no words of their own for all of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from napari_hush.io.metadata import LUT_BYTES, Channel, Metadata, ramp
+
+KEY = "napari-hush metadata"
+TIFF_TAG = 65112  # beside that of the history
+LONGEST = 1 << 24  # characters
+
+
+def note_of(metadata: Metadata) -> dict[str, Any]:
+    """All that is known, JSON-able; empty where nothing is."""
+    note: dict[str, Any] = {
+        "name": metadata.name,
+        "description": metadata.description,
+        "date": metadata.date,
+        "channels": [_channel_note(one) for one in metadata.channels],
+        "labels": list(metadata.labels),
+        "inverted": metadata.inverted,
+    }
+    return {key: value for key, value in note.items() if value}
+
+
+def metadata_of(note: Any) -> Metadata:
+    """What a note says, without what in it makes no sense."""
+    if not isinstance(note, dict):
+        return Metadata()
+    return Metadata(
+        _text(note.get("name")),
+        _text(note.get("description")),
+        _text(note.get("date")),
+        tuple(_channel(one) for one in _list(note.get("channels"))),
+        tuple(_text(one) for one in _list(note.get("labels"))),
+        note.get("inverted") is True,
+    )
+
+
+def note_text(metadata: Metadata) -> str:
+    """The note as it is written: JSON in ASCII; empty where there is nothing to say."""
+    note = note_of(metadata)
+    return json.dumps(note, ensure_ascii=True) if note else ""
+
+
+def read_note(text: str | bytes) -> Metadata:
+    """What a written note says; nothing where it is damaged."""
+    try:
+        return metadata_of(json.loads(text)) if 0 < len(text) < LONGEST else Metadata()
+    except (ValueError, RecursionError):
+        return Metadata()
+
+
+def _channel_note(channel: Channel) -> dict[str, Any]:
+    note: dict[str, Any] = {"name": channel.name, "limits": channel.limits}
+    if channel.lut is not None and channel.colour is not None:
+        plain = ramp(*channel.colour) == channel.lut
+        note["lut"] = "#{:02X}{:02X}{:02X}".format(*channel.colour) if plain else channel.lut.hex()
+    return {key: value for key, value in note.items() if value}
+
+
+def _channel(note: Any) -> Channel:
+    if not isinstance(note, dict):
+        return Channel()
+    limits = _list(note.get("limits"))
+    finite = len(limits) == 2 and all(isinstance(one, (int, float)) and math.isfinite(one) for one in limits)
+    return Channel(
+        _text(note.get("name")), _lut(_text(note.get("lut"))), (float(limits[0]), float(limits[1])) if finite else None
+    )
+
+
+def _lut(text: str) -> bytes | None:
+    try:
+        lut = bytes.fromhex(text.removeprefix("#"))
+    except ValueError:
+        return None
+    return ramp(*lut) if len(lut) == 3 else lut if len(lut) == LUT_BYTES else None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,1 @@
+"""Files opened and saved by napari itself: its readers and writers."""

@@ -1,0 +1,90 @@
+"""``napari-hush info`` tells how a file was made, by a command that makes the same again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+
+import numpy as np
+import pytest
+
+from napari_hush import cli
+from napari_hush.files import file_sha256
+from napari_hush.inference.denoise import denoise
+from napari_hush.io import read_image, write_image
+from napari_hush.io.history import read_history
+
+IMAGE = np.random.default_rng(0).integers(100, 4000, (3, 40, 48)).astype(np.uint16)
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_image("my scan.tif", IMAGE, axes="ZYX", pixel_size=0.25, units="nm")
+    return tmp_path
+
+
+def said(capsys, *arguments):
+    assert cli.main(list(arguments)) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("target", ["out.tif", "out.ome.tif", "out.h5", "out.npy", "out.zarr"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--guard", "False", "--tile", "32", "--frames", "False"],
+        ["--guard", "True", "--dark", "--normalize", "plane", "--dtype", "uint16"],
+    ],
+)
+def test_the_command_makes_the_same_again(desk, capsys, model_file, target, options):
+    said(capsys, "denoise", "my scan.tif", "-o", target, "--model", model_file, "--no-verdict", *options)
+    first, data = read_history(target), np.asarray(read_image(target).data)
+    words = said(capsys, "info", target)
+    again = next(line.partition("again with")[2].strip() for line in words.splitlines() if "again with" in line)
+    program, *arguments = shlex.split(again)
+    assert program == "napari-hush" and ("--dark" in arguments) == ("--dark" in options)
+    said(capsys, *arguments, "-o", f"again_{target}", "--no-verdict")
+    second = read_history(f"again_{target}")
+    assert second["request"] == first["request"]
+    np.testing.assert_array_equal(read_image(f"again_{target}").data, data)
+
+
+def test_everything_is_told(desk, capsys, model_file):
+    said(capsys, "denoise", "my scan.tif", "--model", model_file, "--tile", "32")
+    words = said(capsys, "info", "my scan_denoised.tif")
+    assert "3 x 40 x 48 (ZYX), float32, pixel size Z 0.25 nm, Y 0.25 nm, X 0.25 nm" in words
+    for part in ("denoised by napari-hush", "my scan.tif", "tiny (unet", file_sha256(desk / model_file), "32 x 32 px"):
+        assert part in words
+    for line in ("scaling", "guard", "engine", "verdict", "fingerprint"):
+        assert line in words
+    history = json.loads(said(capsys, "info", "--json", "my scan_denoised.tif"))["history"]
+    assert history["verdict"].partition(":")[0] in ("pass", "warn", "FAIL", "open")
+    assert history["verdict"] in words
+
+
+def test_other_files(desk, capsys):
+    words = said(capsys, "info", "my scan.tif")
+    assert "uint16" in words and "not made by napari-hush" in words
+    write_image("plain.npy", IMAGE)
+    assert "pixel size not known" in said(capsys, "info", "plain.npy")
+    assert cli.main(["info", "missing.tif"]) == 2
+    (desk / "text.tif").write_text("no image")
+    assert cli.main(["info", "plain.npy", "text.tif"]) == 2
+    captured = capsys.readouterr()
+    assert "3 x 40 x 48" in captured.out and "text.tif" in captured.err
+
+
+def test_a_later_change_is_told(desk, capsys, model_file):
+    said(capsys, "denoise", "my scan.tif", "--model", model_file, "--no-verdict")
+    assert "since then" not in said(capsys, "info", "my scan_denoised.tif")
+    os.utime("my scan_denoised.tif", (2e9, 2e9))
+    assert "the file was changed" in said(capsys, "info", "my scan_denoised.tif")
+
+
+def test_python_keeps_a_history_too(desk, model_file):
+    denoise(IMAGE, model_file, out="out.zarr", frames=False)
+    history = read_history("out.zarr")
+    assert history["model"] == "tiny" and history["model_sha256"] == file_sha256(desk / model_file)

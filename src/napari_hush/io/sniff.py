@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_hush.errors import FileFormatError
 from napari_hush.files import explain_wrong_file
+from napari_hush.io.foreign import FOREIGN
 from napari_hush.io.formats.bmp import is_bmp
 from napari_hush.io.formats.mrc import SUFFIXES as MRC_SUFFIXES
 from napari_hush.io.formats.mrc import is_mrc, unpacked_head
@@ -28,7 +29,6 @@ _MAGIC = {
     b"\0\0\0\x03": "dm",
     b"\0\0\0\x04": "dm",
     b"JK\0\x02": "emi",
-    b"IMGBLO": "blo",
 }
 SUFFIXES = {
     ".tif": "tiff",
@@ -53,7 +53,6 @@ SUFFIXES = {
     ".prz": "prz",
     ".bmp": "bmp",
     ".emi": "emi",
-    ".blo": "blo",
     ".tvips": "tvips",
     ".unf": "semper",
     ".rpl": "ripple",
@@ -97,6 +96,8 @@ def identify(path: Path) -> str:
     what = "text" if _is_text(head) else f"starts with the bytes {head[:8].hex(' ')}"
     if named is not None:
         raise FileFormatError(f"{path}: is no {path.suffix} file, its content is {what}; copy or export it again")
+    if path.suffix.lower() in FOREIGN:
+        raise FileFormatError(f"{path}: {FOREIGN[path.suffix.lower()]}")
     raise FileFormatError(f"{path}: is no image that can be read here ({what}); known are {', '.join(SUFFIXES)}")
 
 

@@ -87,7 +87,8 @@ def _axis(group: h5py.Group, name: str) -> Axis:
 
 def _groups(file: h5py.File) -> Iterator[h5py.Group]:
     """Groups of EMD, each once, in the order of their names; those that links lead to are passed by."""
-    pending, seen = [(file, 0)], set()
+    pending: list[tuple[h5py.Group, int]] = [(file, 0)]
+    seen: set[int] = set()
     while pending:
         group, depth = pending.pop()
         address = h5py.h5o.get_info(group.id).addr

@@ -49,6 +49,7 @@ SUFFIXES = {
     ".dm4": "dm",
     ".emd": "emd",
     ".hspy": "hdf5",
+    ".zspy": "zspy",
     ".ndata": "ndata",
     ".prz": "prz",
     ".bmp": "bmp",
@@ -78,7 +79,7 @@ def identify(path: Path) -> str:
     """
     if path.is_dir():
         if is_zarr(path):
-            return "zarr"
+            return "zspy" if path.suffix.lower() == ".zspy" else "zarr"
         raise FileFormatError(
             f"{path}: is a folder and no zarr; give an image file, or a pattern such as '{path}/*.tif'"
         )
@@ -91,6 +92,8 @@ def identify(path: Path) -> str:
     found = _by_content(head, named)
     if (found, named) in (("hdf5", "emd"), ("npz", "ndata"), ("npz", "prz")):
         return str(named)
+    if (found, named) == ("npz", "zspy"):
+        raise FileFormatError(f"{path}: is a packed .zspy; unpack the ZIP into a folder of that name")
     if found is not None:
         return found
     what = "text" if _is_text(head) else f"starts with the bytes {head[:8].hex(' ')}"

@@ -15,7 +15,7 @@ import torch
 
 from napari_hush.card import ModelCard
 from napari_hush.errors import InputError, ModelFileError
-from napari_hush.importers.keras_graph import short
+from napari_hush.importers.keras_config import short
 from napari_hush.importers.options import PyTorchOptions
 from napari_hush.importers.pytorch.cyclegan_keys import (
     Generator,

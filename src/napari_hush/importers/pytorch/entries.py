@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from napari_hush.errors import InputError, ModelFileError
-from napari_hush.importers.keras_graph import short
+from napari_hush.importers.keras_config import short
 from napari_hush.importers.pytorch.cyclegan_keys import (
     EXPECTED,
     WRAPPERS,

@@ -130,7 +130,10 @@ def put_together(name: str, fold: Fold, tensors: Mapping[str, torch.Tensor], *, 
             f"{tuple(direction.shape)}; save the weights again"
         )
     axes = [axis for axis, side in enumerate(sides) if side == 1]
-    return direction * (size.reshape(sides) / torch.linalg.vector_norm(direction, dim=axes, keepdim=True))
+    whole: torch.Tensor = direction * (
+        size.reshape(sides) / torch.linalg.vector_norm(direction, dim=axes, keepdim=True)
+    )
+    return whole
 
 
 def _make_fold(name: str, roles: dict[str, str]) -> Fold:

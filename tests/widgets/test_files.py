@@ -111,6 +111,19 @@ def test_large_files_are_not_read_when_they_are_opened(tmp_path):
     assert len(layers) == 2 and all(isinstance(layer.data, dask.array.Array) for layer in layers)
 
 
+@pytest.mark.parametrize("axes", ["YX", "CYX", "YXC"])
+def test_levels_of_a_pyramid_are_shown_and_the_finest_is_saved(tmp_path, axes):
+    shape = [{"C": 3}.get(axis, 1100) for axis in axes]
+    data = RNG.integers(0, 255, shape).astype(np.uint8)
+    write_image(tmp_path / "a.zarr", data, axes=axes, pixel_size=0.5)
+    layers = opened(tmp_path / "a.zarr")
+    assert len(layers) == (3 if axes == "CYX" else 1)
+    for layer in layers:
+        assert layer.multiscale and [level.shape[0] for level in layer.data] == [1100, 550, 275]
+        assert tuple(layer.scale) == (0.5, 0.5)
+    np.testing.assert_array_equal(saved(tmp_path / "b.ome.tif", layers).data, data)
+
+
 def test_a_folder_and_a_list_of_files_become_one_volume(tmp_path):
     planes = RNG.integers(0, 99, (12, 8, 9)).astype(np.uint16)
     for number, plane in enumerate(planes):
@@ -195,7 +208,8 @@ def test_preferences_are_what_the_docks_begin_with(tmp_path):
 
 def test_the_manifest_names_every_format():
     [one] = MANIFEST["readers"]
-    assert sorted(one["filename_patterns"]) == sorted(f"*{suffix}" for suffix in SUFFIXES)
+    packed = [f"{suffix}{more}" for suffix in (".mrc", ".map") for more in (".gz", ".bz2")]
+    assert sorted(one["filename_patterns"]) == sorted(f"*{suffix}" for suffix in [*SUFFIXES, *packed])
     single, several = MANIFEST["writers"]
     assert {*WRITTEN, ".ome.tif", ".ome.tiff", ".ome.zarr"} == set(single["filename_extensions"])
     assert set(several["filename_extensions"]) < set(single["filename_extensions"])

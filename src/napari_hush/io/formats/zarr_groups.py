@@ -60,6 +60,19 @@ def children(folder: Path) -> list[str]:
     )
 
 
+def smaller_levels(folder: Path) -> list[Path]:
+    """Where the smaller levels of an image are, the largest first, of which this is the full resolution; or none."""
+    group = folder.parent
+    if not (is_zarr(folder) and is_zarr(group)):
+        return []
+    own = OwnFolder(group)
+    for image in multiscales_of(read_note(group)):
+        first, *others = (own.below(str(level["path"])) for level in image["datasets"])
+        if first == folder:
+            return [one for one in others if is_zarr(one)]
+    return []
+
+
 def _images(folder: Path, note: dict[str, Any]) -> list[str]:
     """The fields of a plate or well, the series that bioformats2raw wrote, or whatever else is inside."""
     attributes = attributes_of(note)

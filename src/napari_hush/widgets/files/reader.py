@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hush.errors import SeveralImagesError
 from napari_hush.io import is_image, read_image, read_volume
+from napari_hush.io.formats.zarr_groups import smaller_levels
 from napari_hush.io.history import read_history
 from napari_hush.io.inputs import holds_files, split_selector
 from napari_hush.io.volume import read_slices
@@ -64,4 +65,5 @@ def _layers(path: str, image: ImageData, *, several: bool = False) -> list[Layer
     if several and selector is not None:
         name = f"{name} · {image.metadata.name or selector}"
     split = preference("files", "split_channels", True)
-    return layers_of(image, name, history=read_history(file), split=split)
+    levels = [read_image(level) for level in smaller_levels(Path(image.source))]
+    return layers_of(image, name, levels=levels, history=read_history(file), split=split)

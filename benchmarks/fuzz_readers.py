@@ -164,6 +164,14 @@ def zarrs(folder: Path) -> None:
     zarr.create_array(folder / "shards.zarr", data=IMAGE, chunks=(1, 16, 16), shards=(1, 48, 64))
 
 
+def zspys(folder: Path) -> None:
+    group = zarr.open_group(folder / "a.zspy", mode="w").create_group("Experiments/a")
+    group.create_array("data", data=IMAGE)
+    for number, name in enumerate("zyx"):
+        notes = {"name": name, "units": "nm", "scale": 0.1, "navigate": name == "z", "size": IMAGE.shape[number]}
+        group.create_group(f"axis-{number}").attrs.update(notes)
+
+
 def mrcs(folder: Path) -> None:
     head = np.zeros(256, "<i4")
     head[:10] = (50, 40, 3, 6, 0, 0, 0, 50, 40, 3)
@@ -305,7 +313,7 @@ def niftis(folder: Path) -> None:
 
 SEEDS: dict[str, Callable[[Path], None]] = {
     "tiff": tiffs, "png": pngs, "jpeg": jpegs, "npy": npys, "npz": npzs, "hdf5": hdf5s, "emd": emds, "zarr": zarrs,
-    "mrc": mrcs, "ser": sers, "emi": emis, "dm": dms, "ndata": ndatas, "prz": przs, "bmp": bmps,
+    "zspy": zspys, "mrc": mrcs, "ser": sers, "emi": emis, "dm": dms, "ndata": ndatas, "prz": przs, "bmp": bmps,
     "czi": czis, "lif": lifs, "nd2": nd2s, "dicom": dicoms, "nifti": niftis,
     "ripple": of_signals("rpl", "ripple", 40, 50), "semper": of_signals("unf", "semper", 40, 50),
     "tvips": of_signals("tvips", "tvips", 3, 40, 50),

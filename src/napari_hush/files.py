@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from napari_hush.errors import FileFormatError, InputError
 from napari_hush.leftovers import beside
+from napari_hush.names import ending, stem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +96,7 @@ class Place:
             os.replace(finished, self.path)
             return
         number = 1
-        while os.path.lexists(kept := self.path.with_stem(f"{self.path.stem}-{number}")):
+        while os.path.lexists(kept := self.path.with_name(f"{stem(self.path)}-{number}{ending(self.path)}")):
             number += 1
         os.replace(finished, kept)
         raise InputError(

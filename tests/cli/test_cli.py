@@ -147,6 +147,29 @@ def test_without_output_the_result_lies_beside_the_input(run, tmp_path):
     assert (tmp_path / "a_denoised.tif").exists()
 
 
+@pytest.mark.parametrize("name", ["a.ome.tif", "a.ome.tiff", "a.ome.zarr", "a.zarr"])
+def test_results_are_called_and_stored_as_their_inputs(run, tmp_path, name):
+    start, _, end = name.partition(".")
+    for number in (1, 2):
+        write_image(tmp_path / f"{start}{number}.{end}", IMAGE, axes="YX")
+    code, _, err = run(tmp_path / f"a*.{end}", "-o", tmp_path / "results")
+    assert code == 0, err
+    assert [one.name for one in sorted((tmp_path / "results").iterdir())] == [f"a{k}_denoised.{end}" for k in (1, 2)]
+    assert run(tmp_path / f"a1.{end}")[0] == 0 and (tmp_path / f"a1_denoised.{end}").exists()
+    if "tif" in end:
+        with tifffile.TiffFile(tmp_path / f"a1_denoised.{end}") as tif:
+            assert tif.is_ome
+
+
+def test_what_ome_tiff_cannot_hold_is_told_before_the_work(run, tmp_path, monkeypatch):
+    write_image(tmp_path / "a.npy", np.zeros((2, 2, 64, 64), np.float32))
+    monkeypatch.setattr(TileRunner, "run", lambda *_: pytest.fail("it was computed"))
+    code, _, err = run(tmp_path / "a.npy", "-o", tmp_path / "a.ome.tif")
+    assert code == 2 and "OME-TIFF knows the axes" in err
+    code, _, err = run(tmp_path / "a.npy", "-o", tmp_path / "a.ome.tif", "--dtype", "float16")
+    assert code == 2 and "OME-TIFF knows" in err
+
+
 def test_zarr_to_zarr_with_a_panel(run, model_file, tmp_path):
     write_image(tmp_path / "in.zarr", np.stack([IMAGE] * 2), axes="ZYX", pixel_size=(1, 2, 2), units=("nm",) * 3)
     code, _, err = run(tmp_path / "in.zarr", "-o", tmp_path / "out.zarr", "--tile", "40", "--panel", tmp_path / "p.png")

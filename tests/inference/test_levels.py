@@ -67,7 +67,7 @@ def test_an_array_for_the_result_that_is_too_coarse_is_told(plain):
 def test_a_zarr_that_is_made_for_the_result_holds_it(plain, tmp_path):
     image, expected = plain
     hush.denoise(image + 1e7, "stem", out=tmp_path / "out.zarr", **RUN)
-    assert np.abs(zarr.open_array(tmp_path / "out.zarr", mode="r")[:] - 1e7 - expected).max() < 1e-3
+    assert np.abs(zarr.open_array(tmp_path / "out.zarr" / "0", mode="r")[:] - 1e7 - expected).max() < 1e-3
 
 
 def test_what_no_float_holds_is_refused_and_integers_hold_it(plain):

@@ -48,6 +48,15 @@ def test_an_integer_image_is_replaced_by_its_result(model):
     np.testing.assert_array_equal(image, expected)
 
 
+def test_a_zarr_with_colours_in_the_last_place_holds_the_same(model, tmp_path):
+    image = np.stack([IMAGE, IMAGE[::-1], IMAGE * 2], axis=-1)
+    expected = hush.denoise(image, model, channel_axis=2, **IN_TILES)
+    result = hush.denoise(image, model, channel_axis=2, out=tmp_path / "a.zarr", **IN_TILES)
+    assert result.shape == image.shape and zarr.open_array(tmp_path / "a.zarr" / "0").shape == (3, 96, 90)
+    for found in (result, read_image(tmp_path / "a.zarr").data):
+        np.testing.assert_allclose(found[...], expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("way", ["shifted", "reversed", "tensor", "dask"])
 def test_a_result_over_a_part_of_the_image_is_the_same(model, expected, way):
     whole = np.zeros((97, 90), np.float32)
@@ -187,7 +196,7 @@ def test_a_file_that_is_read_part_by_part_is_known_again(model, tmp_path, name):
     elif name == "a.tif":
         out = tifffile.memmap(tmp_path / name, mode="r+")
     else:
-        out = zarr.open_array(tmp_path / name, mode="r+")
+        out = zarr.open_array(tmp_path / name / "0", mode="r+")
     with pytest.raises(InputError, match="what the image is read from"):
         hush.denoise(data, model, out=out)
     if name == "a.zarr":

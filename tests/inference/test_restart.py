@@ -15,6 +15,7 @@ from napari_hush.inference.denoise import denoise_steps, run_steps
 from napari_hush.inference.engines.torch_engine import TorchEngine
 from napari_hush.inference.ledger import Restart
 from napari_hush.inference.settings import DenoiseSettings
+from napari_hush.inference.tiles.runner import TileRunner
 from napari_hush.io.fingerprint import Watched
 from napari_hush.io.formats.zarr_write import zarr_writer
 from napari_hush.model import Model
@@ -200,13 +201,47 @@ def test_python_keeps_what_is_done_only_if_asked(model, tmp_path):
         hush.denoise(IMAGE, model, resume=True)
 
 
+@pytest.mark.parametrize("done", [1, 3])
+def test_a_run_that_was_stopped_at_its_smaller_levels_goes_on_there(model, tmp_path, monkeypatch, done):
+    monkeypatch.setattr("napari_hush.io.formats.pyramid.SMALLEST", 20)
+    go(tmp_path / "whole.zarr", model)
+    path, calls = tmp_path / "out.zarr", []
+
+    def leave(data):
+        calls.append(data.shape)
+        if len(calls) > done:
+            raise KeyboardInterrupt
+        return np.zeros_like(data[..., ::2, ::2])  # is made anew by the run that goes on
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("napari_hush.io.formats.pyramid.halved", leave)
+        go(path, model)
+    assert (part_of(path) / "array.zarr" / "1").is_dir() and not path.exists()
+    monkeypatch.setattr("napari_hush.inference.tiles.runner.TileRunner.run", _no_tiles(TileRunner.run))
+    go(path, model)
+    whole, again = (zarr.open_group(one, mode="r") for one in (tmp_path / "whole.zarr", path))
+    assert sorted(again) == sorted(whole) and "2" in again
+    assert all(np.array_equal(again[level][:], whole[level][:]) for level in whole)
+    assert again.attrs["ome"] == whole.attrs["ome"] and len(again.attrs["ome"]["multiscales"][0]["datasets"]) > 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.zarr", "whole.zarr"]
+
+
+def _no_tiles(run):
+    def checked(self, task, before=()):
+        for event in run(self, task, before):
+            assert not event[0], "a tile was computed again"
+            yield event
+
+    return checked
+
+
 def test_half_a_line_is_cut_off_and_half_a_chunk_removed(model, tmp_path):
     path = tmp_path / "out.zarr"
     go(path, model, stop=4)
     ledger = part_of(path) / "ledger.jsonl"
     lines = [line for line in ledger.read_text().splitlines(keepends=True) if not line.startswith('{"owner": null')]
     ledger.write_text("".join(lines)[:-20])
-    half = part_of(path) / "array.zarr" / "c" / "0" / "0" / "0.abc.partial"
+    half = part_of(path) / "array.zarr" / "0" / "c" / "0" / "0" / "0.abc.partial"
     half.parent.mkdir(parents=True, exist_ok=True)
     half.write_bytes(b"half")
     assert np.array_equal(go(path, model).image[:], go(tmp_path / "whole.zarr", model).image[:])
@@ -287,7 +322,7 @@ def test_what_takes_the_name_during_the_run_stays(tmp_path):
             path.mkdir()
             (path / "mine.txt").write_text("mine")
     assert (path / "mine.txt").read_text() == "mine"
-    assert (zarr.open_array(tmp_path / "out-1.zarr")[...] == 7).all()
+    assert (zarr.open_group(tmp_path / "out-1.zarr")["0"][...] == 7).all()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out-1.zarr", "out.zarr"]
 
 

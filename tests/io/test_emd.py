@@ -220,3 +220,24 @@ def test_a_large_emd_stays_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     berkeley(tmp_path / "a.emd", IMAGE, [(steps(2, 1.0), "y", "nm"), (steps(2, 1.0), "x", "nm")])
     data = read_image(tmp_path / "a.emd").data
     assert not isinstance(data, np.ndarray) and (data[3:5] == IMAGE[3:5]).all()
+
+
+def test_what_describes_an_image_is_not_read_from_other_files(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = steps(20, 3.0)
+        file["Version"] = [json.dumps({"version": "11", "format": "Velox"})]
+    berkeley(tmp_path / "a.h5", IMAGE, [(steps(12, 0.5), "y", "nm"), (steps(20, 0.5), "x", "nm")])
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file["Version"] = h5py.ExternalLink("other.h5", "/Version")
+        for name in ("dim1", "dim2"):
+            del file["data/image"][name]
+            file["data/image"][name] = h5py.ExternalLink("other.h5", "/x")
+    image = read_image(tmp_path / "a.h5")
+    assert image.pixel_size is None and (image.data == IMAGE).all()
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file["data/image/dim1"]
+        outside = [(str(tmp_path / "values"), 0, h5py.h5f.UNLIMITED)]
+        file["data/image"].create_dataset("dim1", (12,), "f8", external=outside)
+        file["data/image/dim1"][...] = 1.0
+    with pytest.raises(FileFormatError, match="in other files"):
+        read_image(tmp_path / "a.h5")

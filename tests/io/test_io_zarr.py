@@ -77,7 +77,7 @@ def test_damaged_metadata_and_foreign_types_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="complex"):
         read_image(tmp_path / "c.zarr")
     write_image(tmp_path / "a.zarr", STACK)
-    note = tmp_path / "a.zarr" / "zarr.json"
+    note = tmp_path / "a.zarr" / "0" / "zarr.json"
     content = note.read_text()
     for broken in (content[:40], "[]", content.replace('"shape":', '"shape": "x", "s":'), '{"zarr_format": 3}'):
         note.write_text(broken)
@@ -88,7 +88,7 @@ def test_damaged_metadata_and_foreign_types_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keep", [0, 10])
 def test_a_truncated_chunk_is_refused(tmp_path: Path, keep: int) -> None:
     write_image(tmp_path / "a.zarr", STACK)
-    chunk = next(one for one in (tmp_path / "a.zarr" / "c").rglob("*") if one.is_file())
+    chunk = next(one for one in (tmp_path / "a.zarr" / "0" / "c").rglob("*") if one.is_file())
     chunk.write_bytes(chunk.read_bytes()[:keep])
     with pytest.raises(FileFormatError, match="damaged"):
         read_image(tmp_path / "a.zarr")
@@ -110,11 +110,12 @@ def test_tile_by_tile_with_calibration(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_without_calibration_the_path_is_the_array(tmp_path: Path) -> None:
+def test_without_calibration_it_is_an_image_of_unknown_size(tmp_path: Path) -> None:
     with zarr_writer(str(tmp_path / "a.zarr"), shape=(2, 3000, 40)) as array:
         assert array.chunks == (1, 1024, 40) and array.dtype == np.float32
         array[:] = 1
-    assert zarr.open_array(tmp_path / "a.zarr", mode="r")[1, 2999, 39] == 1
+    assert zarr.open_array(tmp_path / "a.zarr" / "0", mode="r")[1, 2999, 39] == 1
+    assert read_image(tmp_path / "a.zarr").pixel_size is None
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), ValueError("x"), OSError(errno.ENOSPC, "No space left")])

@@ -9,7 +9,7 @@ import pytest
 
 from napari_hush.io import ImageData, read_image, read_volume, write_image
 from napari_hush.io.metadata import Channel, Metadata, ramp
-from napari_hush.io.metadata_note import metadata_of, note_of, note_text, read_note
+from napari_hush.io.metadata_note import metadata_of, note_of, note_text, parse_note
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,10 +67,10 @@ def test_slices_of_a_volume_are_labelled_with_their_files(tmp_path: Path) -> Non
 
 def test_notes_come_back_and_made_up_ones_are_harmless() -> None:
     metadata = Metadata("µ", "d\n", "2020-02-03", TWO, ("a", ""), inverted=True)
-    assert read_note(note_text(metadata)) == metadata
+    assert parse_note(note_text(metadata)) == metadata
     assert note_of(Metadata()) == {} and note_text(Metadata()) == ""
     for text in ("[" * 10_000, "1", '{"channels": 3, "labels": {"a": 1}, "name": 7, "inverted": "yes"}', b"\xff", ""):
-        assert read_note(text) == Metadata()
+        assert parse_note(text) == Metadata()
     strange = {"channels": [3, {"lut": "zz", "limits": [1]}, {"lut": "#00", "limits": [1, float("nan")]}]}
     assert metadata_of(strange) == Metadata(channels=(Channel(), Channel(), Channel()))
 

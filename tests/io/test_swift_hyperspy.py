@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 import pytest
+import zarr
 
 from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io import read_image
@@ -80,6 +81,39 @@ def test_hspy_opens_nothing_else(tmp_path: Path) -> None:
         file["Experiments/BF/data"] = h5py.ExternalLink("secret.h5", "/data")
     with pytest.raises(FileFormatError, match="no image"):
         read_image(tmp_path / "a.hspy")
+
+
+def zspy(path: Path, signals: dict[str, tuple[np.ndarray, list[tuple[float, str, str, Any]]]], version: int) -> None:
+    for name, (data, axes) in signals.items():
+        group = zarr.open_group(path, mode="a", zarr_format=version).create_group(f"Experiments/{name}")
+        group.create_array("data", data=data)
+        for number, (scale, units, called, navigate) in enumerate(axes):
+            notes = {"scale": scale, "units": units, "name": called, "navigate": navigate, "size": data.shape[number]}
+            group.create_group(f"axis-{number}").attrs.update(notes)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_zspy(tmp_path: Path, version: int) -> None:
+    line = (np.zeros(9), [(1.0, "eV", "Energy", False)])
+    zspy(tmp_path / "a.zspy", {"BF": (IMAGE, NM), "line": line}, version)
+    image = read_image(tmp_path / "a.zspy")
+    assert image.axes == "YX" and (np.asarray(image.data) == IMAGE).all() and image.metadata.name == "BF"
+    assert image.scales == {"Y": (0.04, "nm"), "X": (0.02, "nm")}
+    zspy(tmp_path / "a.zspy", {"HAADF": (IMAGE[:5], [(0.04, "_None_", "_None_", False)] * 2)}, version)
+    with pytest.raises(InputError, match=r"a\.zspy:0 BF \(12, 20\), a\.zspy:1 HAADF \(5, 20\)"):
+        read_image(tmp_path / "a.zspy")
+    image = read_image(f"{tmp_path / 'a.zspy'}:HAADF")
+    assert image.shape == (5, 20) and image.pixel_size is None
+    zspy(tmp_path / "b.zspy", {"line": line}, version)
+    with pytest.raises(FileFormatError, match="but a single line of values"):
+        read_image(tmp_path / "b.zspy")
+
+
+def test_a_packed_zspy_asks_to_be_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zspy", "w") as archive:
+        archive.writestr(".zgroup", "{}")
+    with pytest.raises(FileFormatError, match="unpack the ZIP"):
+        read_image(tmp_path / "a.zspy")
 
 
 NOTES = {

@@ -182,16 +182,17 @@ def _make_folders(output: Path | None, panel: Path | None, several: bool) -> Non
 
 def _job(source: str | Path, request: dict[str, Any], output: Path | None, panel: Path | None, *, several: bool) -> Job:
     from napari_hush.io.inputs import split_selector
+    from napari_hush.names import named_after, stem
 
     path = split_selector(source)[0]
     if glob.has_magic(path.name) and not path.exists():  # the slices of a volume: named by what holds them
         path = path.parent.resolve()
-    name = f"{path.stem}_denoised.zarr" if path.suffix == ".zarr" else f"{path.stem}_denoised.tif"
+    name = named_after(path, "denoised")
     if output is None:
         target = path.with_name(name)
     else:
         target = output / name if several or (output.is_dir() and output.suffix != ".zarr") else output
-    picture = panel / f"{path.stem}_panel.png" if panel is not None and several else panel
+    picture = panel / f"{stem(path)}_panel.png" if panel is not None and several else panel
     return Job(source, target, picture, request)
 
 

@@ -17,6 +17,7 @@ from napari_hush.cli.signals import raise_if_ended
 from napari_hush.errors import InputError
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.leftovers import sweep
+from napari_hush.names import stem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +39,7 @@ class Denoise:
     inputs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="IN [IN ...]")]
     """Files, or globs in quotes; with --volume or --series folders."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="OUT")] = None
-    """A file, or a folder for several inputs; NAME_denoised.tif beside each input if not given."""
+    """A file, or a folder for several inputs; NAME_denoised.tif (.ome.tif, .zarr) beside each input if not given."""
     model: str = AUTO
     """A bundled model, or a model file: .safetensors, Keras .h5, PyTorch .pth, BioImage.IO .zip. auto takes stem where
     a lattice is found, tomo where a slice has the streaks of few projections, and general elsewhere."""
@@ -144,10 +145,12 @@ class Denoise:
         if done:
             print(f"{len(done)} of {len(jobs) + len(done)} results are there already, made with the same settings")
         if self.series_maps is not None:
-            _check_maps(self.series_maps, [job.target.stem for job in jobs], overwrite=self.overwrite)
+            _check_maps(self.series_maps, [stem(job.target) for job in jobs], overwrite=self.overwrite)
         return jobs, several
 
     def _denoise_file(self, job: Job, watched: Watched, label: str, denoise: Callable[..., Any]) -> None:
+        import numpy as np
+
         from napari_hush.fidelity.glance import given_back_words
         from napari_hush.files import Place
         from napari_hush.inference.ledger import Restart
@@ -159,6 +162,7 @@ class Denoise:
             write_image,
             zarr_writer,
         )
+        from napari_hush.io.formats.tiff_write import is_ome, ome_axes
         from napari_hush.io.history import add_to_zarr, software
         from napari_hush.io.room import check_room
         from napari_hush.reports.panels import middle_plane, write_panel
@@ -177,6 +181,8 @@ class Denoise:
         if target.suffix.lower() == ".png" and wanted not in ("uint8", "uint16"):  # told before the work, not after it
             came = wanted or "float32"
             raise InputError(f"{target}: PNG holds 8 or 16 bit, not {came}: add --dtype uint16, or write a .tif")
+        if is_ome(target.name):
+            ome_axes(image.axes, np.dtype(wanted or "float32"), image.scales, str(target))
         run = partial(denoise, image.data, channel_axis=channel_axis, watched=watched)
         if target.suffix == ".zarr":
             # tile by tile: neither the input nor the output need fit into memory
@@ -258,7 +264,7 @@ class Denoise:
         from napari_hush.series.changes import save_changes
         from napari_hush.series.drawing import drift_picture
 
-        folder, series, name = self.series_maps, done.series, job.target.stem
+        folder, series, name = self.series_maps, done.series, stem(job.target)
         assert folder is not None and series is not None
         folder.mkdir(parents=True, exist_ok=True)
         series.registration.save(folder / f"{name}_drift.csv")

@@ -36,6 +36,7 @@ class Register:
         from napari_hush.io import check_writable, read_image, read_volume, write_image
         from napari_hush.io.inputs import holds_files, split_selector
         from napari_hush.io.outputs import check_outputs
+        from napari_hush.names import stem
         from napari_hush.reports.panels import png_bytes
         from napari_hush.series.drawing import drift_picture
         from napari_hush.series.registration import register
@@ -44,7 +45,7 @@ class Register:
         path = split_selector(self.frames)[0]
         if many and not path.is_dir():
             path = path.parent.resolve()  # the frames are named by what holds them
-        table = self.output or path.parent / f"{path.stem}_drift.csv"
+        table = self.output or path.parent / f"{stem(path)}_drift.csv"
         targets = [one for one in (table, self.plot, self.aligned) if one is not None]
         for target in targets:
             if target == self.aligned:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
-import zarr
 
 from napari_hush.errors import InputError
 from napari_hush.inference.frames import SeriesRun
@@ -23,6 +22,7 @@ from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.inference.target import check_out, open_target, with_mask
 from napari_hush.io.fingerprint import Watched, lies_in_file
+from napari_hush.io.formats.zarr_write import open_zarr
 from napari_hush.io.history import add_to_zarr
 from napari_hush.memory import kept_arena
 from napari_hush.progress import Progress, drain_with_bar
@@ -288,7 +288,7 @@ def denoise_steps(
         axes = tuple(plan.source.axes[:-2])
         result, given = np.squeeze(result, axis=axes), None if given is None else np.squeeze(given, axis=axes)
     elif isinstance(out, (str, Path)):
-        result = zarr.open_array(out, mode="r+")  # the writer has moved it to its name
+        result = open_zarr(out)  # the writer has moved it to its name
     elif callable(out):
         result = None
     record = plan.record() | {

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_hush.model import Model
 
 NAME = "ledger.jsonl"
-FORMAT = 1
+FORMAT = 2
 QUIET = 600.0  # s without a line after which a run on another machine counts as dead
 WAYS_ON = "go on with it (--resume, in Python resume=True) or throw it away (--no-resume, resume=False)"
 

@@ -59,9 +59,14 @@ def write_beside(path: Path, history: Mapping[str, Any] | None) -> None:
 
 def add_to_zarr(folder: Path, history: Mapping[str, Any]) -> None:
     """Write a history into the attributes of a zarr of version 3, in place of an older one."""
+    write_attributes(folder, **{ZARR_KEY: {**history, "written": time.time_ns()}})
+
+
+def write_attributes(folder: Path, **attributes: Any) -> None:
+    """Write attributes of a zarr of version 3, in place of older ones of the same names."""
     note = folder / "zarr.json"
     content = json.loads(note.read_text("utf-8"))
-    content.setdefault("attributes", {})[ZARR_KEY] = {**history, "written": time.time_ns()}
+    content.setdefault("attributes", {}).update(attributes)
     atomic_write(note, json.dumps(content, indent=2, default=str).encode())
 
 
@@ -104,7 +109,7 @@ def _read_tiff(path: Path) -> str:
 
 
 def _read_png(path: Path) -> str:
-    from napari_hush.io.formats.bitmap import read_text_chunk
+    from napari_hush.io.formats.png_text import read_text_chunk
 
     return read_text_chunk(path.read_bytes(), KEY.encode()).decode("ascii")
 

@@ -46,7 +46,7 @@ def note_text(metadata: Metadata) -> str:
     return json.dumps(note, ensure_ascii=True) if note else ""
 
 
-def read_note(text: str | bytes) -> Metadata:
+def parse_note(text: str | bytes) -> Metadata:
     """What a written note says; nothing where it is damaged."""
     try:
         return metadata_of(json.loads(text)) if 0 < len(text) < LONGEST else Metadata()
@@ -66,13 +66,17 @@ def _channel(note: Any) -> Channel:
     if not isinstance(note, dict):
         return Channel()
     limits = _list(note.get("limits"))
-    finite = len(limits) == 2 and all(isinstance(one, (int, float)) and math.isfinite(one) for one in limits)
-    return Channel(
-        _text(note.get("name")), _lut(_text(note.get("lut"))), (float(limits[0]), float(limits[1])) if finite else None
-    )
+    return Channel(_text(note.get("name")), read_lut(_text(note.get("lut"))), read_limits(limits))
 
 
-def _lut(text: str) -> bytes | None:
+def read_limits(numbers: list[Any]) -> tuple[float, float] | None:
+    """Two different finite numbers; None for anything else."""
+    found = [float(one) for one in numbers if isinstance(one, (int, float)) and math.isfinite(one)]
+    return (found[0], found[1]) if len(found) == len(numbers) == 2 and found[0] != found[1] else None
+
+
+def read_lut(text: str) -> bytes | None:
+    """A lookup table out of hexadecimal digits: all of it, or the colour of its brightest value, ``#FF8000``."""
     try:
         lut = bytes.fromhex(text.removeprefix("#"))
     except ValueError:

@@ -26,6 +26,7 @@ from napari_hush.io.formats.panta_rhei import read_prz
 from napari_hush.io.formats.rosettasciio import RSCIIO_READERS
 from napari_hush.io.formats.tiff import read_tiff
 from napari_hush.io.formats.zarr_read import read_zarr
+from napari_hush.io.formats.zspy import read_zspy
 from napari_hush.io.inputs import split_selector
 from napari_hush.io.sniff import identify
 
@@ -43,6 +44,7 @@ READERS: dict[str, Callable[..., ImageData]] = {
     "npz": read_npz,
     "hdf5": read_hdf5_kinds,
     "zarr": read_zarr,
+    "zspy": read_zspy,
     "emd": read_emd,
     "mrc": read_mrc,
     "ndata": read_ndata,
@@ -56,7 +58,7 @@ READERS: dict[str, Callable[..., ImageData]] = {
     **RSCIIO_READERS,
 }
 
-CHUNKED = ("hdf5", "zarr", "emd")  # whose readers take `fill_missing`
+CHUNKED = ("hdf5", "zarr", "zspy", "emd")  # whose readers take `fill_missing`
 BITMAPS = ("tiff", "png", "jpeg", "bmp")  # which may have a text of their microscope beside them
 
 # what the parsers of other libraries raise on damaged bytes; the real OSErrors are not among them

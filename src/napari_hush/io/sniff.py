@@ -53,6 +53,7 @@ SUFFIXES = {
     ".dm4": "dm",
     ".emd": "emd",
     ".hspy": "hdf5",
+    ".zspy": "zspy",
     ".ndata": "ndata",
     ".prz": "prz",
     ".bmp": "bmp",
@@ -88,7 +89,7 @@ def identify(path: Path) -> str:
     """
     if path.is_dir():
         if is_zarr(path):
-            return "zarr"
+            return "zspy" if path.suffix.lower() == ".zspy" else "zarr"
         raise FileFormatError(
             f"{path}: is a folder and no zarr; give an image file, or a pattern such as '{path}/*.tif'"
         )
@@ -103,6 +104,8 @@ def identify(path: Path) -> str:
         raise FileFormatError(f"{path}: {INSIDE_TIFF[path.suffix.lower()]}")
     if (found, named) in (("hdf5", "emd"), ("npz", "ndata"), ("npz", "prz")):
         return str(named)
+    if (found, named) == ("npz", "zspy"):
+        raise FileFormatError(f"{path}: is a packed .zspy; unpack the ZIP into a folder of that name")
     if found is not None:
         return found
     what = "text" if _is_text(head) else f"starts with the bytes {head[:8].hex(' ')}"

@@ -14,6 +14,7 @@ from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io.image import make_image
 from napari_hush.io.inputs import expand_inputs, is_image
 from napari_hush.io.read import read_image
+from napari_hush.names import stem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,5 +145,5 @@ def read_slices(files: Sequence[Path]) -> ImageData:
         )
     height, width = first.shape
     data = SliceFiles(files, (height, width), first.dtype)
-    metadata = replace(first.metadata, name="", labels=tuple(one.stem for one in files))
+    metadata = replace(first.metadata, name="", labels=tuple(stem(one) for one in files))
     return make_image(data, "ZYX", first.scales, str(files[0].parent), metadata)

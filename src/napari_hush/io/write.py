@@ -15,7 +15,7 @@ from napari_hush.errors import InputError
 from napari_hush.files import replacing
 from napari_hush.io.convert import convert_dtype
 from napari_hush.io.formats.bitmap import check_png, write_png
-from napari_hush.io.formats.hdf5 import write_hdf5
+from napari_hush.io.formats.hdf5_write import write_hdf5
 from napari_hush.io.formats.npy import write_npy, write_npz
 from napari_hush.io.formats.tiff_write import write_tiff
 from napari_hush.io.formats.zarr_write import check_target, write_zarr

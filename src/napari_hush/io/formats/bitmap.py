@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import struct
-import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io.formats.jpeg_stream import check_decoded, check_jpeg
+from napari_hush.io.formats.png_text import metadata_chunks, read_metadata, read_text_chunk, text_chunk
 from napari_hush.io.history import KEY, history_text
 from napari_hush.io.image import ImageData, check_claim, check_kind, drop_opaque_alpha, make_image
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_hush.io.image import Scales
+    from napari_hush.io.metadata import Metadata
 
 PNG_HEAD = 33  # bytes: signature and header chunk
 # PNG's own pHYs holds whole pixels per metre: nothing finer than 0.23 nm, and most programs write the screen's 72 dpi
@@ -37,7 +39,7 @@ def read_png(path: Path, selector: str | None) -> ImageData:
     data = imagecodecs.png_decode(content)
     if data.ndim == 3 and data.shape[-1] in (2, 4):
         data = drop_opaque_alpha(data, str(path))
-    return _image(data, path, _read_scales(content))
+    return _image(data, path, _read_scales(content), read_metadata(content))
 
 
 def read_jpeg(path: Path, selector: str | None) -> ImageData:
@@ -59,31 +61,32 @@ def read_jpeg(path: Path, selector: str | None) -> ImageData:
 
 
 def write_png(file: BinaryIO, image: ImageData) -> None:
-    """Write (Y, X) or (Y, X, 3) of uint8 or uint16; the pixel size goes into a text chunk."""
+    """Write (Y, X) or (Y, X, 3) of uint8 or uint16; pixel size and metadata go into text chunks.
+
+    A PNG cannot say that 0 is white: such an image is written turned round, so that it looks as before.
+    """
     import imagecodecs
 
-    content = imagecodecs.png_encode(np.ascontiguousarray(image.data))
+    data, metadata = np.asarray(image.data), image.metadata
+    if metadata.inverted and data.ndim == 2:
+        data, metadata = np.iinfo(data.dtype).max - data, _turned_round(metadata, np.iinfo(data.dtype).max)
+    content = imagecodecs.png_encode(np.ascontiguousarray(data))
     file.write(content[:PNG_HEAD])
     if image.pixel_size is not None:
         text = json.dumps({axis: [size, unit] for axis, (size, unit) in image.scales.items()}).encode("ascii")
-        file.write(_text_chunk(SCALE_KEY, text))
+        file.write(text_chunk(SCALE_KEY, text))
+    file.write(metadata_chunks(metadata))
     if image.history is not None:
-        file.write(_text_chunk(KEY.encode(), history_text(image.history).encode()))
+        file.write(text_chunk(KEY.encode(), history_text(image.history).encode()))
     file.write(content[PNG_HEAD:])
 
 
-def read_text_chunk(content: bytes, key: bytes) -> bytes:
-    """What a PNG says under a key before its pixels; nothing where it has no such text."""
-    at = 8
-    while at + 8 <= len(content):
-        length, kind = struct.unpack(">I4s", content[at : at + 8])
-        body = content[at + 8 : at + 8 + length]
-        if kind == b"tEXt" and body.startswith(key + b"\0"):
-            return body[len(key) + 1 :]
-        if kind == b"IDAT":
-            break
-        at += 12 + length
-    return b""
+def _turned_round(metadata: Metadata, top: int) -> Metadata:
+    """Of an image whose values are taken from the largest one."""
+    channels = tuple(
+        replace(one, limits=one.limits and (top - one.limits[1], top - one.limits[0])) for one in metadata.channels
+    )
+    return replace(metadata, channels=channels, inverted=False)
 
 
 def check_png(shape: tuple[int, ...], axes: str, dtype: np.dtype[Any], name: str) -> None:
@@ -121,9 +124,9 @@ def _no_selector(path: Path, selector: str | None) -> None:
         raise InputError(f"{path}: holds one image, leave out ':{selector}'")
 
 
-def _image(data: np.ndarray, path: Path, scales: Scales) -> ImageData:
+def _image(data: np.ndarray, path: Path, scales: Scales, metadata: Metadata | None = None) -> ImageData:
     check_kind(data.shape, data.dtype, str(path))
-    return make_image(data, "YX" if data.ndim == 2 else "YXC", scales, str(path))
+    return make_image(data, "YX" if data.ndim == 2 else "YXC", scales, str(path), metadata)
 
 
 def _read_scales(content: bytes) -> Scales:
@@ -132,8 +135,3 @@ def _read_scales(content: bytes) -> Scales:
         return {str(axis): (float(size), str(unit)) for axis, (size, unit) in json.loads(text or b"{}").items()}
     except (ValueError, TypeError, AttributeError, RecursionError):
         return {}  # another program's note under the same name
-
-
-def _text_chunk(key: bytes, text: bytes) -> bytes:
-    body = b"tEXt" + key + b"\0" + text
-    return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))

@@ -10,19 +10,19 @@ import json
 import math
 import warnings
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hush.errors import FileFormatError, InputError
+from napari_hush.errors import FileFormatError, SeveralImagesError
 from napari_hush.io.formats.hdf5_imaris import is_imaris, open_imaris
 from napari_hush.io.formats.hdf5_links import as_text, find_dataset, list_contents, read_note
 from napari_hush.io.formats.hdf5_nexus import Meant, describe, find_meant, words_for
 from napari_hush.io.formats.hdf5_open import open_hdf5
 from napari_hush.io.formats.hdf5_virtual import check_storage, open_virtual
+from napari_hush.io.formats.hdf5_write import own_metadata
 from napari_hush.io.formats.mosaic import Mosaic, runs_of
 from napari_hush.io.formats.npy import native
-from napari_hush.io.history import KEY, history_text
 from napari_hush.io.image import EAGER_BELOW, SPACE, check_claim, check_kind, guess_axes, make_image, tidy_axes
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _open(
     scales = {**_scales(dataset, axes), **meant.scales}
     if meant.keys is not None and (meant.keys != 0).any():
         data = _projections(data, meant.keys, selector, source)
-    return data, axes, scales, source, meant.metadata
+    return data, axes, scales, source, meant.metadata.merged(own_metadata(file, dataset))
 
 
 def open_plain(dataset: Any, source: str, *, path: Path, fill_missing: bool) -> Any:
@@ -110,27 +110,6 @@ def _projections(data: Any, keys: Any, selector: str | None, source: str) -> Any
         return data
     warnings.warn(f"{source}: the projections are read, the rest is left out: {words_for(keys)}", stacklevel=5)
     return Mosaic.of_runs(data, runs_of(np.flatnonzero(keys == 0)), source)
-
-
-def write_hdf5(file: BinaryIO, image: ImageData) -> None:
-    """Write the dataset ``data`` with attributes ``axes``, ``pixel_size``, ``units`` and ``element_size_um``."""
-    import h5py
-
-    # through a Python file: on a full disk h5py's own driver leaves the file open for good
-    with h5py.File(file, "w") as target:
-        dataset = target.create_dataset("data", data=np.asarray(image.data))
-        # of fixed length: the HDF5 library can crash on a damaged string of variable length
-        dataset.attrs["axes"] = np.bytes_(image.axes)
-        if image.history is not None:
-            target.attrs[KEY] = np.bytes_(history_text(image.history).encode())
-        if image.pixel_size is not None:
-            dataset.attrs["pixel_size"] = image.pixel_size
-            dataset.attrs["units"] = [np.bytes_(unit.encode()) for unit in image.units]
-            size = image.pixel_size_in("µm")
-            if size is not None:  # what ilastik and Fiji read, always (z, y, x)
-                depth = image.scales.get("Z", (1.0, ""))
-                z = depth[0] * size[0] / image.scales["Y"][0] if depth[1] == image.scales["Y"][1] else size[0]
-                dataset.attrs["element_size_um"] = (z, *size)
 
 
 def check_links(file: Any, path: Path, *, fill_missing: bool = False) -> None:
@@ -180,7 +159,10 @@ def _select(file: Any, path: Path) -> Meant:
     if not found:
         raise FileFormatError(f"{path}: no dataset in it is an image of two or more dimensions")
     if len(found) > 1:
-        raise InputError(f"{path}: holds {len(found)} datasets, choose one as '{path.name}:{found[0].name}': {names}")
+        raise SeveralImagesError(
+            f"{path}: holds {len(found)} datasets, choose one as '{path.name}:{found[0].name}': {names}",
+            [f"{path}:{one.name}" for one in found],
+        )
     return meant[0] if meant else Meant(found[0])
 
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from napari_hush.errors import FileFormatError, InputError
+from napari_hush.errors import FileFormatError, InputError, SeveralImagesError
 from napari_hush.io.formats.file_array import read_plain
 from napari_hush.io.image import LAZY_ABOVE, check_claim, check_kind, guess_axes, make_image
+from napari_hush.io.metadata import Metadata
+from napari_hush.io.metadata_note import LONGEST, note_text, parse_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +34,7 @@ _HEADERS: dict[tuple[int, int], Callable[[IO[bytes]], tuple[tuple[int, ...], boo
 
 
 _NOTES = {"axes", "pixel_size", "units"}
+METADATA = "napari_hush_metadata"
 
 
 def read_npy(path: Path, selector: str | None) -> ImageData:
@@ -83,9 +86,11 @@ def _read_npz(path: Path, selector: str | None) -> ImageData:
         if len(found) != 1:
             images = [f"{name.removesuffix('.npy')} {shape}" for name, (shape, _) in found.items()]
             first = next(iter(found), members[0]).removesuffix(".npy")
-            raise InputError(
+            choices = [f"{path}:{name.removesuffix('.npy')}" for name in found]
+            raise SeveralImagesError(
                 f"{path}: expected one image, found {len(found)}: {', '.join(images[:8]) or 'none'}; "
-                f"choose one as '{path.name}:{first}'"
+                f"choose one as '{path.name}:{first}'",
+                choices,
             )
         ((name, (shape, dtype)),) = found.items()
         key = name.removesuffix(".npy")
@@ -96,11 +101,13 @@ def _read_npz(path: Path, selector: str | None) -> ImageData:
             raise FileFormatError(
                 f"{path}:{key}: damaged, {nbytes} bytes of pixels in {member.file_size}; copy or save it again"
             )
-        short = {one.filename.removesuffix(".npy") for one in archive.infolist() if one.file_size <= MAX_NOTE}
+        sizes = {one.filename.removesuffix(".npy"): one.file_size for one in archive.infolist()}
+        short, brief = ({one for one, size in sizes.items() if size <= most} for most in (MAX_NOTE, LONGEST))
     with np.load(path, allow_pickle=False) as arrays:
         data = arrays[key]
         axes, scales = _notes(arrays, data.ndim) if key == "data" and short >= _NOTES & {*arrays} else (None, {})
-    return make_image(native(data), axes or guess_axes(shape), scales, f"{path}:{key}")
+        metadata = _own_metadata(arrays) if key == "data" and METADATA in brief else None
+    return make_image(native(data), axes or guess_axes(shape), scales, f"{path}:{key}", metadata)
 
 
 def write_npy(file: BinaryIO, image: ImageData) -> None:
@@ -109,8 +116,10 @@ def write_npy(file: BinaryIO, image: ImageData) -> None:
 
 
 def write_npz(file: BinaryIO, image: ImageData) -> None:
-    """Write the values as ``data``, beside ``axes``, ``pixel_size`` and ``units``."""
+    """Write the values as ``data``, beside ``axes``, ``pixel_size``, ``units`` and a note of the metadata in JSON."""
     notes: dict[str, Any] = {"axes": np.array(image.axes)}
+    if text := note_text(image.metadata):
+        notes[METADATA] = np.array(text.encode())
     if image.pixel_size is not None:
         notes |= {"pixel_size": np.array(image.pixel_size), "units": np.array(image.units)}
     np.savez_compressed(file, data=np.asarray(image.data), **notes)
@@ -156,6 +165,15 @@ def _nbytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     for size in shape:  # Python integers: a made-up shape must not wrap around
         count *= int(size)
     return count
+
+
+def _own_metadata(arrays: Any) -> Metadata:
+    """The note that this package wrote; nothing of what others call the same."""
+    try:
+        text = arrays[METADATA]
+    except ValueError:  # pickled
+        return Metadata()
+    return parse_note(bytes(text)) if text.dtype.kind == "S" and text.ndim == 0 else Metadata()
 
 
 def _notes(arrays: Any, ndim: int) -> tuple[str | None, Scales]:

@@ -32,6 +32,7 @@ MODULES = {
     "semper": "rsciio.semper",
     "ripple": "rsciio.ripple",
 }
+AXIS = ("name", "units", "scale", "navigate")  # what is known of one
 COMPANIONS = (".emi", ".ser", ".raw", ".tvips")  # files that belong to one of another ending, or to each other
 _SPECTRA = ("EDS", "EELS")
 
@@ -84,7 +85,7 @@ def _choice(signal: dict[str, Any], path: Path) -> Choice:
     general = signal.get("metadata", {})
     if str(general.get("Signal", {}).get("signal_type", "")).startswith(_SPECTRA):
         raise NoImageError("spectra")
-    axes, scales = image_axes([_axis(entry) for entry in signal["axes"]])
+    axes, scales = image_axes([Axis.described(*map(entry.get, AXIS)) for entry in signal["axes"]])
     data = signal["data"]
     title = str(general.get("General", {}).get("title", "") or "")
 
@@ -98,16 +99,6 @@ def _choice(signal: dict[str, Any], path: Path) -> Choice:
         return make_image(native(values), letters, scales, str(path), Metadata(name=title))
 
     return Choice(title, np.shape(data), read)
-
-
-def _axis(entry: dict[str, Any]) -> Axis:
-    units, scale = entry.get("units"), entry.get("scale")
-    return Axis(
-        name=str(entry.get("name") or ""),
-        unit=units if isinstance(units, str) else "",
-        step=float(scale) if isinstance(scale, (int, float, np.number)) else 0.0,
-        of_image=None if entry.get("navigate") is None else not entry["navigate"],
-    )
 
 
 RSCIIO_READERS = {kind: partial(read_rosettasciio, module) for kind, module in MODULES.items()}

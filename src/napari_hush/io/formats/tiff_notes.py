@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_hush.io.formats.tiff_values import imagej_values
 from napari_hush.io.metadata import LUT_BYTES, Channel, Metadata, ramp
-from napari_hush.io.metadata_note import TIFF_TAG, read_note
+from napari_hush.io.metadata_note import TIFF_TAG, parse_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -117,7 +117,7 @@ def palette_lut(colormap: Any) -> bytes:
 
 
 def _own(tif: Any, series: Any, index: int) -> Metadata:
-    return read_note(str(tif.pages.first.tags.valueof(TIFF_TAG, ""))) if index == 0 else Metadata()
+    return parse_note(str(tif.pages.first.tags.valueof(TIFF_TAG, ""))) if index == 0 else Metadata()
 
 
 def _baseline(tif: Any, series: Any, index: int) -> Metadata:

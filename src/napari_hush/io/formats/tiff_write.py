@@ -15,7 +15,7 @@ from napari_hush.io.metadata_note import note_text
 from napari_hush.io.units import METRES
 
 if TYPE_CHECKING:
-    from napari_hush.io.image import ImageData
+    from napari_hush.io.image import ImageData, Scales
 
 IMAGEJ_TYPES = ("uint8", "uint16", "float32")
 CLASSIC_LIMIT = (1 << 32) - (1 << 25)  # bytes; 32-bit offsets, with room for tags
@@ -44,8 +44,8 @@ def write_tiff(file: BinaryIO, image: ImageData, name: str) -> None:
         options["planarconfig"] = "contig"
     options |= _tags(image)
     big = data.nbytes > CLASSIC_LIMIT
-    if name.lower().endswith((".ome.tif", ".ome.tiff")):
-        options |= _ome(image, axes, name)
+    if is_ome(name):
+        options |= _ome(image, name)
     elif _fits_imagej(data, axes) and not big:
         options |= _imagej(image, axes)
     else:
@@ -58,7 +58,8 @@ def write_tiff(file: BinaryIO, image: ImageData, name: str) -> None:
 
 def _tags(image: ImageData) -> dict[str, Any]:
     """What is kept in tags of the first page, in all dialects."""
-    metadata, options = image.metadata, {}
+    metadata = image.metadata
+    options: dict[str, Any] = {}
     texts = {METADATA_TAG: note_text(metadata)}
     if metadata.name.isascii():
         texts[DOCUMENT_NAME] = metadata.name
@@ -104,7 +105,8 @@ def _imagej(image: ImageData, axes: str) -> dict[str, Any]:
 
 def _imagej_display(image: ImageData) -> dict[str, Any]:
     """Lookup tables, display ranges, labels and description, as ImageJ keeps them."""
-    metadata, note = image.metadata, {}
+    metadata = image.metadata
+    note: dict[str, Any] = {}
     if metadata.description:
         note["Info"] = metadata.description
     if metadata.labels:
@@ -122,7 +124,15 @@ def _imagej_display(image: ImageData) -> dict[str, Any]:
     return note
 
 
-def _ome(image: ImageData, axes: str, name: str) -> dict[str, Any]:
+def ome_axes(axes: str, dtype: np.dtype[Any], scales: Scales, name: str) -> str:
+    """Axes as OME-TIFF has them, an unknown one as time or depth.
+
+    Raises
+    ------
+    InputError
+        If it cannot hold such an image, with the way out.
+    """
+    axes = axes[:-1] + "S" if axes[-1] in "CS" else axes
     unknown = [axis for axis in axes if axis not in OME_AXES + "S"]
     if len(unknown) == 1 and "T" not in axes:
         axes = axes.replace(unknown[0], "T")
@@ -132,11 +142,21 @@ def _ome(image: ImageData, axes: str, name: str) -> dict[str, Any]:
         raise InputError(f"{name}: OME-TIFF knows the axes T, C, Z, Y, X only, got {axes}; pass axes, or write a .tif")
     if not axes.endswith(("YX", "YXS")) or "S" in axes[:-1]:
         raise InputError(f"{name}: OME-TIFF stores planes of Y and X, got {axes}; write a .tif instead")
-    if image.dtype.name not in OME_TYPES:
-        raise InputError(f"{name}: OME-TIFF knows no {image.dtype}; choose --dtype float32 or uint16, or write a .tif")
-    odd = {unit for axis, (_, unit) in image.scales.items() if axis in "XYZ"} - METRES.keys()
+    if dtype.name not in OME_TYPES:
+        raise InputError(f"{name}: OME-TIFF knows no {dtype}; choose --dtype float32 or uint16, or write a .tif")
+    odd = {unit for axis, (_, unit) in scales.items() if axis in "XYZ"} - METRES.keys()
     if odd:
         raise InputError(f"{name}: OME-TIFF knows lengths only, got {', '.join(odd)}; write a .tif instead")
+    return axes
+
+
+def is_ome(name: str) -> bool:
+    """Whether a file of this name is written as OME-TIFF."""
+    return name.lower().endswith((".ome.tif", ".ome.tiff"))
+
+
+def _ome(image: ImageData, name: str) -> dict[str, Any]:
+    axes = ome_axes(image.axes, image.dtype, image.scales, name)
     note: dict[str, Any] = {"axes": axes}
     for axis, (size, unit) in image.scales.items():
         if axis in "XYZ":

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_hush.errors import FileFormatError, InputError
+from napari_hush.errors import FileFormatError, SeveralImagesError
 from napari_hush.io.formats.zarr_notes import attributes_of, multiscales_of, read_note
 from napari_hush.io.references import OwnFolder
 from napari_hush.io.sniff import is_zarr
@@ -28,7 +28,7 @@ def array_folder(folder: Path, own: OwnFolder) -> Path:
 
     Raises
     ------
-    InputError
+    SeveralImagesError
         If there are several.
     FileFormatError
         If there is none, or not where the metadata say.
@@ -48,7 +48,7 @@ def array_folder(folder: Path, own: OwnFolder) -> Path:
         if not inside:
             raise FileFormatError(f"{folder}: a zarr group without any array; give an image")
         if len(inside) > 1:
-            raise InputError(f"{folder}: {_listing(folder, inside)}")
+            raise SeveralImagesError(f"{folder}: {_listing(folder, inside)}", [f"{folder}/{one}" for one in inside])
         folder = folder / inside[0]
     raise FileFormatError(f"{folder}: zarr groups nested too deep; give the path of the array itself")
 

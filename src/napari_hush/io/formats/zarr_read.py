@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io.formats.chunks import missing_words
 from napari_hush.io.formats.mosaic import Mosaic
+from napari_hush.io.formats.ngff import NOTE_KEY, Layout, own_layout, read_metadata
+from napari_hush.io.formats.turned import turned
 from napari_hush.io.formats.zarr_groups import array_folder, children
 from napari_hush.io.formats.zarr_notes import attributes_of, multiscales_of, read_note
-from napari_hush.io.formats.zarr_omero import omero_metadata
 from napari_hush.io.image import (
     EAGER_BELOW,
     Scales,
@@ -21,6 +23,7 @@ from napari_hush.io.image import (
     make_image,
     tidy_axes,
 )
+from napari_hush.io.metadata_note import metadata_of
 from napari_hush.io.references import OwnFolder
 from napari_hush.io.sniff import is_zarr
 
@@ -49,10 +52,12 @@ def read_zarr(path: Path, selector: str | None, *, fill_missing: bool = False) -
     _refuse_pickle(note, folder)
     check_kind(tuple(note["shape"]), _dtype(note), str(folder))
     array, n_files = _open(folder, own, note, fill_missing)
-    axes, scales, metadata = _calibration(folder, note, array.shape)
+    axes, scales, layout, metadata = _calibration(folder, note, array.shape)
     if array.nbytes <= EAGER_BELOW and n_files <= MANY_FILES:
         array[...]  # a damaged chunk shows now, and not after an hour of work
-    if metadata is not None:  # TIFF and its kin leave out what has one place only, too
+    if isinstance(layout, Layout):
+        array, axes = turned(array, layout.order), layout.axes
+    elif layout == "others":  # TIFF and its kin leave out what has one place only, too
         kept = [
             k for k, (axis, size) in enumerate(zip(axes, array.shape, strict=True)) if size > 1 or axis not in "TCZ"
         ]
@@ -136,8 +141,10 @@ def _dtype(note: dict[str, Any]) -> Any:
     return name if isinstance(name, str) and name not in ("string", "variable_length_bytes") else object
 
 
-def _calibration(folder: Path, note: dict[str, Any], shape: tuple[int, ...]) -> tuple[str, Scales, Metadata | None]:
-    """From the OME-NGFF group above, or, without metadata, from the array's own attributes and dimension names."""
+def _calibration(
+    folder: Path, note: dict[str, Any], shape: tuple[int, ...]
+) -> tuple[str, Scales, Layout | Literal["others", "none"], Metadata]:
+    """From the OME-NGFF group above, written by this package or by others, or from the array's own attributes."""
     for parent in list(folder.parents)[:3]:
         if not is_zarr(parent):
             break
@@ -145,22 +152,24 @@ def _calibration(folder: Path, note: dict[str, Any], shape: tuple[int, ...]) -> 
         for image in multiscales_of(group):
             for level in image["datasets"]:
                 if parent / str(level["path"]) == folder:
-                    axes, scales = _from_multiscale(image, level, shape)
-                    count = shape[axes.index("C")] if "C" in axes else 1
-                    return axes, scales, omero_metadata(image, attributes_of(group).get("omero"), count)
+                    return _from_multiscale(image, level, shape, attributes_of(group))
     attributes = attributes_of(note)
+    metadata = metadata_of(attributes.get(NOTE_KEY))
     names = note.get("dimension_names") or attributes.get("_ARRAY_DIMENSIONS") or [None] * len(shape)
     letters = attributes.get("axes") or "".join(str(name)[0] if name else "?" for name in names)
     letters = letters if isinstance(letters, str) else "?"
     axes = tidy_axes(letters, shape) if letters.isalpha() else guess_axes(shape)
     sizes, units = attributes.get("pixel_size"), attributes.get("units")
     if not (isinstance(sizes, list) and isinstance(units, list)):
-        return axes, {}, None
+        return axes, {}, "none", metadata
     steps = zip(axes, sizes, units, strict=True)
-    return axes, {axis: (float(size), str(unit)) for axis, size, unit in steps if unit not in ("", "pixel")}, None
+    scales = {axis: (float(size), str(unit)) for axis, size, unit in steps if unit not in ("", "pixel")}
+    return axes, scales, "none", metadata
 
 
-def _from_multiscale(image: dict[str, Any], level: dict[str, Any], shape: tuple[int, ...]) -> tuple[str, Scales]:
+def _from_multiscale(
+    image: dict[str, Any], level: dict[str, Any], shape: tuple[int, ...], attributes: dict[str, Any]
+) -> tuple[str, Scales, Layout | Literal["others"], Metadata]:
     # versions before 0.4 give the axes as plain names, 0.1 and 0.2 not at all
     named = image.get("axes") or next((one["axes"] for one in image.get("coordinateSystems", ())), None)
     entries = [{"name": one} if isinstance(one, str) else one for one in named or "tczyx"[-len(shape) :]]
@@ -168,7 +177,8 @@ def _from_multiscale(image: dict[str, Any], level: dict[str, Any], shape: tuple[
     for entry in entries:
         name = str(entry["name"])
         letters += name if name.lower() in "tczyx" else _KINDS.get(str(entry.get("type")), "") or "Q"
-    axes = tidy_axes(letters, shape)
+    layout = own_layout(attributes, [str(entry["name"]) for entry in entries])
+    axes = layout.stored if layout is not None else tidy_axes(letters, shape)
     scale = [1.0] * len(shape)
     steps = [*level.get("coordinateTransformations", ()), *image.get("coordinateTransformations", ())]
     # version 0.6 may put them into a sequence
@@ -176,4 +186,9 @@ def _from_multiscale(image: dict[str, Any], level: dict[str, Any], shape: tuple[
         if step.get("type") == "scale":
             scale = [one * float(more) for one, more in zip(scale, step["scale"], strict=True)]
     units = [str(entry.get("unit", "")) for entry in entries]
-    return axes, {axis: (size, unit) for axis, size, unit in zip(axes, scale, units, strict=True) if unit}
+    scales = {axis: (size, unit) for axis, size, unit in zip(axes, scale, units, strict=True) if unit}
+    metadata = read_metadata(attributes, image)
+    count = shape[axes.index("C")] if "C" in axes else 1
+    if len(metadata.channels) != count:
+        metadata = replace(metadata, channels=())
+    return axes, scales, layout or "others", metadata

@@ -34,10 +34,13 @@ from typing import TYPE_CHECKING
 import h5py
 import hdf5plugin
 import imagecodecs
+import nibabel
 import numpy as np
+import pydicom
 import tifffile
 import zarr
 from PIL import Image
+from pylibCZIrw.czi import create_czi
 
 from napari_hush.errors import InputError
 from napari_hush.io import read_image, write_image
@@ -151,6 +154,13 @@ def zarrs(folder: Path) -> None:
     write_image(folder / "ngff.zarr", IMAGE, pixel_size=0.1)
     for version in (2, 3):
         zarr.create_array(folder / f"v{version}.zarr", data=IMAGE, chunks=(1, 16, 16), zarr_format=version)
+    plate = zarr.open_group(folder / "plate.zarr", mode="w", zarr_format=2)
+    plate.attrs["plate"] = {"wells": [{"path": "A/1"}]}
+    well = plate.create_group("A/1", attributes={"well": {"images": [{"path": "0"}]}})
+    level = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 0.1, 0.1]}]}
+    channels = [{"label": "a", "color": "00FF00", "window": {"start": 1, "end": 9}}] * 3
+    field = {"multiscales": [{"axes": list("tcyx"), "datasets": [level]}], "omero": {"channels": channels}}
+    well.create_group("0", attributes=field).create_array("0", data=IMAGE[None], chunks=(1, 1, 40, 50))
     zarr.create_array(folder / "shards.zarr", data=IMAGE, chunks=(1, 16, 16), shards=(1, 48, 64))
 
 
@@ -236,9 +246,75 @@ def of_signals(suffix: str, module: str, *shape: int) -> Callable[[Path], None]:
     return write
 
 
+def czis(folder: Path) -> None:
+    with create_czi(str(folder / "a.czi")) as file:
+        for time_point, plane in enumerate(IMAGE):
+            file.write(data=plane[..., None], plane={"T": time_point})
+        file.write_metadata("a", channel_names={0: "a"}, scale_x=1e-7, scale_y=1e-7)
+
+
+def lifs(folder: Path) -> None:
+    counts, strides = (50, 40, 3), (2, 100, 4000)
+    axes = "".join(
+        f'<DimensionDescription DimID="{k + 1}" NumberOfElements="{count}" Origin="0" Length="1" Unit="m" BitInc="0" '
+        f'BytesInc="{stride}"/>'
+        for k, (count, stride) in enumerate(zip(counts, strides, strict=True))
+    )
+    channel = (
+        '<ChannelDescription DataType="0" ChannelTag="0" Resolution="16" NameOfMeasuredQuantity="" Min="0" Max="1" '
+        'Unit="" LUTName="Green" IsLUTInverted="0" BytesInc="0" BitInc="0"/>'
+    )
+    xml = (
+        '<LMSDataContainerHeader Version="2"><Element Name="a"><Children><Element Name="b"><Data><Image>'
+        f"<ImageDescription><Channels>{channel}</Channels><Dimensions>{axes}</Dimensions></ImageDescription></Image>"
+        f'</Data><Memory Size="{IMAGE.nbytes}" MemoryBlockID="M"/></Element></Children></Element>'
+        "</LMSDataContainerHeader>"
+    )
+    head = struct.pack("<IIBI", 0x70, 2 * len(xml) + 5, 0x2A, len(xml)) + xml.encode("utf-16-le")
+    block = struct.pack("<IIBQBI", 0x70, 0, 0x2A, IMAGE.nbytes, 0x2A, 1) + b"M\0"
+    (folder / "a.lif").write_bytes(head + block + IMAGE.tobytes())
+
+
+def nd2s(folder: Path) -> None:
+    """Its first chunk alone: nobody writes a whole one."""
+    name = b"ND2 FILE SIGNATURE CHUNK NAME01!"
+    (folder / "a.nd2").write_bytes(struct.pack("<IIQ", 0x0ABECEDA, len(name), 64) + name + b"Ver3.0".ljust(64, b"\0"))
+
+
+def dicoms(folder: Path) -> None:
+    for name in ("small", "packed", "colour"):
+        found = pydicom.Dataset()
+        found.file_meta = pydicom.dataset.FileMetaDataset()
+        found.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        found.file_meta.MediaStorageSOPClassUID = found.SOPClassUID = pydicom.uid.SecondaryCaptureImageStorage
+        found.file_meta.MediaStorageSOPInstanceUID = found.SOPInstanceUID = "1.2.3"
+        found.Rows, found.Columns, found.NumberOfFrames = 40, 50, 1 if name == "colour" else 3
+        found.SamplesPerPixel, found.PhotometricInterpretation = (3, "RGB") if name == "colour" else (1, "MONOCHROME1")
+        found.PlanarConfiguration, found.PixelRepresentation = 0, 0
+        found.BitsAllocated = found.BitsStored = 8 if name == "colour" else 16
+        found.HighBit, found.PixelSpacing, found.RescaleSlope = found.BitsStored - 1, [0.5, 0.5], 2
+        found.PixelData = np.stack([BYTE] * 3, -1).tobytes() if name == "colour" else IMAGE.tobytes()
+        if name == "packed":
+            found.file_meta.TransferSyntaxUID = pydicom.uid.JPEGLSLossless
+            found.PixelData = pydicom.encaps.encapsulate([imagecodecs.jpegls_encode(plane) for plane in IMAGE])
+        found.save_as(folder / f"{name}.dcm", enforce_file_format=True)
+
+
+def niftis(folder: Path) -> None:
+    for kind, name in (
+        (nibabel.Nifti1Image, "a.nii"),
+        (nibabel.Nifti2Image, "b.nii"),
+        (nibabel.Nifti1Image, "c.nii.gz"),
+    ):
+        volume = kind(IMAGE.astype(np.int16).T, np.eye(4))
+        volume.header.set_xyzt_units("mm", "sec")
+        nibabel.save(volume, folder / name)
+
+
 SEEDS: dict[str, Callable[[Path], None]] = {
     "tiff": tiffs, "png": pngs, "jpeg": jpegs, "npy": npys, "npz": npzs, "hdf5": hdf5s, "emd": emds, "zarr": zarrs,
     "zspy": zspys, "mrc": mrcs, "ser": sers, "emi": emis, "dm": dms, "ndata": ndatas, "prz": przs, "bmp": bmps,
+    "czi": czis, "lif": lifs, "nd2": nd2s, "dicom": dicoms, "nifti": niftis,
     "ripple": of_signals("rpl", "ripple", 40, 50), "semper": of_signals("unf", "semper", 40, 50),
     "tvips": of_signals("tvips", "tvips", 3, 40, 50),
 }  # fmt: skip
@@ -350,6 +426,8 @@ def main() -> None:
     logging.disable()  # tifffile notes each damaged tag
     for module in ("tia", "digitalmicrograph", "ripple", "semper", "tvips"):
         import_module(f"rsciio.{module}")  # before the forks
+    for module in ("liffile", "nd2"):
+        import_module(module)
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)
     kinds = ("files", "refused", "traceback", "hang", "memory", "died")

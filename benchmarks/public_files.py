@@ -165,7 +165,7 @@ def _of_signal(signal: Mapping[str, Any]) -> Expected | None:
     if sum(in_image) != 2 or len(entries) > 3 or not real or kind.startswith(("EDS", "EELS")):
         return None
     y, x = (place for place, part in enumerate(in_image) if part)
-    if any(canonical(entries[place].get("units")) in SECONDS for place in (y, x)):
+    if any(canonical(entries[place].get("units")) in (*SECONDS, "ps") for place in (y, x)):
         return None  # of a streak camera
     axes = "".join("Y" if place == y else "X" if place == x else "QPRV"[place] for place in range(len(entries)))
     steps = {

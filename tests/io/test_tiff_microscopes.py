@@ -48,6 +48,13 @@ def test_fei_images_of_the_beam_and_of_the_camera(tmp_path: Path, text: str, siz
     assert read_image(tmp_path / "a.tif").pixel_size_in("nm") == (size if size is None else pytest.approx(size))
 
 
+def test_the_older_pixel_size_of_zeiss_is_that_of_its_screen(tmp_path: Path) -> None:
+    for text, size in (("AP_PIXEL_SIZE\r\nPixel Size = 2.5 nm", 128.0), ("AP_IMAGE_PIXEL_SIZE\r\nSize = 2.5 nm", 2.5)):
+        note = f"\r\n0\r\n0\r\n{text}\r\n\0".encode()
+        tifffile.imwrite(tmp_path / "a.tif", IMAGE, metadata=None, extratags=[(34118, "s", 0, note, False)])
+        assert read_image(tmp_path / "a.tif").pixel_size_in("nm") == pytest.approx((size, size))
+
+
 @pytest.mark.parametrize(("step", "axes"), [(9, "YX"), (3, "YXC")])
 def test_a_palette_of_greys_with_some_colours_for_marks_is_grey(tmp_path: Path, step: int, axes: str) -> None:
     palette = np.repeat(np.arange(256, dtype=np.uint16)[None] * 257, 3, axis=0)

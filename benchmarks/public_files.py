@@ -145,6 +145,85 @@ def ncempy(path: Path) -> list[Expected]:
     return [Expected(data.shape, axes, steps, "0" if several else "")]
 
 
+def pydicom(path: Path) -> list[Expected]:
+    """All frames of a file; of spacings the one that is always in the plane of the image first."""
+    import pydicom
+
+    found = pydicom.dcmread(path, force=True)
+    if "PixelData" not in found:
+        return []
+    shape = pydicom.pixels.pixel_array(found).shape
+    colours = int(found.SamplesPerPixel) > 1 or found.PhotometricInterpretation == "PALETTE COLOR"
+    shape = (*shape, 3) if found.PhotometricInterpretation == "PALETTE COLOR" else shape
+    axes = "QYX"[-(len(shape) - colours) :] + ("C" if colours else "")
+    shared = found.get("SharedFunctionalGroupsSequence")
+    place = shared[0].PixelMeasuresSequence[0] if shared and "PixelMeasuresSequence" in shared[0] else found
+    spacing = place.get("PixelSpacing") or found.get("ImagerPixelSpacing")
+    if spacing:
+        return [Expected(shape, axes, {"Y": (float(spacing[0]), "mm"), "X": (float(spacing[1]), "mm")})]
+    regions = found.get("SequenceOfUltrasoundRegions")
+    if not regions or regions[0].PhysicalUnitsXDirection != 3:
+        return [Expected(shape, axes)]
+    one = regions[0]
+    return [Expected(shape, axes, {"Y": (float(one.PhysicalDeltaY), "cm"), "X": (float(one.PhysicalDeltaX), "cm")})]
+
+
+def nibabel(path: Path) -> list[Expected]:
+    """A volume or series, whose axes nibabel gives from x on."""
+    import nibabel
+
+    volume = nibabel.load(path)
+    if not isinstance(volume, nibabel.Nifti1Image):
+        return []
+    units = {"mm": "mm", "meter": "m", "micron": "µm"}
+    unit = units.get(volume.header.get_xyzt_units()[0], "")
+    kept = [axis for axis, size in enumerate(volume.shape) if size > 1 or axis < 2][::-1]
+    zooms = volume.header.get_zooms()
+    steps = {"XYZ"[axis]: (float(zooms[axis]), unit) for axis in kept if axis < 3 and unit}
+    return [Expected(tuple(volume.shape[axis] for axis in kept), "".join("XYZTQPR"[axis] for axis in kept), steps)]
+
+
+def czi(path: Path) -> list[Expected]:
+    """Every scene; where there is one, of the size that czifile finds, which reads the file without Zeiss' library."""
+    from xml.etree import ElementTree
+
+    from czifile import CziFile
+    from pylibCZIrw.czi import open_czi
+
+    with open_czi(str(path)) as file:
+        root, box = ElementTree.fromstring(file.raw_metadata), file.total_bounding_box_no_pyramid
+        scenes = list(file.scenes_bounding_rectangle_no_pyramid.values())
+    sizes = {axis: stop - start for axis, (start, stop) in box.items()}
+    axes = "".join(axis for axis in "HTCZ" if sizes.get(axis, 1) > 1) + "YX"
+    found = {one.get("Id"): float(one.findtext("Value") or 0) for one in root.iterfind(".//Scaling/Items/Distance")}
+    steps = {axis: (found[axis], "m") for axis in "ZYX" if found.get(axis, 0) > 0 and axis in axes}
+    if len(scenes) < 2:
+        with CziFile(path) as file:
+            sizes = dict(zip(file.axes, file.shape, strict=True))
+    shapes = [
+        tuple({"Y": one.h, "X": one.w}.get(axis, sizes.get(axis)) for axis in axes) for one in scenes[1:] and scenes
+    ]
+    shapes = shapes or [tuple(sizes[axis] for axis in axes)]
+    colours = "C" if sizes.get("0", 1) == 3 else ""
+    axes = axes.replace("H", "Q") + colours
+    return [
+        Expected((*shape, 3) if colours else shape, axes, steps, str(number) if len(shapes) > 1 else "")
+        for number, shape in enumerate(shapes)
+    ]
+
+
+def nd2(path: Path) -> list[Expected]:
+    """Every position of the stage."""
+    import nd2
+
+    with nd2.ND2File(path) as file:
+        sizes, size = dict(file.sizes), file.voxel_size()
+    count = sizes.pop("P", 1)
+    steps = {axis: (step, "µm") for axis, step in zip("XYZ", size, strict=True) if axis in sizes}
+    axes = "".join(sizes)
+    return [Expected(tuple(sizes.values()), axes, steps, str(k) if count > 1 else "") for k in range(count)]
+
+
 LIBRARIES: dict[str, Library] = {
     "rosettasciio": Library(
         rosettasciio,
@@ -152,6 +231,10 @@ LIBRARIES: dict[str, Library] = {
         (".zip",),
     ),
     "mrcfile": Library(mrcfile, (".mrc", ".map", ".gz", ".bz2")),
+    "pydicom": Library(pydicom, (".dcm",)),
+    "nibabel": Library(nibabel, (".nii", ".gz")),
+    "czi": Library(czi, (".czi",)),
+    "nd2": Library(nd2, (".nd2",)),
     "ncempy": Library(ncempy, (".dm3", ".dm4", ".emd", ".mrc", ".ser")),
 }
 

@@ -11,6 +11,8 @@ Usage: ``python benchmarks/fuzz_readers.py --seconds 120 --seed 0 [--reader hdf5
 from __future__ import annotations
 
 import argparse
+import bz2
+import gzip
 import json
 import logging
 import os
@@ -23,6 +25,7 @@ import tempfile
 import time
 import traceback
 import warnings
+import zipfile
 from collections import Counter
 from dataclasses import replace
 from importlib import import_module
@@ -32,9 +35,13 @@ from typing import TYPE_CHECKING
 import h5py
 import hdf5plugin
 import imagecodecs
+import nibabel
 import numpy as np
+import pydicom
 import tifffile
 import zarr
+from PIL import Image
+from pylibCZIrw.czi import create_czi
 
 from napari_hush.errors import InputError
 from napari_hush.io import ImageData, read_image, write_image
@@ -93,6 +100,15 @@ def hdf5s(folder: Path) -> None:
             data = file.create_dataset("g/d", data=IMAGE, chunks=(1, 16, 16), compression="gzip", shuffle=True)
             data.attrs.update({"axes": "ZYX", "units": ["nm"] * 3, "pixel_size": [0.1] * 3, "axistags": '{"axes": []}'})
             file["g"].attrs["text"] = "of variable length"
+    with h5py.File(folder / "a.hspy", "w") as file:
+        file.attrs["file_format"] = "HyperSpy"
+        file["Experiments/a/data"] = IMAGE
+        for number, name in enumerate("zyx"):
+            axis = file.create_group(f"Experiments/a/axis-{number}")
+            axis.attrs.update({"name": name, "units": "nm", "scale": 0.1, "navigate": name == "z"})
+    with h5py.File(folder / "swift.h5", "w") as file:
+        file["data"] = IMAGE[0]
+        file["data"].attrs["properties"] = json.dumps({"dimensional_calibrations": [{"scale": 0.1, "units": "nm"}] * 2})
 
     beamlines(folder)
 
@@ -133,6 +149,14 @@ def emds(folder: Path) -> None:
         for number, (name, size) in enumerate(zip("yx", IMAGE.shape[1:], strict=True), start=1):
             group[f"dim{number}"] = np.arange(float(size))
             group[f"dim{number}"].attrs.update({"name": name, "units": "nm"})
+    notes = {"BinaryResult": {"PixelSize": {"width": "1e-9", "height": "1e-9"}, "PixelUnitX": "m", "PixelUnitY": "m"}}
+    text = np.frombuffer(json.dumps(notes).encode().ljust(500, b"\0"), np.uint8)[:, None]
+    with h5py.File(folder / "velox.emd", "w") as file:
+        file["Version"] = [json.dumps({"version": "11", "format": "Velox"})]
+        file["Data/Image/a/Data"], file["Data/Image/a/Metadata"] = IMAGE[0][..., None], text
+        file["Displays/ImageDisplay/a"] = [json.dumps({"title": "HAADF", "data": "/SharedProperties/a"})]
+        file["SharedProperties/a"] = [json.dumps({"dataPath": "/Data/Image/a"})]
+        file.create_group("Data/SpectrumImage")
 
 
 def zarrs(folder: Path) -> None:
@@ -140,7 +164,22 @@ def zarrs(folder: Path) -> None:
     write_image(folder / "turned.zarr", np.moveaxis(IMAGE, 0, -1), axes="YXC", pixel_size=0.1)
     for version in (2, 3):
         zarr.create_array(folder / f"v{version}.zarr", data=IMAGE, chunks=(1, 16, 16), zarr_format=version)
+    plate = zarr.open_group(folder / "plate.zarr", mode="w", zarr_format=2)
+    plate.attrs["plate"] = {"wells": [{"path": "A/1"}]}
+    well = plate.create_group("A/1", attributes={"well": {"images": [{"path": "0"}]}})
+    level = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 0.1, 0.1]}]}
+    channels = [{"label": "a", "color": "00FF00", "window": {"start": 1, "end": 9}}] * 3
+    field = {"multiscales": [{"axes": list("tcyx"), "datasets": [level]}], "omero": {"channels": channels}}
+    well.create_group("0", attributes=field).create_array("0", data=IMAGE[None], chunks=(1, 1, 40, 50))
     zarr.create_array(folder / "shards.zarr", data=IMAGE, chunks=(1, 16, 16), shards=(1, 48, 64))
+
+
+def zspys(folder: Path) -> None:
+    group = zarr.open_group(folder / "a.zspy", mode="w").create_group("Experiments/a")
+    group.create_array("data", data=IMAGE)
+    for number, name in enumerate("zyx"):
+        notes = {"name": name, "units": "nm", "scale": 0.1, "navigate": name == "z", "size": IMAGE.shape[number]}
+        group.create_group(f"axis-{number}").attrs.update(notes)
 
 
 def mrcs(folder: Path) -> None:
@@ -149,7 +188,13 @@ def mrcs(folder: Path) -> None:
     head[10:16] = np.array([5, 4, 1, 90, 90, 90], "<f4").view("<i4")
     head[16:19], head[52] = (1, 2, 3), int.from_bytes(b"MAP ", "little")
     head[53] = 0x4444
-    (folder / "a.mrc").write_bytes(head.tobytes() + IMAGE.tobytes())
+    content = head.tobytes() + IMAGE.tobytes()
+    (folder / "a.mrc").write_bytes(content)
+    (folder / "a.map.gz").write_bytes(gzip.compress(content))
+    (folder / "a.mrc.bz2").write_bytes(bz2.compress(content))
+    big = np.frombuffer(content[:1024], "<i4").astype(">i4")
+    big[52:54] = [int.from_bytes(b"MAP ", "big"), 0x11110000]
+    (folder / "big.mrc").write_bytes(big.tobytes() + IMAGE.astype(">u2").tobytes())
 
 
 def sers(folder: Path) -> None:
@@ -166,9 +211,122 @@ def dms(folder: Path) -> None:
     (folder / "a.dm3").write_bytes(struct.pack(">III", 3, 60, 1) + b"\1\0" + struct.pack(">I", 1) + tag)
 
 
+def emis(folder: Path) -> None:
+    """Only with a .ser beside it, which is not damaged here."""
+    sers(folder)
+    (folder / "a.ser").rename(folder / "a_1.ser")
+    text = b"<ObjectInfo><Uuid>a</Uuid><AcquireDate>Mon Nov 30 10:00:00 2026</AcquireDate></ObjectInfo>"
+    (folder / "a.emi").write_bytes(b"JK\0\2" + bytes(40) + text + bytes(40))
+
+
+def ndatas(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "a.ndata", "w") as archive:
+        with archive.open("data.npy", "w") as file:
+            np.save(file, IMAGE[0])
+        calibrations = [{"offset": 0, "scale": 0.1, "units": "nm"}] * 2
+        archive.writestr("metadata.json", json.dumps({"dimensional_calibrations": calibrations}))
+
+
+def przs(folder: Path) -> None:
+    notes = json.dumps([{"device.calib": [{"value": 1e-11, "unit": "m", "pixel_factor": 2.0}] * 2}])
+    with (folder / "a.prz").open("wb") as file:
+        np.savez(file, data=IMAGE[0], meta_data_json=np.array(notes))
+
+
+def bmps(folder: Path) -> None:
+    Image.fromarray(BYTE).save(folder / "grey.bmp")
+    Image.fromarray(np.stack([BYTE, BYTE.T.reshape(BYTE.shape), BYTE], -1)).save(folder / "rgb.bmp")
+
+
+def of_signals(suffix: str, module: str, *shape: int) -> Callable[[Path], None]:
+    """What RosettaSciIO itself writes."""
+
+    def write(folder: Path) -> None:
+        data = np.resize(BYTE, shape).astype(np.float32 if suffix == "unf" else np.uint8)
+        names = "tyx"[-len(shape) :]
+        axes = [
+            {"name": name, "units": "nm", "scale": 1.0, "offset": 0.0, "size": size, "navigate": place < len(shape) - 2}
+            for place, (name, size) in enumerate(zip(names, shape, strict=True))
+        ]
+        general = {"General": {"title": "a"}, "Signal": {"signal_type": ""}}
+        rest = {"original_metadata": {}, "attributes": {"_lazy": False}}
+        signal = {"data": data, "axes": axes, "metadata": general, **rest}
+        import_module(f"rsciio.{module}").file_writer(str(folder / f"a.{suffix}"), signal)
+
+    return write
+
+
+def czis(folder: Path) -> None:
+    with create_czi(str(folder / "a.czi")) as file:
+        for time_point, plane in enumerate(IMAGE):
+            file.write(data=plane[..., None], plane={"T": time_point})
+        file.write_metadata("a", channel_names={0: "a"}, scale_x=1e-7, scale_y=1e-7)
+
+
+def lifs(folder: Path) -> None:
+    counts, strides = (50, 40, 3), (2, 100, 4000)
+    axes = "".join(
+        f'<DimensionDescription DimID="{k + 1}" NumberOfElements="{count}" Origin="0" Length="1" Unit="m" BitInc="0" '
+        f'BytesInc="{stride}"/>'
+        for k, (count, stride) in enumerate(zip(counts, strides, strict=True))
+    )
+    channel = (
+        '<ChannelDescription DataType="0" ChannelTag="0" Resolution="16" NameOfMeasuredQuantity="" Min="0" Max="1" '
+        'Unit="" LUTName="Green" IsLUTInverted="0" BytesInc="0" BitInc="0"/>'
+    )
+    xml = (
+        '<LMSDataContainerHeader Version="2"><Element Name="a"><Children><Element Name="b"><Data><Image>'
+        f"<ImageDescription><Channels>{channel}</Channels><Dimensions>{axes}</Dimensions></ImageDescription></Image>"
+        f'</Data><Memory Size="{IMAGE.nbytes}" MemoryBlockID="M"/></Element></Children></Element>'
+        "</LMSDataContainerHeader>"
+    )
+    head = struct.pack("<IIBI", 0x70, 2 * len(xml) + 5, 0x2A, len(xml)) + xml.encode("utf-16-le")
+    block = struct.pack("<IIBQBI", 0x70, 0, 0x2A, IMAGE.nbytes, 0x2A, 1) + b"M\0"
+    (folder / "a.lif").write_bytes(head + block + IMAGE.tobytes())
+
+
+def nd2s(folder: Path) -> None:
+    """Its first chunk alone: nobody writes a whole one."""
+    name = b"ND2 FILE SIGNATURE CHUNK NAME01!"
+    (folder / "a.nd2").write_bytes(struct.pack("<IIQ", 0x0ABECEDA, len(name), 64) + name + b"Ver3.0".ljust(64, b"\0"))
+
+
+def dicoms(folder: Path) -> None:
+    for name in ("small", "packed", "colour"):
+        found = pydicom.Dataset()
+        found.file_meta = pydicom.dataset.FileMetaDataset()
+        found.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        found.file_meta.MediaStorageSOPClassUID = found.SOPClassUID = pydicom.uid.SecondaryCaptureImageStorage
+        found.file_meta.MediaStorageSOPInstanceUID = found.SOPInstanceUID = "1.2.3"
+        found.Rows, found.Columns, found.NumberOfFrames = 40, 50, 1 if name == "colour" else 3
+        found.SamplesPerPixel, found.PhotometricInterpretation = (3, "RGB") if name == "colour" else (1, "MONOCHROME1")
+        found.PlanarConfiguration, found.PixelRepresentation = 0, 0
+        found.BitsAllocated = found.BitsStored = 8 if name == "colour" else 16
+        found.HighBit, found.PixelSpacing, found.RescaleSlope = found.BitsStored - 1, [0.5, 0.5], 2
+        found.PixelData = np.stack([BYTE] * 3, -1).tobytes() if name == "colour" else IMAGE.tobytes()
+        if name == "packed":
+            found.file_meta.TransferSyntaxUID = pydicom.uid.JPEGLSLossless
+            found.PixelData = pydicom.encaps.encapsulate([imagecodecs.jpegls_encode(plane) for plane in IMAGE])
+        found.save_as(folder / f"{name}.dcm", enforce_file_format=True)
+
+
+def niftis(folder: Path) -> None:
+    for kind, name in (
+        (nibabel.Nifti1Image, "a.nii"),
+        (nibabel.Nifti2Image, "b.nii"),
+        (nibabel.Nifti1Image, "c.nii.gz"),
+    ):
+        volume = kind(IMAGE.astype(np.int16).T, np.eye(4))
+        volume.header.set_xyzt_units("mm", "sec")
+        nibabel.save(volume, folder / name)
+
+
 SEEDS: dict[str, Callable[[Path], None]] = {
     "tiff": tiffs, "png": pngs, "jpeg": jpegs, "npy": npys, "npz": npzs, "hdf5": hdf5s, "emd": emds, "zarr": zarrs,
-    "mrc": mrcs, "ser": sers, "dm": dms,
+    "zspy": zspys, "mrc": mrcs, "ser": sers, "emi": emis, "dm": dms, "ndata": ndatas, "prz": przs, "bmp": bmps,
+    "czi": czis, "lif": lifs, "nd2": nd2s, "dicom": dicoms, "nifti": niftis,
+    "ripple": of_signals("rpl", "ripple", 40, 50), "semper": of_signals("unf", "semper", 40, 50),
+    "tvips": of_signals("tvips", "tvips", 3, 40, 50),
 }  # fmt: skip
 
 
@@ -251,7 +409,7 @@ def fuzz(name: str, seconds: float, seed: int, keep: Path | None) -> Counter[str
             source = rng.choice(seeds)
             target = bad / source.name
             shutil.rmtree(bad, ignore_errors=True)
-            copy(source, target)
+            copy(good, bad)  # some formats have files that belong to each other
             parts = sorted(one for one in ([target] if target.is_file() else target.rglob("*")) if one.is_file())
             part = rng.choice(parts)
             part.write_bytes(damaged(part.read_bytes(), rng))
@@ -276,8 +434,10 @@ def main() -> None:
     assert set(SEEDS) == set(READERS), "a reader has no seeds"
     warnings.simplefilter("ignore")
     logging.disable()  # tifffile notes each damaged tag
-    for module in ("emd", "tia", "mrc", "digitalmicrograph"):
+    for module in ("tia", "digitalmicrograph", "ripple", "semper", "tvips"):
         import_module(f"rsciio.{module}")  # before the forks
+    for module in ("liffile", "nd2"):
+        import_module(module)
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)
     kinds = ("files", "refused", "traceback", "hang", "memory", "died")

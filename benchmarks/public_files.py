@@ -35,7 +35,7 @@ import numpy as np
 
 from napari_hush.errors import InputError
 from napari_hush.io import read_image
-from napari_hush.io.units import METRES, canonical
+from napari_hush.io.units import METRES, SECONDS, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -179,6 +179,8 @@ def _of_signal(signal: Mapping[str, Any]) -> Expected | None:
     if sum(in_image) != 2 or len(entries) > 3 or not real or kind.startswith(("EDS", "EELS")):
         return None
     y, x = (place for place, part in enumerate(in_image) if part)
+    if any(canonical(entries[place].get("units")) in (*SECONDS, "ps") for place in (y, x)):
+        return None  # of a streak camera
     axes = "".join("Y" if place == y else "X" if place == x else "QPRV"[place] for place in range(len(entries)))
     steps = {
         axis: (abs(float(entry["scale"])), str(entry["units"]))

@@ -1,8 +1,12 @@
-"""Small files like those that Keras 2 saves, written from our own networks."""
+"""Small files like those that Keras saves: of Keras 2 from our own networks, of Keras 3 from a list of layers."""
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import zipfile
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -13,6 +17,7 @@ from napari_hush.networks.tomogan import TomoGAN
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     from torch import nn
 
 
@@ -96,4 +101,71 @@ def write_keras(path: Path, network: nn.Module, config: dict[str, Any] | str | N
             group.attrs["weight_names"] = [f"{name}/kernel:0".encode(), f"{name}/bias:0".encode()]
             group[f"{name}/kernel:0"] = kernel.numpy().transpose(2, 3, 1, 0)
             group[f"{name}/bias:0"] = bias.numpy()
+    return path
+
+
+def keras_3_layer(class_name: str, name: str, sources: list[str], config: dict[str, Any]) -> dict[str, Any]:
+    """One entry of a description that Keras 3 writes."""
+    tensors = [
+        {"class_name": "__keras_tensor__", "config": {"shape": [None], "dtype": "float32", "keras_history": [s, 0, 0]}}
+        for s in sources
+    ]
+    arguments = tensors if len(tensors) == 1 else [tensors]
+    nodes = [{"args": arguments, "kwargs": {}}] if sources else []
+    full = {"name": name, "dtype": {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}}}
+    return {
+        "module": "keras.layers",
+        "class_name": class_name,
+        "config": {**full, **config},
+        "registered_name": None,
+        "name": name,
+        "inbound_nodes": nodes,
+    }
+
+
+def write_keras_3(
+    path: Path,
+    layers: list[tuple[str, str, list[str], dict[str, Any]]],
+    arrays: dict[str, dict[str, np.ndarray]],
+) -> Path:
+    """Write a model in one of Keras 3's two formats, which the path's suffix tells.
+
+    Parameters
+    ----------
+    path : Path
+        It ends in ``.h5`` or ``.keras``.
+    layers : list of (class, name, sources, config)
+        The first is the input, the last the output.
+    arrays : dict
+        For each layer that has some, its arrays in Keras' order.
+    """
+    described = [keras_3_layer(*entry) for entry in layers]
+    ends = {"input_layers": [layers[0][1], 0, 0], "output_layers": [layers[-1][1], 0, 0]}
+    model = {"class_name": "Functional", "config": {"name": "model", "trainable": True, "layers": described, **ends}}
+    if path.suffix == ".h5":
+        with h5py.File(path, "w") as file:
+            file.attrs.update({"model_config": json.dumps(model), "keras_version": "3.15.1", "backend": "jax"})
+            root = file.create_group("model_weights")
+            root.attrs["layer_names"] = [entry[1].encode() for entry in layers]
+            for _, name, *_ in layers:
+                group, inside = root.create_group(name), arrays.get(name, {})
+                group.attrs["weight_names"] = [f"{name}/{key}" for key in inside]
+                for key, values in inside.items():
+                    group[f"{name}/{key}"] = values
+        return path
+    model = {"module": "keras.src.models.functional", "registered_name": "Functional", **model}
+    weights, counts = io.BytesIO(), Counter[str]()
+    with h5py.File(weights, "w") as file:
+        file.create_group("vars")
+        for class_name, name, *_ in layers:
+            plain = re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", class_name)).lower()
+            key = f"{plain}_{counts[plain]}" if counts[plain] else plain
+            counts[plain] += 1
+            group = file.create_group(f"layers/{key}/vars")
+            for number, values in enumerate(arrays.get(name, {}).values()):
+                group[str(number)] = values
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.15.1"}))
+        archive.writestr("config.json", json.dumps(model))
+        archive.writestr("model.weights.h5", weights.getvalue())
     return path

@@ -22,10 +22,10 @@ from torch import nn
 from napari_hush.card import COMPANIONS, HEADER_KEY, Companions, Header, ModelCard, Scale, first_line, read_header
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.files import atomic_write
-from napari_hush.networks import NETWORKS
+from napari_hush.networks import find_network
 from napari_hush.normalize import NormalizationRule
 
-MAX_HYPERPARAMETERS = 10_000  # characters of JSON
+MAX_HYPERPARAMETERS = 100_000  # characters of JSON; the list of an imported network's layers has the most
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Model:
     network : torch.nn.Module
         (B, C, Y, X) -> (B, C, Y, X), in normalised units; put into eval mode.
     architecture : str
-        Its name in ``NETWORKS``.
+        Its name in ``NETWORKS`` or ``IMPORTED``.
     hyperparameters : dict
         The arguments that build it, JSON-able.
     normalization : NormalizationRule
@@ -68,8 +68,7 @@ class Model:
     sha256: str = ""
 
     def __post_init__(self) -> None:
-        if self.architecture not in NETWORKS:
-            raise InputError(f"unknown architecture {self.architecture!r}: expected one of {', '.join(NETWORKS)}")
+        find_network(self.architecture)
         if self.companions != "none" and self.image_channels != self.out_channels:
             raise InputError(
                 f"a network with {self.companions} companions takes {COMPANIONS[self.companions]} channels more than "
@@ -247,12 +246,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 
 
 def _build(architecture: str, hyperparameters: dict[str, Any]) -> nn.Module:
-    if architecture not in NETWORKS:
-        raise InputError(
-            f"unknown architecture {architecture!r}: this version knows {', '.join(NETWORKS)}; a newer napari-hush may "
-            "know it"
-        )
-    return NETWORKS[architecture](**hyperparameters)
+    return find_network(architecture)(**hyperparameters)
 
 
 def _read(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:

@@ -198,19 +198,21 @@ def test_model_config_that_is_no_text_is_refused(keras_file: Path, value: Any) -
 
 
 CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
-    "activation": ("expected activation linear or relu, got sigmoid", {"activation": "sigmoid"}),
+    "activation": ("expected activation one of linear, relu6.*got my_own", {"activation": "my_own"}),
     "activation object": ("expected activation", {"activation": {"class_name": "Custom"}}),
-    "linear inside": ("not a plain CNN", {"activation": "linear"}),
-    "strides": (r"expected strides \[1, 1\], got \[2, 2\]", {"strides": [2, 2]}),
-    "dilation": ("expected dilation_rate", {"dilation_rate": [2, 2]}),
-    "padding": ("expected padding same, got valid", {"padding": "valid"}),
-    "bias": ("expected use_bias True", {"use_bias": False}),
+    "strides": ("1/2 times the image's size along Y", {"strides": [2, 2]}),
+    "absurd strides": ("stride is 4096", {"strides": [4096, 4096]}),
+    "padding": ("2 px shorter than the image along Y", {"padding": "valid"}),
+    "no padding": ("expected padding same or valid, got causal", {"padding": "causal"}),
+    "bias": (r"layer 'c1': expected a kernel, got \['c1/kernel:0', 'c1/bias:0'\]", {"use_bias": False}),
     "channels first": ("expected data_format", {"data_format": "channels_first"}),
-    "even kernel": ("not a plain CNN", {"kernel_size": [4, 4]}),
-    "oblong kernel": ("not a plain CNN", {"kernel_size": [3, 5]}),
-    "no kernel": ("kernel_size of two integers", {"kernel_size": None}),
-    "absurd filters": ("expected at most 4096", {"filters": 10**9}),
-    "no filters": ("expected at most 4096", {"filters": 0}),
+    "even kernel": (r"should have the shape \(4, 4, 3, 4\)", {"kernel_size": [4, 4]}),
+    "absurd kernel": ("expected kernel_size at most 31", {"kernel_size": [33, 3]}),
+    "absurd dilation": ("expected a whole number from 1 to 4096", {"kernel_size": [31, 3], "dilation_rate": [4096, 1]}),
+    "no kernel": ("kernel_size of two positive integers", {"kernel_size": None}),
+    "absurd filters": ("expected filters from 1 to 4096", {"filters": 10**9}),
+    "no filters": ("expected filters from 1 to 4096", {"filters": 0}),
+    "groups that do not fit": ("2 groups of 3 channels", {"groups": 2}),
     "more than the file holds": ("smaller than the weights", {"filters": 4096}),
     "other filters": ("should have the shape", {"filters": 5}),
 }
@@ -227,14 +229,18 @@ def test_other_convolution_is_refused(tmp_path: Path, case: str) -> None:
 
 def change_graph(case: str) -> dict[str, Any]:
     layers = tomogan_layers()
-    if case == "sums":
-        layers[13]["class_name"] = "Add"
-    elif case == "swapped skip":
-        layers[13]["inbound_nodes"][0].reverse()
+    if case == "sums of what differs":
+        layers[13]["inbound_nodes"][0].append(["stem", 0, 0, {}])
     elif case == "wider":
         layers[5]["config"]["filters"] = 48
-    elif case == "two modes":
-        layers[12]["config"]["interpolation"] = "bilinear"
+    elif case == "grows without end":
+        layers[1:] = [layer("UpSampling2D", f"u{n}", f"u{n - 1}" if n else "input_1", size=[2, 2]) for n in range(64)]
+    elif case == "doubles its channels":
+        layers[1:] = [layer("Concatenate", f"u{n}", *[f"u{n - 1}" if n else "input_1"] * 2) for n in range(64)]
+    elif case == "too many layers":
+        layers[1:] = [layer("ReLU", f"u{n}", f"u{n - 1}" if n else "input_1") for n in range(600)]
+    elif case == "volumes":
+        layers[0]["config"]["batch_input_shape"] = [None, None, None, None, 1]
     elif case == "cubic":
         layers[12]["config"]["interpolation"] = "bicubic"
     elif case == "longer":
@@ -243,8 +249,10 @@ def change_graph(case: str) -> dict[str, Any]:
         layers.insert(1, layer("Lambda", "lambda", "input_1", function=["code", None, None]))
     elif case == "cycle":
         layers[1]["inbound_nodes"] = [[["out", 0, 0, {}]]]
-    elif case == "shared layer":
-        layers[2]["inbound_nodes"] *= 2
+    elif case == "code as activation":
+        layers[2]["config"]["activation"] = {"class_name": "function", "config": "evil", "module": "builtins"}
+    elif case == "passes more":
+        layers[2]["inbound_nodes"][0][0][3] = {"mask": "evil"}
     elif case == "same name":
         layers[2]["config"]["name"] = "stem"
     elif case == "no input shape":
@@ -258,18 +266,21 @@ def change_graph(case: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        ("sums", "is a Add, expected one of"),
-        ("swapped skip", "should be 'concat <- 9 12', is 'concat <- 12 9'"),
-        ("wider", r"layer 5 \('enc10'\) should be 'conv 64 3x3 relu <- 4', is 'conv 48"),
-        ("two modes", "upsample in different ways"),
+        ("sums of what differs", "brings together what differs in size"),
+        ("wider", r"enc10.* should have the shape \(3, 3, 32, 48\), got \(3, 3, 32, 64\)"),
+        ("grows without end", "more than 16 times as large as the image"),
+        ("doubles its channels", "channels is 65536, expected a whole number from 1 to 32768"),
+        ("too many layers", "at most 500 items"),
+        ("volumes", "takes volumes"),
         ("cubic", "expected interpolation nearest or bilinear, got bicubic"),
-        ("longer", "expected its 26 layers, got 27"),
-        ("code", "is a Lambda, expected one of"),
-        ("cycle", "expected layers before it"),
-        ("shared layer", "connected in an unknown way"),
-        ("same name", "distinct names"),
+        ("longer", "'more' is missing"),
+        ("code", "is a Lambda, which is code of its own, expected one of"),
+        ("code as activation", "expected activation one of"),
+        ("cycle", r"layer 'stem' is fed by \['out'\], which nothing gives"),
+        ("passes more", "connected in an unknown way"),
+        ("same name", "two layers of one name"),
         ("no input shape", "expected an input of"),
-        ("two outputs", "one output"),
+        ("two outputs", "a network of 2 outputs, expected one image"),
     ],
 )
 def test_other_graph_is_refused(tmp_path: Path, case: str, message: str) -> None:

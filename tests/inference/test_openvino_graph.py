@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from napari_hush.inference.engines.openvino_graph import UnknownOperationError, build_graph
 from napari_hush.networks import NETWORKS
+from napari_hush.networks.graph import Graph
 from small_networks import SMALL
 
 openvino = pytest.importorskip("openvino")
@@ -98,6 +99,28 @@ def test_other_operations_are_the_same_too():
     arrays = [rng.normal(size=shape).astype(np.float32) for shape in ((1, 1, 13, 17), (1, 4, 1, 1))]
     expected = exact(network, *arrays)
     assert np.abs(run(network, *arrays) - expected).max() <= 1e-5 * np.ptp(expected)
+
+
+@pytest.mark.parametrize("name", ["relu", "elu", "sigmoid", "silu", "gelu", "gelu_tanh", "tanh", "leaky_relu"])
+def test_network_of_a_list_of_layers_is_the_same_too(name):
+    layers = [
+        {"op": "conv", "out": 3, "kernel": [4, 3], "stride": [2, 2]},
+        {"op": "activation", "name": name},
+        {"op": "affine"},
+        {"op": "prelu"},
+        {"op": "maxpool", "kernel": [3, 3], "stride": [1, 1], "padding": "same"},
+        {"op": "deconv", "out": 2, "kernel": [3, 3], "stride": [2, 2]},
+        {"op": "concat", "of": [0, 6]},
+        {"op": "conv", "out": 3, "kernel": [1, 1]},
+        {"op": "add", "of": [7, 8]},
+    ]
+    torch.manual_seed(0)
+    network = Graph(layers=layers).eval()
+    for parameter in network.parameters():
+        nn.init.normal_(parameter)
+    image = np.random.default_rng(0).normal(size=(1, 1, 12, 16)).astype(np.float32)
+    expected = exact(network, image)
+    assert np.abs(run(network, image) - expected).max() <= 1e-5 * np.ptp(expected)
 
 
 REFUSED = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import sys
 from typing import TYPE_CHECKING
 
@@ -66,28 +65,6 @@ def test_a_truncated_ser_is_refused(data_dir: Path, tmp_path: Path, keep: int) -
     (tmp_path / "a.ser").write_bytes((data_dir / "stem/16_STOimage_1.ser").read_bytes()[:keep])
     with pytest.raises(FileFormatError, match=r"truncated, damaged or no \.ser"):
         read_image(tmp_path / "a.ser")
-
-
-def mrc_of(data: np.ndarray, angstrom: float) -> bytes:
-    """A minimal MRC2014 file of int16."""
-    z, y, x = data.shape
-    header = struct.pack("<10i", x, y, z, 1, 0, 0, 0, x, y, z)
-    header += struct.pack("<6f", x * angstrom, y * angstrom, z * angstrom, 90, 90, 90) + struct.pack("<3i", 1, 2, 3)
-    header = (header.ljust(208, b"\0") + b"MAP \x44\x44\0\0").ljust(1024, b"\0")
-    return header + data.astype("<i2").tobytes()
-
-
-def test_mrc(tmp_path: Path) -> None:
-    pytest.importorskip("rsciio")
-    data = np.arange(3 * 8 * 9).reshape(3, 8, 9)
-    for name in ("a.mrc", "unnamed"):
-        (tmp_path / name).write_bytes(mrc_of(data, 2.5))
-        image = read_image(tmp_path / name)
-        assert image.axes == "ZYX" and image.dtype == np.int16 and (image.data == data).all()
-        assert image.pixel_size_in("nm") == pytest.approx((0.25, 0.25))
-    (tmp_path / "a.mrc").write_bytes(mrc_of(data, 2.5)[:-50])
-    with pytest.raises(FileFormatError, match="truncated"):
-        read_image(tmp_path / "a.mrc")
 
 
 def emd_of(path: Path, data: np.ndarray) -> None:

@@ -50,11 +50,11 @@ def test_ngff_gives_the_full_resolution_with_its_scale(tmp_path: Path, version: 
     group.create_array("s0", data=STACK[None])
     group.create_array("s1", data=STACK[None, :, ::2, ::2])
     full = read_image(path)
-    assert (full.axes, full.shape) == ("TZYX", (1, 3, 40, 50))
-    assert (full.pixel_size, full.units) == ((3.0, 0.5, 4.0, 2.0), ("s", "µm", "nm", "nm"))
+    assert (full.axes, full.shape) == ("ZYX", (3, 40, 50))
+    assert (full.pixel_size, full.units) == ((0.5, 4.0, 2.0), ("µm", "nm", "nm"))
     for selected in (f"{path}/s1", f"{path}:/s1", f"{path}:s1"):
         half = read_image(selected)
-        assert half.pixel_size == (3.0, 0.5, 8.0, 4.0) and half.shape == (1, 3, 20, 25)
+        assert half.pixel_size == (0.5, 8.0, 4.0) and half.shape == (3, 20, 25)
     with pytest.raises(InputError, match="it holds s0, s1"):
         read_image(f"{path}:/s7")
     with pytest.raises(InputError):

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import dask.array
+import h5py
 import numpy as np
 import pytest
+import tifffile
 import yaml
+import zarr
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.settings import get_plugin_settings
@@ -19,7 +22,7 @@ from napari_hush.io.metadata import ramp
 from napari_hush.io.sniff import SUFFIXES
 from napari_hush.io.write import SUFFIXES as WRITTEN
 from napari_hush.widgets.denoise.dock import DenoiseWidget
-from napari_hush.widgets.files import reader, writer
+from napari_hush.widgets.files import writer
 from napari_hush.widgets.files.layers import layers_of
 from napari_hush.widgets.files.reader import get_reader
 from napari_hush.widgets.files.writer import write_layer, write_layers
@@ -108,6 +111,19 @@ def test_large_files_are_not_read_when_they_are_opened(tmp_path):
     assert len(layers) == 2 and all(isinstance(layer.data, dask.array.Array) for layer in layers)
 
 
+@pytest.mark.parametrize("axes", ["YX", "CYX", "YXC"])
+def test_levels_of_a_pyramid_are_shown_and_the_finest_is_saved(tmp_path, axes):
+    shape = [{"C": 3}.get(axis, 1100) for axis in axes]
+    data = RNG.integers(0, 255, shape).astype(np.uint8)
+    write_image(tmp_path / "a.zarr", data, axes=axes, pixel_size=0.5)
+    layers = opened(tmp_path / "a.zarr")
+    assert len(layers) == (3 if axes == "CYX" else 1)
+    for layer in layers:
+        assert layer.multiscale and [level.shape[0] for level in layer.data] == [1100, 550, 275]
+        assert tuple(layer.scale) == (0.5, 0.5)
+    np.testing.assert_array_equal(saved(tmp_path / "b.ome.tif", layers).data, data)
+
+
 def test_a_folder_and_a_list_of_files_become_one_volume(tmp_path):
     planes = RNG.integers(0, 99, (12, 8, 9)).astype(np.uint16)
     for number, plane in enumerate(planes):
@@ -120,20 +136,36 @@ def test_a_folder_and_a_list_of_files_become_one_volume(tmp_path):
     np.testing.assert_array_equal(np.asarray(data), planes[[2, 5]])
 
 
-def test_each_image_of_a_file_becomes_a_layer(tmp_path, monkeypatch):
-    paths = [tmp_path / "a.tif", tmp_path / "b.tif"]
-    for path in paths:
-        written(path, "YX")
-    real = read_image
+def several(folder, kind):
+    """A file with the images ``a`` and ``b``."""
+    one, other = np.full((8, 9), 3, np.uint16), np.full((20, 30), 5, np.uint16)
+    if kind == "npz":
+        np.savez(folder / "s.npz", a=one, b=other)
+    elif kind == "hdf5":
+        with h5py.File(folder / "s.h5", "w") as file:
+            file["a"], file["b"] = one, other
+        return folder / "s.h5"
+    elif kind == "tiff":
+        with tifffile.TiffWriter(folder / "s.tif") as file:
+            file.write(one)
+            file.write(other[:6])
+        return folder / "s.tif"
+    elif kind == "zarr":
+        group = zarr.open_group(folder / "s.zarr", mode="w")
+        group["a"], group["b"] = one, other
+        return folder / "s.zarr"
+    return folder / "s.npz"
 
-    def read(path):
-        if str(path).endswith("both.tif"):
-            raise SeveralImagesError("holds 2 images", [str(one) for one in paths])
-        return real(path)
 
-    monkeypatch.setattr(reader, "read_image", read)
-    (tmp_path / "both.tif").write_bytes(paths[0].read_bytes())
-    assert len(get_reader(str(tmp_path / "both.tif"))(None)) == 2
+@pytest.mark.parametrize("kind", ["npz", "hdf5", "tiff", "zarr"])
+def test_each_image_of_a_file_becomes_a_layer(tmp_path, kind):
+    path = several(tmp_path, kind)
+    with pytest.raises(SeveralImagesError) as error:
+        read_image(path)
+    assert len(error.value.choices) == 2
+    layers = opened(path)
+    assert [int(np.asarray(layer.data).max()) for layer in layers] == [3, 5]
+    assert len({layer.name for layer in layers}) == 2
 
 
 def test_no_image_is_left_to_others(tmp_path):
@@ -176,7 +208,8 @@ def test_preferences_are_what_the_docks_begin_with(tmp_path):
 
 def test_the_manifest_names_every_format():
     [one] = MANIFEST["readers"]
-    assert sorted(one["filename_patterns"]) == sorted(f"*{suffix}" for suffix in SUFFIXES)
+    packed = [f"{suffix}{more}" for suffix in (".mrc", ".map") for more in (".gz", ".bz2")]
+    assert sorted(one["filename_patterns"]) == sorted(f"*{suffix}" for suffix in [*SUFFIXES, *packed])
     single, several = MANIFEST["writers"]
     assert {*WRITTEN, ".ome.tif", ".ome.tiff", ".ome.zarr"} == set(single["filename_extensions"])
     assert set(several["filename_extensions"]) < set(single["filename_extensions"])

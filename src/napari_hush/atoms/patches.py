@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+TOGETHER = 256  # patches that are moved at once, so that they stay in the processor's cache
 NODES = np.arange(-2, 3)  # px: the samples through which a polynomial goes
 
 
@@ -41,12 +42,14 @@ class Neighbourhood:
 
     def mean(self, values: Floats) -> Floats:
         """Of values (N, ...)."""
-        found = np.asarray(self.weight @ values.reshape(len(values), -1)) / self._total[:, None]
+        found = np.asarray(self.weight @ values.reshape(len(values), -1))
+        found /= self._total[:, None]
         return found.reshape(values.shape)
 
-    def variance(self, values: Floats) -> Floats:
-        """Of values (N, ...) around their mean."""
-        return np.maximum(self.mean(values**2) - self.mean(values) ** 2, 0)
+    def variance(self, values: Floats, mean: Floats | None = None) -> Floats:
+        """Of values (N, ...) around their mean, which may be known."""
+        mean = self.mean(values) if mean is None else mean
+        return np.maximum(self.mean(values**2) - mean**2, 0)
 
 
 def cut_out(image: Floats, places: Floats, half: int) -> Floats:
@@ -77,8 +80,20 @@ def _moved(patches: Floats, by: Floats) -> Floats:
     """Patches (N, S, S) at places that lie ``by`` (N, 2) px further, at most 0.5, (N, S - 4, S - 4)."""
     size = patches.shape[1] - 4
     rows, columns = (_weights(by[:, axis])[..., None, None] for axis in (0, 1))
-    patches = np.sum([rows[:, k] * patches[:, k : k + size] for k in range(len(NODES))], axis=0)
-    return np.asarray(np.sum([columns[:, k] * patches[:, :, k : k + size] for k in range(len(NODES))], axis=0))
+    moved = np.empty((len(patches), size, size))
+    for first in range(0, len(patches), TOGETHER):
+        part = slice(first, first + TOGETHER)
+        down = _summed(rows[part], [patches[part, k : k + size] for k in range(len(NODES))])
+        moved[part] = _summed(columns[part], [down[:, :, k : k + size] for k in range(len(NODES))])
+    return moved
+
+
+def _summed(weights: Floats, parts: list[Floats]) -> Floats:
+    """The sum of some arrays, each with its weight (N, K, 1, 1)."""
+    total = weights[:, 0] * parts[0]
+    for k, part in enumerate(parts[1:], start=1):
+        total += weights[:, k] * part
+    return total
 
 
 def _weights(by: Floats) -> Floats:

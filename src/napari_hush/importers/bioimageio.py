@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
-import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -22,19 +20,17 @@ from napari_hush.importers.bioimageio_yaml import read_rule, read_yaml, take
 from napari_hush.importers.pytorch.pickle_content import show
 from napari_hush.importers.pytorch.torch_file import read_torch
 from napari_hush.importers.sniff import DESCRIPTIONS
-from napari_hush.importers.zip_file import DAMAGED_ZIP, ZIP_ERRORS, list_members
+from napari_hush.importers.zip_file import by_name, list_members, read_member
 from napari_hush.model import Model
-from napari_hush.networks import NETWORKS
+from napari_hush.networks import IMPORTED, NETWORKS
 from napari_hush.normalize import NormalizationRule
 
 if TYPE_CHECKING:
+    import zipfile
     from pathlib import Path
 
 MAX_DESCRIPTION_BYTES = 1 << 19
 MAX_WEIGHTS_BYTES = 1 << 31
-MAX_RATIO = 100  # of unpacked to packed bytes; weights are hardly compressible
-SMALL = 1 << 20  # bytes; what is smaller may be of any ratio
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 WHOLE = "get the whole package again"
 
 
@@ -59,9 +55,9 @@ def load_bioimageio(path: Path) -> Model:
     """
     try:
         with path.open("rb") as file:
-            members = _check_members(list_members(file))
+            members = by_name(list_members(file))
             name = next(name for name in DESCRIPTIONS if name in members)
-            content = read_yaml(_read(file, members[name], MAX_DESCRIPTION_BYTES))
+            content = read_yaml(read_member(file, members[name], MAX_DESCRIPTION_BYTES))
             _check_kind(content)
             entry = _find_weights(content)
             architecture, hyperparameters = _find_architecture(entry)
@@ -85,38 +81,6 @@ def load_bioimageio(path: Path) -> Model:
         raise ModelFileError(f"{path}: {error}") from error
     except (ValueError, TypeError) as error:  # what pydantic does not accept
         raise ModelFileError(f"{path}: damaged description: {first_line(error)}; {WHOLE}") from error
-
-
-def _check_members(members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
-    found = {member.filename: member for member in members}
-    if len(found) < len(members):
-        raise ModelFileError(f"a package in which two members have one name; {WHOLE}")
-    return found
-
-
-def _read(file: BinaryIO, member: zipfile.ZipInfo, limit: int) -> bytes:
-    """A member's bytes; nothing is unpacked before the sizes make sense."""
-    name = show(member.filename, 40)
-    if member.flag_bits & 1:
-        raise ModelFileError(f"{name!r} is encrypted, expected a package without a password; {WHOLE}")
-    if member.compress_type not in METHODS:
-        raise ModelFileError(
-            f"{name!r} is packed by method {member.compress_type}, expected stored or deflated; zip the package anew"
-        )
-    if member.file_size > limit:
-        raise ModelFileError(
-            f"{name!r} has {member.file_size:,} bytes, expected at most {limit:,}; nothing was unpacked"
-        )
-    if member.file_size > max(SMALL, MAX_RATIO * member.compress_size):
-        raise ModelFileError(
-            f"{name!r} grows from {member.compress_size:,} to {member.file_size:,} bytes when unpacked, which no "
-            "weights do; nothing was unpacked, do not trust this file"
-        )
-    try:
-        with zipfile.ZipFile(file) as archive, archive.open(member) as stream:
-            return stream.read()
-    except (*ZIP_ERRORS, zlib.error) as error:
-        raise ModelFileError(DAMAGED_ZIP.format(show(f"{member.filename}: {str(error).lower()}"))) from error
 
 
 def _check_kind(content: dict[str, Any]) -> None:
@@ -143,7 +107,7 @@ def _find_weights(content: dict[str, Any]) -> dict[str, Any]:
 def _find_architecture(entry: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     architecture = take(entry, "architecture", dict)
     name = take(architecture, "callable", str)
-    names = {network.__name__: key for key, network in NETWORKS.items()}
+    names = {network.__name__: key for key, network in (*NETWORKS.items(), *IMPORTED.items())}
     if name not in names:
         raise ModelFileError(
             f"holds a pytorch_state_dict of {show(name, 60)!r}, expected a network known here: {_known()}; its own "
@@ -169,7 +133,7 @@ def _read_weights(file: BinaryIO, members: dict[str, zipfile.ZipInfo], entry: di
         outside = source.startswith(("/", "\\")) or ".." in source or source[1:2] == ":"
         where = "outside of the package" if outside else "missing in the package"
         raise ModelFileError(f"its weights {show(source, 80)!r} are {where}; {WHOLE}")
-    data = _read(file, members[source], MAX_WEIGHTS_BYTES)
+    data = read_member(file, members[source], MAX_WEIGHTS_BYTES)
     stated = entry.get("sha256")
     if stated is not None and str(stated).lower() != (came := hashlib.sha256(data).hexdigest()):
         raise ModelFileError(

@@ -33,13 +33,16 @@ class _Refusal(ModelFileError):
 
 
 @contextmanager
-def open_hdf5(path: Path) -> Iterator[Any]:
-    """Open read-only; whatever the HDF5 library finds wrong, now or later, becomes a `ModelFileError`."""
-    size = path.stat().st_size
+def open_hdf5(path: Path, content: bytes | None = None) -> Iterator[Any]:
+    """Open read-only; whatever the HDF5 library finds wrong, now or later, becomes a `ModelFileError`.
+
+    The content, where it is given, is that of an HDF5 file inside of the file.
+    """
+    size = path.stat().st_size if content is None else len(content)
     if size > MAX_FILE_BYTES:
         raise ModelFileError(f"{path}: {size:,} bytes, expected a model of at most {MAX_FILE_BYTES:,}; check the file")
     try:
-        with hdf5_open.open_hdf5(path, ModelFileError) as file:
+        with hdf5_open.open_hdf5(path, ModelFileError, content) as file:
             yield file
     except _Refusal as error:
         raise ModelFileError(f"{path}: {error}") from error
@@ -58,7 +61,7 @@ def get_group(parent: Any, name: str) -> Any:
     return found
 
 
-def list_datasets(root: Any) -> set[str]:
+def list_datasets(root: Any, *, most: int = MAX_MEMBERS) -> set[str]:
     """Find the paths of all datasets under a group; refuses links and groups that hold themselves."""
     found: set[str] = set()
     pending = [(root, "")]
@@ -67,8 +70,8 @@ def list_datasets(root: Any) -> set[str]:
         group, prefix = pending.pop()
         for name in group:
             n_members += 1
-            if n_members > MAX_MEMBERS:  # a cycle of hard links ends here as well
-                raise _Refusal(f"more than {MAX_MEMBERS} objects in {root.name!r}; expected a model's weights")
+            if n_members > most:  # a cycle of hard links ends here as well
+                raise _Refusal(f"more than {most} objects in {root.name!r}; expected a model's weights")
             if not isinstance(name, str):  # as h5py gives it where it is no UTF-8
                 raise _Refusal(f"a name in {root.name!r} is no text ({name!r}); copy or download the file again")
             member = _get_member(group, name)

@@ -23,7 +23,7 @@ from napari_hush.importers.sniff import (
     describe_pytorch,
     describe_safetensors,
     is_bioimageio,
-    is_hdf5,
+    is_keras,
     is_pytorch,
     is_safetensors,
 )
@@ -94,8 +94,8 @@ IMPORTERS: dict[str, Importer] = {
     ),
     "keras": Importer(
         kind="Keras model",
-        suffixes=(".h5", ".hdf5"),
-        matches=is_hdf5,
+        suffixes=(".h5", ".hdf5", ".keras"),
+        matches=is_keras,
         load="napari_hush.importers.keras:load_keras",
         options=KerasOptions,
         describe=describe_keras,
@@ -149,7 +149,7 @@ def load_model(source: Model | str | os.PathLike[str], **importer_options: Any) 
     ----------
     source : Model, str or path
         A model (returned as it is), the name of a bundled one, or a file: .safetensors saved by napari-hush, a
-        Keras .h5 of the TomoGAN generator or of a plain CNN, a PyTorch .pth of a CycleGAN or pix2pix generator, or a
+        Keras .h5 or .keras of a convolutional network, a PyTorch .pth of a CycleGAN or pix2pix generator, or a
         BioImage.IO package (.zip) of one of our networks. A bundled name wins over a file of that name: write
         ``"./name"`` for the file.
     **importer_options

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 TORCH_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # pickled, in files from before PyTorch 1.6
 LOOKED_AT = 1 << 20  # bytes of an HDF5 file; Keras writes its description before the weights
+KERAS_MEMBERS = ("config.json", "model.weights.h5")
 DESCRIPTIONS = ("bioimageio.yaml", "rdf.yaml")
 
 
@@ -28,6 +29,11 @@ def is_safetensors(_path: Path, head: bytes) -> bool:
 def is_hdf5(_path: Path, head: bytes) -> bool:
     """Whether a file begins like HDF5."""
     return head.startswith(HDF5_MAGIC)
+
+
+def is_keras(path: Path, head: bytes) -> bool:
+    """Whether a file is HDF5, or a zip archive with what Keras 3 puts into its own."""
+    return is_hdf5(path, head) or (is_zip(head) and {*KERAS_MEMBERS} <= set(_members(path)))
 
 
 def is_bioimageio(path: Path, head: bytes) -> bool:
@@ -54,13 +60,16 @@ def describe_safetensors(path: Path) -> str:
 
 
 def describe_keras(path: Path) -> str:
-    """Nothing, or that it is not certain whether the HDF5 file holds a Keras model.
+    """Nothing, or that it is not certain whether an HDF5 file holds a Keras model.
 
     Raises
     ------
     ModelFileError
         If it certainly holds none.
     """
+    with path.open("rb") as file:
+        if is_zip(file.read(4)):
+            return ""
     with path.open("rb") as file:  # not with h5py: a damaged file can keep the HDF5 library busy forever
         if b"model_config" in file.read(LOOKED_AT):
             return ""

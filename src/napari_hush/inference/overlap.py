@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from napari_hush.io.formats.file_array import FileArray
+from napari_hush.io.formats.mosaic import Mosaic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +52,11 @@ def is_mapped(array: Any) -> bool:
 
 
 def _behind(array: Any) -> Iterator[Any]:
-    """The array itself; of a dask array those that it is made of."""
+    """The array itself; of a dask array or a mosaic those that it is made of."""
+    if isinstance(array, Mosaic):
+        for source in {id(tile.source): tile.source for tile in array.tiles}.values():
+            yield from _behind(source)
+        return
     graph = getattr(array, "__dask_graph__", None)
     if graph is None:
         yield array

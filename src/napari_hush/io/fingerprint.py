@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_hush.errors import InputError
 from napari_hush.io.formats.file_array import FileArray
+from napari_hush.io.formats.mosaic import Mosaic
 from napari_hush.io.inputs import holds_files, split_selector
 from napari_hush.io.sniff import is_zarr
 from napari_hush.io.volume import SliceFiles, slice_files
@@ -205,6 +206,8 @@ def lies_in_file(array: Any) -> bool:
 
 def _file_of(array: Any) -> Path | None:
     """Where an array lies, if that is a file or a folder of this machine."""
+    if isinstance(array, Mosaic):
+        return _file_of(array.tiles[0].source) if array.tiles else None
     if isinstance(array, (np.memmap, FileArray)):
         return None if array.filename is None else Path(array.filename)
     name = getattr(getattr(array, "file", None), "filename", None)  # of h5py

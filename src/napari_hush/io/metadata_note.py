@@ -70,9 +70,9 @@ def _channel(note: Any) -> Channel:
 
 
 def read_limits(numbers: list[Any]) -> tuple[float, float] | None:
-    """Two finite numbers; None for anything else."""
+    """Two different finite numbers; None for anything else."""
     found = [float(one) for one in numbers if isinstance(one, (int, float)) and math.isfinite(one)]
-    return (found[0], found[1]) if len(found) == len(numbers) == 2 else None
+    return (found[0], found[1]) if len(found) == len(numbers) == 2 and found[0] != found[1] else None
 
 
 def read_lut(text: str) -> bytes | None:

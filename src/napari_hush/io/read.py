@@ -12,15 +12,21 @@ from typing import TYPE_CHECKING
 from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io.formats.bitmap import read_jpeg, read_png
 from napari_hush.io.formats.bmp import read_bmp
+from napari_hush.io.formats.czi import read_czi
+from napari_hush.io.formats.dicom import read_dicom
 from napari_hush.io.formats.hdf5_kinds import read_emd, read_hdf5_kinds
 from napari_hush.io.formats.hitachi import add_hitachi_scale
+from napari_hush.io.formats.leica import read_lif
 from napari_hush.io.formats.mrc import read_mrc
+from napari_hush.io.formats.nifti import read_nifti
+from napari_hush.io.formats.nikon import read_nd2
 from napari_hush.io.formats.nion import read_ndata
 from napari_hush.io.formats.npy import read_npy, read_npz
 from napari_hush.io.formats.panta_rhei import read_prz
 from napari_hush.io.formats.rosettasciio import RSCIIO_READERS
 from napari_hush.io.formats.tiff import read_tiff
 from napari_hush.io.formats.zarr_read import read_zarr
+from napari_hush.io.formats.zspy import read_zspy
 from napari_hush.io.inputs import split_selector
 from napari_hush.io.sniff import identify
 
@@ -38,15 +44,21 @@ READERS: dict[str, Callable[..., ImageData]] = {
     "npz": read_npz,
     "hdf5": read_hdf5_kinds,
     "zarr": read_zarr,
+    "zspy": read_zspy,
     "emd": read_emd,
     "mrc": read_mrc,
     "ndata": read_ndata,
     "prz": read_prz,
     "bmp": read_bmp,
+    "czi": read_czi,
+    "lif": read_lif,
+    "nd2": read_nd2,
+    "dicom": read_dicom,
+    "nifti": read_nifti,
     **RSCIIO_READERS,
 }
 
-CHUNKED = ("hdf5", "zarr", "emd")  # whose readers take `fill_missing`
+CHUNKED = ("hdf5", "zarr", "zspy", "emd")  # whose readers take `fill_missing`
 BITMAPS = ("tiff", "png", "jpeg", "bmp")  # which may have a text of their microscope beside them
 
 # what the parsers of other libraries raise on damaged bytes; the real OSErrors are not among them
@@ -75,9 +87,9 @@ def read_image(path: str | Path, *, axes: str | None = None, fill_missing: bool 
     ----------
     path : str or Path
         TIFF (also OME and ImageJ), PNG, JPEG, BMP, NPY, NPZ, HDF5, zarr (also OME-NGFF), MRC, .emd, .hspy, .ndata, and
-        with the extra ``microscopy`` .ser, .emi, .dm3, .dm4 and others. Where a file holds several images, a selector
-        behind a colon chooses one: ``file.h5:/group/data``, ``file.npz:key``, ``image.zarr:/0``, ``file.tif:1``,
-        ``file.emd:HAADF``.
+        with the extra ``microscopy`` .ser, .emi, .dm3, .dm4 and others, with ``light`` CZI, LIF and ND2, with
+        ``medical`` DICOM and NIfTI. Where a file holds several images, a selector behind a colon chooses one:
+        ``file.h5:/group/data``, ``file.npz:key``, ``image.zarr:/0``, ``file.tif:1``, ``file.emd:HAADF``.
     axes : str, optional
         One letter per dimension, such as "TYX", in place of what the file says or what is guessed.
     fill_missing : bool

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from napari_hush.errors import FileFormatError
 from napari_hush.files import explain_wrong_file
+from napari_hush.io.foreign import INSIDE_TIFF, foreign_words
 from napari_hush.io.formats.bmp import is_bmp
+from napari_hush.io.formats.dicom import is_dicom
 from napari_hush.io.formats.mrc import SUFFIXES as MRC_SUFFIXES
 from napari_hush.io.formats.mrc import is_mrc, unpacked_head
+from napari_hush.io.formats.nifti import is_nifti
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +31,8 @@ _MAGIC = {
     b"\0\0\0\x03": "dm",
     b"\0\0\0\x04": "dm",
     b"JK\0\x02": "emi",
-    b"IMGBLO": "blo",
+    b"ZISRAWFILE": "czi",
+    b"\xda\xce\xbe\x0a": "nd2",
 }
 SUFFIXES = {
     ".tif": "tiff",
@@ -49,14 +53,20 @@ SUFFIXES = {
     ".dm4": "dm",
     ".emd": "emd",
     ".hspy": "hdf5",
+    ".zspy": "zspy",
     ".ndata": "ndata",
     ".prz": "prz",
     ".bmp": "bmp",
     ".emi": "emi",
-    ".blo": "blo",
     ".tvips": "tvips",
     ".unf": "semper",
     ".rpl": "ripple",
+    ".czi": "czi",
+    ".lif": "lif",
+    ".lof": "lif",
+    ".nd2": "nd2",
+    ".dcm": "dicom",
+    ".nii": "nifti",
     **dict.fromkeys(MRC_SUFFIXES, "mrc"),
 }
 _PACKED = (".gz", ".bz2")  # of an MRC
@@ -79,7 +89,7 @@ def identify(path: Path) -> str:
     """
     if path.is_dir():
         if is_zarr(path):
-            return "zarr"
+            return "zspy" if path.suffix.lower() == ".zspy" else "zarr"
         raise FileFormatError(
             f"{path}: is a folder and no zarr; give an image file, or a pattern such as '{path}/*.tif'"
         )
@@ -90,13 +100,19 @@ def identify(path: Path) -> str:
         raise FileFormatError(f"{path}: cannot be read, permission denied; change its permissions") from error
     named = _by_name(path)
     found = _by_content(head, named)
+    if found == "tiff" and path.suffix.lower() in INSIDE_TIFF:
+        raise FileFormatError(f"{path}: {INSIDE_TIFF[path.suffix.lower()]}")
     if (found, named) in (("hdf5", "emd"), ("npz", "ndata"), ("npz", "prz")):
         return str(named)
+    if (found, named) == ("npz", "zspy"):
+        raise FileFormatError(f"{path}: is a packed .zspy; unpack the ZIP into a folder of that name")
     if found is not None:
         return found
     what = "text" if _is_text(head) else f"starts with the bytes {head[:8].hex(' ')}"
     if named is not None:
         raise FileFormatError(f"{path}: is no {path.suffix} file, its content is {what}; copy or export it again")
+    if (foreign := foreign_words(path, head)) is not None:
+        raise FileFormatError(f"{path}: {foreign}")
     raise FileFormatError(f"{path}: is no image that can be read here ({what}); known are {', '.join(SUFFIXES)}")
 
 
@@ -119,7 +135,7 @@ def looks_like_image(path: Path) -> bool:
 def _by_name(path: Path) -> str | None:
     *_, before, last = ("", "", *(suffix.lower() for suffix in path.suffixes))
     if last in _PACKED:
-        return "mrc" if before in MRC_SUFFIXES else None
+        return "mrc" if before in MRC_SUFFIXES else "nifti" if before == ".nii" else None
     return SUFFIXES.get(last)
 
 
@@ -134,6 +150,14 @@ def _by_content(head: bytes, named: str | None) -> str | None:
             return kind
     if is_bmp(head):
         return "bmp"
+    if head[:4] == b"\x70\0\0\0" and head[8:9] == b"\x2a":
+        return "lif"
+    if named == "nd2" and head[4:8] == b"jP  ":
+        return "nd2"  # of before 2010
+    if is_dicom(head, named == "dicom"):
+        return "dicom"
+    if is_nifti(head):
+        return "nifti"
     if named in _NAMED and head:
         return named
     if is_mrc(unpacked_head(head), named == "mrc") or (named == "mrc" and head.startswith(b"BZh")):

@@ -10,6 +10,8 @@ takes neighbouring slices as its channels says how many in ``depth``.
 What a training needs to know stands at the class, where it is not what `Traits` says: ``value_range``,
 ``initial_weights`` and ``smallest``.
 
+Those in ``IMPORTED`` are the same, for what files of other projects describe: nobody chooses them for a training.
+
 Those in ``DISCRIMINATORS`` tell real from fake images in a training: logits of any shape behind the batch.
 
 No architecture, and no torch, is imported before it is asked for.
@@ -21,6 +23,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
 
 from napari_hush.declare import Registry
+from napari_hush.errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,12 +39,36 @@ NETWORKS: Registry[type[nn.Module]] = Registry(
     }
 )
 
+# What files of others describe: run like the rest, saved and trained on, but never made from nothing.
+IMPORTED: Registry[type[nn.Module]] = Registry(
+    {
+        "graph": "napari_hush.networks.graph:Graph",
+    }
+)
+
 DISCRIMINATORS: Registry[type[nn.Module]] = Registry(
     {
         "tomogan": "napari_hush.networks.tomogan_discriminator:TomoGANDiscriminator",
         "patchgan": "napari_hush.networks.patchgan:PatchGAN",
     }
 )
+
+
+def find_network(architecture: str) -> type[nn.Module]:
+    """The class of an architecture, of those that can be trained or of those that are imported.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+    """
+    for registry in (NETWORKS, IMPORTED):
+        if architecture in registry:
+            return registry[architecture]
+    raise InputError(
+        f"unknown architecture {architecture!r}: this version knows {', '.join((*NETWORKS, *IMPORTED))}; a newer "
+        "napari-hush may know it"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

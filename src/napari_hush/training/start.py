@@ -15,7 +15,7 @@ from napari_hush.card import COMPANIONS, Companions
 from napari_hush.errors import InputError
 from napari_hush.importers.registry import load_model
 from napari_hush.inference.engines.registry import available_devices
-from napari_hush.networks import NETWORKS, Traits
+from napari_hush.networks import NETWORKS, Traits, find_network
 from napari_hush.normalize import NormalizationRule
 from napari_hush.training.data.open import open_data
 from napari_hush.training.methods.method import NetworkChoice, channels_of, initialise, seeded
@@ -216,7 +216,7 @@ def _depth_of(chosen: NetworkChoice, depth: int) -> int:
 
 def _with_depth(architecture: str, options: dict[str, Any]) -> dict[str, Any]:
     """Options with a depth, of a network that can have one."""
-    if "depth" not in inspect.signature(NETWORKS[architecture]).parameters:
+    if "depth" not in inspect.signature(find_network(architecture)).parameters:
         able = ", ".join(name for name, kind in NETWORKS.items() if "depth" in inspect.signature(kind).parameters)
         raise InputError(f"a network {architecture} takes single images: for neighbouring slices choose {able}")
     return options
@@ -267,7 +267,7 @@ def fitting(method: type[Method], settings: TrainSettings, denoiser: nn.Module) 
 
 def _build(choice: NetworkChoice) -> nn.Module:
     try:
-        return NETWORKS[choice.architecture](**choice.options)
+        return find_network(choice.architecture)(**choice.options)
     except (TypeError, ValueError) as error:
         raise InputError(f"the options do not fit the network {choice.architecture}: {error}") from error
 

@@ -9,25 +9,24 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from napari_hush.card import ModelCard
 from napari_hush.errors import InputError, ModelFileError
-from napari_hush.importers.keras_graph import short
+from napari_hush.importers.keras_config import short
 from napari_hush.importers.options import PyTorchOptions
 from napari_hush.importers.pytorch.cyclegan_keys import (
-    EXPECTED,
     Generator,
-    clean_names,
-    explain_foreign,
     fill_counters,
-    is_discriminator,
-    is_generator,
+    find_transposed,
+    read_names,
     recognise,
 )
 from napari_hush.importers.pytorch.cyclegan_options import find_contradictions, read_options
+from napari_hush.importers.pytorch.entries import choose
+from napari_hush.importers.pytorch.folding import Fold, put_together, shape_of
 from napari_hush.importers.pytorch.pickle_content import show
 from napari_hush.importers.pytorch.torch_file import read_torch
 from napari_hush.model import Model
@@ -36,8 +35,6 @@ from napari_hush.normalize import NormalizationRule
 if TYPE_CHECKING:
     from pathlib import Path
 
-MAX_ENTRIES = 1000
-MAX_TENSORS = 10_000
 TARGET = (-1.0, 1.0)
 DEFAULTS = PyTorchOptions()
 
@@ -76,13 +73,14 @@ def load_pytorch(path: Path, options: PyTorchOptions = DEFAULTS) -> Model:
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             size = file.tell()
-        name, tensors = _choose(content, options.entry)
+        name, tensors = choose(content, options.entry)
         claimed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
         if claimed > size:  # the same numbers used again and again, each tensor small enough
             raise ModelFileError(f"its weights claim {claimed:,} bytes, the file has {size:,}; save the weights again")
-        names = clean_names(list(tensors))
-        generator = recognise({new: tuple(tensors[old].shape) for new, old in names.items()})
-        state = {new: _check_tensor(old, tensors[old]) for new, old in names.items()}
+        names = read_names(list(tensors))
+        generator = recognise({new: shape_of(source, tensors) for new, source in names.items()})
+        transposed = find_transposed(generator)
+        state = {new: _take(new, source, tensors, new in transposed) for new, source in names.items()}
         fill_counters(state)
         role = _find_role(name) or _find_role(path.stem)
         options_file, training = read_options(path)
@@ -112,78 +110,12 @@ def _make_rule(percentiles: tuple[float, float], value_range: tuple[float, float
         raise InputError(f"{name}={short(value)}: expected two increasing numbers ({error})") from error
 
 
-def _choose(content: Any, entry: str | None) -> tuple[str, dict[str, torch.Tensor]]:
-    """Find the one generator among what a file holds, and under which name; the file's own dict has the name ""."""
-    if entry is not None and not isinstance(entry, str):
-        raise InputError(f"entry is the name of a generator in the file, got {type(entry).__name__}")
-    if not isinstance(content, dict):
-        raise ModelFileError(f"holds {_describe(content)}, expected the state_dict() of {EXPECTED}")
-    found = _find_weights(content)
-    generators = {name: tensors for name, tensors in found.items() if is_generator(clean_names(list(tensors)))}
-    shown = ", ".join(show(name, 40) for name in list(generators)[:8])
-    if entry is not None:
-        if list(generators) == [""]:
-            raise InputError(f"the file holds one network alone: leave out entry={short(entry)!r}")
-        if entry not in generators:
-            raise InputError(f"no generator {short(entry)!r} in the file; it has {shown or 'none'}")
-        return entry, generators[entry]
-    if len(generators) > 1:
-        raise ModelFileError(
-            f'holds several generators ({shown}): choose one, as in entry="{show(min(generators), 40)}"'
-        )
-    if generators:
-        return next(iter(generators.items()))
-    raise ModelFileError(_explain_nothing(content, found))
-
-
-def _find_weights(content: dict[Any, Any]) -> dict[str, dict[str, torch.Tensor]]:
-    """All dicts of tensors: the content itself, or what lies in it, or one level deeper."""
-    if _is_weights(content):
-        return {"": content}
-    found: dict[str, dict[str, torch.Tensor]] = {}
-    for name, value in list(content.items())[:MAX_ENTRIES]:
-        if _is_weights(value):
-            found[str(name)] = value
-        elif isinstance(value, dict):
-            inside = list(value.items())[:MAX_ENTRIES]
-            found |= {f"{name}.{deeper}": weights for deeper, weights in inside if _is_weights(weights)}
-    return found
-
-
-def _is_weights(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and 0 < len(value) <= MAX_TENSORS
-        and all(isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in value.items())
-    )
-
-
-def _explain_nothing(content: dict[Any, Any], found: dict[str, dict[str, torch.Tensor]]) -> str:
-    """Say what a file without a generator holds."""
-    shapes = {
-        name: {new: tuple(tensors[old].shape) for new, old in clean_names(list(tensors)).items()}
-        for name, tensors in found.items()
-    }
-    if (found and all(map(is_discriminator, shapes.values()))) or "" in found:
-        return explain_foreign(next(iter(shapes.values())))
-    if "param_groups" in content and "state" in content:
-        return f"the state of an optimizer, expected the state_dict() of {EXPECTED}; take the file of G, G_A or G_B"
-    if not content:
-        return f"an empty dict, expected the state_dict() of {EXPECTED}"
-    keys = ", ".join(show(str(key), 30) for key in list(content)[:5])
-    other = next((name for name, sizes in shapes.items() if not is_discriminator(sizes)), None)
-    if other is not None:
-        foreign = explain_foreign(shapes[other])
-        return f"no generator under its {len(content)} keys ({keys}): {show(other, 40)!r} has {foreign}"
-    return f"a dict without weights ({keys}), expected the state_dict() of {EXPECTED}"
-
-
-def _describe(value: object) -> str:
-    if isinstance(value, torch.Tensor):
-        return f"a single tensor of shape {tuple(value.shape)}"
-    if isinstance(value, list | tuple):
-        return f"a {type(value).__name__} of {len(value)}"
-    return f"a {type(value).__name__}"
+def _take(name: str, source: str | Fold, tensors: dict[str, torch.Tensor], transposed: bool) -> torch.Tensor:
+    """A weight as the network computes with it."""
+    if isinstance(source, str):
+        return _check_tensor(source, tensors[source])
+    parts = {part: _check_tensor(part, tensors[part]) for part in source.parts}
+    return _check_tensor(name, put_together(name, source, parts, transposed=transposed))
 
 
 def _check_tensor(name: str, tensor: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from napari_hush.errors import ModelFileError
+from napari_hush.importers.pytorch.folding import Fold, fold_names
 from napari_hush.importers.pytorch.pickle_content import show
 from napari_hush.networks import NETWORKS
 
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 
 MAX_SIZE = 4096  # channels, blocks
 LEVELS = range(5, 11)
-PREFIX = re.compile(r"(?:module\.|_orig_mod\.)+")  # of DataParallel and torch.compile
+# what DataParallel, torch.compile, Lightning and Fabric put before the names of a network
+WRAPPERS = ("module", "_orig_mod", "_forward_module", "_original_module")
+PREFIX = re.compile(rf"(?:(?:{'|'.join(WRAPPERS)})\.)+")
 BLOCK = re.compile(r"model\.(\d+)\.conv_block\.")
+FIRST = re.compile(r"model\.model\.0\.(?:weight|parametrizations\.weight)")
 BUFFER = re.compile(r"(.*\.)(?:running_mean|running_var|num_batches_tracked)")
 EXPECTED = "a generator of CycleGAN or pix2pix (ResNet or U-Net)"
 
@@ -69,9 +73,27 @@ def clean_names(names: list[str]) -> dict[str, str]:
     return {name: original for name, original in found.items() if name not in legacy}
 
 
+def read_names(names: list[str]) -> dict[str, str | Fold]:
+    """The names as the network gives them, to the file's or to the parts that a normalisation stores.
+
+    Raises
+    ------
+    ModelFileError
+        If two names become one, or weights are stored in parts that are not known.
+    """
+    return fold_names(clean_names(names))
+
+
+def find_transposed(generator: Generator) -> set[str]:
+    """The names of a generator's weights that are those of transposed convolutions."""
+    with torch.device("meta"):
+        network = NETWORKS[generator.architecture](**generator.hyperparameters)
+    return {f"{name}.weight" for name, m in network.named_modules() if isinstance(m, torch.nn.ConvTranspose2d)}
+
+
 def is_generator(names: Mapping[str, Any]) -> bool:
     """Whether cleaned names look like those of a generator."""
-    return any(BLOCK.match(name) for name in names) or "model.model.0.weight" in names
+    return any(BLOCK.match(name) or FIRST.match(name) for name in names)
 
 
 def is_discriminator(shapes: Shapes) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from napari_hush.errors import ModelFileError
-from napari_hush.importers.keras_graph import short
+from napari_hush.importers.keras_config import short
 
 ITEM_BYTES = {
     **{"Double": 8, "Float": 4, "Half": 2, "BFloat16": 2, "ComplexDouble": 16, "ComplexFloat": 8},

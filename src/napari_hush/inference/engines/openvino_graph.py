@@ -343,6 +343,20 @@ def _leaky_relu(x: Symbol, negative_slope: float = 0.01, inplace: bool = False) 
     return x.then("prelu", x.operand(negative_slope))
 
 
+def _elu(x: Symbol, alpha: float = 1.0, inplace: bool = False) -> Symbol:
+    _not_in_place(inplace)
+    return x.then("elu", alpha)
+
+
+def _silu(x: Symbol, inplace: bool = False) -> Symbol:
+    _not_in_place(inplace)
+    return x.then("swish")
+
+
+def _gelu(x: Symbol, approximate: str = "none") -> Symbol:
+    return x.then("gelu", "tanh" if approximate == "tanh" else "erf")
+
+
 def _dropout(x: Symbol, p: float = 0.5, training: bool = True, inplace: bool = False) -> Symbol:
     if training:
         raise UnknownOperationError("dropout in training")
@@ -380,6 +394,8 @@ OPERATIONS: dict[str, Callable[..., Symbol]] = {
     "conv2d": _conv2d,
     "conv_transpose2d": _conv_transpose2d,
     "dropout": _dropout,
+    "elu": _elu,
+    "gelu": _gelu,
     "instance_norm": _instance_norm,
     "interpolate": _interpolate,
     "leaky_relu": _leaky_relu,
@@ -387,6 +403,8 @@ OPERATIONS: dict[str, Callable[..., Symbol]] = {
     "mul": lambda input, other: input * other if isinstance(input, Symbol) else other * input,
     "pad": _pad,
     "relu": _relu,
+    "sigmoid": lambda input: input.then("sigmoid"),
+    "silu": _silu,
     "stack": _stack,
     "tanh": lambda input: input.then("tanh"),
 }

@@ -58,6 +58,8 @@ class _Mean(NamedTuple):
     error: Floats
     """Its variance, by the frequencies of a cosine transform."""
     seen: Floats
+    darkest: NDArray[np.intp]
+    """Which pixels of it are darkest."""
     strength: Floats
     """How high each column is, over the mean."""
     normal: Floats
@@ -103,7 +105,7 @@ def lacking_shapes(lack: Floats, result: Floats, drawn: Floats, kinds: list[Kind
         waves = fft.dctn(mine, axes=(1, 2), norm="ortho")
         waves *= np.clip(1 - CERTAIN * mean.error / np.maximum(waves**2, 1e-300), 0, 1)
         mine = fft.idctn(waves, axes=(1, 2), norm="ortho")
-        mine -= _between(mine, sign * mean.seen)
+        mine -= _between(mine, mean.darkest)
         mine *= mean.strength[:, None, None]
         given += draw_back(mine * bell, kind.places, shape)
         weight += draw_back(np.broadcast_to(bell, mine.shape), kind.places, shape)
@@ -122,12 +124,14 @@ def _mean(
     near = Neighbourhood(kind.places, NEAR * period, np.asarray(whole))
     missing, shown = (cut_out(image, kind.places, half) for image in (lack, result))
     mean, seen = near.mean(missing), near.mean(shown)
-    error = near.variance(fft.dctn(missing, axes=(1, 2), norm="ortho")) * near.shrinks[:, None, None]
+    waves, mean_waves = (fft.dctn(values, axes=(1, 2), norm="ortho") for values in (missing, mean))
+    error = near.variance(waves, mean_waves) * near.shrinks[:, None, None]
+    darkest = _darkest(sign * seen)
     column = _bell(half, kind.sigma)
     column /= (column**2).sum()
     more = sign * ((shown - seen) * column).sum(axis=(1, 2))
     other = sign * (seen - near.mean(cut_out(drawn, kind.places, half)))  # columns may have another width in the result
-    other -= _between(other, sign * seen)
+    other -= _between(other, darkest)
     height = near.mean(kind.heights) + (other * column).sum(axis=(1, 2))
     strength = np.where(height > 0, np.clip(1 + more / np.where(height > 0, height, 1.0), 0, STRONGEST), 0.0)
     strength *= np.clip((strength - VACANT[0]) / (VACANT[1] - VACANT[0]), 0, 1)
@@ -136,7 +140,7 @@ def _mean(
         slopes = _slopes(seen[part])
         normal[part] = np.einsum("niyx,njyx,yx->nij", slopes, slopes, bell, optimize=True)
         right[part] = np.einsum("niyx,nyx,yx->ni", slopes, mean[part], bell, optimize=True)
-    return _Mean(mean, error, seen, strength, normal, right)
+    return _Mean(mean, error, seen, darkest, strength, normal, right)
 
 
 def _chunks(count: int) -> Iterator[slice]:
@@ -163,11 +167,13 @@ def _scanned(seen: Floats, normal: Floats, right: Floats) -> Floats:
     return scanned
 
 
-def _between(patches: Floats, brightness: Floats) -> Floats:
-    """The mean of each patch where it is darkest, (N, 1, 1)."""
-    flat = brightness.reshape(len(brightness), -1)
+def _darkest(patches: Floats) -> NDArray[np.intp]:
+    """The pixels of each patch, counted, that are darkest."""
+    flat = patches.reshape(len(patches), -1)
     count = max(int(DARKEST * flat.shape[1]), 1)
-    darkest = np.argpartition(flat, count - 1, axis=1)[:, :count]
-    return np.asarray(
-        np.take_along_axis(patches.reshape(len(patches), -1), darkest, axis=1).mean(axis=1)[:, None, None]
-    )
+    return np.argpartition(flat, count - 1, axis=1)[:, :count]
+
+
+def _between(patches: Floats, pixels: NDArray[np.intp]) -> Floats:
+    """The mean of some pixels of each patch, (N, 1, 1)."""
+    return np.asarray(np.take_along_axis(patches.reshape(len(patches), -1), pixels, axis=1).mean(axis=1)[:, None, None])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import h5py
 
-from napari_hush.io.formats.hdf5_image import hdf5_image
+from napari_hush.io.formats.hdf5_image import hard_item, hdf5_image, small_part
 from napari_hush.io.formats.hdf5_links import as_text, read_note
 from napari_hush.io.formats.several import Choice
 from napari_hush.io.formats.signal_axes import Axis, NoImageError, image_axes
@@ -37,14 +37,15 @@ def berkeley_images(file: h5py.File, path: Path, fill_missing: bool) -> tuple[li
     """The images, and what else there is."""
     found, others = [], []
     for group in _groups(file):
-        dataset = next((group[name] for name in _VALUES if _is_dataset(group, name)), None)
+        values = (hard_item(group, name) for name in _VALUES)
+        dataset = next((one for one in values if isinstance(one, h5py.Dataset)), None)
         if dataset is None:
             continue
         if dataset.dtype.kind not in "buif":
             others.append("complex values (save their magnitude or phase)" if dataset.dtype.kind == "c" else "objects")
             continue
         try:
-            letters, scales = image_axes(_axes(group, dataset))
+            letters, scales = image_axes(_axes(group, dataset, path))
         except NoImageError as error:
             others.append(str(error))
             continue
@@ -64,30 +65,30 @@ def berkeley_images(file: h5py.File, path: Path, fill_missing: bool) -> tuple[li
     return found, others
 
 
-def _axes(group: h5py.Group, dataset: h5py.Dataset) -> list[Axis]:
+def _axes(group: h5py.Group, dataset: h5py.Dataset, path: Path) -> list[Axis]:
     first = 0 if "dim0" in group else 1
-    axes = [_axis(group, f"dim{first + number}") for number in range(dataset.ndim)]
+    axes = [_axis(group, f"dim{first + number}", path) for number in range(dataset.ndim)]
     if first == 0:  # py4DSTEM calls the rows x
         swap = {"x": "y", "y": "x"}
         axes = [Axis("".join(swap.get(c, c) for c in one.name), one.unit, one.step) for one in axes]
     return axes
 
 
-def _axis(group: h5py.Group, name: str) -> Axis:
+def _axis(group: h5py.Group, name: str, path: Path) -> Axis:
     """From a vector of positions, of which two suffice."""
-    if not _is_dataset(group, name):
+    dim, step = hard_item(group, name), 0.0
+    if not isinstance(dim, h5py.Dataset):
         return Axis()
-    dim = group[name]
-    step = 0.0
-    if dim.ndim == 1 and len(dim) >= 2 and dim.dtype.kind in "iuf" and dim.id.get_storage_size():
-        first, second = dim[:2].tolist()
+    if len(dim.shape or ()) == 1 and len(dim) >= 2 and dim.dtype.kind in "iuf" and dim.id.get_storage_size():
+        first, second = small_part(dim, slice(2), path).tolist()
         step = float(second) - float(first)
     return Axis(as_text(read_note(dim, "name", "")), as_text(read_note(dim, "units", "")), step)
 
 
 def _groups(file: h5py.File) -> Iterator[h5py.Group]:
     """Groups of EMD, each once, in the order of their names; those that links lead to are passed by."""
-    pending, seen = [(file, 0)], set()
+    pending: list[tuple[h5py.Group, int]] = [(file, 0)]
+    seen: set[int] = set()
     while pending:
         group, depth = pending.pop()
         address = h5py.h5o.get_info(group.id).addr
@@ -100,11 +101,6 @@ def _groups(file: h5py.File) -> Iterator[h5py.Group]:
         pending += [
             (group[name], depth + 1) for name in reversed(inner) if group.get(name, getclass=True) is h5py.Group
         ]
-
-
-def _is_dataset(group: h5py.Group, name: str) -> bool:
-    hard = name in group and isinstance(group.get(name, getlink=True), h5py.HardLink)
-    return hard and group.get(name, getclass=True) is h5py.Dataset
 
 
 def _title(group: h5py.Group) -> str:

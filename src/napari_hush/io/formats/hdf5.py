@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hush.errors import FileFormatError, InputError
+from napari_hush.errors import FileFormatError, SeveralImagesError
 from napari_hush.io.formats.hdf5_imaris import is_imaris, open_imaris
 from napari_hush.io.formats.hdf5_links import as_text, find_dataset, list_contents, read_note
 from napari_hush.io.formats.hdf5_nexus import Meant, describe, find_meant, words_for
@@ -159,7 +159,10 @@ def _select(file: Any, path: Path) -> Meant:
     if not found:
         raise FileFormatError(f"{path}: no dataset in it is an image of two or more dimensions")
     if len(found) > 1:
-        raise InputError(f"{path}: holds {len(found)} datasets, choose one as '{path.name}:{found[0].name}': {names}")
+        raise SeveralImagesError(
+            f"{path}: holds {len(found)} datasets, choose one as '{path.name}:{found[0].name}': {names}",
+            [f"{path}:{one.name}" for one in found],
+        )
     return meant[0] if meant else Meant(found[0])
 
 

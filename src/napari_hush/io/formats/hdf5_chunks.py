@@ -80,10 +80,18 @@ class CheckedDataset(h5py.Dataset):  # type: ignore[misc]
             raise FileFormatError(missing_chunks(self._source, missing, total))
 
     def _check_chunk(self, corner: tuple[int, ...], info: Any) -> None:
-        nbytes, where = math.prod(self.chunks) * self.dtype.itemsize, f"{self._source}, chunk at {corner}"
+        nbytes, where = math.prod(self.chunks) * self._stored_itemsize(), f"{self._source}, chunk at {corner}"
         check_packed(nbytes, info.size, where)
         content = self.id.read_direct_chunk(corner)[1] if self._packed else bytes(info.size)
         check_chunk(content, self._filters, info.filter_mask, nbytes, where)
+
+    def _stored_itemsize(self) -> int:
+        """Bytes of a value in the file: of a text of variable length its length and where it is."""
+        text = h5py.check_string_dtype(self.dtype)
+        if h5py.check_vlen_dtype(self.dtype) is None and (text is None or text.length is not None):
+            return int(self.dtype.itemsize)
+        addresses, _ = self.file.id.get_create_plist().get_sizes()
+        return 8 + int(addresses)
 
 
 def check_packing(dataset: h5py.Dataset, source: str) -> None:

@@ -1,4 +1,4 @@
-"""An image in an HDF5 file whose axes are known."""
+"""Images in HDF5 files whose axes are known, and what describes them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,30 @@ if TYPE_CHECKING:
 
     from napari_hush.io.image import ImageData, Scales
     from napari_hush.io.metadata import Metadata
+
+
+def hard_item(group: Any, place: str) -> Any:
+    """The group or dataset at a place, to which hard links alone lead; None where there is none."""
+    import h5py
+
+    for name in (part for part in place.split("/") if part):
+        inside = isinstance(group, h5py.Group) and isinstance(group.get(name, getlink=True), h5py.HardLink)
+        group = group[name] if inside else None
+    return group
+
+
+def hard_items(group: Any) -> dict[str, Any]:
+    """All of a group's own groups and datasets by their names."""
+    import h5py
+
+    if not isinstance(group, h5py.Group):
+        return {}
+    return {name: group[name] for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink)}
+
+
+def small_part(dataset: Any, key: Any, path: Path) -> Any:
+    """Some of the numbers that describe an image, read as carefully as itself."""
+    return open_plain(dataset, f"{path}:{dataset.name}", path=path, fill_missing=True)[key]
 
 
 def hdf5_image(

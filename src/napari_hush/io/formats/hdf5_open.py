@@ -17,7 +17,7 @@ MAX_HEAP = 1 << 26  # bytes; one is 4 kB, or as long as the longest text in it
 METADATA = 1 << 20  # bytes; the library reads none in larger parts
 
 
-def open_hdf5(path: Path, error: type[FileFormatError] = FileFormatError) -> Any:
+def open_hdf5(path: Path, error: type[FileFormatError] = FileFormatError, content: bytes | None = None) -> Any:
     """Open a file read-only, as an `h5py.File`.
 
     Parameters
@@ -27,11 +27,13 @@ def open_hdf5(path: Path, error: type[FileFormatError] = FileFormatError) -> Any
     error : type of FileFormatError
         What is raised for a file that cannot be opened, and later, while it is read, where it is cut short or has a
         damaged heap of texts. The library's own errors come as `OSError`.
+    content : bytes, optional
+        What is read in place of the file: an HDF5 file that lies inside of it.
     """
     import h5py
 
     explain_wrong_file(path, error, "an HDF5 file")
-    watched = WatchedFile(path, error)
+    watched = WatchedFile(path, error, content)
     try:
         return h5py.File(watched, "r")
     except OSError as caught:
@@ -46,9 +48,9 @@ class WatchedFile(io.RawIOBase):
     behind the end of a file, such as one that is cut short while it is read.
     """
 
-    def __init__(self, path: Path, error: type[FileFormatError]) -> None:
+    def __init__(self, path: Path, error: type[FileFormatError], content: bytes | None = None) -> None:
         self._path, self._error, self._position = path, error, 0
-        self._file = path.open("rb", buffering=0)
+        self._file = path.open("rb", buffering=0) if content is None else io.BytesIO(content)
         self._length_size = self._read_length_size()
 
     def readable(self) -> bool:  # noqa: D102

@@ -99,6 +99,12 @@ class Mosaic:
             at += high - low
         return cls(tiles, (at, *array.shape[1:]), array.dtype, source)
 
+    @classmethod
+    def of_axes(cls, array: Any, kept: Sequence[int], source: str) -> Mosaic:
+        """An array without its other axes, which have length 1."""
+        box = tuple((0, int(n)) for n in array.shape)
+        return cls([Tile(tuple(box[k] for k in kept), array, box)], [box[k][1] for k in kept], array.dtype, source)
+
     @property
     def ndim(self) -> int:
         """Number of axes."""

@@ -26,6 +26,7 @@ from napari_hush.io.image import check_claim, check_kind, make_image
 from napari_hush.io.units import tidy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from typing import IO
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from napari_hush.io.image import ImageData, Scales
 
 HEADER = 1024  # bytes
-PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
+PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
 SUFFIXES = (".mrc", ".mrcs", ".map", ".ccp4", ".rec", ".st", ".ali", ".preali")
 _STACKS, _VOLUMES = (".mrcs", ".st", ".ali", ".preali"), (".rec", ".map", ".ccp4")
 _TYPES = {0: "i1", 1: "i2", 2: "f4", 4: "c8", 6: "u2", 12: "f2", 16: "u1"}
@@ -150,8 +151,8 @@ def _header(head: bytes, path: Path) -> Header:
         raise FileFormatError(f"{path}: holds {_OTHERS[header.mode]}, which is not read; export it as float32 (mode 2)")
     if not header.plausible:
         raise FileFormatError(
-            f"{path}: damaged or no MRC file, its header says {' x '.join(map(str, header.shape[::-1]))} px of mode "
-            f"{header.mode}; copy or export it again"
+            f"{path}: truncated or damaged, or no MRC: its header says {' x '.join(map(str, header.shape[::-1]))} px "
+            f"of mode {header.mode}; copy or export it again"
         )
     return header
 

@@ -62,8 +62,7 @@ def swift_axes(notes: dict[str, Any], shape: tuple[int, ...]) -> tuple[str, Scal
 
 
 def _axis(entry: dict[str, Any], of_image: bool | None) -> Axis:
-    scale = entry.get("scale")
-    return Axis("", str(entry.get("units") or ""), float(scale) if isinstance(scale, (int, float)) else 0.0, of_image)
+    return Axis.described("", entry.get("units"), entry.get("scale"), None if of_image is None else not of_image)
 
 
 def swift_metadata(notes: dict[str, Any]) -> Metadata:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 
-from napari_hush.io.formats.hdf5_image import hdf5_image
+from napari_hush.io.formats.hdf5_image import hard_item, hdf5_image
 from napari_hush.io.formats.hdf5_links import as_text, read_note
 from napari_hush.io.formats.nion import properties, swift_axes, swift_metadata
 from napari_hush.io.formats.several import Choice
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def is_nion(file: h5py.File) -> bool:
     """Whether Nion Swift wrote an HDF5 file."""
-    dataset = file.get("data") if isinstance(file.get("data", getlink=True), h5py.HardLink) else None
+    dataset = hard_item(file, "data")
     return isinstance(dataset, h5py.Dataset) and "dimensional_calibrations" in _notes(dataset)
 
 

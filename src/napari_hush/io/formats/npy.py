@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from napari_hush.errors import FileFormatError, InputError
+from napari_hush.errors import FileFormatError, InputError, SeveralImagesError
 from napari_hush.io.formats.file_array import read_plain
 from napari_hush.io.image import LAZY_ABOVE, check_claim, check_kind, guess_axes, make_image
 from napari_hush.io.metadata import Metadata
@@ -86,9 +86,11 @@ def _read_npz(path: Path, selector: str | None) -> ImageData:
         if len(found) != 1:
             images = [f"{name.removesuffix('.npy')} {shape}" for name, (shape, _) in found.items()]
             first = next(iter(found), members[0]).removesuffix(".npy")
-            raise InputError(
+            choices = [f"{path}:{name.removesuffix('.npy')}" for name in found]
+            raise SeveralImagesError(
                 f"{path}: expected one image, found {len(found)}: {', '.join(images[:8]) or 'none'}; "
-                f"choose one as '{path.name}:{first}'"
+                f"choose one as '{path.name}:{first}'",
+                choices,
             )
         ((name, (shape, dtype)),) = found.items()
         key = name.removesuffix(".npy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import glob
 import warnings
 from functools import partial
 from importlib import import_module
@@ -22,16 +23,17 @@ if TYPE_CHECKING:
 
     from napari_hush.io.image import ImageData
 
-# kind of file to the module that reads it and the names of its files
+# kind of file, as of `identify`, to the module that reads it
 MODULES = {
     "ser": "rsciio.tia",
     "emi": "rsciio.tia",
     "dm": "rsciio.digitalmicrograph",
-    "blo": "rsciio.blockfile",
     "tvips": "rsciio.tvips",
     "semper": "rsciio.semper",
     "ripple": "rsciio.ripple",
 }
+AXIS = ("name", "units", "scale", "navigate")  # what is known of one
+COMPANIONS = (".emi", ".ser", ".raw", ".tvips")  # files that belong to one of another ending, or to each other
 _SPECTRA = ("EDS", "EELS")
 
 
@@ -43,6 +45,7 @@ def read_rosettasciio(module: str, path: Path, selector: str | None) -> ImageDat
         raise InputError(
             f"{path}: reading {path.suffix} files needs RosettaSciIO; install it: pip install napari-hush[microscopy]"
         ) from error
+    _check_companions(path)
     signals, reason = [], ""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -67,12 +70,22 @@ def read_rosettasciio(module: str, path: Path, selector: str | None) -> ImageDat
     return choose(found, selector, path, others)
 
 
+def _check_companions(path: Path) -> None:
+    """Refuse links and pipes among the files of the same name, of which some readers open others as well."""
+    stem = path.stem.rstrip("0123456789")  # name_000.tvips, name_1.ser
+    for one in path.parent.glob(f"{glob.escape(stem)}*"):
+        if one != path and one.suffix.lower() in COMPANIONS and (one.is_symlink() or not one.is_file()):
+            raise FileFormatError(
+                f"{one}: is a link, a pipe or a folder and belongs to {path.name}; put a plain file there"
+            )
+
+
 def _choice(signal: dict[str, Any], path: Path) -> Choice:
     """A signal that is an image."""
     general = signal.get("metadata", {})
     if str(general.get("Signal", {}).get("signal_type", "")).startswith(_SPECTRA):
         raise NoImageError("spectra")
-    axes, scales = image_axes([_axis(entry) for entry in signal["axes"]])
+    axes, scales = image_axes([Axis.described(*map(entry.get, AXIS)) for entry in signal["axes"]])
     data = signal["data"]
     title = str(general.get("General", {}).get("title", "") or "")
 
@@ -86,16 +99,6 @@ def _choice(signal: dict[str, Any], path: Path) -> Choice:
         return make_image(native(values), letters, scales, str(path), Metadata(name=title))
 
     return Choice(title, np.shape(data), read)
-
-
-def _axis(entry: dict[str, Any]) -> Axis:
-    units, scale = entry.get("units"), entry.get("scale")
-    return Axis(
-        name=str(entry.get("name") or ""),
-        unit=units if isinstance(units, str) else "",
-        step=float(scale) if isinstance(scale, (int, float, np.number)) else 0.0,
-        of_image=None if entry.get("navigate") is None else not entry["navigate"],
-    )
 
 
 RSCIIO_READERS = {kind: partial(read_rosettasciio, module) for kind, module in MODULES.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_hush.errors import FileFormatError, InputError
+from napari_hush.errors import FileFormatError, InputError, SeveralImagesError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,8 +45,10 @@ def choose(found: Sequence[Choice], selector: str | None, path: Path, others: Se
     ------
     FileFormatError
         If there is none.
+    SeveralImagesError
+        If there are several.
     InputError
-        If there are several, or none of that number or name.
+        If there is none of that number or name.
     """
     if not found:
         kinds = " and ".join(dict.fromkeys(others)) or "other data"
@@ -58,7 +60,8 @@ def choose(found: Sequence[Choice], selector: str | None, path: Path, others: Se
     listed = f"{', '.join(names[:LISTED])}{more}"
     if selector is None:
         if len(found) > 1:
-            raise InputError(f"{path}: holds {len(found)} images; choose one: {listed}")
+            choices = [f"{path}:{number}" for number in range(len(found))]
+            raise SeveralImagesError(f"{path}: holds {len(found)} images; choose one: {listed}", choices)
         return found[0].read()
     if selector.isdecimal() and int(selector) < len(found):
         return found[int(selector)].read()

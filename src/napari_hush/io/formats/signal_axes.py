@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_hush.errors import InputError
 from napari_hush.io.image import UNKNOWN_AXES
@@ -22,6 +24,7 @@ _LETTERS = {
     **dict.fromkeys(("z", "rz", "depth", "slice", "slices"), "Z"),
     **dict.fromkeys(("t", "time"), "T"),
 }
+_NONE = "_None_"
 _ENERGIES = {"ev", "kev", "mev"}
 _ANGLES = {"mrad", "rad", "deg"}
 
@@ -51,6 +54,13 @@ class Axis:
     unit: str = ""
     step: float = 0.0
     of_image: bool | None = None
+
+    @classmethod
+    def described(cls, name: Any, unit: Any, step: Any, navigate: Any = None) -> Axis:
+        """From what a file says, which may be anything; HyperSpy writes "_None_" for nothing, and `navigate`."""
+        texts = ["" if not isinstance(text, str) or text == _NONE else text for text in (name, unit)]
+        number = float(step) if isinstance(step, (int, float, np.number)) else 0.0
+        return cls(texts[0], texts[1], number, None if navigate is None else not navigate)
 
     @property
     def letter(self) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hush.errors import FileFormatError, InputError
+from napari_hush.errors import FileFormatError, InputError, SeveralImagesError
 from napari_hush.io.formats.file_array import read_plain
 from napari_hush.io.formats.jpeg_stream import check_decoded, check_jpeg
 from napari_hush.io.formats.tiff_companions import check_companions
@@ -101,7 +101,8 @@ def _choose(tif: Any, selector: str | None, path: Path) -> int:
     if len(full) == 1 or max(sizes) >= 4 * sorted(sizes)[-2]:  # the others are labels and previews
         return full[sizes.index(max(sizes))]
     shapes = ", ".join(f"{path.name}:{i} {series[i].shape}" for i in full[:8])
-    raise InputError(f"{path}: holds {len(full)} images of different kinds; choose one: {shapes}")
+    words = f"{path}: holds {len(full)} images of different kinds; choose one: {shapes}"
+    raise SeveralImagesError(words, [f"{path}:{i}" for i in full])
 
 
 def _check_complete(tif: Any, series: Any, path: Path) -> None:

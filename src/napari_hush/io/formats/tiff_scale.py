@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # dots per inch that programs write when they know nothing of the object
 PRINT_DPI = (72, 96, 100, 150, 200, 300, 400, 600, 1200)
+ZEISS_SCREEN = 1024  # px, its width, to which Zeiss' older pixel size belongs
 RESOLUTION_METRES = {2: 0.0254, 3: 0.01}  # ResolutionUnit: inch, centimetre
 
 
@@ -76,13 +77,21 @@ def _imagej(tif: Any, page: Any, index: int) -> Scales:
 def _fei(tif: Any, page: Any, index: int) -> Scales:
     note = tif.fei_metadata or {}
     scan = note.get("Scan") or note.get("EScan") or {}
+    if "PixelWidth" not in scan:  # a camera beside the microscope: the width of its field
+        field, size = note["IRBeam"], note["Image"]
+        return _from_metres(
+            X=float(field["HFW"]) / float(size["ResolutionX"]), Y=float(field["VFW"]) / float(size["ResolutionY"])
+        )
     return _from_metres(X=float(scan["PixelWidth"]), Y=float(scan["PixelHeight"]))
 
 
 def _zeiss(tif: Any, page: Any, index: int) -> Scales:
     note = tif.sem_metadata or {}
-    _, size, unit = note.get("ap_image_pixel_size") or note["ap_pixel_size"]
-    return {"X": (float(size), canonical(unit))}
+    if "ap_image_pixel_size" in note:
+        _, size, unit = note["ap_image_pixel_size"]
+        return {"X": (float(size), canonical(unit))}
+    _, size, unit = note["ap_pixel_size"]  # of the screen
+    return {"X": (tidy(float(size) * ZEISS_SCREEN / page.imagewidth), canonical(unit))}
 
 
 def _lsm(tif: Any, page: Any, index: int) -> Scales:
@@ -91,7 +100,7 @@ def _lsm(tif: Any, page: Any, index: int) -> Scales:
 
 
 def _olympus(tif: Any, page: Any, index: int) -> Scales:
-    note = tif.sis_metadata or {}
+    note = page.tags.valueof(33560) or tif.sis_metadata or {}  # a later page than that of a preview
     return _from_metres(X=float(note["pixelsizex"]), Y=float(note["pixelsizey"]))
 
 

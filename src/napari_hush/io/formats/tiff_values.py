@@ -19,6 +19,7 @@ FOREIGN = {8: "CIELab", 9: "ICCLab", 10: "ITULab", 32844: "LogL", 32845: "LogLuv
 CMYK = 1  # InkSet
 INK_SET = 332
 JPEG = (6, 7)  # compressions, whose decoder turns YCbCr into RGB
+MARKED = 0.8  # share of plain greys in a palette with colours for marks
 STRAIGHT_LINE = 0  # ImageJ's calibration function
 
 
@@ -125,7 +126,8 @@ def expand_palette(data: NDArray[Any], colormap: NDArray[Any]) -> tuple[NDArray[
     """Palette indices (..., Y, X) as what they show, and the palette where it is kept as a lookup table.
 
     A palette of greys gives greys (..., Y, X): where it has 256 and they rise or fall, the indices are what was
-    recorded and the palette shows them, any other one is applied. Colours become uint8 (..., Y, X, 3).
+    recorded and the palette shows them, any other one is applied. So they are where a few of the 256 are colours, in
+    which a microscope draws marks. Other colours become uint8 (..., Y, X, 3).
     """
     table = np.asarray(colormap)
     colours = np.ascontiguousarray((table >> 8 if table.max() > 255 else table).T.astype(np.uint8))  # (N, 3)
@@ -136,4 +138,6 @@ def expand_palette(data: NDArray[Any], colormap: NDArray[Any]) -> tuple[NDArray[
             plain = (greys == np.arange(256)).all()
             return data, None if plain else colours.T.tobytes()
         return np.take(greys, data, axis=0), None
+    if len(colours) == 256 and (colours == np.arange(256)[:, None]).all(axis=1).mean() > MARKED:
+        return data, None
     return np.take(colours, data, axis=0), None

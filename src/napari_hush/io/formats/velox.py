@@ -8,9 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import h5py
+import numpy as np
 
-from napari_hush.io.formats.hdf5_chunks import CheckedDataset
-from napari_hush.io.formats.hdf5_image import hdf5_image
+from napari_hush.io.formats.hdf5_image import hard_item, hard_items, hdf5_image, small_part
+from napari_hush.io.formats.hdf5_links import values_of
 from napari_hush.io.formats.several import Choice
 from napari_hush.io.formats.signal_axes import Axis, image_axes
 from napari_hush.io.metadata import Metadata
@@ -22,13 +23,12 @@ if TYPE_CHECKING:
     from napari_hush.io.image import ImageData
 
 MAX_TEXT = 1 << 20  # bytes of a description
-_IMAGES = "Data/Image"
 _DISPLAYS = ("Presentation/Displays/ImageDisplay", "Displays/ImageDisplay")  # up to version 10, and from 11 on
 
 
 def is_velox(file: h5py.File) -> bool:
     """Whether Velox wrote it."""
-    return str(_text(file, "Version").get("format", "")) in ("Velox", "DevelopersKit") and "Data" in file
+    return str(_text(file, "Version").get("format", "")) in ("Velox", "DevelopersKit")
 
 
 def velox_images(file: h5py.File, path: Path, fill_missing: bool) -> tuple[list[Choice], list[str]]:
@@ -37,17 +37,17 @@ def velox_images(file: h5py.File, path: Path, fill_missing: bool) -> tuple[list[
     Of images beside a spectrum image the first frame is read, which is the one that Velox shows.
     """
     names = dict(_names(file))
-    spectra = [kind for kind in ("Spectrum", "SpectrumImage", "SpectrumStream") if kind in file["Data"]]
-    found, others = [], ["spectra"] * bool(spectra)
-    for key, group in _members(file, _IMAGES):
-        dataset = group.get("Data") if isinstance(group, h5py.Group) else None
+    spectra = any(hard_item(file, f"Data/{kind}") for kind in ("Spectrum", "SpectrumImage", "SpectrumStream"))
+    found, others = [], ["spectra"] * spectra
+    for key, group in hard_items(hard_item(file, "Data/Image")).items():
+        dataset = hard_item(group, "Data")
         if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 3:
             others.append("data without pixels")
             continue
         if dataset.dtype.names is not None:
             others.append("complex values (save their magnitude or phase)")
             continue
-        notes = _notes(group)
+        notes = _notes(group, path)
         name = names.get(key) or str(_part(notes, "BinaryResult").get("Detector", ""))
         shape = dataset.shape[:2] if spectra or dataset.shape[2] == 1 else (dataset.shape[2], *dataset.shape[:2])
         read = partial(_read, dataset, notes, name, len(shape) == 3, path, fill_missing)
@@ -83,7 +83,7 @@ def _frame_time(notes: dict[str, Any], result: dict[str, Any]) -> float:
 def _names(file: h5py.File) -> Iterator[tuple[str, str]]:
     """Key of an image, and what its display is called."""
     for folder in _DISPLAYS:
-        for key, _ in _members(file, folder):
+        for key in hard_items(hard_item(file, folder)):
             shown = _text(file, f"{folder}/{key}")
             source = shown if "dataPath" in shown else _text(file, str(shown.get("data", "")))
             label = _part(shown, "display").get("label") or shown.get("title") or shown.get("id")
@@ -91,29 +91,20 @@ def _names(file: h5py.File) -> Iterator[tuple[str, str]]:
                 yield str(source.get("dataPath", "")).rpartition("/")[2], str(label)
 
 
-def _members(file: h5py.File, folder: str) -> Iterator[tuple[str, Any]]:
-    group = file.get(folder)
-    if isinstance(group, h5py.Group):
-        for key in group:
-            if isinstance(group.get(key, getlink=True), h5py.HardLink):
-                yield key, group[key]
-
-
 def _text(file: h5py.File, place: str) -> dict[str, Any]:
     """What the JSON in a dataset of one text says; nothing where there is none."""
-    dataset = file.get(place) if place else None
+    dataset = hard_item(file, place)
     if not isinstance(dataset, h5py.Dataset) or dataset.shape not in ((1,), ()):
         return {}
-    return _json(dataset[()] if dataset.shape == () else dataset[0])
+    return _json(np.ravel(values_of(dataset, str(dataset.name)))[0])
 
 
-def _notes(group: h5py.Group) -> dict[str, Any]:
+def _notes(group: h5py.Group, path: Path) -> dict[str, Any]:
     """What a file says of the first frame of an image: a JSON text, each frame's in a column of bytes."""
-    dataset = group.get("Metadata")
+    dataset = hard_item(group, "Metadata")
     if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 2 or not 0 < dataset.shape[0] <= MAX_TEXT:
         return {}
-    checked = CheckedDataset(dataset, str(dataset.name), fill_missing=True)
-    return _json(checked[:, 0].tobytes().partition(b"\0")[0]) if dataset.shape[1] else {}
+    return _json(small_part(dataset, np.s_[:, 0], path).tobytes().partition(b"\0")[0]) if dataset.shape[1] else {}
 
 
 def _json(text: Any) -> dict[str, Any]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io.formats.chunks import missing_words
-from napari_hush.io.formats.ngff import NOTE_KEY, own_layout, read_metadata
+from napari_hush.io.formats.mosaic import Mosaic
+from napari_hush.io.formats.ngff import NOTE_KEY, Layout, own_layout, read_metadata
 from napari_hush.io.formats.turned import turned
+from napari_hush.io.formats.zarr_groups import array_folder, children
+from napari_hush.io.formats.zarr_notes import attributes_of, multiscales_of, read_note
 from napari_hush.io.image import (
     EAGER_BELOW,
     Scales,
@@ -27,11 +30,9 @@ from napari_hush.io.sniff import is_zarr
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_hush.io.formats.ngff import Layout
     from napari_hush.io.image import ImageData
     from napari_hush.io.metadata import Metadata
 
-MAX_NOTE = 1 << 26  # bytes of metadata
 MANY_FILES = 4096  # no more are counted, nor read at once
 _KINDS = {"space": "", "time": "T", "channel": "C"}
 
@@ -45,17 +46,23 @@ def read_zarr(path: Path, selector: str | None, *, fill_missing: bool = False) -
     if selector is not None:
         folder = path.joinpath(*(part for part in selector.split("/") if part not in ("", ".", "..")))
         if not is_zarr(folder):
-            raise InputError(f"{path}: has no {selector!r}; it holds {', '.join(_children(path)) or 'nothing'}")
-    folder = _array_folder(folder, own)
-    note = _metadata(folder, own)
+            raise InputError(f"{path}: has no {selector!r}; it holds {', '.join(children(path)) or 'nothing'}")
+    folder = array_folder(folder, own)
+    note = read_note(folder, own)
     _refuse_pickle(note, folder)
     check_kind(tuple(note["shape"]), _dtype(note), str(folder))
     array, n_files = _open(folder, own, note, fill_missing)
     axes, scales, layout, metadata = _calibration(folder, note, array.shape)
     if array.nbytes <= EAGER_BELOW and n_files <= MANY_FILES:
         array[...]  # a damaged chunk shows now, and not after an hour of work
-    if layout is not None:
+    if isinstance(layout, Layout):
         array, axes = turned(array, layout.order), layout.axes
+    elif layout == "others":  # TIFF and its kin leave out what has one place only, too
+        kept = [
+            k for k, (axis, size) in enumerate(zip(axes, array.shape, strict=True)) if size > 1 or axis not in "TCZ"
+        ]
+        axes = "".join(axes[k] for k in kept)
+        array = array if len(kept) == array.ndim else Mosaic.of_axes(array, kept, str(folder))
     return make_image(array, axes, scales, str(folder), metadata)
 
 
@@ -76,7 +83,7 @@ def watched_zarr(array: Any) -> Any:
         return array
     folder = array.store.root / array.path
     own = OwnFolder(folder)
-    return _open(folder, own, _metadata(folder, own), False)[0]
+    return _open(folder, own, read_note(folder, own), False)[0]
 
 
 def _open(folder: Path, own: OwnFolder, note: dict[str, Any], fill_missing: bool) -> tuple[Any, int]:
@@ -120,75 +127,6 @@ def _stored(folder: Path) -> tuple[int, int]:
     return number, size
 
 
-def _array_folder(folder: Path, own: OwnFolder) -> Path:
-    """Go down to the one image: an OME-NGFF group names it, in any other it must be the only array."""
-    for _ in range(8):
-        note = _metadata(folder, own)
-        if "shape" in note:
-            return folder
-        images = _multiscales(note)
-        if images:
-            below = OwnFolder(folder).below(str(images[0]["datasets"][0]["path"]))
-            if not is_zarr(below):
-                raise FileFormatError(f"{folder}: its full resolution {below.name!r} is missing; copy the folder again")
-            folder = below
-            continue
-        children = _children(folder)
-        if len(children) != 1 and not (children and "bioformats2raw.layout" in _attributes(note)):
-            if not children:
-                raise FileFormatError(f"{folder}: a zarr group without any array; give an image")
-            raise InputError(
-                f"{folder}: holds {len(children)} arrays or groups, choose one as '{folder.name}:/{children[0]}': "
-                f"{', '.join(children[:12])}"
-            )
-        folder = folder / children[0]
-    raise FileFormatError(f"{folder}: zarr groups nested too deep; give the path of the array itself")
-
-
-def _children(folder: Path) -> list[str]:
-    # bioformats2raw keeps its XML in the group OME
-    return sorted(one.name for one in folder.iterdir() if one.name != "OME" and one.is_dir() and is_zarr(one))
-
-
-def _metadata(folder: Path, own: OwnFolder | None = None) -> dict[str, Any]:
-    """What the folder's JSON says, with the attributes of version 2 under the key of version 3."""
-    own = own or OwnFolder(folder)
-    try:
-        if (folder / "zarr.json").is_file():
-            note = _read_json(folder / "zarr.json", own)
-        else:
-            name = ".zarray" if (folder / ".zarray").is_file() else ".zgroup"
-            note = _read_json(folder / name, own)
-            if (folder / ".zattrs").is_file():
-                note["attributes"] = _read_json(folder / ".zattrs", own)
-        if isinstance(note, dict) and isinstance(note.get("attributes", {}), dict):
-            return note
-    except FileFormatError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"{folder}: its zarr metadata is damaged ({error}); copy the folder again") from error
-    raise FileFormatError(f"{folder}: its zarr metadata is damaged; copy the folder again")
-
-
-def _read_json(path: Path, own: OwnFolder) -> Any:
-    size = own.check(path).st_size
-    if size > MAX_NOTE:
-        raise FileFormatError(
-            f"{path}: zarr metadata of {size:,} bytes, far beyond an image's; it is damaged or made up"
-        )
-    return json.loads(path.read_text("utf-8"))
-
-
-def _attributes(note: dict[str, Any]) -> dict[str, Any]:
-    attributes = note.get("attributes", {})
-    return {**attributes, **ome} if isinstance(ome := attributes.get("ome"), dict) else attributes
-
-
-def _multiscales(note: dict[str, Any]) -> list[dict[str, Any]]:
-    found = _attributes(note).get("multiscales")
-    return found if isinstance(found, list) else []
-
-
 def _refuse_pickle(note: dict[str, Any], folder: Path) -> None:
     """A chunk stored with Python's pickle runs code when it is read."""
     codecs = [note.get("compressor"), *(note.get("filters") or []), *(note.get("codecs") or [])]
@@ -205,17 +143,17 @@ def _dtype(note: dict[str, Any]) -> Any:
 
 def _calibration(
     folder: Path, note: dict[str, Any], shape: tuple[int, ...]
-) -> tuple[str, Scales, Layout | None, Metadata]:
-    """From the OME-NGFF group above, or from the array's own attributes and dimension names."""
+) -> tuple[str, Scales, Layout | Literal["others", "none"], Metadata]:
+    """From the OME-NGFF group above, written by this package or by others, or from the array's own attributes."""
     for parent in list(folder.parents)[:3]:
         if not is_zarr(parent):
             break
-        group = _metadata(parent)
-        for image in _multiscales(group):
+        group = read_note(parent)
+        for image in multiscales_of(group):
             for level in image["datasets"]:
                 if parent / str(level["path"]) == folder:
-                    return _from_multiscale(image, level, shape, _attributes(group))
-    attributes = _attributes(note)
+                    return _from_multiscale(image, level, shape, attributes_of(group))
+    attributes = attributes_of(note)
     metadata = metadata_of(attributes.get(NOTE_KEY))
     names = note.get("dimension_names") or attributes.get("_ARRAY_DIMENSIONS") or [None] * len(shape)
     letters = attributes.get("axes") or "".join(str(name)[0] if name else "?" for name in names)
@@ -223,17 +161,18 @@ def _calibration(
     axes = tidy_axes(letters, shape) if letters.isalpha() else guess_axes(shape)
     sizes, units = attributes.get("pixel_size"), attributes.get("units")
     if not (isinstance(sizes, list) and isinstance(units, list)):
-        return axes, {}, None, metadata
+        return axes, {}, "none", metadata
     steps = zip(axes, sizes, units, strict=True)
     scales = {axis: (float(size), str(unit)) for axis, size, unit in steps if unit not in ("", "pixel")}
-    return axes, scales, None, metadata
+    return axes, scales, "none", metadata
 
 
 def _from_multiscale(
     image: dict[str, Any], level: dict[str, Any], shape: tuple[int, ...], attributes: dict[str, Any]
-) -> tuple[str, Scales, Layout | None, Metadata]:
+) -> tuple[str, Scales, Layout | Literal["others"], Metadata]:
     # versions before 0.4 give the axes as plain names, 0.1 and 0.2 not at all
-    entries = [{"name": one} if isinstance(one, str) else one for one in image.get("axes", "tczyx"[-len(shape) :])]
+    named = image.get("axes") or next((one["axes"] for one in image.get("coordinateSystems", ())), None)
+    entries = [{"name": one} if isinstance(one, str) else one for one in named or "tczyx"[-len(shape) :]]
     letters = ""
     for entry in entries:
         name = str(entry["name"])
@@ -241,9 +180,15 @@ def _from_multiscale(
     layout = own_layout(attributes, [str(entry["name"]) for entry in entries])
     axes = layout.stored if layout is not None else tidy_axes(letters, shape)
     scale = [1.0] * len(shape)
-    for step in (*level.get("coordinateTransformations", ()), *image.get("coordinateTransformations", ())):
+    steps = [*level.get("coordinateTransformations", ()), *image.get("coordinateTransformations", ())]
+    # version 0.6 may put them into a sequence
+    for step in (part for one in steps for part in one.get("transformations", (one,))):
         if step.get("type") == "scale":
             scale = [one * float(more) for one, more in zip(scale, step["scale"], strict=True)]
     units = [str(entry.get("unit", "")) for entry in entries]
     scales = {axis: (size, unit) for axis, size, unit in zip(axes, scale, units, strict=True) if unit}
-    return axes, scales, layout, read_metadata(attributes, image)
+    metadata = read_metadata(attributes, image)
+    count = shape[axes.index("C")] if "C" in axes else 1
+    if len(metadata.channels) != count:
+        metadata = replace(metadata, channels=())
+    return axes, scales, layout or "others", metadata

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import nn
 
-from napari_hush.networks import NETWORKS, Traits
+from napari_hush.networks import Traits, find_network
 from napari_hush.training.streams import Purpose, stream_seed
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class NetworkChoice:
     @property
     def traits(self) -> Traits:
         """What its class says of training it."""
-        return Traits.of(NETWORKS[self.architecture])
+        return Traits.of(find_network(self.architecture))
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,7 +37,12 @@ Layer = tuple[Any, dict[str, Any], str]
 
 
 def layers_of(
-    image: ImageData, name: str, *, history: Mapping[str, Any] | None = None, split: bool = True
+    image: ImageData,
+    name: str,
+    *,
+    levels: Sequence[ImageData] = (),
+    history: Mapping[str, Any] | None = None,
+    split: bool = True,
 ) -> list[Layer]:
     """An image as layers: one, or one for each channel.
 
@@ -47,6 +52,8 @@ def layers_of(
         As it came from a file; what is read as it is indexed stays so.
     name : str
         Of the layer; those of channels have the channel's name, too.
+    levels : sequence of ImageData
+        The same image smaller and smaller.
     history : mapping, optional
         How the file was made, if napari-hush made it.
     split : bool
@@ -58,18 +65,23 @@ def layers_of(
         As napari's readers give it.
     """
     rgb, axis = _is_rgb(image), image.axes.find("C")
-    common = {"metadata": _notes(image, history), "rgb": rgb}
+    common = {"metadata": _notes(image, history), "rgb": rgb, "multiscale": bool(levels)}
+    arrays = [_lazy(one) for one in (image, *levels)]
+
+    def shown(*part: Any) -> Any:
+        return [one[part] for one in arrays] if levels else arrays[0][part]
+
     channels = 1 if rgb or axis < 0 else image.shape[axis]
     if rgb or axis < 0 or channels > (MOST_CHANNELS if split else 1):
         common |= _place(image, without=image.axes[-1] if rgb else "")
-        return [(_lazy(image), common | ({} if rgb else _style(image.metadata, 0)) | {"name": name}, "image")]
+        return [(shown(...), common | ({} if rgb else _style(image.metadata, 0)) | {"name": name}, "image")]
     common |= _place(image, without="C")
-    data, before = _lazy(image), (slice(None),) * axis
+    before = (slice(None),) * axis
     if channels == 1:
-        return [(data[(*before, 0)], common | _style(image.metadata, 0) | {"name": name}, "image")]
+        return [(shown(*before, 0), common | _style(image.metadata, 0) | {"name": name}, "image")]
     return [
         (
-            data[(*before, number)],
+            shown(*before, number),
             common
             | {"colormap": CYCLE[number % len(CYCLE)], "blending": "additive"}
             | _style(image.metadata, number)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_hush.errors import SeveralImagesError
 from napari_hush.io import is_image, read_image, read_volume
+from napari_hush.io.formats.zarr_groups import smaller_levels
 from napari_hush.io.history import read_history
 from napari_hush.io.inputs import holds_files, split_selector
 from napari_hush.io.volume import read_slices
@@ -52,7 +53,7 @@ def _read(paths: Sequence[str]) -> list[LayerData]:
     try:
         return _layers(path, read_image(path))
     except SeveralImagesError as several:
-        if len(several.choices) > MOST:
+        if not 0 < len(several.choices) <= MOST:
             raise
         notify.info(f"{Path(path).name} holds {len(several.choices)} images; each is a layer")
         return [layer for choice in several.choices for layer in _layers(choice, read_image(choice), several=True)]
@@ -61,7 +62,8 @@ def _read(paths: Sequence[str]) -> list[LayerData]:
 def _layers(path: str, image: ImageData, *, several: bool = False) -> list[LayerData]:
     file, selector = split_selector(path)
     name = file.name.partition(".")[0] if file.name.strip(".") else file.name
-    if several:
+    if several and selector is not None:
         name = f"{name} · {image.metadata.name or selector}"
     split = preference("files", "split_channels", True)
-    return layers_of(image, name, history=read_history(file), split=split)
+    levels = [read_image(level) for level in smaller_levels(Path(image.source))]
+    return layers_of(image, name, levels=levels, history=read_history(file), split=split)

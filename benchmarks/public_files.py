@@ -57,7 +57,7 @@ class Expected:
     axes : str
         One letter per axis; whatever is neither Y nor X may be called otherwise.
     steps : mapping
-        Axis letter to (step, unit), for Y, X and Z whose step is known.
+        Axis letter to (step, unit), for Y, X and Z whose step is known; a step of 0 is not compared.
     selector : str
         What chooses the image, where the file holds several.
     """
@@ -224,6 +224,19 @@ def nd2(path: Path) -> list[Expected]:
     return [Expected(tuple(sizes.values()), axes, steps, str(k) if count > 1 else "") for k in range(count)]
 
 
+def tifffile(path: Path) -> list[Expected]:
+    """Every image of full size; none where its numbers are inks, or some of its pixels are transparent.
+
+    tifffile has no files of its own; those of Pillow are in ``Tests/images``.
+    """
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        images = [(number, one) for number, one in enumerate(file.series) if not one.keyframe.is_reduced]
+        found = [_of_series(series, str(number) if len(images) > 1 else "") for number, series in images]
+        return [one for one in found if one is not None]
+
+
 LIBRARIES: dict[str, Library] = {
     "rosettasciio": Library(
         rosettasciio,
@@ -235,6 +248,7 @@ LIBRARIES: dict[str, Library] = {
     "nibabel": Library(nibabel, (".nii", ".gz")),
     "czi": Library(czi, (".czi",)),
     "nd2": Library(nd2, (".nd2",)),
+    "tifffile": Library(tifffile, (".tif", ".tiff", ".btf")),
     "ncempy": Library(ncempy, (".dm3", ".dm4", ".emd", ".mrc", ".ser")),
 }
 
@@ -262,6 +276,30 @@ def _of_signal(signal: Mapping[str, Any]) -> Expected | None:
     return Expected(shape, axes, steps)
 
 
+def _of_series(series: Any, selector: str) -> Expected | None:
+    """An image of tifffile, as `read_image` means it; None where its numbers are no intensities."""
+    page, data, axes = series.keyframe, series.asarray(), series.axes
+    if page.photometric.name in ("SEPARATED", "CIELAB", "ICCLAB", "ITULAB"):
+        return None
+    if "S" in axes and page.extrasamples and int(page.extrasamples[-1]) in (1, 2):  # alpha
+        data = np.moveaxis(data, axes.index("S"), -1)
+        if data[..., -1].min() < np.iinfo(data.dtype).max:
+            return None
+        colours = data[..., :-1]
+        data = colours[..., 0] if colours.shape[-1] == 1 else np.moveaxis(colours, -1, axes.index("S"))
+        axes = axes if data.ndim == len(axes) else axes.replace("S", "")
+    shape = data.shape
+    if page.photometric.name == "PALETTE" and not (series.kind in ("imagej", "ome") or _is_grey(page.colormap)):
+        shape, axes = (*shape, 3), f"{axes}S"
+    # its resolution is a printer's as often as a pixel's: not compared
+    steps = dict.fromkeys("YX", (0.0, ""))
+    return Expected(shape, axes, steps, selector)
+
+
+def _is_grey(colours: np.ndarray) -> bool:
+    return bool((colours == colours[0]).all())
+
+
 def _has_unit(unit: object) -> bool:
     return isinstance(unit, (str, bytes)) and canonical(unit) not in ("pixel", "[]")
 
@@ -273,6 +311,8 @@ def difference(image: ImageData, expected: Expected) -> str:
     if any(image.axes.index(axis) != expected.axes.index(axis) for axis in "YX"):
         return f"axes {image.axes}, expected {expected.axes}"
     for axis, (step, unit) in expected.steps.items():
+        if not step:
+            continue
         found, name = image.scales.get(axis, (0.0, "nothing"))
         right = _length(step, unit)
         if not math.isclose(_length(found, name), right, rel_tol=CLOSE):

@@ -27,6 +27,7 @@ import traceback
 import warnings
 import zipfile
 from collections import Counter
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,8 +44,9 @@ from PIL import Image
 from pylibCZIrw.czi import create_czi
 
 from napari_hush.errors import InputError
-from napari_hush.io import read_image, write_image
+from napari_hush.io import ImageData, read_image, write_image
 from napari_hush.io.formats import hdf5_kinds
+from napari_hush.io.metadata import Channel, Metadata, ramp
 from napari_hush.io.read import READERS
 
 if TYPE_CHECKING:
@@ -52,6 +54,9 @@ if TYPE_CHECKING:
 
 IMAGE = np.random.default_rng(0).integers(0, 999, (3, 40, 50)).astype(np.uint16)
 BYTE = IMAGE[0].astype(np.uint8)
+CHANNELS = tuple(Channel(name, ramp(255, 0, 9), (0.5, 900.0)) for name in "abc")
+METADATA = Metadata("name", "description", "2021-02-03T04:05:06", CHANNELS, ("one", "two", "three"))
+KNOWN = ImageData(IMAGE, "CYX", (1.0, 0.1, 0.1), ("", "nm", "nm"), metadata=METADATA)
 HANG = 10  # seconds
 ADDRESSES = 3 << 30  # bytes
 MUCH = 1 << 30  # bytes of memory
@@ -59,14 +64,18 @@ ODD = [b"\0" * 8, b"\xff" * 8, b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\x01\0\0\0\
 
 
 def tiffs(folder: Path) -> None:
-    write_image(folder / "imagej.tif", IMAGE, pixel_size=0.1)
-    write_image(folder / "a.ome.tif", IMAGE, pixel_size=0.1)
+    write_image(folder / "imagej.tif", IMAGE, like=KNOWN)
+    write_image(folder / "a.ome.tif", IMAGE, like=KNOWN)
+    note = {"axes": "ZYX", "cf": 0, "c0": -32768.0, "c1": 1.0, "min": 1.0, "max": 2.0}
+    tifffile.imwrite(folder / "line.tif", IMAGE, imagej=True, metadata=note)
+    table = np.tile(np.arange(256, dtype=np.uint16) * 257, (3, 1))
+    tifffile.imwrite(folder / "palette.tif", BYTE, photometric="palette", colormap=table, metadata=None)
     for name in ("zlib", "lzw", "jpeg", "zstd", "packbits"):
         tifffile.imwrite(folder / f"{name}.tif", BYTE, compression=name, tile=(16, 16))
 
 
 def pngs(folder: Path) -> None:
-    write_image(folder / "grey.png", IMAGE[0], pixel_size=0.1)
+    write_image(folder / "grey.png", IMAGE[0], like=replace(KNOWN, data=IMAGE[0], axes="YX", pixel_size=None, units=()))
     (folder / "rgb.png").write_bytes(imagecodecs.png_encode(np.stack([BYTE] * 3, -1)))
 
 
@@ -81,12 +90,12 @@ def npys(folder: Path) -> None:
 
 
 def npzs(folder: Path) -> None:
-    write_image(folder / "a.npz", IMAGE, pixel_size=0.1)
+    write_image(folder / "a.npz", IMAGE, like=KNOWN)
     np.savez(folder / "plain.npz", x=IMAGE)
 
 
 def hdf5s(folder: Path) -> None:
-    write_image(folder / "a.h5", IMAGE, pixel_size=0.1)
+    write_image(folder / "a.h5", IMAGE, like=KNOWN)
     for version in ("earliest", "latest"):
         with h5py.File(folder / f"{version}.h5", "w", libver=version) as file:
             data = file.create_dataset("g/d", data=IMAGE, chunks=(1, 16, 16), compression="gzip", shuffle=True)
@@ -152,7 +161,8 @@ def emds(folder: Path) -> None:
 
 
 def zarrs(folder: Path) -> None:
-    write_image(folder / "ngff.zarr", IMAGE, pixel_size=0.1)
+    write_image(folder / "ngff.zarr", IMAGE, like=KNOWN)
+    write_image(folder / "turned.zarr", np.moveaxis(IMAGE, 0, -1), axes="YXC", pixel_size=0.1)
     for version in (2, 3):
         zarr.create_array(folder / f"v{version}.zarr", data=IMAGE, chunks=(1, 16, 16), zarr_format=version)
     plate = zarr.open_group(folder / "plate.zarr", mode="w", zarr_format=2)

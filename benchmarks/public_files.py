@@ -57,7 +57,7 @@ class Expected:
     axes : str
         One letter per axis; whatever is neither Y nor X may be called otherwise.
     steps : mapping
-        Axis letter to (step, unit), for Y, X and Z whose step is known.
+        Axis letter to (step, unit), for Y, X and Z whose step is known; a step of 0 is not compared.
     selector : str
         What chooses the image, where the file holds several.
     """
@@ -145,6 +145,98 @@ def ncempy(path: Path) -> list[Expected]:
     return [Expected(data.shape, axes, steps, "0" if several else "")]
 
 
+def pydicom(path: Path) -> list[Expected]:
+    """All frames of a file; of spacings the one that is always in the plane of the image first."""
+    import pydicom
+
+    found = pydicom.dcmread(path, force=True)
+    if "PixelData" not in found:
+        return []
+    shape = pydicom.pixels.pixel_array(found).shape
+    colours = int(found.SamplesPerPixel) > 1 or found.PhotometricInterpretation == "PALETTE COLOR"
+    shape = (*shape, 3) if found.PhotometricInterpretation == "PALETTE COLOR" else shape
+    axes = "QYX"[-(len(shape) - colours) :] + ("C" if colours else "")
+    shared = found.get("SharedFunctionalGroupsSequence")
+    place = shared[0].PixelMeasuresSequence[0] if shared and "PixelMeasuresSequence" in shared[0] else found
+    spacing = place.get("PixelSpacing") or found.get("ImagerPixelSpacing")
+    if spacing:
+        return [Expected(shape, axes, {"Y": (float(spacing[0]), "mm"), "X": (float(spacing[1]), "mm")})]
+    regions = found.get("SequenceOfUltrasoundRegions")
+    if not regions or regions[0].PhysicalUnitsXDirection != 3:
+        return [Expected(shape, axes)]
+    one = regions[0]
+    return [Expected(shape, axes, {"Y": (float(one.PhysicalDeltaY), "cm"), "X": (float(one.PhysicalDeltaX), "cm")})]
+
+
+def nibabel(path: Path) -> list[Expected]:
+    """A volume or series, whose axes nibabel gives from x on."""
+    import nibabel
+
+    volume = nibabel.load(path)
+    if not isinstance(volume, nibabel.Nifti1Image):
+        return []
+    units = {"mm": "mm", "meter": "m", "micron": "µm"}
+    unit = units.get(volume.header.get_xyzt_units()[0], "")
+    kept = [axis for axis, size in enumerate(volume.shape) if size > 1 or axis < 2][::-1]
+    zooms = volume.header.get_zooms()
+    steps = {"XYZ"[axis]: (float(zooms[axis]), unit) for axis in kept if axis < 3 and unit}
+    return [Expected(tuple(volume.shape[axis] for axis in kept), "".join("XYZTQPR"[axis] for axis in kept), steps)]
+
+
+def czi(path: Path) -> list[Expected]:
+    """Every scene; where there is one, of the size that czifile finds, which reads the file without Zeiss' library."""
+    from xml.etree import ElementTree
+
+    from czifile import CziFile
+    from pylibCZIrw.czi import open_czi
+
+    with open_czi(str(path)) as file:
+        root, box = ElementTree.fromstring(file.raw_metadata), file.total_bounding_box_no_pyramid
+        scenes = list(file.scenes_bounding_rectangle_no_pyramid.values())
+    sizes = {axis: stop - start for axis, (start, stop) in box.items()}
+    axes = "".join(axis for axis in "HTCZ" if sizes.get(axis, 1) > 1) + "YX"
+    found = {one.get("Id"): float(one.findtext("Value") or 0) for one in root.iterfind(".//Scaling/Items/Distance")}
+    steps = {axis: (found[axis], "m") for axis in "ZYX" if found.get(axis, 0) > 0 and axis in axes}
+    if len(scenes) < 2:
+        with CziFile(path) as file:
+            sizes = dict(zip(file.axes, file.shape, strict=True))
+    shapes = [
+        tuple({"Y": one.h, "X": one.w}.get(axis, sizes.get(axis)) for axis in axes) for one in scenes[1:] and scenes
+    ]
+    shapes = shapes or [tuple(sizes[axis] for axis in axes)]
+    colours = "C" if sizes.get("0", 1) == 3 else ""
+    axes = axes.replace("H", "Q") + colours
+    return [
+        Expected((*shape, 3) if colours else shape, axes, steps, str(number) if len(shapes) > 1 else "")
+        for number, shape in enumerate(shapes)
+    ]
+
+
+def nd2(path: Path) -> list[Expected]:
+    """Every position of the stage."""
+    import nd2
+
+    with nd2.ND2File(path) as file:
+        sizes, size = dict(file.sizes), file.voxel_size()
+    count = sizes.pop("P", 1)
+    steps = {axis: (step, "µm") for axis, step in zip("XYZ", size, strict=True) if axis in sizes}
+    axes = "".join(sizes)
+    return [Expected(tuple(sizes.values()), axes, steps, str(k) if count > 1 else "") for k in range(count)]
+
+
+def tifffile(path: Path) -> list[Expected]:
+    """Every image of full size; none where its numbers are inks, or some of its pixels are transparent.
+
+    tifffile has no files of its own; those of Pillow are in ``Tests/images``.
+    """
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        images = [(number, one) for number, one in enumerate(file.series) if not one.keyframe.is_reduced]
+        found = [_of_series(series, str(number) if len(images) > 1 else "") for number, series in images]
+        return [one for one in found if one is not None]
+
+
 LIBRARIES: dict[str, Library] = {
     "rosettasciio": Library(
         rosettasciio,
@@ -152,6 +244,11 @@ LIBRARIES: dict[str, Library] = {
         (".zip",),
     ),
     "mrcfile": Library(mrcfile, (".mrc", ".map", ".gz", ".bz2")),
+    "pydicom": Library(pydicom, (".dcm",)),
+    "nibabel": Library(nibabel, (".nii", ".gz")),
+    "czi": Library(czi, (".czi",)),
+    "nd2": Library(nd2, (".nd2",)),
+    "tifffile": Library(tifffile, (".tif", ".tiff", ".btf")),
     "ncempy": Library(ncempy, (".dm3", ".dm4", ".emd", ".mrc", ".ser")),
 }
 
@@ -179,6 +276,30 @@ def _of_signal(signal: Mapping[str, Any]) -> Expected | None:
     return Expected(shape, axes, steps)
 
 
+def _of_series(series: Any, selector: str) -> Expected | None:
+    """An image of tifffile, as `read_image` means it; None where its numbers are no intensities."""
+    page, data, axes = series.keyframe, series.asarray(), series.axes
+    if page.photometric.name in ("SEPARATED", "CIELAB", "ICCLAB", "ITULAB"):
+        return None
+    if "S" in axes and page.extrasamples and int(page.extrasamples[-1]) in (1, 2):  # alpha
+        data = np.moveaxis(data, axes.index("S"), -1)
+        if data[..., -1].min() < np.iinfo(data.dtype).max:
+            return None
+        colours = data[..., :-1]
+        data = colours[..., 0] if colours.shape[-1] == 1 else np.moveaxis(colours, -1, axes.index("S"))
+        axes = axes if data.ndim == len(axes) else axes.replace("S", "")
+    shape = data.shape
+    if page.photometric.name == "PALETTE" and not (series.kind in ("imagej", "ome") or _is_grey(page.colormap)):
+        shape, axes = (*shape, 3), f"{axes}S"
+    # its resolution is a printer's as often as a pixel's: not compared
+    steps = dict.fromkeys("YX", (0.0, ""))
+    return Expected(shape, axes, steps, selector)
+
+
+def _is_grey(colours: np.ndarray) -> bool:
+    return bool((colours == colours[0]).all())
+
+
 def _has_unit(unit: object) -> bool:
     return isinstance(unit, (str, bytes)) and canonical(unit) not in ("pixel", "[]")
 
@@ -190,6 +311,8 @@ def difference(image: ImageData, expected: Expected) -> str:
     if any(image.axes.index(axis) != expected.axes.index(axis) for axis in "YX"):
         return f"axes {image.axes}, expected {expected.axes}"
     for axis, (step, unit) in expected.steps.items():
+        if not step:
+            continue
         found, name = image.scales.get(axis, (0.0, "nothing"))
         right = _length(step, unit)
         if not math.isclose(_length(found, name), right, rel_tol=CLOSE):

@@ -128,7 +128,7 @@ class Model:
     @property
     def n_parameters(self) -> int:
         """Number of trained numbers."""
-        return sum(p.numel() for p in self.network.parameters())
+        return int(getattr(self.network, "n_weights", 0)) or sum(p.numel() for p in self.network.parameters())
 
     def save(self, path: str | Path, *, half: bool = False) -> None:
         """Write one ``.safetensors`` file, atomically: a failure leaves an older file as it was.

@@ -17,7 +17,7 @@ import numpy as np
 from napari_hush.errors import InputError
 from napari_hush.progress import drain
 
-Method = Literal["percentile", "match", "identity", "range"]
+Method = Literal["percentile", "match", "identity", "range", "standard"]
 Blocks = Callable[[], Iterable[np.ndarray]]
 
 OUTLIER = 1e30  # in network units; beyond it a network's sums would overflow float32
@@ -79,12 +79,13 @@ class NormalizationRule:
 
     Parameters
     ----------
-    method : {"percentile", "match", "identity", "range"}
+    method : {"percentile", "match", "identity", "range", "standard"}
         ``percentile`` maps the two percentiles of the image to the two ends of ``target``.
         ``identity`` hands the values on as they are. ``match`` is ``identity`` for an image whose values already
         lie in ``target`` and fill at least a tenth of it, and ``percentile`` (with a warning) for any other: for
         published models that expect a fixed range, such as 0-255. ``range`` maps ``source`` to ``target``, whatever
-        the image holds.
+        the image holds. ``standard`` maps the mean of the image less and plus its standard deviation to the ends of
+        ``target``: with (-1, 1) that is zero mean and unit variance.
     low, high : float
         Percentiles, 0 to 100.
     target : tuple of float
@@ -183,6 +184,9 @@ class NormalizationRule:
                     stacklevel=2,
                 )
             low, high = low - level, high - level
+        if self.method == "standard":
+            mean, deviation = yield from _moments_steps(blocks)
+            low, high = mean - deviation, mean + deviation
         if low == high:  # a sparse image: almost every pixel has the same value
             low, high = minimum, maximum
         scale = (high - low) / (highest - lowest)
@@ -239,6 +243,21 @@ def _order_statistics_steps(blocks: Blocks, percentiles: Iterable[float]) -> Gen
         low_bits = int(np.searchsorted(np.cumsum(lower[b]), rank - below[b], side="right"))
         values.append(_value_of_key((b << 16) | low_bits))
     return values
+
+
+def _moments_steps(blocks: Blocks) -> Generator[None, None, tuple[float, float]]:
+    """Mean and standard deviation of the finite values, in one pass."""
+    count, mean, squares = 0, 0.0, 0.0
+    for block in blocks():
+        values = np.asarray(block, dtype=np.float64).ravel()
+        values = values[np.isfinite(values)]
+        if values.size:
+            shift = float(values.mean()) - mean
+            total = count + values.size
+            squares += float(np.square(values - values.mean()).sum()) + shift**2 * count * values.size / total
+            mean, count = mean + shift * values.size / total, total
+        yield
+    return mean, math.sqrt(squares / max(count, 1))
 
 
 def _suits(minimum: float, maximum: float, expected: tuple[float, float]) -> bool:

@@ -178,13 +178,20 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes]]] = {
     "checksum is a number": ("SHA-256 is", lambda: package(entry(sha256=1))),
     "TorchScript alone": ("holds no pytorch_state_dict .*: it has torchscript", lambda: package(only("torchscript"))),
     "Keras alone": ("it has keras_hdf5, keras_v3", lambda: package(only("keras_hdf5", "keras_v3"))),
-    "ONNX alone": ("it has onnx", lambda: package(only("onnx"))),
+    "ONNX alone that is none": ("truncated or damaged ONNX file", lambda: package(only("onnx"))),
+    "network of a library": (
+        r"'UNet' of careamics\.models\.unet, expected a network known here: .*its own code is not run",
+        lambda: package(architecture(callable="UNet", import_from="careamics.models.unet")),
+    ),
     "no kind of weights": ("it has no weights", lambda: package(only())),
     "other network": (
         r"state_dict of 'UNet3D', expected a network known here: .*TomoGAN.*; its own code is not run",
         lambda: package(architecture(callable="UNet3D")),
     ),
-    "architecture of old": ("a dict under 'architecture', but has a str", lambda: package(entry(architecture="a:B"))),
+    "architecture of old": (
+        "state_dict of 'a:B', expected a network known here",
+        lambda: package(entry(architecture="a:B")),
+    ),
     "nested arguments": ("arguments of CNN are not named", lambda: package(architecture(kwargs=[1]))),
     "unknown argument": ("unexpected keyword", lambda: package(architecture(kwargs={"magic": 1}))),
     "impossible argument": ("positive widths", lambda: package(architecture(kwargs={"widths": [-1]}))),
@@ -217,8 +224,8 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes]]] = {
     "empty": ("is a NoneType, expected a mapping", lambda: package(text=b"# nothing")),
     "a dataset": ("of type 'dataset', expected 'model'", lambda: package(lambda d: d.update(type="dataset"))),
     "old format": (
-        "of format 0.4.10, this version reads 0.5",
-        lambda: package(lambda d: d.update(format_version="0.4.10")),
+        "of format 0.3.6, this version reads 0.4 and 0.5",
+        lambda: package(lambda d: d.update(format_version="0.3.6")),
     ),
     "no weights at all": ("a dict under 'weights', but has nothing", lambda: package(lambda d: d.pop("weights"))),
     "weights are a list": ("but has a list", lambda: package(lambda d: d.update(weights=[1]))),
@@ -226,8 +233,8 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes]]] = {
     "no inputs": ("a list under 'inputs'", lambda: package(lambda d: d.pop("inputs"))),
     "preprocessing of another kind": ("is a str, expected a list", lambda: package(inputs(preprocessing="all"))),
     "unknown preprocessing": (
-        "'zero_mean_unit_variance' cannot be expressed",
-        lambda: package(inputs(preprocessing=[{"id": "zero_mean_unit_variance"}])),
+        "'sigmoid' cannot be expressed",
+        lambda: package(inputs(preprocessing=[{"id": "sigmoid"}])),
     ),
     "code as preprocessing": (
         "'custom' cannot be expressed",
@@ -365,6 +372,15 @@ def test_other_archives_are_not_taken_for_packages(tmp_path: Path) -> None:
         ([], NormalizationRule(method="identity")),
         ([{"id": "scale_range"}], NormalizationRule(low=0, high=100)),
         ([SCALE, TO_MINUS_ONE, CLIP], NormalizationRule(low=2, high=98, target=(-1, 1), clip=True)),
+        ([{"id": "zero_mean_unit_variance"}], NormalizationRule(method="standard", target=(-1, 1))),
+        (
+            [{"id": "fixed_zero_mean_unit_variance", "kwargs": {"mean": 60.0, "std": 20.0}}],
+            NormalizationRule(method="range", source=(-140, 260), target=(-10, 10)),
+        ),
+        (
+            [{"id": "fixed_zero_mean_unit_variance", "kwargs": {"mean": [60], "std": [20], "axis": "channel"}}],
+            NormalizationRule(method="range", source=(-140, 260), target=(-10, 10)),
+        ),
         ([TO_MINUS_ONE], NormalizationRule(method="range", source=(0.5, 1.0), target=(0, 1))),
         ([TO_MINUS_ONE, CLIP], NormalizationRule(method="range", source=(0, 1), target=(-1, 1), clip=True)),
         ([CLIP], NormalizationRule(method="range", source=(-1, 1), target=(-1, 1), clip=True)),

@@ -28,6 +28,13 @@ def test_every_format_keeps_it_and_the_image(tmp_path, suffix):
         assert image.pixel_size == pytest.approx((0.5, 0.5))
 
 
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".ome.tif"])
+def test_a_long_one_is_no_reason_to_lose_the_image(tmp_path, suffix):
+    history = HISTORY | {"frames": ["registered by 0.25, -0.5 px"] * 4000}
+    write_image(tmp_path / f"a{suffix}", IMAGE, history=history)
+    assert read_history(tmp_path / f"a{suffix}")["frames"] == history["frames"]
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_other_files_have_none(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"

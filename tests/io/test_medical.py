@@ -61,6 +61,12 @@ def test_values_are_in_the_units_of_the_modality(path: Path) -> None:
     assert (read_image(path).data == STACK[0].astype(int) - 500).all()
 
 
+def test_the_first_bytes_may_be_those_of_a_tiff(path: Path) -> None:
+    dicom(path)
+    path.write_bytes(b"II*\0" + path.read_bytes()[4:])
+    assert (read_image(path).data == STACK[0]).all()
+
+
 def test_white_zeros_are_told(path: Path) -> None:
     dicom(path, PhotometricInterpretation="MONOCHROME1", AcquisitionDate="20260102", AcquisitionTime="030405.5")
     image = read_image(path)

@@ -87,6 +87,33 @@ def test_a_palette_of_rising_greys_is_a_display_of_what_was_recorded(tmp_path: P
     assert read(coloured).axes == "YXC"
 
 
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_an_alpha_goes_wherever_it_lies(tmp_path: Path, planes: Any) -> None:
+    colours = np.stack([IMAGE, IMAGE // 2, IMAGE[::-1], np.full_like(IMAGE, 255)], -1 if planes == "contig" else 0)
+    options: dict[str, Any] = {"planarconfig": planes, "extrasamples": ["unassalpha"], "metadata": None}
+    tifffile.imwrite(tmp_path / "a.tif", colours, photometric="rgb", **options)
+    image = read_image(tmp_path / "a.tif")
+    assert image.axes == ("YXC" if planes == "contig" else "CYX")
+    assert (image.data == (colours[..., :3] if planes == "contig" else colours[:3])).all()
+    colours[..., -1, -1] = 7
+    tifffile.imwrite(
+        tmp_path / "a.tif", colours if planes == "separate" else colours[..., ::-1], photometric="rgb", **options
+    )
+    with pytest.raises(FileFormatError, match="transparent"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_an_alpha_beside_a_palette_goes(tmp_path: Path) -> None:
+    indexed = np.stack([IMAGE, np.full_like(IMAGE, 255)], -1)
+    options: dict[str, Any] = {"planarconfig": "contig", "extrasamples": ["unassalpha"], "metadata": None}
+    tags = [(320, "H", 768, tuple(RAMP.ravel().tolist()), True)]
+    tifffile.imwrite(tmp_path / "a.tif", indexed, photometric="minisblack", extratags=tags, **options)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as tif:
+        tif.pages.first.tags[262].overwrite(3)
+    image = read_image(tmp_path / "a.tif")
+    assert image.axes == "YX" and (image.data == IMAGE).all()
+
+
 @pytest.mark.parametrize(
     ("kind", "inks", "words"),
     [("separated", 1, "CMYK"), ("separated", 2, "inks"), ("cielab", 1, "CIELab"), ("icclab", 1, "ICCLab")],

@@ -92,7 +92,9 @@ def normalization_text(rule: NormalizationRule) -> str:
     low, high = (f"{end:g}" for end in rule.target)
     if rule.method == "identity":
         return f"none; trained on values from {low} to {high}"
-    if rule.source is not None:
+    if rule.method == "standard":
+        mapped = "the image's mean less and plus its standard deviation"
+    elif rule.source is not None:
         mapped = f"values from {rule.source[0]:g} to {rule.source[1]:g}"
     else:
         mapped = f"the image's {rule.low:g} and {rule.high:g} percentiles"

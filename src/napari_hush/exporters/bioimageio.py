@@ -64,6 +64,11 @@ def export_bioimageio(
         If the extra ``bioimageio`` is not installed, the licence is unknown, or the format refuses the content.
     """
     require("bioimageio", "bioimageio.spec", "onnx", "onnxscript")
+    if hasattr(model.network, "engine"):
+        raise InputError(
+            "a BioImage.IO package holds PyTorch weights beside those of ONNX, which an imported ONNX network does not "
+            "have: export it as .onnx"
+        )
     if authors is None:
         authors = ["napari-hush developers" if model.card in list_models() else "unknown"]
     if isinstance(authors, str) or not authors or not all(isinstance(a, str) and a.strip() for a in authors):

@@ -45,6 +45,8 @@ def explain_rule(rule: NormalizationRule) -> str:
             text = f"the network was trained on values from {ends}; for an image of any other range {percentiles}"
         case "identity":
             text = f"the network was trained on values from {ends}; hand them on as they are"
+        case "standard":
+            text = f"map the mean of the whole image less and plus its standard deviation to {ends}"
         case "range":
             source = rule.source or rule.target
             text = f"map {source[0]:g} and {source[1]:g} to {ends}"

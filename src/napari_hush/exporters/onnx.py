@@ -17,6 +17,7 @@ from napari_hush.card import HEADER_KEY
 from napari_hush.errors import InputError
 from napari_hush.exporters.describe import explain_companions, explain_rule, make_header
 from napari_hush.files import atomic_write
+from napari_hush.networks.onnx_network import ONNXNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,9 +69,12 @@ def to_onnx(model: Model) -> bytes:
         )
     onnx = importlib.import_module("onnx")
     network = copy.deepcopy(model.network).cpu().float()
-    proto = _trace(network, model)
-    _strip(proto.graph)
-    proto.ir_version = IR_VERSION
+    if isinstance(network, ONNXNetwork):  # it is one
+        proto = onnx.load_model_from_string(network.content)
+    else:
+        proto = _trace(network, model)
+        _strip(proto.graph)
+        proto.ir_version = IR_VERSION
     proto.doc_string = _explain(model)
     onnx.helper.set_model_props(
         proto,
@@ -78,7 +82,7 @@ def to_onnx(model: Model) -> bytes:
     )
     onnx.checker.check_model(proto, full_check=True)
     content: bytes = proto.SerializeToString()
-    if importlib.util.find_spec("onnxruntime"):
+    if importlib.util.find_spec("onnxruntime") and not isinstance(network, ONNXNetwork):
         _compare(network, content, model)
     return content
 

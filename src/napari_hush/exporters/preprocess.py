@@ -37,6 +37,9 @@ def to_operations(rule: NormalizationRule) -> list[dict[str, Any]]:
         # without the batch: every image by itself
         operations += [{"id": "scale_range", "kwargs": {"axes": ["channel", "y", "x"], **percentiles, "eps": EPS}}]
         operations += _linear(high - low, low)
+    elif rule.method == "standard":
+        operations += [{"id": "zero_mean_unit_variance", "kwargs": {"axes": ["channel", "y", "x"], "eps": EPS}}]
+        operations += _linear((high - low) / 2, (high + low) / 2)
     elif rule.source:
         gain = (high - low) / (rule.source[1] - rule.source[0])
         operations += _linear(gain, low - rule.source[0] * gain)
@@ -54,6 +57,8 @@ def apply(operations: list[dict[str, Any]], image: np.ndarray) -> np.ndarray:
             case "scale_range":
                 low, high = np.percentile(values, (arguments["min_percentile"], arguments["max_percentile"]))
                 values = (values - low) / (high - low + arguments["eps"])
+            case "zero_mean_unit_variance":
+                values = (values - values.mean()) / (values.std() + arguments["eps"])
             case "scale_linear":
                 values = values * arguments["gain"] + arguments["offset"]
             case "clip":

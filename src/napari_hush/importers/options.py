@@ -32,6 +32,23 @@ class KerasOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ONNXOptions:
+    """What an ONNX file does not say.
+
+    Parameters
+    ----------
+    value_range : tuple of float, optional
+        The values that the network was trained on. Default: 0-1.
+    normalization : {"match", "percentile", "identity"}
+        How an image is brought to that range: ``match`` maps images that lie outside of it, ``percentile`` every
+        image, ``identity`` none.
+    """
+
+    value_range: tuple[float, float] | None = None
+    normalization: Literal["match", "percentile", "identity"] = "match"
+
+
+@dataclass(frozen=True, kw_only=True)
 class PyTorchOptions:
     """What a PyTorch checkpoint does not say.
 

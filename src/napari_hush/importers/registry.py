@@ -17,13 +17,14 @@ from napari_hush.card import ZOO
 from napari_hush.declare import imported
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.files import explain_wrong_file, file_sha256
-from napari_hush.importers.options import KerasOptions, PyTorchOptions
+from napari_hush.importers.options import KerasOptions, ONNXOptions, PyTorchOptions
 from napari_hush.importers.sniff import (
     describe_keras,
     describe_pytorch,
     describe_safetensors,
     is_bioimageio,
     is_keras,
+    is_onnx,
     is_pytorch,
     is_safetensors,
 )
@@ -106,6 +107,13 @@ IMPORTERS: dict[str, Importer] = {
         matches=is_bioimageio,
         load="napari_hush.importers.bioimageio:load_bioimageio",
     ),
+    "onnx": Importer(
+        kind="ONNX network",
+        suffixes=(".onnx",),
+        matches=is_onnx,
+        load="napari_hush.importers.onnx:load_onnx",
+        options=ONNXOptions,
+    ),
     "pytorch": Importer(
         kind="PyTorch checkpoint",
         suffixes=(".pth", ".pt"),
@@ -149,13 +157,13 @@ def load_model(source: Model | str | os.PathLike[str], **importer_options: Any) 
     ----------
     source : Model, str or path
         A model (returned as it is), the name of a bundled one, or a file: .safetensors saved by napari-hush, a
-        Keras .h5 or .keras of a convolutional network, a PyTorch .pth of a CycleGAN or pix2pix generator, or a
-        BioImage.IO package (.zip) of one of our networks. A bundled name wins over a file of that name: write
-        ``"./name"`` for the file.
+        Keras .h5 or .keras of a convolutional network, a PyTorch .pth of a CycleGAN or pix2pix generator, a
+        BioImage.IO package (.zip) of one of our networks or with ONNX weights, or an ONNX network (.onnx). A bundled
+        name wins over a file of that name: write ``"./name"`` for the file.
     **importer_options
         For Keras files ``upsampling``, ``value_range``, ``normalization``, see
-        `napari_hush.importers.options.KerasOptions`; for PyTorch files ``percentiles``, ``value_range``, ``entry``,
-        see `napari_hush.importers.options.PyTorchOptions`.
+        `napari_hush.importers.options.KerasOptions`; for ONNX networks the last two of these; for PyTorch files
+        ``percentiles``, ``value_range``, ``entry``, see `napari_hush.importers.options.PyTorchOptions`.
 
     Returns
     -------

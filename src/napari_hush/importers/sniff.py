@@ -18,6 +18,7 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 TORCH_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # pickled, in files from before PyTorch 1.6
 LOOKED_AT = 1 << 20  # bytes of an HDF5 file; Keras writes its description before the weights
 KERAS_MEMBERS = ("config.json", "model.weights.h5")
+ONNX_FIELDS = (0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72)  # tags of what may follow the version
 DESCRIPTIONS = ("bioimageio.yaml", "rdf.yaml")
 
 
@@ -39,6 +40,11 @@ def is_keras(path: Path, head: bytes) -> bool:
 def is_bioimageio(path: Path, head: bytes) -> bool:
     """Whether a file is a zip archive with a description of BioImage.IO."""
     return is_zip(head) and any(name in DESCRIPTIONS for name in _members(path))
+
+
+def is_onnx(_path: Path, head: bytes) -> bool:
+    """Whether a file begins like ONNX: the version of its format, then another field of its first message."""
+    return len(head) > 16 and head[0] == 0x08 and 0 < head[1] < 32 and head[2] in ONNX_FIELDS
 
 
 def is_pytorch(path: Path, head: bytes) -> bool:

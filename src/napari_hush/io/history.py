@@ -116,8 +116,11 @@ def _read_png(path: Path) -> str:
 
 def _read_hdf5(path: Path) -> str:
     from napari_hush.io.formats.hdf5_open import open_hdf5
+    from napari_hush.io.formats.hdf5_write import read_text
 
     with open_hdf5(path) as file:
+        if text := read_text(file, KEY):
+            return text.decode("ascii")
         if KEY not in file.attrs or file.attrs.get_id(KEY).dtype.kind != "S":
             return ""  # of variable length: not written here, and HDF5 can hang on a damaged one
         return bytes(file.attrs[KEY]).decode("ascii")

@@ -145,6 +145,8 @@ def _head(path: Path) -> bytes:
 
 
 def _by_content(head: bytes, named: str | None) -> str | None:
+    if is_dicom(head, named == "dicom"):  # whose first 128 bytes may be a TIFF's as well
+        return "dicom"
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):
             return kind
@@ -154,8 +156,6 @@ def _by_content(head: bytes, named: str | None) -> str | None:
         return "lif"
     if named == "nd2" and head[4:8] == b"jP  ":
         return "nd2"  # of before 2010
-    if is_dicom(head, named == "dicom"):
-        return "dicom"
     if is_nifti(head):
         return "nifti"
     if named in _NAMED and head:

@@ -43,6 +43,7 @@ NETWORKS: Registry[type[nn.Module]] = Registry(
 IMPORTED: Registry[type[nn.Module]] = Registry(
     {
         "graph": "napari_hush.networks.graph:Graph",
+        "onnx": "napari_hush.networks.onnx_network:ONNXNetwork",
     }
 )
 

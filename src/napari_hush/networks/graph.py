@@ -137,8 +137,8 @@ class Graph(nn.Module):
         The list; the last one gives the result, as large as the image. ``conv`` and ``deconv`` take ``out``,
         ``kernel``, ``stride``, ``dilation``, ``groups``, ``padding`` (``same`` or ``valid``) and ``bias``;
         ``maxpool`` and ``avgpool`` take ``kernel``, ``stride`` and ``padding``; ``up`` takes ``factor`` and ``mode``;
-        ``pad`` takes ``sides`` (top, bottom, left, right, negative to crop); ``affine`` and ``prelu`` have a number per channel;
-        ``activation`` takes ``name`` and ``value``; those in ``MERGES`` take nothing.
+        ``pad`` takes ``sides`` (top, bottom, left, right, negative to crop); ``affine`` and ``prelu`` have a number per
+        channel; ``activation`` takes ``name`` and ``value``; those in ``MERGES`` take nothing.
     """
 
     def __init__(self, *, in_channels: int = 1, layers: Sequence[dict[str, Any]] = PLAIN) -> None:

@@ -121,6 +121,11 @@ def initial_network(method: type[Method], settings: TrainSettings, channels: int
 
 def continued(model: Model) -> InitialNetwork:
     """A model's network, to be trained on; the model itself stays as it is."""
+    if hasattr(model.network, "engine"):
+        raise InputError(
+            f"{model.card.name}: is an ONNX network that is run as it is, which cannot be trained: take the model "
+            "that it was exported from"
+        )
     network = copy.deepcopy(model.network).requires_grad_(True).train()
     rule, parent = model.normalization, model.card.name
     return InitialNetwork(

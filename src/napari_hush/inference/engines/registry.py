@@ -76,6 +76,7 @@ ENGINES: Registry[type[Engine]] = Registry(  # "auto" takes the first that suits
     {
         "openvino": "napari_hush.inference.engines.openvino_engine:OpenVINOEngine",
         "torch": "napari_hush.inference.engines.torch_engine:TorchEngine",
+        "onnx": "napari_hush.inference.engines.onnx_engine:ONNXEngine",
     }
 )
 
@@ -110,7 +111,12 @@ def choose_engine(
         If what was asked for is not on this machine.
     """
     here = available_devices()
-    where = here[0] if device == "auto" else device
+    own = getattr(network, "engine", None)  # of a black box, which one engine alone can run
+    if own is not None:
+        if engine not in ("auto", own):
+            raise InputError(f"this network is imported as it is, and engine {own!r} alone runs it: use engine='auto'")
+        engine = own
+    where = device if device != "auto" else "cpu" if own else here[0]
     if where not in here:
         raise InputError(f"device {device!r} is not available: this machine and this torch offer {', '.join(here)}")
     if precision not in ("auto", "float32", "bfloat16"):

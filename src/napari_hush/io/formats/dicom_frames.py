@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import imagecodecs
 import numpy as np
 
 from napari_hush.errors import FileFormatError
@@ -38,6 +37,8 @@ def unpack_frames(library: Any, found: Any, source: str) -> NDArray[Any]:
     FileFormatError
         If they are packed in a way that nobody here unpacks.
     """
+    import imagecodecs
+
     syntax = str(getattr(found.file_meta, "TransferSyntaxUID", "")) if hasattr(found, "file_meta") else ""
     if not syntax:
         found.file_meta.TransferSyntaxUID = library.uid.ImplicitVRLittleEndian

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_hush.io.image import ImageData
 
 DATA, METADATA = "data", "metadata"
+LONGEST_ATTRIBUTE = 60_000  # bytes; HDF5 takes 64 kB with all that is around
 
 
 def write_hdf5(file: BinaryIO, image: ImageData) -> None:
@@ -31,7 +32,11 @@ def write_hdf5(file: BinaryIO, image: ImageData) -> None:
         if text := note_text(image.metadata):
             target.create_dataset(METADATA, data=np.bytes_(text.encode()))
         if image.history is not None:
-            target.attrs[KEY] = np.bytes_(history_text(image.history).encode())
+            text = history_text(image.history)
+            if len(text) <= LONGEST_ATTRIBUTE:
+                target.attrs[KEY] = np.bytes_(text.encode())
+            else:
+                target.create_dataset(KEY, data=np.bytes_(text.encode()))
         if image.pixel_size is not None:
             dataset.attrs["pixel_size"] = image.pixel_size
             dataset.attrs["units"] = [np.bytes_(unit.encode()) for unit in image.units]
@@ -44,12 +49,17 @@ def write_hdf5(file: BinaryIO, image: ImageData) -> None:
 
 def own_metadata(file: Any, dataset: Any) -> Metadata:
     """The note beside an image of a file that is open, if it lies there plainly."""
+    return parse_note(read_text(file, METADATA)) if dataset.name == f"/{DATA}" else Metadata()
+
+
+def read_text(file: Any, name: str) -> bytes:
+    """The text of a dataset in the root of a file that is open, if it lies there plainly; else nothing."""
     import h5py
 
-    if dataset.name != f"/{DATA}" or not isinstance(file.get(METADATA, getlink=True), h5py.HardLink):
-        return Metadata()
-    note = file[METADATA]
-    plain = isinstance(note, h5py.Dataset) and note.shape == () and note.dtype.kind == "S" and note.chunks is None
-    if not plain or note.is_virtual or note.external or note.dtype.itemsize > LONGEST:
-        return Metadata()
-    return parse_note(bytes(note[()]))
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        return b""
+    text = file[name]
+    plain = isinstance(text, h5py.Dataset) and text.shape == () and text.dtype.kind == "S" and text.chunks is None
+    if not plain or text.is_virtual or text.external or text.dtype.itemsize > LONGEST:
+        return b""
+    return bytes(text[()])

@@ -52,16 +52,13 @@ def read_tiff(path: Path, selector: str | None) -> ImageData:
         axes, page = series.axes, series.keyframe
         check_colours(page, str(path))
         _check_complete(tif, series, path)
-        data = _load(tif, series, index, path)
+        data, axes = _without_alpha(_load(tif, series, index, path), axes, page, path)
         metadata = tiff_metadata(tif, series, index)
         if page.photometric == PALETTE and page.colormap is not None and not (tif.is_imagej or tif.is_ome):
             # those two store intensities under a display palette
             data, lut = expand_palette(np.asarray(data), page.colormap)
             axes += "S" * (data.ndim - len(axes))
             metadata = replace(metadata, channels=(Channel(lut=lut),)) if lut else metadata
-        elif axes.endswith("S") and page.extrasamples and int(page.extrasamples[-1]) in ALPHA:
-            data = drop_opaque_alpha(np.asarray(data), str(path))
-            axes = axes if data.ndim == len(axes) else axes[:-1]
         elif line := imagej_values(tif, series):
             data = line.values(data) if isinstance(data, np.ndarray) else LineArray(data, line)
         return make_image(data, tidy_axes(axes, data.shape), tiff_scales(tif, series, index), str(path), metadata)
@@ -189,6 +186,15 @@ def _load(tif: Any, series: Any, index: int, path: Path) -> Any:
     array = zarr.open_array(store, mode="r")
     weakref.finalize(array, store.close)
     return array
+
+
+def _without_alpha(data: Any, axes: str, page: Any, path: Path) -> tuple[Any, str]:
+    """Without an alpha that says nothing, whether the samples lie together or as planes."""
+    at = axes.find("S")
+    if at < 0 or not page.extrasamples or int(page.extrasamples[-1]) not in ALPHA:
+        return data, axes
+    rest = drop_opaque_alpha(np.moveaxis(np.asarray(data), at, -1), str(path))
+    return (np.moveaxis(rest, -1, at), axes) if rest.ndim == len(axes) else (rest, axes.replace("S", ""))
 
 
 def _check_jpegs(series: Any, path: Path) -> None:

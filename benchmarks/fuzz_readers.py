@@ -45,6 +45,7 @@ from pylibCZIrw.czi import create_czi
 
 from napari_hush.errors import InputError
 from napari_hush.io import ImageData, read_image, write_image
+from napari_hush.io.formats import hdf5_kinds
 from napari_hush.io.metadata import Channel, Metadata, ramp
 from napari_hush.io.read import READERS
 
@@ -436,6 +437,7 @@ def main() -> None:
     logging.disable()  # tifffile notes each damaged tag
     for module in ("tia", "digitalmicrograph", "ripple", "semper", "tvips"):
         import_module(f"rsciio.{module}")  # before the forks
+    hdf5_kinds.kinds()
     for module in ("liffile", "nd2"):
         import_module(module)
     if options.keep is not None:

@@ -45,6 +45,13 @@ def test_ripple(tmp_path: Path) -> None:
         read_image(tmp_path / "a.rpl")
 
 
+def test_links_beside_a_file_that_is_read_alone_do_not_matter(tmp_path: Path) -> None:
+    (tmp_path / "1.ser").write_bytes(b"II\x97\x01" + bytes(100))
+    (tmp_path / "2.ser").symlink_to(tmp_path / "elsewhere.ser")
+    with pytest.raises(FileFormatError, match=r"1\.ser: truncated, damaged"):
+        read_image(tmp_path / "1.ser")
+
+
 def test_each_format_has_an_ending() -> None:
     assert set(MODULES) <= set(SUFFIXES.values())
 

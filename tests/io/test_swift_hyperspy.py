@@ -45,6 +45,13 @@ def test_hspy(tmp_path: Path, name: str, navigate: Any) -> None:
     assert image.scales == {"Y": (0.04, "nm"), "X": (0.02, "nm")}
 
 
+def test_hspy_of_before_it_told_axes_apart_goes_by_their_names(tmp_path: Path) -> None:
+    axes = [(0.02, "nm", "x", None), (0.04, "nm", "y", None)]
+    hspy(tmp_path / "a.hspy", {"HAADF": (IMAGE.T, axes)})
+    image = read_image(tmp_path / "a.hspy")
+    assert image.axes == "YX" and (image.data == IMAGE).all() and image.pixel_size_in("nm") == (0.04, 0.02)
+
+
 def test_hspy_with_several_signals(tmp_path: Path) -> None:
     stack = np.stack([IMAGE, IMAGE + 1])
     series = (stack, [(2.0, "s", "time", True), *NM])

@@ -15,7 +15,7 @@ import h5py
 from napari_hush.io.formats.hdf5_image import hard_item, hdf5_image, small_part
 from napari_hush.io.formats.hdf5_links import as_text, read_note
 from napari_hush.io.formats.several import Choice
-from napari_hush.io.formats.signal_axes import Axis, NoImageError, image_axes
+from napari_hush.io.formats.signal_axes import Axis, NoImageError, image_axes, upright
 from napari_hush.io.metadata import Metadata
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ def berkeley_images(file: h5py.File, path: Path, fill_missing: bool) -> tuple[li
         except NoImageError as error:
             others.append(str(error))
             continue
-        # planes are given as (Y, X), and what counts them comes before
-        order = sorted(range(len(letters)), key=lambda axis: (letters[axis] in "YX", letters[axis] == "X", axis))
+        order = upright(letters)
         read = partial(
             hdf5_image,
             dataset,

@@ -10,7 +10,7 @@ import h5py
 from napari_hush.io.formats.hdf5_image import hard_item, hard_items, hdf5_image
 from napari_hush.io.formats.hdf5_links import as_text, read_note
 from napari_hush.io.formats.several import Choice
-from napari_hush.io.formats.signal_axes import Axis, NoImageError, image_axes
+from napari_hush.io.formats.signal_axes import Axis, NoImageError, image_axes, upright
 from napari_hush.io.metadata import Metadata
 
 if TYPE_CHECKING:
@@ -38,11 +38,18 @@ def hyperspy_images(file: h5py.File, path: Path, fill_missing: bool) -> tuple[li
         except NoImageError as error:
             others.append(str(error))
             continue
-        title = "" if name == "__unnamed__" else name
+        title, order = "" if name == "__unnamed__" else name, upright(letters)
         read = partial(
-            hdf5_image, dataset, path, letters, scales, metadata=Metadata(name=title), fill_missing=fill_missing
+            hdf5_image,
+            dataset,
+            path,
+            "".join(letters[axis] for axis in order),
+            scales,
+            order=order,
+            metadata=Metadata(name=title),
+            fill_missing=fill_missing,
         )
-        found.append(Choice(title, dataset.shape, read, dataset.name))
+        found.append(Choice(title, tuple(dataset.shape[axis] for axis in order), read, dataset.name))
     return found, others
 
 

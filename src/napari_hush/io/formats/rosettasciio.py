@@ -33,7 +33,8 @@ MODULES = {
     "ripple": "rsciio.ripple",
 }
 AXIS = ("name", "units", "scale", "navigate")  # what is known of one
-COMPANIONS = (".emi", ".ser", ".raw", ".tvips")  # files that belong to one of another ending, or to each other
+# ending of a file to what follows its name in those that its reader opens as well
+COMPANIONS = {".emi": "_*.ser", ".rpl": ".*", ".tvips": "*.tvips"}
 _SPECTRA = ("EDS", "EELS")
 
 
@@ -71,10 +72,12 @@ def read_rosettasciio(module: str, path: Path, selector: str | None) -> ImageDat
 
 
 def _check_companions(path: Path) -> None:
-    """Refuse links and pipes among the files of the same name, of which some readers open others as well."""
-    stem = path.stem.rstrip("0123456789")  # name_000.tvips, name_1.ser
-    for one in path.parent.glob(f"{glob.escape(stem)}*"):
-        if one != path and one.suffix.lower() in COMPANIONS and (one.is_symlink() or not one.is_file()):
+    """Refuse links and pipes among the files that are opened with this one."""
+    if path.suffix.lower() not in COMPANIONS:
+        return
+    stem = path.stem.rstrip("0123456789") if path.suffix.lower() == ".tvips" else path.stem  # name_000.tvips
+    for one in path.parent.glob(f"{glob.escape(stem)}{COMPANIONS[path.suffix.lower()]}"):
+        if one != path and (one.is_symlink() or not one.is_file()):
             raise FileFormatError(
                 f"{one}: is a link, a pipe or a folder and belongs to {path.name}; put a plain file there"
             )

@@ -117,6 +117,17 @@ def image_axes(axes: Sequence[Axis]) -> tuple[str, Scales]:
     return letters, {letter: _readable(axis) for letter, axis in found if axis.step and math.isfinite(axis.step)}
 
 
+def upright(letters: str) -> list[int]:
+    """The order of axes in which planes are (Y, X), behind what counts them.
+
+    Examples
+    --------
+    >>> upright("XYQ")
+    [2, 1, 0]
+    """
+    return sorted(range(len(letters)), key=lambda axis: (letters[axis] in "YX", letters[axis] == "X", axis))
+
+
 def _places(axes: Sequence[Axis]) -> tuple[int, int]:
     """Where Y and X are: by what the file says, by their names, or the last two."""
     if len(axes) < 2:

@@ -49,6 +49,16 @@ def test_scenes_of_a_czi_are_listed(tmp_path: Path) -> None:
     assert (read_image(f"{tmp_path / 'a.czi'}:1").data == STACK.swapaxes(0, 1) + 1).all()
 
 
+def test_planes_that_a_czi_lacks_are_told(tmp_path: Path) -> None:
+    library = pytest.importorskip("pylibCZIrw.czi")
+    with library.create_czi(str(tmp_path / "a.czi")) as file:
+        for place in ((0, 0), (0, 1), (1, 0)):
+            file.write(data=STACK[0, 0][..., None], plane={"C": place[0], "T": place[1]})
+    with pytest.warns(UserWarning, match="1 of its 4 planes were not recorded and are read as 0"):
+        image = read_image(tmp_path / "a.czi")
+    assert (image.data[0, 1] == STACK[0, 0]).all() and (image.data[1, 1] == 0).all()
+
+
 def test_colours_of_a_czi_are_red_green_blue(tmp_path: Path) -> None:
     library = pytest.importorskip("pylibCZIrw.czi")
     colours = np.random.default_rng(0).integers(0, 99, (20, 30, 3)).astype(np.uint8)

@@ -21,6 +21,7 @@ import zarr
 from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io import read_image, write_image
 from napari_hush.io.formats import chunks as chunks_module
+from napari_hush.io.formats.hdf5_links import read_note
 from napari_hush.io.history import read_history
 from napari_hush.training.data.open import open_data
 from napari_hush.training.methods.registry import METHODS
@@ -469,3 +470,18 @@ def test_an_mrc_opens_nothing_beside_it(tmp_path: Path) -> None:
     mrc_of(tmp_path / "20240101_00001_movie.mrc", 50)
     os.mkfifo(tmp_path / "20240101_00001_info.txt")
     assert read_image(tmp_path / "20240101_00001_movie.mrc").shape == (3, 40, 50)
+
+
+def test_notes_that_are_sequences_of_variable_length_are_not_read(tmp_path: Path) -> None:
+    """A damaged one ends libhdf5, and Python with it."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        attributes = file.create_dataset("d", data=np.ones((8, 9))).attrs
+        letters = np.empty(1, object)
+        letters[0] = np.array([ord("X"), ord("Y")], np.uint8)
+        attributes.create("axes", letters, dtype=h5py.vlen_dtype(np.uint8))
+        attributes["text"] = "of variable length"
+        attributes["pairs"] = np.zeros((), dtype=("f8", (2,)))
+        assert read_note(file["d"], "axes", "none") == "none"
+        assert read_note(file["d"], "text", "none") == "of variable length"
+        assert read_note(file["d"], "pairs", "none").tolist() == [0, 0]
+    assert read_image(tmp_path / "a.h5").axes == "YX"

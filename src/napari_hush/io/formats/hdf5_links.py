@@ -151,11 +151,20 @@ def look_up(file: Any, selector: str, path: Path, start: Any = None) -> Any:
 
 
 def read_note(item: Any, name: str, default: Any) -> Any:
-    """An attribute, if it is there and of a sane size."""
+    """An attribute, if it is there, of a sane size, and numbers or text."""
     if name not in item.attrs:
         return default
     attribute = item.attrs.get_id(name)
-    return item.attrs[name] if math.prod(attribute.shape or ()) <= MAX_NOTE else default
+    sane = math.prod(attribute.shape or ()) <= MAX_NOTE and _is_plain(attribute.get_type())
+    return item.attrs[name] if sane else default
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether values of a type are numbers or text: libhdf5 2.0 crashes on damaged sequences of variable length."""
+    import h5py
+
+    plain = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING, h5py.h5t.ENUM)
+    return kind.get_class() in plain or (kind.get_class() == h5py.h5t.ARRAY and _is_plain(kind.get_super()))
 
 
 def as_text(value: Any) -> str:
@@ -176,6 +185,8 @@ def values_of(dataset: Any, source: str) -> Any:
     if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
         return None
     if dataset.shape is None or math.prod(dataset.shape) > MAX_VALUES or dataset.dtype.itemsize > MAX_NOTE:
+        return None
+    if not _is_plain(dataset.id.get_type()):
         return None
     try:
         check_packing(dataset, source)

@@ -12,6 +12,7 @@ import pytest
 from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io import read_image
 from napari_hush.io.foreign import INSIDE_TIFF
+from napari_hush.io.formats.nikon import WholeFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +48,16 @@ def test_scenes_of_a_czi_are_listed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds 2 images; choose one: a\.czi:0 \(20, 30\), a\.czi:1"):
         read_image(tmp_path / "a.czi")
     assert (read_image(f"{tmp_path / 'a.czi'}:1").data == STACK.swapaxes(0, 1) + 1).all()
+
+
+def test_planes_that_a_czi_lacks_are_told(tmp_path: Path) -> None:
+    library = pytest.importorskip("pylibCZIrw.czi")
+    with library.create_czi(str(tmp_path / "a.czi")) as file:
+        for place in ((0, 0), (0, 1), (1, 0)):
+            file.write(data=STACK[0, 0][..., None], plane={"C": place[0], "T": place[1]})
+    with pytest.warns(UserWarning, match="1 of its 4 planes were not recorded and are read as 0"):
+        image = read_image(tmp_path / "a.czi")
+    assert (image.data[0, 1] == STACK[0, 0]).all() and (image.data[1, 1] == 0).all()
 
 
 def test_colours_of_a_czi_are_red_green_blue(tmp_path: Path) -> None:
@@ -166,6 +177,17 @@ def test_positions_of_an_nd2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, po
     assert image.axes == "TCYX" and (image.data == STACK.swapaxes(0, 1) + positions - 1).all() and file.closed
     assert image.scales == {"T": (500, "ms"), "Y": (0.1, "µm"), "X": (0.1, "µm")}
     assert [(one.name, one.colour) for one in image.metadata.channels] == [("GFP", (0, 255, 0)), ("RFP", (255, 0, 0))]
+
+
+def test_what_lies_behind_the_end_of_a_file_is_no_zeros(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(range(100)))
+    file = WholeFile(tmp_path / "a")
+    assert file.seek(-5, 2) == 95 and file.read(3) == bytes([95, 96, 97]) and file.read() == bytes([98, 99])
+    file.seek(90)
+    with pytest.raises(FileFormatError, match="behind its end"):
+        file.read(11)
+    file.close()
+    assert file.closed
 
 
 @pytest.mark.parametrize(

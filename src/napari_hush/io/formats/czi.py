@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,11 @@ def _read_scene(reader: Any, path: Path, scene: int | None, area: Any, root: Ele
     shape = (*(high - low for low, high in sizes.values()), *plane)
     check_claim(math.prod(shape) * dtype.itemsize, path.stat().st_size, str(path))
 
+    missing = _missing_planes(reader, scene, sizes)
+    if missing:
+        total = math.prod(high - low for low, high in sizes.values())
+        warnings.warn(f"{path}: {missing} of its {total} planes were not recorded and are read as 0", stacklevel=6)
+
     def read(index: tuple[int, ...]) -> np.ndarray:
         where = {name: box[name][0] for name in _DIMENSIONS if name in box}
         where |= {name: sizes[name][0] + k for name, k in zip(sizes, index, strict=True)}
@@ -94,6 +100,20 @@ def _read_scene(reader: Any, path: Path, scene: int | None, area: Any, root: Ele
     count = 1 if samples[0] > 1 or "C" not in sizes else shape[list(sizes).index("C")]
     data = array[...] if in_memory(array) else array
     return make_image(data, f"{axes}YX{colours}", _scales(root), str(path), _metadata(root, count, dtype))
+
+
+def _missing_planes(reader: Any, scene: int | None, sizes: dict[str, tuple[int, int]]) -> int:
+    """How many of a scene have no part in the file, as where a recording was stopped."""
+    there = set()
+
+    def note(_: int, part: Any) -> bool:
+        place = part.coordinate.to_dict()
+        if scene is None or place.get("S", scene) == scene:
+            there.add(tuple(place.get(name, low) for name, (low, _) in sizes.items()))
+        return True
+
+    reader.enumerate_subblocks(note)
+    return math.prod(high - low for low, high in sizes.values()) - len(there)
 
 
 def _scales(root: ElementTree.Element) -> Scales:

@@ -58,7 +58,7 @@ def _read(library: Any, path: Path) -> ImageData:
         zipped = file.read(2) == b"\x1f\x8b"
     if packed != zipped:
         raise FileFormatError(f"{path}: name it .nii.gz if it is packed with gzip, and .nii if it is not")
-    volume = library.load(path)
+    volume = library.load(path, mmap=False)
     if getattr(volume, "file_map", {}).keys() != {"image"}:
         raise FileFormatError(f"{path}: is one of a pair .hdr and .img; save it as one file .nii")
     proxy, header = volume.dataobj, volume.header

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from functools import partial
 from importlib import import_module
@@ -33,14 +34,77 @@ def read_nd2(path: Path, selector: str | None) -> ImageData:
     except ImportError as error:
         raise InputError(f"{path}: is a Nikon ND2, which needs nd2; {_WAY}") from error
     with parsing(path, "an ND2 file"):
-        file = library.ND2File(path)
+        source = WholeFile(path)
         try:
+            file = library.ND2File(source)
+        except BaseException:
+            source.close()
+            raise
+        try:
+            _refuse_missing(file, path)
             image = choose(_choices(file, path), selector, path)
             file = None if not isinstance(image.data, np.ndarray) else file  # stays open with it
             return image
         finally:
             if file is not None:
                 file.close()
+                source.close()
+
+
+class WholeFile(io.RawIOBase):
+    """The bytes of a file, of which a part behind its end is refused.
+
+    nd2 takes zeros for what is not there; and it maps a file that it opens itself, so that one that is cut short
+    while it is read would kill the process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._file = path, path.open("rb", buffering=0)
+
+    def readable(self) -> bool:  # noqa: D102
+        return True
+
+    def seekable(self) -> bool:  # noqa: D102
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:  # noqa: D102
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:  # noqa: D102
+        return self._file.tell()
+
+    def close(self) -> None:  # noqa: D102
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """So many bytes, or all of the rest."""
+        if size is None or size < 0:
+            return self._file.readall()
+        parts, left = [], size
+        while left and (part := self._file.read(left)):
+            parts.append(part)
+            left -= len(part)
+        if left:
+            raise FileFormatError(f"{self._path}: truncated, a part of it lies behind its end; copy or export it again")
+        return b"".join(parts)
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill all of the buffer."""
+        view = memoryview(buffer).cast("B")
+        view[:] = self.read(len(view))
+        return len(view)
+
+
+def _refuse_missing(file: Any, path: Path) -> None:
+    """Frames that the file's own list lacks, which nd2 fills with zeros without a word."""
+
+    def refuse(*_: object) -> np.ndarray:
+        raise FileFormatError(f"{path}: truncated, some of its frames are not there; copy or export it again")
+
+    if hasattr(getattr(file, "_rdr", None), "_missing_frame"):
+        file._rdr._missing_frame = refuse
 
 
 def _choices(file: Any, path: Path) -> list[Choice]:

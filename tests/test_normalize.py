@@ -271,3 +271,16 @@ def test_a_turned_map_swaps_the_ends_and_comes_back_to_the_same_image() -> None:
 def test_impossible_limits_are_refused(limits: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="limits must be an increasing pair"):
         Normalization(0.0, 1.0, limits=limits)
+
+
+def test_standard_gives_zero_mean_and_unit_variance_whatever_the_blocks() -> None:
+    image = np.random.default_rng(0).normal(1e6, 3, (90, 70)).astype(np.float32)
+    image[0, 0], image[1, 1] = np.nan, np.inf
+    rule = NormalizationRule(method="standard", target=(-1, 1))
+    norm = rule.fit(blocks_of(*np.array_split(image, 7)))
+    seen = norm.apply(image)[np.isfinite(image)]
+    assert abs(float(seen.mean())) < 1e-3
+    assert abs(float(seen.std()) - 1) < 1e-3
+    np.testing.assert_allclose(norm.invert(norm.apply(image))[2:], image[2:], atol=0.1)
+    again = TypeAdapter(NormalizationRule).validate_python(json.loads(json.dumps(asdict(rule))))
+    assert again == rule

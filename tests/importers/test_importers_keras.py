@@ -201,6 +201,26 @@ def test_model_inside_of_a_model_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(run(load_model(tmp_path / "nested.h5"), image), run(plain, image))
 
 
+def test_models_that_multiply_are_refused_at_once(tmp_path: Path) -> None:
+    """Each of seven models holds the next one twenty times, and the last one does nothing."""
+    entry = {
+        "class_name": "InputLayer",
+        "name": "i",
+        "config": {"name": "i", "batch_input_shape": [None, None, None, 1]},
+    }
+    model = layer("Dropout", "d", "i")
+    for depth in range(7):
+        inner = {"name": f"m{depth}", "layers": [entry, model], "input_layers": [["i", 0, 0]]}
+        inner["output_layers"] = [[model["config"]["name"], 0, 0]]
+        nodes = [[["i", 0, 0, {}]]] * 20
+        model = {"class_name": "Functional", "name": f"m{depth}", "config": inner, "inbound_nodes": nodes}
+    with h5py.File(tmp_path / "bomb.h5", "w") as file:
+        file.attrs["model_config"] = json.dumps(make_config([entry, model]))
+        file.create_group("model_weights")
+    with pytest.raises(ModelFileError, match="more than 2,000 times"):
+        load_model(tmp_path / "bomb.h5")
+
+
 def test_archive_is_recognised_by_what_it_holds(tmp_path: Path) -> None:
     d = unet()
     path = write_keras_3(tmp_path / "model.keras", d.layers, d.arrays).rename(tmp_path / "model.zip")

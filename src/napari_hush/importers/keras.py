@@ -92,7 +92,6 @@ def load_keras(path: Path, options: KerasOptions = DEFAULTS) -> Model:
         if 2 * sum(p.numel() for p in network.parameters()) > path.stat().st_size:
             raise ModelFileError(f"{path}: the file is smaller than the weights that it describes; get the file again")
         state = _read_weights(path, root, found, archive=archive)
-    network.load_state_dict(state, assign=True)
     if found.architecture == "tomogan" and found.upsampling is None and upsampling == "file":
         warnings.warn(
             f"{path.name} does not store how it upsamples: nearest is used, as Keras does, but it was most likely "
@@ -108,7 +107,10 @@ def load_keras(path: Path, options: KerasOptions = DEFAULTS) -> Model:
         licence="unknown",
         limits=[f"Expects values from {target[0]:g} to {target[1]:g}, in images like those it was trained on."],
     )
-    return Model(network, found.architecture, hyperparameters, _make_rule(normalization, target), card)
+    try:
+        return Model.from_state(found.architecture, hyperparameters, state, _make_rule(normalization, target), card)
+    except InputError as error:
+        raise ModelFileError(f"{path}: {error}") from error
 
 
 def _make_rule(method: Method, target: tuple[float, float]) -> NormalizationRule:

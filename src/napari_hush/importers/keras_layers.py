@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MAX_CHANNELS = 4096
 MAX_KERNEL = 31
 MAX_DEPTH = 8  # of models inside of models
+MAX_CALLS = 2000  # of layers: a model may hold another one many times, which may hold a third many times
 Shape = tuple[int, ...]
 Arrays = dict[str, np.ndarray]
 
@@ -96,6 +97,7 @@ class Translation:
     layers: list[dict[str, Any]] = field(default_factory=list)
     stored: list[Stored] = field(default_factory=list)
     channels: list[int] = field(default_factory=list)
+    n_calls: int = 0
 
     def __post_init__(self) -> None:
         self.channels.append(self.in_channels)
@@ -150,6 +152,9 @@ def _translate_model(
         if layer.class_name != "InputLayer"
         for number, sources in enumerate(sources_of(layer))
     ]
+    translation.n_calls += len(waiting)
+    if translation.n_calls > MAX_CALLS:
+        raise ModelFileError(f"uses layers more than {MAX_CALLS:,} times, far beyond a denoiser's")
     while waiting:
         ready = next((call for call in waiting if all(source in done for source in call[2])), None)
         if ready is None:

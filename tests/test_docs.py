@@ -144,7 +144,7 @@ def test_command_of_the_page_runs(words: list[str], desk: Path) -> None:
         assert not stop.value.code
         return
     assert main(words) == 0
-    assert set(desk.rglob("*")) - before
+    assert words[0] == "info" or set(desk.rglob("*")) - before
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -12,6 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LUT_BYTES = 3 * 256
+COLOURS = {
+    "gray": (255, 255, 255),
+    "red": (255, 0, 0),
+    "green": (0, 255, 0),
+    "blue": (0, 0, 255),
+    "cyan": (0, 255, 255),
+    "magenta": (255, 0, 255),
+    "yellow": (255, 255, 0),
+}
+"""Of a channel's brightest value, by the names that programs have for them."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.errors import FileFormatError
-from napari_hush.io.formats.chunks import index_parts
+from napari_hush.io.formats.lazy import LazyArray, bounds_of, without_numbers
 from napari_hush.io.image import EAGER_BELOW
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ SHORT = 4096  # bytes; shorter pieces are read together with what lies between t
 LONG = 1 << 22
 
 
-class FileArray:
+class FileArray(LazyArray):
     """An array in a file, of numpy's order C, whose axes may be in another order than in the file.
 
     Parameters
@@ -52,6 +52,8 @@ class FileArray:
         self._path, self._offset, self._stored_dtype = path, offset, np.dtype(dtype)
         self._stored = tuple(int(n) for n in stored)
         self._order = tuple(order) if order is not None else tuple(range(len(self._stored)))
+        self.shape = tuple(self._stored[axis] for axis in self._order)
+        self.dtype: np.dtype[Any] = self._stored_dtype.newbyteorder("=")
         self._file = path.open("rb", buffering=0)
         weakref.finalize(self, self._file.close)
         self._lock = threading.Lock()
@@ -61,58 +63,18 @@ class FileArray:
         """Where it lies, as of `numpy.memmap`."""
         return str(self._path)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Px along each axis."""
-        return tuple(self._stored[axis] for axis in self._order)
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self._order)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """In this machine's byte order."""
-        native: np.dtype[Any] = self._stored_dtype.newbyteorder("=")
-        return native
-
-    @property
-    def nbytes(self) -> int:
-        """Of all of it."""
-        return math.prod(self._stored) * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def moved(self, axis: int) -> FileArray:
         """The same values with one of the axes before all others."""
         order = (self._order[axis], *(one for k, one in enumerate(self._order) if k != axis))
         return FileArray(self._path, self._offset, self._stored, self._stored_dtype, order)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """All of it, in memory."""
-        return np.asarray(self[...], dtype=dtype)
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        """A part, as of a numpy array; one that is not made of numbers and slices takes all of it into memory first.
-
-        Raises
-        ------
-        FileFormatError
-            If the file has become shorter.
-        """
-        parts = index_parts(key, self.shape)
-        if parts is None:
-            return np.asarray(self[...][key])
+    def _part(self, parts: Sequence[int | slice]) -> NDArray[Any]:
         box, steps = [slice(0)] * self.ndim, [slice(None)] * self.ndim
         for axis, part, size in zip(self._order, parts, self.shape, strict=True):
-            indices = range(size)[part] if isinstance(part, slice) else range(part, part + 1)
-            low, high = (min(indices[0], indices[-1]), max(indices[0], indices[-1]) + 1) if indices else (0, 0)
+            low, high, steps[axis] = bounds_of(part, size)
             box[axis] = slice(low, high)
-            steps[axis] = slice(None, None, indices.step)
         block = self._read(box)[tuple(steps)].transpose(self._order)
-        squeezed = block[tuple(slice(None) if isinstance(part, slice) else 0 for part in parts)]
+        squeezed = without_numbers(block, parts)
         return np.ascontiguousarray(squeezed, self.dtype).reshape(squeezed.shape)
 
     def _read(self, box: list[slice]) -> NDArray[Any]:

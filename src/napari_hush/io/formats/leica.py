@@ -14,7 +14,7 @@ from napari_hush.io.formats.npy import native
 from napari_hush.io.formats.parsing import parsing
 from napari_hush.io.formats.several import Choice, choose
 from napari_hush.io.image import check_kind, make_image, tidy_axes
-from napari_hush.io.metadata import Channel, Metadata, ramp
+from napari_hush.io.metadata import COLOURS, Channel, Metadata, ramp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,16 +23,7 @@ if TYPE_CHECKING:
 
 _WAY = "install it: pip install 'napari-hush[light]', or export OME-TIFF in LAS X"
 _IDS = {"1": "X", "2": "Y", "3": "Z", "4": "T"}
-_LUTS = {
-    "gray": (255, 255, 255),
-    "grey": (255, 255, 255),
-    "red": (255, 0, 0),
-    "green": (0, 255, 0),
-    "blue": (0, 0, 255),
-    "cyan": (0, 255, 255),
-    "magenta": (255, 0, 255),
-    "yellow": (255, 255, 0),
-}
+_LUTS = {**COLOURS, "grey": COLOURS["gray"]}
 
 
 def read_lif(path: Path, selector: str | None) -> ImageData:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.errors import FileFormatError
-from napari_hush.io.formats.chunks import index_parts, missing_words
+from napari_hush.io.formats.chunks import missing_words
+from napari_hush.io.formats.lazy import LazyArray, bounds_of, without_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +65,7 @@ class Tile:
         return values.reshape([b - a for a, b in zip(low, high, strict=True)])
 
 
-class Mosaic:
+class Mosaic(LazyArray):
     """Boxes of other arrays as one array.
 
     Parameters
@@ -105,42 +106,11 @@ class Mosaic:
         box = tuple((0, int(n)) for n in array.shape)
         return cls([Tile(tuple(box[k] for k in kept), array, box)], [box[k][1] for k in kept], array.dtype, source)
 
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Of all of it."""
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """All of it, in memory."""
-        return np.asarray(self[...], dtype=dtype)
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        """A part, as of a numpy array; one that is not made of numbers and slices takes all of it into memory first.
-
-        Raises
-        ------
-        FileFormatError
-            If no tile has some of it.
-        """
-        parts = index_parts(key, self.shape)
-        if parts is None:
-            return np.asarray(self[...][key])
-        low, high, steps = [], [], []
-        for part, size in zip(parts, self.shape, strict=True):
-            indices = range(size)[part] if isinstance(part, slice) else range(part, part + 1)
-            low.append(min(indices[0], indices[-1]) if indices else 0)
-            high.append(max(indices[0], indices[-1]) + 1 if indices else 0)
-            steps.append(slice(None, None, indices.step))
-        block = self._read(np.array(low), np.array(high))[tuple(steps)]
-        return np.ascontiguousarray(block[tuple(slice(None) if isinstance(part, slice) else 0 for part in parts)])
+    def _part(self, parts: Sequence[int | slice]) -> NDArray[Any]:
+        bounds = [bounds_of(part, size) for part, size in zip(parts, self.shape, strict=True)]
+        low, high, steps = zip(*bounds, strict=True)
+        block = self._read(np.array(low), np.array(high))[steps]
+        return np.ascontiguousarray(without_numbers(block, parts))
 
     def _read(self, low: NDArray[Any], high: NDArray[Any]) -> NDArray[Any]:
         """A box of the whole."""

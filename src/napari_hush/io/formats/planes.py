@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hush.io.formats.chunks import index_parts
+from napari_hush.io.formats.lazy import LazyArray, indices_of, without_numbers
 from napari_hush.io.image import LAZY_ABOVE
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class PlaneArray:
+class PlaneArray(LazyArray):
     """An array whose last axes are read at once.
 
     Parameters
@@ -44,45 +43,15 @@ class PlaneArray:
         self.shape = (*(int(n) for n in leading), *(int(n) for n in plane))
         self.dtype: np.dtype[Any] = np.dtype(dtype).newbyteorder("=")
 
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Of all of it."""
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """All of it, in memory."""
-        return np.asarray(self[...], dtype=dtype)
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        """A part, as of a numpy array; one that is not made of numbers and slices takes all of it into memory first.
-
-        Raises
-        ------
-        ValueError
-            If a plane is of another shape.
-        """
-        parts = index_parts(key, self.shape)
-        if parts is None:
-            return np.asarray(self[...][key])
+    def _part(self, parts: Sequence[int | slice]) -> NDArray[Any]:
         first, rest = parts[: self._leading], tuple(parts[self._leading :])
-        indices = [
-            range(size)[part] if isinstance(part, slice) else range(part, part + 1)
-            for part, size in zip(first, self.shape, strict=False)
-        ]
+        indices = [indices_of(part, size) for part, size in zip(first, self.shape, strict=False)]
         inner = np.empty(self.shape[self._leading :], np.bool_)[rest].shape
         block = np.empty((*(len(one) for one in indices), *inner), self.dtype)
         for place in product(*(range(len(one)) for one in indices)):
             plane = self._plane(tuple(one[k] for one, k in zip(indices, place, strict=True)))
             block[place] = plane[rest]
-        return block[tuple(slice(None) if isinstance(part, slice) else 0 for part in first)]
+        return without_numbers(block, first)
 
     def _plane(self, index: tuple[int, ...]) -> NDArray[Any]:
         with self._lock:

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.errors import FileFormatError
+from napari_hush.io.formats.lazy import LazyArray
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 SEPARATED, YCBCR = 5, 6
@@ -59,7 +62,7 @@ class Line:
         return made.astype(self.dtype(stored.dtype))
 
 
-class LineArray:
+class LineArray(LazyArray):
     """An array in a file whose numbers become values as they are read.
 
     Parameters
@@ -73,21 +76,11 @@ class LineArray:
     def __init__(self, stored: Any, line: Line) -> None:
         self.stored, self.line = stored, line
         self.shape: tuple[int, ...] = tuple(stored.shape)
-        self.ndim = len(self.shape)
         self.dtype = line.dtype(np.dtype(stored.dtype))
-        self.nbytes = math.prod(self.shape) * self.dtype.itemsize
         self.file = stored  # by whose name a run knows that the image lies in a file
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        """A part, as of a numpy array."""
-        return self.line.values(np.asarray(self.stored[key]))
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """All of it, in memory."""
-        return np.asarray(self[...], dtype=dtype)
+    def _part(self, parts: Sequence[int | slice]) -> NDArray[Any]:
+        return self.line.values(np.asarray(self.stored[tuple(parts)]))
 
 
 def imagej_values(tif: Any, series: Any) -> Line | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.io.formats.chunks import index_parts
+from napari_hush.io.formats.lazy import LazyArray
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class TurnedArray:
+class TurnedArray(LazyArray):
     """What lies in a store with other axes first, as an array in the order that is wanted.
 
     Parameters
@@ -27,30 +28,18 @@ class TurnedArray:
 
     def __init__(self, stored: Any, order: Sequence[int]) -> None:
         self.stored, self.order = stored, tuple(order)
-        self.ndim = len(self.order)
         self.shape = tuple(int(stored.shape[axis]) for axis in self.order)
         self.dtype: np.dtype[Any] = np.dtype(stored.dtype)
 
     def __getattr__(self, name: str) -> Any:
         """Whatever does not depend on the order, such as where the array lies."""
-        if name in ("store", "path", "file", "nbytes", "read_only"):
+        if name in ("store", "path", "file", "read_only"):
             return getattr(self.stored, name)
         if name == "chunks" and len(getattr(self.stored, "chunks", None) or ()) == self.ndim:
             return tuple(self.stored.chunks[axis] for axis in self.order)
         raise AttributeError(name)
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """All of it, in memory."""
-        return np.asarray(self[...], dtype=dtype)
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        """A part, as of a numpy array; one that is not made of numbers and slices takes all of it into memory first."""
-        parts = index_parts(key, self.shape)
-        if parts is None:
-            return np.asarray(self[...][key])
+    def _part(self, parts: Sequence[int | slice]) -> NDArray[Any]:
         inner, kept = self._inner(parts)
         return np.asarray(self.stored[inner]).transpose(np.argsort(np.argsort(kept)))
 

@@ -12,7 +12,7 @@ from napari.utils.colormaps.colormap_utils import ensure_colormap
 from napari_hush.errors import InputError
 from napari_hush.io import Channel, ImageData, Metadata
 from napari_hush.io.image import guess_axes, make_image
-from napari_hush.io.metadata import ramp
+from napari_hush.io.metadata import COLOURS, ramp
 from napari_hush.io.units import LONG_NAMES, canonical
 from napari_hush.widgets.parts.layer_record import FILE, as_metadata, file_notes, read_record
 
@@ -20,15 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 KEPT = ("name", "description", "date", "labels")  # of `Metadata`; the rest is in the layer itself
-NAMED = {
-    "red": (255, 0, 0),
-    "green": (0, 255, 0),
-    "blue": (0, 0, 255),
-    "cyan": (0, 255, 255),
-    "magenta": (255, 0, 255),
-    "yellow": (255, 255, 0),
-    "gray": (255, 255, 255),
-}
 BLOCK = 512  # px: about the least side of a part that is read at once
 MOST_CHANNELS = 16  # more are a spectrum, which stays in one layer
 CYCLE = ("cyan", "magenta", "yellow", "red", "green", "blue")  # of channels without a colour, as napari has it
@@ -198,7 +189,7 @@ def _style(metadata: Metadata, number: int) -> dict[str, Any]:
     channel = _channel(metadata, number)
     style: dict[str, Any] = {}
     if channel.lut is not None:
-        named = [name for name, colour in NAMED.items() if channel.lut == ramp(*colour)]
+        named = [name for name, colour in COLOURS.items() if channel.lut == ramp(*colour)]
         style["colormap"] = named[0] if named else _colormap(channel.lut)
     elif metadata.inverted:
         style["colormap"] = "gray_r"

@@ -210,7 +210,7 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "empty": ("the file is empty", lambda: b""),
     "git-lfs pointer": ("git-lfs pointer.*git lfs pull", lambda: GIT_LFS),
     "text": ("text that begins with 'not weights'", lambda: b"not weights"),
-    "Keras 3": (r"Keras 3 model \(\.keras\), which can hold code", lambda: zipped(KERAS_3, root="")),
+    "Keras 3 without weights": (r"truncated or damaged HDF5 file", lambda: zipped(KERAS_3, root="")),
     "numpy archive": (r"arrays of numpy \(\.npz\), whose network is unknown", numpy_archive),
     "torch.export": ("exported program.*which holds a graph", lambda: zipped(EXPORTED)),
     "other zip": ("zip archive of something else.*'archive/a.txt'", lambda: zipped({"a.txt": b"1"})),

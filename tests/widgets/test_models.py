@@ -97,9 +97,9 @@ def test_the_dialog_offers_what_can_be_read_where_the_last_file_was(make_combo, 
     remember(model_file)
     activate(make_combo(), FROM_FILE)
     assert asked[2] == str(model_file.parent)
-    for suffix in (".safetensors", ".h5", ".hdf5", ".pth", ".pt", ".zip"):
+    for suffix in (".safetensors", ".h5", ".hdf5", ".keras", ".onnx", ".pth", ".pt", ".zip"):
         assert f"*{suffix}" in asked[3]
-    assert ".keras" not in asked[3]
+    assert ".ckpt" not in asked[3]
 
 
 def test_leaving_the_dialog_changes_nothing(make_combo, monkeypatch, model_file):
@@ -342,7 +342,7 @@ def test_a_dropped_file_is_chosen(make_widget, image, finish, tmp_path, copies):
     assert len(viewer.layers) == 2
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".H5", ".hdf5", ".pth", ".pt", ".zip"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".H5", ".hdf5", ".keras", ".onnx", ".pth", ".pt", ".zip"])
 def test_a_model_by_its_name_may_be_dropped(make_widget, suffix):
     _, widget = make_widget()
     content = dropped(f"/models/m{suffix}")
@@ -351,7 +351,7 @@ def test_a_model_by_its_name_may_be_dropped(make_widget, suffix):
     assert event.isAccepted()
 
 
-@pytest.mark.parametrize("name", ["image.tif", "model.keras", "folder", "zip"])
+@pytest.mark.parametrize("name", ["image.tif", "model.txt", "folder", "zip"])
 def test_something_else_is_not_taken(make_widget, name):
     _, widget = make_widget()
     content = dropped(f"/models/{name}")

@@ -13,6 +13,7 @@ import yaml
 import zarr
 from napari.components import ViewerModel
 from napari.layers import Image
+from napari.plugins import _initialize_plugins
 from napari.settings import get_plugin_settings
 
 from napari_hush.errors import InputError, SeveralImagesError
@@ -97,11 +98,11 @@ def test_what_is_shown_is_kept_when_channels_are_saved(tmp_path):
 
 def test_layers_that_differ_are_not_put_into_one_file(tmp_path):
     layers = [Image(np.zeros((8, 9)), name="a"), Image(np.zeros((8, 8)), name="b")]
-    with pytest.raises(InputError, match="'b' has shape"):
+    with pytest.raises(OSError, match="'b' has shape"):
         write_layers(str(tmp_path / "a.tif"), [layer.as_layer_data_tuple() for layer in layers])
     assert not (tmp_path / "a.tif").exists()
     layers[1] = Image(np.zeros((8, 9)), name="b", scale=(2, 2), units="nm")
-    with pytest.raises(InputError, match="'b' has shape"):
+    with pytest.raises(OSError, match="'b' has shape"):
         write_layers(str(tmp_path / "a.tif"), [layer.as_layer_data_tuple() for layer in layers])
 
 
@@ -217,11 +218,29 @@ def test_the_manifest_names_every_format():
 
 def test_napari_itself_opens_and_saves(tmp_path):
     written(tmp_path / "a.zarr", "ZYX")
+    _initialize_plugins()  # as a viewer with a window does
     viewer = ViewerModel()
     viewer.open(tmp_path / "a.zarr", plugin="napari-hush")
     assert tuple(viewer.layers[0].scale) == (0.5, 0.2, 0.1)
     assert viewer.layers.save(str(tmp_path / "b.ome.tif"), plugin="napari-hush")
     assert read_image(tmp_path / "b.ome.tif").scales == read_image(tmp_path / "a.zarr").scales
+
+    viewer.layers.clear()
+    viewer.add_image(np.zeros((8, 9), np.float16))
+    with pytest.raises(OSError, match="OME-TIFF knows no float16"):  # and not only that nothing was written
+        viewer.layers.save(str(tmp_path / "c.ome.tif"), plugin="napari-hush")
+
+
+def test_a_layer_knows_how_the_commands_name_its_image(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path / "a.zarr", "YX")
+    np.savez("b.npz", first=np.zeros((8, 9)), second=np.zeros((8, 9)))
+    assert opened("a.zarr")[0].metadata[FILE]["source"] == str(tmp_path / "a.zarr")  # and not one of its levels
+    assert [one.metadata[FILE]["source"] for one in opened("b.npz")] == [
+        f"{tmp_path}/b.npz:{n}" for n in ("first", "second")
+    ]
+    written(tmp_path / "c.tif", "CYX")
+    assert {one.metadata[FILE]["one_of"] for one in opened("c.tif")} == {len(opened("c.tif"))}
 
 
 def test_turned_layers_are_told(tmp_path, monkeypatch):

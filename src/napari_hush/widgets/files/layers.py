@@ -65,7 +65,7 @@ def layers_of(
         As napari's readers give it.
     """
     rgb, axis = _is_rgb(image), image.axes.find("C")
-    common = {"metadata": _notes(image, history), "rgb": rgb, "multiscale": bool(levels)}
+    common: dict[str, Any] = {"metadata": _notes(image, history), "rgb": rgb, "multiscale": bool(levels)}
     arrays = [_lazy(one) for one in (image, *levels)]
 
     def shown(*part: Any) -> Any:
@@ -79,6 +79,7 @@ def layers_of(
     before = (slice(None),) * axis
     if channels == 1:
         return [(shown(*before, 0), common | _style(image.metadata, 0) | {"name": name}, "image")]
+    common["metadata"][FILE]["one_of"] = channels
     return [
         (
             shown(*before, number),

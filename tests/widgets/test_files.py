@@ -23,11 +23,13 @@ from napari_hush.io.metadata import ramp
 from napari_hush.io.sniff import SUFFIXES
 from napari_hush.io.write import SUFFIXES as WRITTEN
 from napari_hush.widgets.denoise.dock import DenoiseWidget
+from napari_hush.widgets.denoise.result import result_layer
 from napari_hush.widgets.files import writer
 from napari_hush.widgets.files.layers import layers_of
 from napari_hush.widgets.files.reader import get_reader
 from napari_hush.widgets.files.writer import write_layer, write_layers
 from napari_hush.widgets.parts.layer_record import FILE, read_record
+from napari_hush.widgets.parts.layer_source import Source
 
 RNG = np.random.default_rng(0)
 STEPS = {"T": (5.0, "s"), "Z": (0.5, "nm"), "Y": (0.2, "nm"), "X": (0.1, "nm")}
@@ -94,6 +96,18 @@ def test_what_is_shown_is_kept_when_channels_are_saved(tmp_path):
     np.testing.assert_array_equal(after.data, image.data)
     assert [one.name for one in after.metadata.channels] == ["DAPI", "GFP"]
     assert [one.colour for one in after.metadata.channels] == [(0, 0, 255), (0, 255, 0)]
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_results_of_channels_are_called_as_the_channels(tmp_path, split):
+    channels = (Channel("DAPI", ramp(0, 0, 255), (1.0, 9.0)), Channel("GFP", ramp(0, 255, 0), (2.0, 8.0)))
+    image = ImageData(RNG.integers(0, 99, (2, 8, 9)).astype(np.uint16), "CYX", metadata=Metadata(channels=channels))
+    results = []
+    for layer in [Image(data, **options) for data, options, _ in layers_of(image, "cells", split=split)]:
+        data, options = result_layer(Source.of(layer, None), np.asarray(layer.data), {"model": "general"})
+        results.append(Image(data, **options))
+    after = saved(tmp_path / "a.ome.tif", results)
+    assert [one.name for one in after.metadata.channels] == ["DAPI", "GFP"]
 
 
 def test_layers_that_differ_are_not_put_into_one_file(tmp_path):

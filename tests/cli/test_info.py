@@ -127,3 +127,28 @@ def test_several_images_of_a_file_are_listed(desk, capsys):
     words = said(capsys, "info", "two.npz")
     assert "2 images" in words and "two.npz:first   40 x 48 (YX), uint16" in words and "two.npz:second  3 x 40" in words
     assert json.loads(said(capsys, "info", "--json", "two.npz"))["images"] == ["two.npz:first", "two.npz:second"]
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        {"request": {"input": {"name": "a"}}, "made": "denoised"},
+        {"written": 10**30},
+        {"normalization": [{"offset": "a", "scale": 1}]},
+        {"tile": 5},
+        {"series": "x"},
+        {"made": "denoised", "source_file": 5, "settings": 5},
+    ],
+)
+def test_a_damaged_history_is_told(desk, capsys, history):
+    write_image("a.npy", IMAGE)
+    (desk / "a.npy.hush.json").write_text(json.dumps({"software": "napari-hush 1"} | history))
+    words = said(capsys, "info", "a.npy")
+    assert "3 x 40 x 48" in words and "damaged" in words
+
+
+@pytest.mark.parametrize("request_", ["x", [1], {"input": "x"}])
+def test_a_request_that_is_none_is_left_out(desk, request_):
+    write_image("a.npy", IMAGE)
+    (desk / "a.npy.hush.json").write_text(json.dumps({"software": "napari-hush 1", "request": request_}))
+    assert read_history("a.npy") == {"software": "napari-hush 1"}

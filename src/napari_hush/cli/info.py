@@ -94,7 +94,11 @@ def _as_text(path: Path) -> str:
     if history is None:
         lines.append(("history", "not made by napari-hush"))
     else:
-        lines += _history_lines(history)
+        try:
+            for line in _history_lines(history):
+                lines.append(line)
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError):  # it is not as we write it
+            lines.append(("damaged", "the rest of what is written there of how it was made makes no sense"))
         if not is_unchanged(actual_place(path), history):
             lines.append(("since then", "the file was changed: what is told here need not be true of it"))
     width = max(len(name) for name, _ in lines)

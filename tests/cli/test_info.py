@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 from napari_hush import cli
+from napari_hush.cli.repeat import command
 from napari_hush.files import file_sha256
 from napari_hush.inference.denoise import denoise
+from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.io import read_image, write_image
 from napari_hush.io.history import read_history
 
@@ -88,3 +91,64 @@ def test_python_keeps_a_history_too(desk, model_file):
     denoise(IMAGE, model_file, out="out.zarr", frames=False)
     history = read_history("out.zarr")
     assert history["model"] == "tiny" and history["model_sha256"] == file_sha256(desk / model_file)
+
+
+@pytest.mark.parametrize("how", ["--series", "--volume"])
+def test_a_pattern_finds_the_same_files_again_from_anywhere(desk, capsys, model_file, monkeypatch, how):
+    folder = desk / "scan [1]"
+    folder.mkdir()
+    for number, plane in enumerate((*IMAGE, IMAGE[0] + 7)):
+        write_image(folder / f"{'dark' if number == 3 else 'frame'} {number}.tif", plane)
+    monkeypatch.chdir(folder)
+    options = ["--model", model_file, "--no-verdict"]
+    said(capsys, "denoise", "frame*.tif", how, "-o", str(desk / "out.tif"), *options)
+    monkeypatch.chdir(desk)
+    words = said(capsys, "info", "out.tif")
+    again = next(line.partition("again with")[2].strip() for line in words.splitlines() if "again with" in line)
+    said(capsys, *shlex.split(again)[1:], "-o", "again.tif", "--no-verdict")
+    assert read_image("out.tif").shape == IMAGE.shape
+    np.testing.assert_array_equal(read_image("again.tif").data, read_image("out.tif").data)
+    said(capsys, "denoise", "scan [1]", how, "-o", "all.tif", *options)  # a folder is no pattern
+    assert read_image("all.tif").shape[0] == 4
+
+
+def test_the_command_of_a_layer_that_was_saved():
+    settings = asdict(DenoiseSettings(dark=True))
+    layer = {"made": "denoised", "source_file": "/a b/c.tif", "model": "stem", "settings": settings}
+    assert shlex.split(command(layer))[1:] == ["denoise", "/a b/c.tif", "--model", "stem", "--dark"]
+    assert command(layer | {"output": "input"}).endswith("--dtype input")
+    assert command(layer | {"channel_axis": 0}).endswith("--channel-axis 0")
+    for part in ("one_of_channels", "region", "cancelled"):  # no command makes it of the file
+        assert command(layer | {part: [2]}) == ""
+
+
+def test_several_images_of_a_file_are_listed(desk, capsys):
+    np.savez("two.npz", first=IMAGE[0], second=IMAGE)
+    words = said(capsys, "info", "two.npz")
+    assert "2 images" in words and "two.npz:first   40 x 48 (YX), uint16" in words and "two.npz:second  3 x 40" in words
+    assert json.loads(said(capsys, "info", "--json", "two.npz"))["images"] == ["two.npz:first", "two.npz:second"]
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        {"request": {"input": {"name": "a"}}, "made": "denoised"},
+        {"written": 10**30},
+        {"normalization": [{"offset": "a", "scale": 1}]},
+        {"tile": 5},
+        {"series": "x"},
+        {"made": "denoised", "source_file": 5, "settings": 5},
+    ],
+)
+def test_a_damaged_history_is_told(desk, capsys, history):
+    write_image("a.npy", IMAGE)
+    (desk / "a.npy.hush.json").write_text(json.dumps({"software": "napari-hush 1"} | history))
+    words = said(capsys, "info", "a.npy")
+    assert "3 x 40 x 48" in words and "damaged" in words
+
+
+@pytest.mark.parametrize("request_", ["x", [1], {"input": "x"}])
+def test_a_request_that_is_none_is_left_out(desk, request_):
+    write_image("a.npy", IMAGE)
+    (desk / "a.npy.hush.json").write_text(json.dumps({"software": "napari-hush 1", "request": request_}))
+    assert read_history("a.npy") == {"software": "napari-hush 1"}

@@ -13,6 +13,7 @@ import yaml
 import zarr
 from napari.components import ViewerModel
 from napari.layers import Image
+from napari.plugins import _initialize_plugins
 from napari.settings import get_plugin_settings
 
 from napari_hush.errors import InputError, SeveralImagesError
@@ -22,11 +23,13 @@ from napari_hush.io.metadata import ramp
 from napari_hush.io.sniff import SUFFIXES
 from napari_hush.io.write import SUFFIXES as WRITTEN
 from napari_hush.widgets.denoise.dock import DenoiseWidget
+from napari_hush.widgets.denoise.result import result_layer
 from napari_hush.widgets.files import writer
 from napari_hush.widgets.files.layers import layers_of
 from napari_hush.widgets.files.reader import get_reader
 from napari_hush.widgets.files.writer import write_layer, write_layers
 from napari_hush.widgets.parts.layer_record import FILE, read_record
+from napari_hush.widgets.parts.layer_source import Source
 
 RNG = np.random.default_rng(0)
 STEPS = {"T": (5.0, "s"), "Z": (0.5, "nm"), "Y": (0.2, "nm"), "X": (0.1, "nm")}
@@ -95,13 +98,25 @@ def test_what_is_shown_is_kept_when_channels_are_saved(tmp_path):
     assert [one.colour for one in after.metadata.channels] == [(0, 0, 255), (0, 255, 0)]
 
 
+@pytest.mark.parametrize("split", [True, False])
+def test_results_of_channels_are_called_as_the_channels(tmp_path, split):
+    channels = (Channel("DAPI", ramp(0, 0, 255), (1.0, 9.0)), Channel("GFP", ramp(0, 255, 0), (2.0, 8.0)))
+    image = ImageData(RNG.integers(0, 99, (2, 8, 9)).astype(np.uint16), "CYX", metadata=Metadata(channels=channels))
+    results = []
+    for layer in [Image(data, **options) for data, options, _ in layers_of(image, "cells", split=split)]:
+        data, options = result_layer(Source.of(layer, None), np.asarray(layer.data), {"model": "general"})
+        results.append(Image(data, **options))
+    after = saved(tmp_path / "a.ome.tif", results)
+    assert [one.name for one in after.metadata.channels] == ["DAPI", "GFP"]
+
+
 def test_layers_that_differ_are_not_put_into_one_file(tmp_path):
     layers = [Image(np.zeros((8, 9)), name="a"), Image(np.zeros((8, 8)), name="b")]
-    with pytest.raises(InputError, match="'b' has shape"):
+    with pytest.raises(OSError, match="'b' has shape"):
         write_layers(str(tmp_path / "a.tif"), [layer.as_layer_data_tuple() for layer in layers])
     assert not (tmp_path / "a.tif").exists()
     layers[1] = Image(np.zeros((8, 9)), name="b", scale=(2, 2), units="nm")
-    with pytest.raises(InputError, match="'b' has shape"):
+    with pytest.raises(OSError, match="'b' has shape"):
         write_layers(str(tmp_path / "a.tif"), [layer.as_layer_data_tuple() for layer in layers])
 
 
@@ -217,11 +232,29 @@ def test_the_manifest_names_every_format():
 
 def test_napari_itself_opens_and_saves(tmp_path):
     written(tmp_path / "a.zarr", "ZYX")
+    _initialize_plugins()  # as a viewer with a window does
     viewer = ViewerModel()
     viewer.open(tmp_path / "a.zarr", plugin="napari-hush")
     assert tuple(viewer.layers[0].scale) == (0.5, 0.2, 0.1)
     assert viewer.layers.save(str(tmp_path / "b.ome.tif"), plugin="napari-hush")
     assert read_image(tmp_path / "b.ome.tif").scales == read_image(tmp_path / "a.zarr").scales
+
+    viewer.layers.clear()
+    viewer.add_image(np.zeros((8, 9), np.float16))
+    with pytest.raises(OSError, match="OME-TIFF knows no float16"):  # and not only that nothing was written
+        viewer.layers.save(str(tmp_path / "c.ome.tif"), plugin="napari-hush")
+
+
+def test_a_layer_knows_how_the_commands_name_its_image(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path / "a.zarr", "YX")
+    np.savez("b.npz", first=np.zeros((8, 9)), second=np.zeros((8, 9)))
+    assert opened("a.zarr")[0].metadata[FILE]["source"] == str(tmp_path / "a.zarr")  # and not one of its levels
+    assert [one.metadata[FILE]["source"] for one in opened("b.npz")] == [
+        f"{tmp_path}/b.npz:{n}" for n in ("first", "second")
+    ]
+    written(tmp_path / "c.tif", "CYX")
+    assert {one.metadata[FILE]["one_of"] for one in opened("c.tif")} == {len(opened("c.tif"))}
 
 
 def test_turned_layers_are_told(tmp_path, monkeypatch):

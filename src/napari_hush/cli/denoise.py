@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -254,7 +255,14 @@ class Denoise:
         """How a file was made, as it is kept in it."""
         file = Path(self.model)
         path = {"model_path": str(file.resolve())} if file.is_file() else {}
-        return {"made": made, "request": job.request, **done.provenance, **path, "verdict": verdict or None}
+        return {
+            "made": made,
+            "request": job.request,
+            **_pattern(job.source),
+            **done.provenance,
+            **path,
+            "verdict": verdict or None,
+        }
 
     def _write_maps(self, job: Job, image: ImageData, done: Denoised, verdict: str) -> None:
         """What the frames say of each other."""
@@ -297,6 +305,14 @@ class Denoise:
         except Exception as error:
             return f"not checked: {one_line(error)}"
         return f"{seen.status.upper() if seen.status == 'fail' else seen.status}: {seen.words}"
+
+
+def _pattern(source: str | Path) -> dict[str, str]:
+    """The pattern that chose the files of a series or volume, wherever it is read; their folder may hold others."""
+    text = str(source)
+    if not glob.has_magic(text) or Path(text).exists():
+        return {}
+    return {"pattern": os.path.join(glob.escape(os.getcwd()), text)}
 
 
 def _check_maps(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:

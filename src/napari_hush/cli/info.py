@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from napari_hush.cli.console import complain, one_line, printable, size_text
-from napari_hush.errors import InputError
+from napari_hush.errors import InputError, SeveralImagesError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from napari_hush.io import ImageData, Metadata
 
 Line = tuple[str, str]  # what it is, and what it is like
+MOST = 24  # images of one file that are looked at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,12 @@ def _as_dict(path: Path) -> dict[str, Any]:
     from napari_hush.io.history import read_history
     from napari_hush.io.outputs import actual_place
 
-    image = read_image(path)
+    try:
+        image = read_image(path)
+    except SeveralImagesError as several:
+        if not several.choices:
+            raise
+        return {"file": str(path), "images": list(several.choices)}
     metadata = asdict(image.metadata)
     for channel, kept in zip(metadata["channels"], image.metadata.channels, strict=True):
         channel["lut"], channel["colour"] = None if kept.lut is None else kept.lut.hex(), kept.colour
@@ -77,17 +83,43 @@ def _as_text(path: Path) -> str:
     from napari_hush.io.history import is_unchanged, read_history
     from napari_hush.io.outputs import actual_place
 
-    image = read_image(path)
+    try:
+        image = read_image(path)
+    except SeveralImagesError as several:
+        if not several.choices:
+            raise
+        return _several_text(path, several.choices)
     history = read_history(actual_place(path))
     lines = [("image", _image_words(image)), *_metadata_lines(image.metadata)]
     if history is None:
         lines.append(("history", "not made by napari-hush"))
     else:
-        lines += _history_lines(history)
+        try:
+            for line in _history_lines(history):
+                lines.append(line)
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError):  # it is not as we write it
+            lines.append(("damaged", "the rest of what is written there of how it was made makes no sense"))
         if not is_unchanged(actual_place(path), history):
             lines.append(("since then", "the file was changed: what is told here need not be true of it"))
     width = max(len(name) for name, _ in lines)
     return "\n".join([printable(str(path)), *(f"  {name:{width}}  {printable(words)}" for name, words in lines)])
+
+
+def _several_text(path: Path, choices: Sequence[str]) -> str:
+    """The images of a file, each as it is named to the other commands."""
+    from napari_hush.io import read_image
+
+    width = max(len(printable(one)) for one in choices[:MOST])
+    lines = [f"{printable(str(path))}", f"  {len(choices)} images; name one of them to be told more"]
+    for one in choices[:MOST]:
+        try:
+            words = _image_words(read_image(one))
+        except SeveralImagesError as inside:
+            words = f"{len(inside.choices) or 'several'} images"
+        except (InputError, OSError, MemoryError) as error:
+            words = one_line(error).removeprefix(f"{one}: ")
+        lines.append(f"  {printable(one):{width}}  {printable(words)}")
+    return "\n".join(lines + ["  ..."] * (len(choices) > MOST))
 
 
 def _image_words(image: ImageData) -> str:
@@ -123,7 +155,10 @@ def _history_lines(history: Mapping[str, Any]) -> Iterator[Line]:
         part = f", {request['part']}" if request.get("part") else ""
         size = f", {size_text(source['size'])}" if isinstance(source.get("size"), int) else ""
         check = str(source.get("head") or source.get("metadata") or source.get("values") or "")[:12]
-        yield "made from", f"{source.get('name')}{part}{size}" + (f", fingerprint {check}" if check else "")
+        yield (
+            "made from",
+            f"{history.get('pattern') or source.get('name')}{part}{size}" + (f", fingerprint {check}" if check else ""),
+        )
     elif layer := history.get("source_layer"):
         file = f" of {history['source_file']}" if history.get("source_file") else ""
         yield "made from", f"the layer {layer}{file}"

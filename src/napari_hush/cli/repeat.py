@@ -23,15 +23,18 @@ def command(history: Mapping[str, Any]) -> str:
         return ""
     model = [] if request["model"] == "auto" else ["--model", str(history.get("model_path") or request["model"])]
     part = f":{request['part']}" if request.get("part") else ""
-    return shlex.join(["napari-hush", "denoise", f"{source}{part}", *model, *_options(request["settings"])])
+    named = history.get("pattern") or f"{source}{part}"
+    return shlex.join(["napari-hush", "denoise", str(named), *model, *_options(request["settings"])])
 
 
 def _of_layer(history: Mapping[str, Any]) -> dict[str, Any]:
-    """What a command would be asked for, of a layer of napari that was saved; empty where its file is not known."""
-    if not history.get("source_file"):
+    """What a command would be asked for, of a layer of napari that was saved; empty where it was no whole image."""
+    if not history.get("source_file") or any(history.get(part) for part in ("one_of_channels", "region", "cancelled")):
         return {}
     model = "auto" if history.get("chosen_because") else history.get("model")
-    return {"input": {"name": history["source_file"]}, "model": model, "settings": history.get("settings") or {}}
+    layer = {"dtype": history.get("output") or "auto", "channel_axis": history.get("channel_axis")}
+    settings = {**(history.get("settings") or {}), **layer}
+    return {"input": {"name": history["source_file"]}, "model": model, "settings": settings}
 
 
 def _options(settings: Mapping[str, Any]) -> Iterator[str]:

@@ -46,7 +46,12 @@ def read_history(path: str | Path) -> dict[str, Any] | None:
         found = json.loads(text) if text and len(text) < LONGEST else None
     except (OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError):
         return None  # a damaged file has no history, and whoever reads its image is told why
-    return found if isinstance(found, dict) and str(found.get("software", "")).startswith(KEY) else None
+    if not isinstance(found, dict) or not str(found.get("software", "")).startswith(KEY):
+        return None
+    request = found.get("request")
+    if not (isinstance(request, dict) and isinstance(request.get("input"), dict)):
+        found.pop("request", None)  # all who read it take it for granted
+    return found
 
 
 def write_beside(path: Path, history: Mapping[str, Any] | None) -> None:

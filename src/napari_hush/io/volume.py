@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import threading
 from collections import OrderedDict
 from dataclasses import replace
@@ -98,7 +99,11 @@ def slice_files(source: str | Path) -> list[Path]:
         If there is none.
     """
     path = Path(source)
-    found = [one for one in expand_inputs([path / "*"] if path.is_dir() else [source]) if one.is_file()]
+    found = [
+        one
+        for one in expand_inputs([Path(glob.escape(str(path))) / "*"] if path.is_dir() else [source])
+        if one.is_file()
+    ]
     files = [one for one in found if is_image(one)]
     if not files:
         raise InputError(f"{source}: no image file is found there; expected the slices of a volume, such as slice*.tif")

@@ -49,6 +49,10 @@ def result_layer(
     record = {**provenance, "source_layer": source.name, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
     if file := source.notes.get("source"):
         record["source_file"] = file
+    if channels := source.notes.get("one_of"):
+        record["one_of_channels"] = channels
+    if source.channel_axis is not None and not source.rgb:
+        record["channel_axis"] = source.channel_axis
     style = dict(source.style)
     name = f"{source.name} · {provenance['model']}"
     part: tuple[Any, ...] = ()
@@ -65,6 +69,7 @@ def result_layer(
     integer_colours = source.rgb and np.dtype(source.data.dtype).kind != "f"
     if output == "same as input" or integer_colours:
         image = convert_dtype(image, source.data.dtype) if np.dtype(source.data.dtype).kind != "b" else image
+        record["output"] = "input"
     if not source.rgb:
         style["contrast_limits"] = _contrast_limits(image, style["contrast_limits"], 0.1 if part else 0.5)
     return image, {

@@ -56,7 +56,7 @@ def layers_of(
         As napari's readers give it.
     """
     rgb, axis = _is_rgb(image), image.axes.find("C")
-    common = {"metadata": _notes(image, history), "rgb": rgb, "multiscale": bool(levels)}
+    common: dict[str, Any] = {"metadata": _notes(image, history), "rgb": rgb, "multiscale": bool(levels)}
     arrays = [_lazy(one) for one in (image, *levels)]
 
     def shown(*part: Any) -> Any:
@@ -65,11 +65,14 @@ def layers_of(
     channels = 1 if rgb or axis < 0 else image.shape[axis]
     if rgb or axis < 0 or channels > (MOST_CHANNELS if split else 1):
         common |= _place(image, without=image.axes[-1] if rgb else "")
+        if axis >= 0 and not rgb:
+            common["metadata"][FILE]["channels"] = image.metadata.channels
         return [(shown(...), common | ({} if rgb else _style(image.metadata, 0)) | {"name": name}, "image")]
     common |= _place(image, without="C")
     before = (slice(None),) * axis
     if channels == 1:
         return [(shown(*before, 0), common | _style(image.metadata, 0) | {"name": name}, "image")]
+    common["metadata"][FILE]["one_of"] = channels
     return [
         (
             shown(*before, number),
@@ -215,7 +218,7 @@ def _one(data: Any, options: Mapping[str, Any]) -> ImageData:
     scales = {axis: (step, unit) for axis, step, unit in known if unit not in ("pixel", "dimensionless")}
     kept = file_notes(options.get("metadata", {}))
     notes = {name: kept[name] for name in KEPT if name in kept}
-    channels = () if rgb else (_channel_of(options),)
+    channels = () if rgb else kept.get("channels", ()) if "C" in axes else (_channel_of(options),)
     return make_image(data, axes, scales, str(options.get("name", "")), Metadata(**notes, channels=channels))
 
 
@@ -230,7 +233,10 @@ def _letters(labels: Sequence[str], shape: tuple[int, ...], *, rgb: bool) -> str
 
 def _channel_of(options: Mapping[str, Any]) -> Channel:
     """How a layer is called and shown."""
-    name = str(options.get("name", "")).rpartition(" · ")[2]
+    name, record = str(options.get("name", "")), read_record(options.get("metadata", {}))
+    if name == f"{record.get('source_layer')} · {record.get('model')}":
+        name = str(record["source_layer"])  # a result shows what its source shows
+    name = name.rpartition(" · ")[2]
     limits = options.get("contrast_limits")
     shown = None if limits is None else (float(limits[0]), float(limits[1]))
     colormap = options.get("colormap")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,4 +67,6 @@ def _layers(path: str, image: ImageData, *, several: bool = False) -> list[Layer
         name = f"{name} · {image.metadata.name or selector}"
     split = preference("files", "split_channels", True)
     levels = [read_image(level) for level in smaller_levels(Path(image.source))]
+    chosen = "" if selector is None else f":{selector}"
+    image = replace(image, source=f"{file.absolute()}{chosen}")  # as commands name it, wherever they run
     return layers_of(image, name, levels=levels, history=read_history(file), split=split)

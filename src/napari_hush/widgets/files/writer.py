@@ -20,7 +20,7 @@ def write_layer(path: str, data: Any, options: dict[str, Any]) -> list[str]:
 
     Raises
     ------
-    InputError
+    OSError
         If the format cannot hold it: what came, and what to do.
     """
     return write_layers(path, [(data, options, "image")])
@@ -31,9 +31,17 @@ def write_layers(path: str, layers: Sequence[tuple[Any, dict[str, Any], str]]) -
 
     Raises
     ------
-    InputError
+    OSError
         If they are not alike, or the format cannot hold them.
     """
+    try:
+        _write(path, layers)
+    except InputError as error:  # napari takes any ValueError for "no such writer", and its words are lost
+        raise OSError(str(error)) from error
+    return [path]
+
+
+def _write(path: str, layers: Sequence[tuple[Any, dict[str, Any], str]]) -> None:
     if not layers:
         raise InputError(f"{path}: there is no image layer to be saved")
     image = image_of(layers)
@@ -41,7 +49,6 @@ def write_layers(path: str, layers: Sequence[tuple[Any, dict[str, Any], str]]) -
     if moved:
         notify.warning(f"{moved[0]} is turned or sheared in the viewer: the file holds its pixels as they are")
     write_image(path, image.data, like=image, history=history_of(layers[0][1]) if len(layers) == 1 else None)
-    return [path]
 
 
 def _is_turned(options: dict[str, Any]) -> bool:

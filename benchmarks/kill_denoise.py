@@ -131,8 +131,9 @@ def is_early(code: int, how: int) -> bool:
 def make_inputs(folder: Path, size: int) -> None:
     """Noise on a smooth picture, and a small model with weights that matter."""
     rng = np.random.default_rng(0)
+    large = np.kron(rng.random((17, 17)), np.ones((32, 32)))  # more than 512 px: a .zarr of two levels
+    np.save(folder / "stack.npy", (large * 50 + rng.normal(0, 10, (2, *large.shape))).astype(np.float32))
     smooth = np.kron(rng.random((size // 32, size // 32)), np.ones((32, 32)))
-    np.save(folder / "stack.npy", (smooth * 50 + rng.normal(0, 10, (6, size, size))).astype(np.float32))
     np.save(folder / "image.npy", (smooth * 50 + rng.normal(0, 10, (size, size))).astype(np.float32))
     for number in range(6):
         np.save(folder / f"many_{number}.npy", (smooth * 50 + rng.normal(0, 10, (size, size))).astype(np.float32))
@@ -187,7 +188,10 @@ def contents(path: Path) -> dict[str, bytes]:
     """The pixels of all images of an output, by their names in it; what their files say besides holds the time."""
     if not path.exists():
         return {}
-    images = [path] if path.is_file() or is_zarr(path) else [one for one in path.iterdir() if one.name[0] != "."]
+    if is_zarr(path):  # the chunks of all levels
+        chunks = (one for one in path.rglob("*") if one.is_file() and one.name != "zarr.json")
+        return {str(one.relative_to(path)): one.read_bytes() for one in chunks}
+    images = [path] if path.is_file() else [one for one in path.iterdir() if one.name[0] != "."]
     return {str(one.relative_to(path)): np.asarray(read_image(one).data[...]).tobytes() for one in images}
 
 

@@ -14,6 +14,8 @@ from napari_hush import cli
 from napari_hush.errors import InputError
 from napari_hush.inference.tiles.runner import TileRunner
 from napari_hush.io import read_image, write_image
+from napari_hush.io.formats import zarr_write
+from napari_hush.io.room import check_room
 from napari_hush.leftovers import MACHINE
 
 IMAGE = np.random.default_rng(0).normal(100, 20, (256, 192)).astype(np.float32)
@@ -178,6 +180,21 @@ def test_a_removed_folder_is_made_again_or_an_error(run, tmp_path, at_tile):
     assert code == 2 and "was removed while" in err and not (tmp_path / "results" / "out.zarr").exists()
 
 
+def test_a_run_killed_when_its_result_was_there_leaves_nothing_after_resume(run, tmp_path, monkeypatch):
+    write_image("in.tif", IMAGE)
+    with monkeypatch.context() as patch:
+        patch.setattr(zarr_write, "_put_in_place", lambda partial, place: killed(os.replace(partial, place.path)))
+        assert run("in.tif", "-o", "out.zarr")[0] == 130
+    assert names(tmp_path) == [".out.zarr.part", "in.tif", "out.zarr"]
+    code, out, _ = run("in.tif", "-o", "out.zarr", "--resume")
+    assert code == 0 and "1 of 1 results are there already" in out
+    assert names(tmp_path) == ["in.tif", "out.zarr"]
+
+
+def killed(*_):
+    raise KeyboardInterrupt
+
+
 def test_room_is_asked_for_before_the_work(run, tmp_path, monkeypatch):
     write_image("in.tif", IMAGE)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=IMAGE.nbytes - 1))
@@ -189,6 +206,13 @@ def test_room_is_asked_for_before_the_work(run, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=IMAGE.nbytes - 1))
     code, _, err = run("in.tif", "-o", "out.zarr")
     assert code == 0 and "it fits only if it can be compressed so far" in err
+
+
+def test_room_is_asked_for_the_smaller_levels_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=5_000_000))
+    check_room(tmp_path / "out.tif", (1024, 1024), "float32")
+    with pytest.warns(UserWarning, match=r"takes 5\.59 MB"):
+        check_room(tmp_path / "out.zarr", (1024, 1024), "float32")
 
 
 def command(*arguments, model_file, **options):

@@ -183,6 +183,41 @@ def attention() -> bytes:
     return graph([helper.make_node("GlobalAveragePool", ["x"], ["m"]), node("Sub", "x", "m")])
 
 
+def by_the_brightest() -> bytes:
+    nodes = [helper.make_node("GlobalMaxPool", ["x"], ["m"]), helper.make_node("Div", ["x", "m"], ["d"])]
+    return graph([*nodes, node("Tanh", "d")])
+
+
+def every_pair() -> bytes:
+    """Attention: each pixel with each other one."""
+    rows, columns = (onnx.numpy_helper.from_array(np.array(s), n) for n, s in (("r", [1, -1, 1]), ("c", [1, 1, -1])))
+    nodes = [
+        helper.make_node("Reshape", ["x", "r"], ["q"]),
+        helper.make_node("Reshape", ["x", "c"], ["k"]),
+        helper.make_node("MatMul", ["q", "k"], ["s"]),
+        helper.make_node("Softmax", ["s"], ["a"]),
+        helper.make_node("MatMul", ["a", "q"], ["v"]),
+        helper.make_node("Shape", ["x"], ["n"]),
+    ]
+    return graph([*nodes, node("Reshape", "v", "n")], [rows, columns])
+
+
+def functions(*calls: list[str]) -> Callable[[], bytes]:
+    """Functions f0, f1, ..., each of which calls those, one after the other."""
+
+    def add(proto: Any) -> None:
+        for number, names in enumerate(calls):
+            called = [
+                helper.make_node(name, [f"v{k}"], [f"v{k + 1}"], domain="own" if name.startswith("f") else "")
+                for k, name in enumerate(names)
+            ]
+            own = [helper.make_opsetid("", 18), helper.make_opsetid("own", 1)]
+            proto.functions.append(helper.make_function("own", f"f{number}", ["v0"], [f"v{len(names)}"], called, own))
+        proto.opset_import.append(helper.make_opsetid("own", 1))
+
+    return lambda: graph([node("f0", "x", domain="own")], change=add)
+
+
 def doubled() -> bytes:
     scales = onnx.numpy_helper.from_array(np.array([1, 1, 2, 2], "f4"), "s")
     return graph([helper.make_node("Resize", ["x", "", "s"], ["y"])], [scales])
@@ -229,9 +264,21 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
     "volumes": ("takes volumes", lambda: graph([node("Relu", "x")], shape=(1, 1, "z", "y", "x"))),
     "three axes": ("arrays of 3 axes", lambda: graph([node("Relu", "x")], shape=(1, "y", "x"))),
     "unknown channels": ("how many channels", lambda: graph([node("Relu", "x")], shape=("b", "c", "y", "x"))),
+    "unknown channels of a fixed size": (
+        "how many channels",
+        lambda: graph([node("Relu", "x")], shape=("b", "c", 128, 128)),
+    ),
     "whole numbers": ("takes no floats", lambda: graph([node("Relu", "x")], dtype=onnx.TensorProto.INT32)),
     "grows without end": ("makes 1,099,511,627,776 values", grown),
     "whole image": ("more than 204 px away", attention),
+    "brightest pixel": ("more than 204 px away", by_the_brightest),
+    "every pair": ("memory grows faster than the image", every_pair),
+    "functions without end": ("call each other", functions(["f1"], ["f0"])),
+    "functions that unfold": (
+        "more than 20,000 operations",
+        functions(*[[f"f{k}"] * 4 for k in range(1, 12)], ["Relu"]),
+    ),
+    "huge window": ("reaches more than 4,096 px", lambda: graph([node("MaxPool", "x", kernel_shape=[1 << 32, 3])])),
     "twice as large": ("expected images of the same size", doubled),
     "fixed size": ("exported for 128 x 128 px alone: export it with free sides", shaped),
     "no operations": ("has no operations", lambda: graph([])),
@@ -365,6 +412,7 @@ def test_package_of_others_is_run_from_its_onnx_weights(
         ),
         ([{"id": "binarize", "kwargs": {"threshold": 3}}], [], "preprocessing 'binarize'.* cannot be expressed"),
         ([SCALE, STANDARD], [], "in this order"),
+        ([{"id": "scale_range", "kwargs": {"axes": ["x"]}}], [], "normalises every line by itself"),
     ],
 )
 def test_package_that_does_something_else_is_refused(
@@ -372,3 +420,14 @@ def test_package_that_does_something_else_is_refused(
 ) -> None:
     with pytest.raises(ModelFileError, match=message):
         load_model(package(tmp_path / "theirs.zip", before, after))
+
+
+def test_package_of_images_with_x_before_y_is_refused(tmp_path: Path) -> None:
+    path = package(tmp_path / "theirs.zip", [], [], old=True)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data.replace(b"bcyx", b"bcxy"))
+    with pytest.raises(ModelFileError, match="x before y"):
+        load_model(path)

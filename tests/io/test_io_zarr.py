@@ -29,6 +29,13 @@ def test_arrays_of_both_versions(tmp_path: Path, version: int) -> None:
     assert image.axes == "QYX" and (np.asarray(image.data) == STACK).all()
 
 
+def test_sizes_of_some_axes_alone_are_left_out(tmp_path: Path) -> None:
+    attributes = {"axes": "ZYX", "pixel_size": [0.5, 0.5], "units": ["nm", "nm"]}
+    zarr.create_array(tmp_path / "a.zarr", data=STACK, attributes=attributes)
+    image = read_image(tmp_path / "a.zarr")
+    assert (image.axes, image.pixel_size) == ("ZYX", None)
+
+
 @pytest.mark.parametrize("version", [2, 3])
 def test_ngff_gives_the_full_resolution_with_its_scale(tmp_path: Path, version: int) -> None:
     path = tmp_path / "a.zarr"

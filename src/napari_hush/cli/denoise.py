@@ -125,6 +125,7 @@ class Denoise:
     def _plan(self, settings: DenoiseSettings, folders: bool) -> tuple[list[Job], bool]:
         """What is to be done, with a word on what is left out; and whether there were several inputs."""
         from napari_hush.cli.batch import Replacing, plan_jobs, requests, without_results
+        from napari_hush.inference.ledger import tidy
         from napari_hush.io import expand_inputs
 
         sources: Sequence[str | Path] = self.inputs
@@ -145,6 +146,8 @@ class Denoise:
         jobs, done = plan_jobs(sources, asked, self.output, self.panel, replacing, several=several, needed=needed)
         if done:
             print(f"{len(done)} of {len(jobs) + len(done)} results are there already, made with the same settings")
+            for job in done:
+                tidy(job.target)
         if self.series_maps is not None:
             _check_maps(self.series_maps, [stem(job.target) for job in jobs], overwrite=self.overwrite)
         return jobs, several

@@ -17,7 +17,14 @@ from pydantic import TypeAdapter
 
 from napari_hush.card import FORMAT_VERSION, HEADER_KEY, Header, ModelCard, first_line
 from napari_hush.errors import InputError, ModelFileError
-from napari_hush.importers.bioimageio_yaml import check_postprocessing, read_rule, read_yaml, stated_halo, take
+from napari_hush.importers.bioimageio_yaml import (
+    check_axes,
+    check_postprocessing,
+    read_rule,
+    read_yaml,
+    stated_halo,
+    take,
+)
 from napari_hush.importers.onnx import black_box
 from napari_hush.importers.pytorch.pickle_content import show
 from napari_hush.importers.pytorch.torch_file import read_torch
@@ -103,6 +110,7 @@ def load_bioimageio(path: Path) -> Model:
 
 def _load_black_box(path: Path, content: dict[str, Any], data: bytes) -> Model:
     """A model around the ONNX weights of a network that is not known here."""
+    check_axes(content)
     session = Session(data)
     rule = read_rule(content, channels=session.file.in_channels)
     check_postprocessing(content, rule)

@@ -125,8 +125,10 @@ def read_rule(content: dict[str, Any], *, channels: int | None = None) -> Normal
     rule = _Preprocessing()
     for operation in operations:
         name, arguments = name_of(operation)
-        if name in ("scale_range", "zero_mean_unit_variance") and "mean" not in arguments and channels != 1:
-            if not _is_joint(arguments.get("axes"), inputs[0]):
+        if name in ("scale_range", "zero_mean_unit_variance") and "mean" not in arguments:
+            if not {"y", "x"} <= set(arguments.get("axes") or "yx"):
+                raise ModelFileError("its preprocessing normalises every line by itself, expected the whole image")
+            if channels != 1 and not _is_joint(arguments.get("axes"), inputs[0]):
                 raise ModelFileError(
                     "its preprocessing normalises every channel by itself, expected all channels alike"
                 )
@@ -214,6 +216,21 @@ class _Preprocessing:
             case [float() | int() as low, float() | int() as high] if -1e30 < low < high < 1e30:  # some say infinity
                 return NormalizationRule(method="identity", target=(float(low), float(high)))
         return NormalizationRule(method="identity")
+
+
+def check_axes(content: dict[str, Any]) -> None:
+    """Refuse images that are stored column by column.
+
+    Raises
+    ------
+    ModelFileError
+        If X comes before Y.
+    """
+    for described in (*take(content, "inputs", list), *take(content, "outputs", list)):
+        axes = described.get("axes") if isinstance(described, dict) else None
+        names = [axis.get("id") if isinstance(axis, dict) else axis for axis in axes or []]
+        if "x" in names and "y" in names and names.index("x") < names.index("y"):
+            raise ModelFileError("its images are stored with x before y, expected y before x")
 
 
 def check_postprocessing(content: dict[str, Any], rule: NormalizationRule) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULTS = ONNXOptions()
 UNIT_RANGE = (0.0, 1.0)
+MOST_GROWTH = 1.5  # of the memory per pixel, where the image has twice the side
 
 
 def load_onnx(path: Path, options: ONNXOptions = DEFAULTS) -> Model:
@@ -89,9 +90,15 @@ def black_box(session: Session, rule: NormalizationRule, card: ModelCard, *, hal
         If it cannot be run in tiles.
     """
     file = session.file
-    live = count_live(
-        file.content, (1, 64, 64, file.in_channels) if file.channels_last else (1, file.in_channels, 64, 64)
+    live, later = (
+        count_live(file.content, (1, n, n, file.in_channels) if file.channels_last else (1, file.in_channels, n, n))
+        for n in (64, 128)
     )
+    if later > MOST_GROWTH * live:
+        raise InputError(
+            f"its memory grows faster than the image ({live} values per pixel of 64 x 64 px, {later} of 128 x 128 px), "
+            "as with attention over the whole image: it cannot be computed in tiles, and such networks are not imported"
+        )
     try:
         found = measure(session, file.in_channels, rule.target)
     except InputError as error:

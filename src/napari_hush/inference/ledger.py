@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -271,6 +271,14 @@ def clear(restart: Restart) -> None:
         with (restart.folder / NAME).open("a+b") as file:
             _locked(restart, file)
         remove(restart.folder)
+
+
+def tidy(target: Path) -> None:
+    """Remove what a run left that was killed when its result had its name already."""
+    restart = Restart(target)
+    if (restart.folder / NAME).is_file() and not (restart.folder / ARRAY).exists():
+        with suppress(InputError):  # another run begins
+            clear(restart)
 
 
 def _locked(restart: Restart, file: BinaryIO) -> Ledger:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.errors import InputError
+from napari_hush.io.formats.pyramid import SMALLEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,8 @@ def check_room(path: Path, shape: Sequence[int], dtype: Any) -> None:
         If a compressed one would not fit without its compression.
     """
     needed = prod(int(n) for n in shape) * np.dtype(dtype).itemsize
+    if path.suffix.lower() == ".zarr" and max(shape[-2:], default=0) > SMALLEST:
+        needed = needed * 4 // 3  # with the smaller levels, each a quarter of the one before
     try:
         free = shutil.disk_usage(path.parent).free
     except OSError:  # nobody knows: whoever writes is told

@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 30
 MAX_NODES = 20_000
+MAX_FUNCTIONS = 200
 MAX_DEPTH = 8  # of graphs inside of graphs
+MAX_REACH = 4096  # px, of one operation
 MAX_CHANNELS = 4096
 MAX_VALUES = 1 << 28  # of one result, at the size that is looked at
 LOOKED_AT = 64  # px
 DOMAINS = ("", "ai.onnx")
 ENDLESS = ("Loop", "Scan")
+WINDOWS = ("kernel_shape", "pads", "strides", "dilations", "output_padding")
 RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli")
 FLOATS = {1: "float32", 10: "float16", 11: "float64"}  # TensorProto's numbers
 
@@ -77,11 +80,8 @@ def examine(content: bytes) -> ONNXFile:
     if not proto.graph.node or not proto.opset_import:
         raise InputError("no ONNX network, or a damaged one: it has no operations; get it again")
     functions = {(function.domain, function.name) for function in proto.functions}
-    count = 0
+    _check_count(proto)
     for node in _nodes(proto):
-        count += 1
-        if count > MAX_NODES:
-            raise InputError(f"has more than {MAX_NODES:,} operations, far beyond a denoiser's")
         name = f"{node.domain}.{node.op_type}".lstrip(".")[:80]
         if node.domain not in DOMAINS and (node.domain, node.op_type) not in functions:
             raise InputError(f"asks for the operation {name!r} of another library, expected those of ONNX alone")
@@ -92,6 +92,10 @@ def examine(content: bytes) -> ONNXFile:
         if node.op_type in RANDOM:
             raise InputError(
                 f"draws random numbers ({name}): its result would differ each time; export it for inference"
+            )
+        if any(abs(n) > MAX_REACH for entry in node.attribute if entry.name in WINDOWS for n in entry.ints):
+            raise InputError(
+                f"has an operation ({name}) that reaches more than {MAX_REACH:,} px, far beyond a denoiser's"
             )
     n_weights = sum(_check_tensor(tensor, len(content)) for tensor in _tensors(proto))
     return _describe(proto, n_weights)
@@ -157,7 +161,8 @@ def _describe(proto: Any, n_weights: int) -> ONNXFile:
         what = "volumes" if len(dims) == 5 else f"arrays of {len(dims)} axes"
         raise InputError(f"takes {what}, expected images (batch, channels, Y, X)")
     first, last = dims[1].dim_value, dims[3].dim_value
-    channels_last = bool(last) and (not first or (last <= 4 < first))
+    free_sides = not first and not dims[2].dim_value
+    channels_last = bool(last) and (free_sides or last <= 4 < (first or 5))
     in_channels = last if channels_last else first
     if not 0 < in_channels <= MAX_CHANNELS:
         raise InputError("does not say how many channels it takes: export it with a fixed number of channels")
@@ -186,7 +191,12 @@ def _image_input(proto: Any) -> Any:
 
 def _graphs(proto: Any) -> Iterator[Any]:
     """The graph, its functions, and all graphs inside of them."""
-    pending = [(graph, 0) for graph in (proto.graph, *proto.functions)]
+    return _inside(proto.graph, *proto.functions)
+
+
+def _inside(*graphs: Any) -> Iterator[Any]:
+    """Graphs, and all graphs inside of them."""
+    pending = [(graph, 0) for graph in graphs]
     while pending:
         graph, depth = pending.pop()
         if depth > MAX_DEPTH:
@@ -196,6 +206,35 @@ def _graphs(proto: Any) -> Iterator[Any]:
             for attribute in node.attribute:
                 inside = [attribute.g] if attribute.HasField("g") else []
                 pending += [(g, depth + 1) for g in (*inside, *attribute.graphs)]
+
+
+def _check_count(proto: Any) -> None:
+    """Refuse more operations than a denoiser has, where functions are written out: each may call others twice."""
+    if len(proto.functions) > MAX_FUNCTIONS:
+        raise InputError(f"has {len(proto.functions):,} functions of its own, far beyond a denoiser's")
+    counts: dict[tuple[str, str], int] = {}
+    pending = {(function.domain, function.name): function for function in proto.functions}
+
+    def count(graph: Any) -> int | None:
+        """None where it calls a function that is not counted yet."""
+        total = 0
+        for inside in _inside(graph):
+            for node in inside.node:
+                name = (node.domain, node.op_type)
+                if name in pending:
+                    return None
+                total = min(total + counts.get(name, 1), MAX_NODES + 1)
+        return total
+
+    while pending:
+        found = {name: count(function) for name, function in pending.items()}
+        known = {name: total for name, total in found.items() if total is not None}
+        if not known:
+            raise InputError("has functions that call each other, which would never end")
+        counts |= known
+        pending = {name: function for name, function in pending.items() if name not in known}
+    if max(count(proto.graph) or 0, *counts.values(), sum(1 for _ in _nodes(proto))) > MAX_NODES:
+        raise InputError(f"has more than {MAX_NODES:,} operations, far beyond a denoiser's")
 
 
 def _nodes(proto: Any) -> Iterator[Any]:

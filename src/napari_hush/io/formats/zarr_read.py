@@ -160,7 +160,7 @@ def _calibration(
     letters = letters if isinstance(letters, str) else "?"
     axes = tidy_axes(letters, shape) if letters.isalpha() else guess_axes(shape)
     sizes, units = attributes.get("pixel_size"), attributes.get("units")
-    if not (isinstance(sizes, list) and isinstance(units, list)):
+    if not (isinstance(sizes, list) and isinstance(units, list) and len(sizes) == len(units) == len(axes)):
         return axes, {}, "none", metadata
     steps = zip(axes, sizes, units, strict=True)
     scales = {axis: (float(size), str(unit)) for axis, size, unit in steps if unit not in ("", "pixel")}

@@ -33,13 +33,14 @@ def said(capsys, *arguments):
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("target", ["out.tif", "out.ome.tif", "out.h5", "out.npy", "out.zarr"])
 @pytest.mark.parametrize(
-    "options",
+    ("target", "options"),
     [
-        [],
-        ["--guard", "False", "--tile", "32", "--frames", "False"],
-        ["--guard", "True", "--dark", "--normalize", "plane", "--dtype", "uint16"],
+        ("out.tif", []),
+        ("out.npy", []),
+        ("out.zarr", []),
+        ("out.h5", ["--guard", "False", "--tile", "32", "--frames", "False"]),
+        ("out.ome.tif", ["--guard", "True", "--dark", "--normalize", "plane", "--dtype", "uint16"]),
     ],
 )
 def test_the_command_makes_the_same_again(desk, capsys, model_file, target, options):

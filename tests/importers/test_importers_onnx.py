@@ -88,7 +88,7 @@ def write(path: Path, content: bytes) -> Path:
 KINDS = [
     ("cnn", {}),
     ("unet", {"width": 4, "levels": 2}),
-    ("cyclegan_resnet", {"width": 4, "blocks": 1, "norm": "batch"}),
+    pytest.param("cyclegan_resnet", {"width": 4, "blocks": 1, "norm": "batch"}, marks=pytest.mark.nightly),
 ]
 
 

@@ -290,6 +290,8 @@ def assert_refused(path: Path, message: str) -> None:
 
 @pytest.mark.parametrize("case", HOSTILE)
 def test_hostile_package_is_refused_in_one_line(tmp_path: Path, case: str) -> None:
+    if case == "ONNX alone that is none":
+        pytest.importorskip("onnx")
     message, make = HOSTILE[case]
     path = tmp_path / "package.zip"
     path.write_bytes(make())

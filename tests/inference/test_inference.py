@@ -18,7 +18,6 @@ from napari_hush.card import ModelCard
 from napari_hush.errors import InputError
 from napari_hush.inference.denoise import denoise_steps, run_steps
 from napari_hush.inference.engines.openvino_engine import has_openvino
-from napari_hush.inference.engines.registry import ENGINES
 from napari_hush.inference.engines.torch_engine import TorchEngine
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import DenoiseSettings
@@ -83,7 +82,7 @@ def denoised_whole(network, engine):
 
 
 @pytest.mark.parametrize("tile", [16, 64, None])
-@pytest.mark.parametrize("engine", [name for name in ENGINES if name == "torch" or has_openvino()])
+@pytest.mark.parametrize("engine", [name for name in ("torch", "openvino") if name == "torch" or has_openvino()])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_tiled_equals_whole(network, tile, engine):
     model, whole = denoised_whole(network, engine)
@@ -131,6 +130,7 @@ def test_every_dtype_and_shape_down_to_one_pixel(image):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", "the image lies around")
+        warnings.filterwarnings("ignore", "an image of shape")  # whose last axis may be colours
         try:
             done = run_steps(denoise_steps(image, MODEL, torch_cpu())).image
         except InputError as error:
@@ -393,7 +393,7 @@ def test_out_takes_a_path_and_leaves_nothing_when_left(cnn, tmp_path):
     expected = run_steps(denoise_steps(IMAGE, cnn, torch_cpu())).image
     path = tmp_path / "out.zarr"
     done = run_steps(denoise_steps(IMAGE, cnn, torch_cpu(tile=50), out=path))
-    np.testing.assert_allclose(zarr.open(path, mode="r")[:], expected, rtol=1e-4, atol=0.02)
+    np.testing.assert_allclose(zarr.open(path, mode="r")["0"][:], expected, rtol=1e-4, atol=0.02)
     np.testing.assert_allclose(done.image[:], expected, rtol=1e-4, atol=0.02)
     steps = denoise_steps(IMAGE, cnn, torch_cpu(tile=50), out=tmp_path / "left.zarr")
     for event in steps:

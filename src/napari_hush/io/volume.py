@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError
+from napari_hush.io.formats.lazy import LazyArray, indices_of
 from napari_hush.io.image import make_image
 from napari_hush.io.inputs import expand_inputs, is_image
 from napari_hush.io.read import read_image
@@ -28,7 +29,7 @@ KEPT_BYTES = 256 << 20  # of slices that were read last, beside one
 KEPT_SLICES = 32
 
 
-class SliceFiles:
+class SliceFiles(LazyArray):
     """Image files of one size as an array (Z, Y, X) that reads each slice when it is indexed.
 
     Parameters
@@ -44,29 +45,14 @@ class SliceFiles:
     def __init__(self, paths: Sequence[Path], shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
         self.paths, self.dtype = list(paths), np.dtype(dtype)
         self.shape = (len(self.paths), *shape)
-        self.ndim = 3
         self._kept: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        """A part, as of a numpy array; the first index is a number or a slice.
-
-        Raises
-        ------
-        FileFormatError
-            If a file cannot be read or differs from the others.
-        """
-        first, *rest = key if isinstance(key, tuple) else (key,)
+    def _part(self, parts: Sequence[int | slice]) -> NDArray[Any]:
+        first, *rest = parts
         if isinstance(first, slice):
-            return np.stack([self._slice(z)[tuple(rest)] for z in range(*first.indices(len(self)))])
-        return np.asarray(self._slice(range(len(self))[int(first)])[tuple(rest)])
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """All of it, in memory."""
-        return np.asarray(self[:], dtype=dtype)
+            return np.stack([self._slice(z)[tuple(rest)] for z in indices_of(first, len(self))])
+        return np.asarray(self._slice(first)[tuple(rest)])
 
     def _slice(self, z: int) -> NDArray[Any]:
         """One slice (Y, X), read or from those that were read last."""

@@ -7,20 +7,19 @@ https://emdatasets.com/format. ``dim1`` belongs to the slowest axis; py4DSTEM co
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import h5py
 
-from napari_hush.io.formats.hdf5_image import hard_item, hdf5_image, small_part
+from napari_hush.io.formats.hdf5_image import hard_item, small_part, upright_choice
 from napari_hush.io.formats.hdf5_links import as_text, read_note
-from napari_hush.io.formats.several import Choice
-from napari_hush.io.formats.signal_axes import Axis, NoImageError, image_axes, upright
-from napari_hush.io.metadata import Metadata
+from napari_hush.io.formats.signal_axes import Axis, NoImageError, image_axes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from napari_hush.io.formats.several import Choice
 
 
 MAX_DEPTH = 16
@@ -49,18 +48,7 @@ def berkeley_images(file: h5py.File, path: Path, fill_missing: bool) -> tuple[li
         except NoImageError as error:
             others.append(str(error))
             continue
-        order = upright(letters)
-        read = partial(
-            hdf5_image,
-            dataset,
-            path,
-            "".join(letters[axis] for axis in order),
-            scales,
-            order=order,
-            metadata=Metadata(name=_title(group)),
-            fill_missing=fill_missing,
-        )
-        found.append(Choice(_title(group), tuple(dataset.shape[axis] for axis in order), read, dataset.name))
+        found.append(upright_choice(dataset, path, letters, scales, _title(group), fill_missing=fill_missing))
     return found, others
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from napari_hush.errors import FileFormatError, InputError
 from napari_hush.io.formats.jpeg_stream import check_decoded, check_jpeg
 from napari_hush.io.formats.png_text import metadata_chunks, read_metadata, read_text_chunk, text_chunk
+from napari_hush.io.formats.several import refuse_selector
 from napari_hush.io.history import KEY, history_text
 from napari_hush.io.image import ImageData, check_claim, check_kind, drop_opaque_alpha, make_image
 
@@ -120,8 +121,7 @@ def _check_complete(content: bytes, path: Path) -> None:
 
 
 def _no_selector(path: Path, selector: str | None) -> None:
-    if selector is not None:
-        raise InputError(f"{path}: holds one image, leave out ':{selector}'")
+    refuse_selector(selector, path)
 
 
 def _image(data: np.ndarray, path: Path, scales: Scales, metadata: Metadata | None = None) -> ImageData:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hush.errors import FileFormatError, InputError
+from napari_hush.errors import FileFormatError
+from napari_hush.io.formats.several import refuse_selector
 from napari_hush.io.image import check_claim, check_kind, drop_opaque_alpha, make_image
 
 if TYPE_CHECKING:
@@ -30,8 +31,7 @@ def read_bmp(path: Path, selector: str | None) -> ImageData:
     """Grey or colour; palettes are expanded, to grey where they hold nothing else."""
     from PIL import Image
 
-    if selector is not None:
-        raise InputError(f"{path}: holds one image, leave out ':{selector}'")
+    refuse_selector(selector, path)
     with path.open("rb") as file:
         head = file.read(26)
     if int.from_bytes(head[14:18], "little") == 12:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import numpy as np
 
-from napari_hush.errors import FileFormatError, InputError
-from napari_hush.io.formats.parsing import parsing
+from napari_hush.errors import FileFormatError
+from napari_hush.io.formats.parsing import needed, parsing
 from napari_hush.io.formats.planes import PlaneArray, in_memory
 from napari_hush.io.formats.several import Choice, choose
 from napari_hush.io.image import UNKNOWN_AXES, check_claim, make_image
@@ -37,10 +36,7 @@ _WAY = "install it: pip install 'napari-hush[light]', or export OME-TIFF in ZEN"
 
 def read_czi(path: Path, selector: str | None) -> ImageData:
     """The only scene, or that of a number or a name."""
-    try:
-        library = import_module("pylibCZIrw.czi")
-    except ImportError as error:
-        raise InputError(f"{path}: is a Zeiss CZI, which needs pylibCZIrw; {_WAY}") from error
+    library = needed("pylibCZIrw.czi", f"{path}: is a Zeiss CZI, which needs pylibCZIrw; {_WAY}")
     with parsing(path, "a CZI file"):
         reader = library.CziReader(str(path))
         try:

@@ -6,16 +6,16 @@ Names of patients and whatever else of them is in a file go no further than this
 from __future__ import annotations
 
 import math
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hush.errors import FileFormatError, InputError
+from napari_hush.errors import FileFormatError
 from napari_hush.io.formats.chunks import HARMLESS
 from napari_hush.io.formats.dicom_frames import unpack_frames
 from napari_hush.io.formats.npy import native
-from napari_hush.io.formats.parsing import parsing
+from napari_hush.io.formats.parsing import needed, parsing
+from napari_hush.io.formats.several import refuse_selector
 from napari_hush.io.image import check_claim, make_image
 from napari_hush.io.metadata import Metadata
 
@@ -41,12 +41,8 @@ def is_dicom(head: bytes, named: bool) -> bool:
 
 def read_dicom(path: Path, selector: str | None) -> ImageData:
     """All frames of one file, (Y, X) or (..., Y, X), colours last."""
-    if selector is not None:
-        raise InputError(f"{path}: holds one image, leave out ':{selector}'")
-    try:
-        library = import_module("pydicom")
-    except ImportError as error:
-        raise InputError(f"{path}: is a DICOM file, which needs pydicom; {_WAY}") from error
+    refuse_selector(selector, path)
+    library = needed("pydicom", f"{path}: is a DICOM file, which needs pydicom; {_WAY}")
     with parsing(path, "a DICOM file"):
         return _read(library, path)
 

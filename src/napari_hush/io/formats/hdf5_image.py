@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_hush.io.formats.hdf5 import open_plain
 from napari_hush.io.formats.npy import native
+from napari_hush.io.formats.several import Choice
+from napari_hush.io.formats.signal_axes import upright
 from napari_hush.io.image import EAGER_BELOW, check_kind, make_image
+from napari_hush.io.metadata import Metadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from napari_hush.io.image import ImageData, Scales
-    from napari_hush.io.metadata import Metadata
 
 
 def hard_item(group: Any, place: str) -> Any:
@@ -40,6 +43,22 @@ def hard_items(group: Any) -> dict[str, Any]:
 def small_part(dataset: Any, key: Any, path: Path) -> Any:
     """Some of the numbers that describe an image, read as carefully as itself."""
     return open_plain(dataset, f"{path}:{dataset.name}", path=path, fill_missing=True)[key]
+
+
+def upright_choice(dataset: Any, path: Path, letters: str, scales: Scales, title: str, *, fill_missing: bool) -> Choice:
+    """A dataset with these axes as an image to choose, whose planes are (Y, X)."""
+    order = upright(letters)
+    read = partial(
+        hdf5_image,
+        dataset,
+        path,
+        "".join(letters[axis] for axis in order),
+        scales,
+        order=order,
+        metadata=Metadata(name=title),
+        fill_missing=fill_missing,
+    )
+    return Choice(title, tuple(dataset.shape[axis] for axis in order), read, dataset.name)
 
 
 def hdf5_image(

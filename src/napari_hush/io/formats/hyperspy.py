@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import h5py
 
-from napari_hush.io.formats.hdf5_image import hard_item, hard_items, hdf5_image
+from napari_hush.io.formats.hdf5_image import hard_item, hard_items, upright_choice
 from napari_hush.io.formats.hdf5_links import as_text, read_note
-from napari_hush.io.formats.several import Choice
-from napari_hush.io.formats.signal_axes import Axis, NoImageError, image_axes, upright
-from napari_hush.io.metadata import Metadata
+from napari_hush.io.formats.signal_axes import Axis, NoImageError, image_axes
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from napari_hush.io.formats.several import Choice
 
 _SPECTRA = ("EDS", "EELS")
 
@@ -38,18 +37,8 @@ def hyperspy_images(file: h5py.File, path: Path, fill_missing: bool) -> tuple[li
         except NoImageError as error:
             others.append(str(error))
             continue
-        title, order = "" if name == "__unnamed__" else name, upright(letters)
-        read = partial(
-            hdf5_image,
-            dataset,
-            path,
-            "".join(letters[axis] for axis in order),
-            scales,
-            order=order,
-            metadata=Metadata(name=title),
-            fill_missing=fill_missing,
-        )
-        found.append(Choice(title, tuple(dataset.shape[axis] for axis in order), read, dataset.name))
+        title = "" if name == "__unnamed__" else name
+        found.append(upright_choice(dataset, path, letters, scales, title, fill_missing=fill_missing))
     return found, others
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hush.errors import FileFormatError, InputError
+from napari_hush.errors import FileFormatError
 from napari_hush.io.formats.file_array import read_plain
 from napari_hush.io.formats.npy import native
-from napari_hush.io.formats.parsing import parsing
+from napari_hush.io.formats.parsing import needed, parsing
 from napari_hush.io.formats.several import Choice, choose
 from napari_hush.io.image import check_kind, make_image, tidy_axes
 from napari_hush.io.metadata import COLOURS, Channel, Metadata, ramp
@@ -28,10 +27,7 @@ _LUTS = {**COLOURS, "grey": COLOURS["gray"]}
 
 def read_lif(path: Path, selector: str | None) -> ImageData:
     """The only image, or that of a number or a name such as ``Series001``."""
-    try:
-        library = import_module("liffile")
-    except ImportError as error:
-        raise InputError(f"{path}: is a Leica LIF, which needs liffile; {_WAY}") from error
+    library = needed("liffile", f"{path}: is a Leica LIF, which needs liffile; {_WAY}")
     with parsing(path, "a Leica LIF"), library.LifFile(path) as file:
         if file.type.value not in ("LIF", "LOF"):
             raise FileFormatError(f"{path}: describes images in other files (Leica {file.type.value}); give these")

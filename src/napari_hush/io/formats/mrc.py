@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hush.errors import FileFormatError, InputError
+from napari_hush.errors import FileFormatError
 from napari_hush.io.formats.file_array import read_plain
 from napari_hush.io.formats.npy import native
+from napari_hush.io.formats.several import refuse_selector
 from napari_hush.io.image import check_claim, check_kind, make_image
 from napari_hush.io.units import tidy
 
@@ -93,8 +94,7 @@ class Header:
 
 def read_mrc(path: Path, selector: str | None) -> ImageData:
     """A stack, a volume or an image, plain or packed with gzip or bzip2; a large plain one stays on disk."""
-    if selector is not None:
-        raise InputError(f"{path}: holds one image or stack, leave out ':{selector}'")
+    refuse_selector(selector, path, "image or stack")
     with path.open("rb") as file:
         head = file.read(HEADER)
     unpack = next((call for magic, call in PACKED.items() if head.startswith(magic)), None)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import zlib
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hush.errors import FileFormatError, InputError
+from napari_hush.errors import FileFormatError
 from napari_hush.io.formats.file_array import read_plain
 from napari_hush.io.formats.npy import native
-from napari_hush.io.formats.parsing import parsing
+from napari_hush.io.formats.parsing import needed, parsing
+from napari_hush.io.formats.several import refuse_selector
 from napari_hush.io.image import UNKNOWN_AXES, check_claim, check_kind, make_image
 from napari_hush.io.metadata import Metadata
 from napari_hush.io.units import METRES, SECONDS
@@ -42,12 +42,8 @@ def is_nifti(head: bytes) -> bool:
 
 def read_nifti(path: Path, selector: str | None) -> ImageData:
     """A volume or series as (..., Z, Y, X): NIfTI counts x first."""
-    if selector is not None:
-        raise InputError(f"{path}: holds one image, leave out ':{selector}'")
-    try:
-        library = import_module("nibabel")
-    except ImportError as error:
-        raise InputError(f"{path}: is a NIfTI image, which needs nibabel; {_WAY}") from error
+    refuse_selector(selector, path)
+    library = needed("nibabel", f"{path}: is a NIfTI image, which needs nibabel; {_WAY}")
     with parsing(path, "a NIfTI file"):
         return _read(library, path)
 

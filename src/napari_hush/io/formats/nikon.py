@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 import math
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hush.errors import FileFormatError, InputError
+from napari_hush.errors import FileFormatError
 from napari_hush.io.formats.npy import native
-from napari_hush.io.formats.parsing import parsing
+from napari_hush.io.formats.parsing import needed, parsing
 from napari_hush.io.formats.planes import PlaneArray, in_memory
 from napari_hush.io.formats.several import Choice, choose
 from napari_hush.io.image import check_claim, check_kind, make_image, tidy_axes
@@ -29,10 +28,7 @@ _FRAME = "CYXS"  # what is read at once
 
 def read_nd2(path: Path, selector: str | None) -> ImageData:
     """The only position of the stage, or that of a number or a name."""
-    try:
-        library = import_module("nd2")
-    except ImportError as error:
-        raise InputError(f"{path}: is a Nikon ND2, which needs nd2; {_WAY}") from error
+    library = needed("nd2", f"{path}: is a Nikon ND2, which needs nd2; {_WAY}")
     with parsing(path, "an ND2 file"):
         source = WholeFile(path)
         try:

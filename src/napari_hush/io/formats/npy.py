@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_hush.errors import FileFormatError, InputError, SeveralImagesError
 from napari_hush.io.formats.file_array import read_plain
+from napari_hush.io.formats.several import refuse_selector
 from napari_hush.io.image import LAZY_ABOVE, check_claim, check_kind, guess_axes, make_image
 from napari_hush.io.metadata import Metadata
 from napari_hush.io.metadata_note import LONGEST, note_text, parse_note
@@ -39,8 +40,7 @@ METADATA = "napari_hush_metadata"
 
 def read_npy(path: Path, selector: str | None) -> ImageData:
     """One array; the file says nothing about axes."""
-    if selector is not None:
-        raise InputError(f"{path}: holds one array, leave out ':{selector}'")
+    refuse_selector(selector, path, "array")
     with path.open("rb") as file:
         shape, fortran, dtype = _header(file, str(path))
         offset = file.tell()

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from napari_hush.errors import FileFormatError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+def needed(module: str, words: str) -> Any:
+    """A library that an extra brings.
+
+    Raises
+    ------
+    InputError
+        With these words, if it is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise InputError(words) from error
 
 
 @contextmanager

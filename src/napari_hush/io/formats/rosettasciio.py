@@ -6,13 +6,13 @@ import gc
 import glob
 import warnings
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hush.errors import FileFormatError, InputError
+from napari_hush.errors import FileFormatError
 from napari_hush.io.formats.npy import native
+from napari_hush.io.formats.parsing import needed
 from napari_hush.io.formats.several import Choice, choose
 from napari_hush.io.formats.signal_axes import Axis, NoImageError, image_axes
 from napari_hush.io.image import check_kind, make_image
@@ -40,12 +40,8 @@ _SPECTRA = ("EDS", "EELS")
 
 def read_rosettasciio(module: str, path: Path, selector: str | None) -> ImageData:
     """The only image among what a module of RosettaSciIO gives, or the one whose number or name the selector is."""
-    try:
-        reader = import_module(module)
-    except ImportError as error:
-        raise InputError(
-            f"{path}: reading {path.suffix} files needs RosettaSciIO; install it: pip install napari-hush[microscopy]"
-        ) from error
+    words = "install it: pip install napari-hush[microscopy]"
+    reader = needed(module, f"{path}: reading {path.suffix} files needs RosettaSciIO; {words}")
     _check_companions(path)
     signals, reason = [], ""
     with warnings.catch_warnings():

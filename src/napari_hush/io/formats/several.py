@@ -38,6 +38,18 @@ class Choice:
     place: str = ""
 
 
+def refuse_selector(selector: str | None, path: Path, what: str = "image") -> None:
+    """Of a file that cannot hold several.
+
+    Raises
+    ------
+    InputError
+        If one was chosen all the same.
+    """
+    if selector is not None:
+        raise InputError(f"{path}: holds one {what}, leave out ':{selector}'")
+
+
 def choose(found: Sequence[Choice], selector: str | None, path: Path, others: Sequence[str] = ()) -> ImageData:
     """Read the only image, or the one that the selector means; ``others`` says what else the file holds.
 

@@ -130,7 +130,8 @@ def test_every_dtype_and_shape_down_to_one_pixel(image):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", "the image lies around")
-        warnings.filterwarnings("ignore", "an image of shape")  # whose last axis may be colours
+        if image.ndim > 2 and image.shape[-1] == 1:  # it may hold colours
+            warnings.filterwarnings("ignore", "an image of shape .* is taken for .* planes of")
         try:
             done = run_steps(denoise_steps(image, MODEL, torch_cpu())).image
         except InputError as error:

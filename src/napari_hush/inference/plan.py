@@ -31,7 +31,7 @@ from napari_hush.inference.ranges import MEASURING, norms_steps
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.inference.tiles.geometry import aligned
 from napari_hush.inference.tiles.runner import PlaneTask, TileRunner
-from napari_hush.inference.tiles.sizes import LAZY_TILE_BYTES, tile_sides
+from napari_hush.inference.tiles.sizes import tile_sides
 from napari_hush.inference.tiles.staged import StagedRunner
 from napari_hush.inference.together import frames_of
 from napari_hush.io.formats.zarr_read import watched_zarr
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 Region = tuple[int, int, int, int]
 
-CPU_SCRATCH_BYTES = 4 << 30  # between the pieces of a network with statistics of the whole image; more goes to a file
+SCRATCH_BYTES = 256 << 20  # between the pieces of a network with statistics of the whole image; more goes to a file
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -170,11 +170,12 @@ class Plan:
         }
         if not staged:
             return TileRunner(*arguments, **options, batch=self.settings.batch_size)
-        limit = CPU_SCRATCH_BYTES if in_memory(self.source.image) else LAZY_TILE_BYTES
+        spare = free_memory("cpu") // 4
         return StagedRunner(
             *arguments,
             **options,
-            memory=min(free_memory("cpu") // 4, limit),
+            memory=min(spare, SCRATCH_BYTES),
+            spare=spare,
             folder=Path(out).absolute().parent if isinstance(out, str | Path) else None,
         )
 

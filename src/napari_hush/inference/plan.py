@@ -256,6 +256,7 @@ class Plan:
             "engine": engine.name,
             "device": engine.device,
             "precision": engine.precision,
+            **engine.notes,
             "halo": self.model.halo,
             "normalization": [{"offset": self._level(one) + one.norm.offset, "scale": one.norm.scale} for one in first],
             "spacing": self.spacing,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hush.inference.engines.devices import is_cuda
 from napari_hush.inference.tiles.geometry import Tile, aligned, balanced_tile
 from napari_hush.memory import free_memory
 
@@ -48,7 +49,7 @@ def tile_sides(
         return None
     if settings.tile is not None:
         return int(settings.tile), int(settings.tile)
-    limit = GPU_TILE_BYTES if device == "cuda" else LAZY_TILE_BYTES if lazy else CPU_TILE_BYTES
+    limit = GPU_TILE_BYTES if is_cuda(device) else LAZY_TILE_BYTES if lazy else CPU_TILE_BYTES
     area = min(free_memory(device) / 4, limit) / bytes_per_pixel(model)
     height, width = shape
     if model.staged:

@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from napari_hush.atoms.cell import LOW_PASS, Cell, find_cell, lattice_phases, places, without_slow
 from napari_hush.atoms.grains import WHOLE, Grain
 from napari_hush.atoms.lockin import REACH
-from napari_hush.atoms.patches import Neighbourhood
+from napari_hush.atoms.patches import Neighbourhood, in_bands
 from napari_hush.atoms.spacing import Lattices, clear_grains, find_lattices
 from napari_hush.filters.smoothing import gaussian
 from napari_hush.inference.guards.gates import Gate, grain_inside, measure_gate, own_places
@@ -117,17 +117,24 @@ class SiteGuard:
         heights = self._heights(self._detail(lack), positions, kinds)
         shown, lost = (self._contrasts(image, positions, kinds) for image in (generated, lack))
         back = np.zeros(len(positions))
-        several = [kind for kind in range(len(self.widths)) if (kinds == kind).sum() >= FEWEST]
-        for kind in several:
+        near = {
+            kind: Neighbourhood(positions[kinds == kind], NEAR * self.period)
+            for kind in range(len(self.widths))
+            if (kinds == kind).sum() >= FEWEST
+        }
+        for kind, around in near.items():
             mine = kinds == kind
-            back[mine] = share[mine] * self._lost(heights[mine], lost[mine] - shown[mine], positions[mine])
+            back[mine] = share[mine] * _lost(heights[mine], lost[mine] - shown[mine], around)
         chosen = back != 0
         if chosen.any():
             given = self._drawn(positions[chosen], back[chosen], kinds[chosen], generated.shape)
         result = generated + given
-        if several:
+        if near:
             heights = self._heights(self._detail(result), positions, kinds)
-            columns = [Kind(positions[kinds == kind], heights[kinds == kind], self.widths[kind]) for kind in several]
+            columns = [
+                Kind(positions[kinds == kind], heights[kinds == kind], self.widths[kind], around)
+                for kind, around in near.items()
+            ]
             drawn = self._drawn(positions, heights, kinds, generated.shape)
             shapes = lacking_shapes(noisy - result, result, drawn, columns, self.period, self.sign)
             given += shapes if where is None else shapes * where
@@ -141,7 +148,9 @@ class SiteGuard:
         for site in self.sites:
             at, cells = places(phases, site, vectors)
             which = cells % self.multiple @ [self.multiple, 1]
-            found += [at[which == one] for one in range(self.multiple**2)]
+            for kind in range(self.multiple**2):
+                own = at[which == kind]
+                found.append(own[in_bands(own, NEAR * self.period)])
         return found
 
     def as_dict(self) -> dict[str, Any]:
@@ -181,14 +190,6 @@ class SiteGuard:
             found[mine] = self.sign * ndimage.map_coordinates(near - far, positions[mine].T, order=1, mode="nearest")
         return found
 
-    def _lost(self, heights: Floats, excess: Floats, positions: Floats) -> Floats:
-        """The heights where the neighbourhood has lost, else 0."""
-        near = Neighbourhood(positions, NEAR * self.period, np.ones(len(positions), dtype=bool))
-        mean, variance = near.mean(heights), near.variance(heights)
-        erased = near.mean(excess) > 0  # more than half was lost; less is for the strict guard
-        lost = erased & (mean > AGREED * np.sqrt(variance * near.shrinks)) & (mean > WORTH * np.sqrt(variance))
-        return np.where(lost, heights, 0.0)
-
     def _drawn(self, positions: Floats, heights: Floats, kinds: NDArray[np.intp], shape: tuple[int, ...]) -> Floats:
         image = np.zeros(shape)
         for kind, sigma in enumerate(self.widths):
@@ -223,6 +224,14 @@ def with_sites(
         result, more = guard(noisy, result, origin, own)
         given = given + more
     return result, given
+
+
+def _lost(heights: Floats, excess: Floats, near: Neighbourhood) -> Floats:
+    """The heights where the neighbourhood has lost, else 0."""
+    mean, variance = near.mean(heights), near.variance(heights)
+    erased = near.mean(excess) > 0  # more than half was lost; less is for the strict guard
+    lost = erased & (mean > AGREED * np.sqrt(variance * near.shrinks)) & (mean > WORTH * np.sqrt(variance))
+    return np.where(lost, heights, 0.0)
 
 
 def _overlap(first: Floats, second: Floats, square: Floats, slow: float) -> Floats:

@@ -61,5 +61,16 @@ def in_threads(function: Callable[[S], T], items: Iterable[S]) -> list[T]:
         return list(pool.map(function, todo))
 
 
+def strips(height: int, rows: int) -> list[slice]:
+    """Rows in strips of so many, the last one with fewer.
+
+    Examples
+    --------
+    >>> strips(5, 3)
+    [slice(0, 3, None), slice(3, 5, None)]
+    """
+    return [slice(first, min(first + rows, height)) for first in range(0, height, rows)]
+
+
 def _enter() -> None:
     _inside.yes = True

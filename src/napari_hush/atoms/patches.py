@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from napari_hush.filters.smoothing import SMALL
-from napari_hush.threads import in_threads
+from napari_hush.threads import in_threads, strips
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.floating]
 
 NODES = np.arange(-2, 3)  # px: the samples through which a polynomial goes
+STRIP = 64  # rows that one thread copies at a time
 RUN = 24  # places whose means are one matrix product
 
 
@@ -29,6 +30,12 @@ class _Run(NamedTuple):
     own: slice
     near: tuple[slice, ...]
     weights: tuple[NDArray[np.float32], ...]
+
+    def among(self, known: NDArray[np.bool_]) -> _Run:
+        """The same without the weights of places that do not count."""
+        if all(known[part].all() for part in self.near):
+            return self
+        return self._replace(weights=tuple(w * known[part] for w, part in zip(self.weights, self.near, strict=True)))
 
 
 class Neighbourhood:
@@ -94,17 +101,11 @@ class Neighbourhood:
     def _weigh(self, known: NDArray[np.bool_] | None) -> None:
         """Let some places count, given in order."""
         if known is not None and not known.all():
-            self._runs = [
-                [
-                    _Run(own, near, tuple(w * known[part] for w, part in zip(weights, near, strict=True)))
-                    for own, near, weights in band
-                ]
-                for band in self._runs
-            ]
+            self._runs = [[run.among(known) for run in band] for band in self._runs]
         total, squares = np.zeros((2, len(self._order)))
         for own, _, weights in (run for band in self._runs for run in band):
             for part in weights:
-                total[own] += part.sum(axis=1)
+                total[own] += part @ np.ones(part.shape[1], np.float32)
                 squares[own] += np.einsum("np,np->n", part, part)
         self._total = np.maximum(total, 1e-100)  # none: its square must not be 0
         self.shrinks = self._back(squares / self._total**2)
@@ -156,9 +157,21 @@ def _pieces(values: NDArray[Any], size: int) -> list[NDArray[Any]]:
     return [*found, values[None, :, whole * size :]] if rest else found
 
 
-def padded(image: Floats, half: int) -> NDArray[np.float32]:
-    """An image (Y, X) with the border that `cut_out` needs, single precision."""
-    return np.pad(image.astype(np.float32), half + 3, mode="edge")
+def padded(image: Floats, half: int, offset: float = 0.0, unit: float = 1.0) -> NDArray[np.float32]:
+    """An image (Y, X) in a unit above an offset, with the border that `cut_out` needs, in single precision."""
+    border = half + 3
+    found = np.empty([size + 2 * border for size in image.shape], np.float32)
+    inner = found[border:-border, border:-border]
+
+    def fill(rows: slice) -> None:
+        values = image[rows] - offset
+        np.divide(values, unit, out=inner[rows], casting="same_kind")
+        found[border:-border][rows, :border] = inner[rows, :1]
+        found[border:-border][rows, -border:] = inner[rows, -1:]
+
+    in_threads(fill, strips(len(image), STRIP))
+    found[:border], found[-border:] = found[border], found[-border - 1]
+    return found
 
 
 def cut_out(

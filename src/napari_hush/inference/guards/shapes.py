@@ -113,8 +113,9 @@ def lacking_shapes(lack: Floats, result: Floats, drawn: Floats, kinds: list[Kind
     """
     shape = (result.shape[0], result.shape[1])
     window = _window(period)
-    unit = float(max(lack.std(), result.std())) or 1.0  # squares are to stay within what single precision holds
-    images = [padded(image / unit, window.half) for image in (lack, result - result.mean(), drawn)]
+    unit = float(max(np.ptp(lack), np.ptp(result))) or 1.0  # squares are to stay within what single precision holds
+    levels = 0.0, float(result.mean()), 0.0
+    images = [padded(one, window.half, level, unit) for one, level in zip((lack, result, drawn), levels, strict=True)]
     kinds = [kind._replace(heights=kind.heights / unit) for kind in kinds]
     means = [_mean(images, shape, kind, window, sign) for kind in kinds]
     trees = [cKDTree(kind.places) for kind in kinds] if len(kinds) > 1 else []
@@ -128,8 +129,10 @@ def lacking_shapes(lack: Floats, result: Floats, drawn: Floats, kinds: list[Kind
 
         for one in in_threads(drawn_back, _chunks(len(kind.places))):
             given[one.part] += one.total
-            weight[one.part] += one.bells
-    return np.asarray(given * (unit / np.maximum(weight, OWN)))
+            weight[one.part] += one.bells / unit
+    np.maximum(weight, OWN / unit, out=weight)
+    given /= weight
+    return given
 
 
 def _window(period: float) -> _Window:

@@ -180,6 +180,18 @@ def test_the_next_batch_is_on_its_way_before_the_last_one_is_waited_for(gpus, cn
     assert gpus.log[-2:] == ["wait for all", "empty"]
 
 
+def test_tiles_with_a_guard_are_on_their_way_two_at_a_time(gpus):
+    """Of a batch that a thread computes beside the guard, a part is read while the GPU has the other one."""
+    image = hush.sample("dented-lattice").noisy[:256, :256]
+    options = {"tile": 64, "batch_size": 2, "precision": "float32"}
+    expected = run_steps(denoise_steps(image, "stem", DenoiseSettings(device="cpu", engine="torch", **options))).image
+    gpus.log.clear()
+    done = run_steps(denoise_steps(image, "stem", DenoiseSettings(device="cuda:1", **options)))
+    np.testing.assert_allclose(done.image, expected, rtol=0, atol=1e-4 * np.ptp(expected))
+    steps = [line for line in gpus.log if line.startswith(("event", "result"))]
+    assert steps[:4] == ["event 1 on down", "event 2 on down", "result 1", "result 2"]
+
+
 def test_what_does_not_fit_on_a_gpu_is_done_in_smaller_parts(gpus, cnn):
     class Small(TorchEngine):
         failed = 0

@@ -83,11 +83,9 @@ class Processes:
 
     def plugins(self) -> list[Any]:
         """What tells Fabric of the others: by itself it takes each process in a job of SLURM for one of several."""
-        from lightning_fabric.plugins.environments import (
-            LightningEnvironment,
-            SLURMEnvironment,
-            TorchElasticEnvironment,
-        )
+        from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+        from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+        from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
         if self.by_slurm:
             return [SLURMEnvironment(auto_requeue=False)]

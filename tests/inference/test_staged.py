@@ -141,6 +141,8 @@ def test_progress_counts_every_tile_of_every_piece():
 
 
 def test_values_that_do_not_fit_into_memory_go_to_files_that_vanish(monkeypatch, tmp_path):
+    model = make()
+    in_memory = hush.denoise(IMAGE, model, tile=48, **CPU)
     monkeypatch.setattr(plan, "SCRATCH_BYTES", 1000)
     monkeypatch.setattr(staged.tempfile, "tempdir", str(tmp_path))
     made = []
@@ -151,8 +153,8 @@ def test_values_that_do_not_fit_into_memory_go_to_files_that_vanish(monkeypatch,
         original(self, shape, level, folder)
 
     monkeypatch.setattr(staged._Value, "__init__", watch)
-    model = make()
     done = hush.denoise(IMAGE, model, tile=48, **CPU)
+    np.testing.assert_array_equal(done, in_memory)
     expected = one_pass(model, IMAGE)
     assert np.abs(done - expected).max() <= 1e-5 * np.ptp(expected)
     assert set(made) == {tmp_path}

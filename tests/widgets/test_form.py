@@ -10,6 +10,7 @@ import pytest
 from qtpy.QtGui import QValidator
 
 from napari_hush.declare import Bounds
+from napari_hush.inference.engines import devices
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.progress import Progress
 from napari_hush.widgets.parts.form import Form
@@ -212,3 +213,15 @@ def test_automatic_on_and_off_are_a_choice(qtbot):
     assert form.value.guard == "strict"
     assert form._fields["guard"].choices == ("auto", True, False, "strict")
     assert form._fields["rescale"].choices == ("auto", True, False)
+
+
+def test_gpus_are_listed_and_one_that_is_not_there_is_kept(qtbot, monkeypatch):
+    """Settings may come from another machine: it is the run that says which devices there are."""
+    monkeypatch.setattr(devices, "count_gpus", lambda: 2)
+    form = Form(DenoiseSettings(device="cuda:5"), shown=["device"])
+    qtbot.addWidget(form)
+    field = form._fields["device"]
+    assert field.choices == ("auto", "cpu", "cuda", "mps", "cuda:0", "cuda:1", "cuda:5")
+    assert form.value.device == "cuda:5"
+    form.value = DenoiseSettings(device="cuda:7")
+    assert form.value.device == "cuda:7"

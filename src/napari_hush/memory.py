@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def free_memory(device: str) -> int:
-    """Bytes that a run may plan with on a device."""
-    if device == "cuda":
+    """Bytes that a run may plan with on a device, such as ``cpu`` or ``cuda:1``."""
+    if device.startswith("cuda"):
         import torch  # slow to load, and not needed for the rest
 
-        return int(torch.cuda.mem_get_info()[0])
+        return int(torch.cuda.mem_get_info(device)[0])
     free = int(psutil.virtual_memory().available)
     try:  # a cluster's job may have less than the machine
         with open("/sys/fs/cgroup/memory.max") as limit, open("/sys/fs/cgroup/memory.current") as used:

@@ -32,7 +32,7 @@ from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.inference.tiles.geometry import Tile, aligned
 from napari_hush.inference.tiles.runner import PlaneTask, TileRunner
 from napari_hush.inference.tiles.shared import SharedRunner
-from napari_hush.inference.tiles.sizes import LAZY_TILE_BYTES, network_sides, tile_sides
+from napari_hush.inference.tiles.sizes import network_sides, tile_sides
 from napari_hush.inference.tiles.staged import StagedRunner
 from napari_hush.inference.together import frames_of
 from napari_hush.io.formats.zarr_read import watched_zarr
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 Region = tuple[int, int, int, int]
 
-CPU_SCRATCH_BYTES = 4 << 30  # between the pieces of a network with statistics of the whole image; more goes to a file
+SCRATCH_BYTES = 256 << 20  # between the pieces of a network with statistics of the whole image; more goes to a file
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -176,11 +176,12 @@ class Plan:
             if not self.margin or (self.side is None and self.network_side is None):
                 return TileRunner(*arguments, **options)
             return SharedRunner(*arguments, **options, network_side=self.network_side)
-        limit = CPU_SCRATCH_BYTES if in_memory(self.source.image) else LAZY_TILE_BYTES
+        spare = free_memory("cpu") // 4
         return StagedRunner(
             *arguments,
             **options,
-            memory=min(free_memory("cpu") // 4, limit),
+            memory=min(spare, SCRATCH_BYTES),
+            spare=spare,
             folder=Path(out).absolute().parent if isinstance(out, str | Path) else None,
         )
 
@@ -261,6 +262,7 @@ class Plan:
             "engine": engine.name,
             "device": engine.device,
             "precision": engine.precision,
+            **engine.notes,
             "halo": self.model.halo,
             "normalization": [{"offset": self._level(one) + one.norm.offset, "scale": one.norm.scale} for one in first],
             "spacing": self.spacing,

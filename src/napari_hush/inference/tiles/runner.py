@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from napari_hush.inference.tiles.sizes import batch_size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_hush.inference.engines.at_once import Handle
     from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.guards.guard import Guard
     from napari_hush.inference.guards.strict import StrictGuard
@@ -156,15 +158,21 @@ class TileRunner:
             If not even one tile of one stride fits.
         """
         left = self._left(before)
-        while left:
-            some = [left.popleft() for _ in range(min(self.batch, len(left)))]
+        going: deque[Going] = deque()  # the engine computes one while the next is read and the one before is put in
+        while left or going:
             try:
-                finished = self._run_batch(some, task)
+                while left and len(going) <= self.engine.ahead:
+                    going.append(self._begin(list(islice(left, self.batch)), task))
+                    for _ in going[-1].tiles:
+                        left.popleft()
+                finished = self._end(going[0], task)
             except MemoryError:
-                left.extendleft(reversed(some))
+                left.extendleft(tile for one in reversed(going) for tile in reversed(one.tiles))
+                going.clear()
                 left = self._shrink(left)
                 continue
-            yield finished, len(some), len(left)
+            going.popleft()
+            yield finished, len(finished), len(left) + sum(len(one.tiles) for one in going)
 
     def finish(self, tile: Tile, output: np.ndarray, seen: Noisy | Window, task: PlaneTask) -> np.ndarray:
         """Turn the output (C, Y, X) for a window into a tile's core in the image's units, with its NaN.
@@ -202,17 +210,16 @@ class TileRunner:
         halo, stride = self.model.halo + self.margin, self.model.stride
         return plan_tiles(self.shape, tile=self.side, halo=halo, stride=stride, region=region, grid=grid)
 
-    def _run_batch(self, tiles: list[Tile], task: PlaneTask) -> list[tuple[Tile, np.ndarray]]:
+    def _begin(self, tiles: list[Tile], task: PlaneTask) -> Going:
         windows = [read_window(tile, self.shape, task) for tile in tiles]
-        outputs = self._run_network(windows)
+        return Going(tiles, windows, self.engine.submit(np.stack([window.values for window in windows])))
+
+    def _end(self, batch: Going, task: PlaneTask) -> list[tuple[Tile, np.ndarray]]:
+        outputs = batch.output.result()  # (B, C, Y, X)
         return [
             (tile, self.finish(tile, output, window, task))
-            for tile, output, window in zip(tiles, outputs, windows, strict=True)
+            for tile, output, window in zip(batch.tiles, outputs, batch.windows, strict=True)
         ]
-
-    def _run_network(self, windows: list[Window]) -> np.ndarray:
-        """The output for some windows, (B, C, Y, X)."""
-        return self.engine(np.stack([window.values for window in windows]))
 
     def _left(self, before: Sequence[Step]) -> deque[Tile]:
         """What is to be done of a plane, by going again through what was done."""
@@ -259,6 +266,14 @@ class Noisy(NamedTuple):
     """In the image's units, finite."""
     holes: np.ndarray | None
     """As they were, float32, where some values are not finite."""
+
+
+class Going(NamedTuple):
+    """Tiles that the engine computes."""
+
+    tiles: list[Tile]
+    windows: list[Window]
+    output: Handle
 
 
 class Window(NamedTuple):

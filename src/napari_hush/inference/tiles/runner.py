@@ -14,12 +14,12 @@ from napari_hush.inference.tiles.geometry import Tile, plan_tiles
 from napari_hush.inference.tiles.sizes import batch_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.guards.guard import Guard
     from napari_hush.inference.guards.strict import StrictGuard
-    from napari_hush.inference.ledger import Step
+    from napari_hush.inference.ledger import Core, Step
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
 
@@ -121,7 +121,7 @@ class TileRunner:
         return len(self.plan())
 
     def run(
-        self, task: PlaneTask, before: Sequence[Step] = ()
+        self, task: PlaneTask, before: Sequence[Step] = (), *, only: Collection[Core] | None = None
     ) -> Iterator[tuple[list[tuple[Tile, np.ndarray]], int, int]]:
         """Denoise one plane.
 
@@ -131,6 +131,8 @@ class TileRunner:
             The plane, and what was measured on it.
         before : sequence of Step
             What an earlier run has done of it: the rest is cut into the same tiles as if that run had gone on.
+        only : collection of Core, optional
+            The tiles that are wanted, by their cores.
 
         Yields
         ------
@@ -147,6 +149,8 @@ class TileRunner:
             If not even one tile of one stride fits.
         """
         left = self._left(before)
+        if only is not None:
+            left = deque(tile for tile in left if tile.core in only)
         while left:
             some = [left.popleft() for _ in range(min(self.batch, len(left)))]
             try:

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from napari_hush.cluster.connect import check_place, connected, local_cluster
+from napari_hush.cluster.connect import check_place, connected, local_cluster, slurm_cluster
 from napari_hush.cluster.own_gpu import OwnGpu, own_gpu
-from napari_hush.cluster.slurm import read_slurm, slurm_settings
+from napari_hush.cluster.slurm import slurm_settings
 from napari_hush.errors import InputError
 
 FILE = """
@@ -27,9 +27,11 @@ def test_the_job_script_says_what_the_file_says(tmp_path, monkeypatch):
     jobqueue = pytest.importorskip("dask_jobqueue")
     (tmp_path / "slurm.toml").write_text(FILE)
     monkeypatch.chdir(tmp_path)
-    settings = read_slurm(tmp_path / "slurm.toml")
-    with jobqueue.SLURMCluster(**settings.options, scheduler_options={"dashboard": False}) as cluster:
+    asked = []
+    monkeypatch.setattr(jobqueue.SLURMCluster, "adapt", lambda _, **numbers: asked.append(numbers))
+    with slurm_cluster(tmp_path / "slurm.toml") as cluster:
         script = cluster.job_script()
+    assert asked == [{"minimum_jobs": 3, "maximum_jobs": 3}]
     for line in ("-p gpu", "-A em-group", "--cpus-per-task=16", "--mem=60G", "-t 1-04:00:00", "--gres=gpu:4"):
         assert f"#SBATCH {line}" in script
     assert "#SBATCH --constraint=a100" in script and "#SBATCH --exclusive" in script

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EXPECTED = "expected tcp://HOST:PORT of a scheduler, a settings file for SLURM (.toml), or local:N"
 ANSWER = 30  # s for a scheduler to answer
 LOSSES = 1000  # of workers before the scheduler gives a piece of work up; a limit of our own is lower
+NO_DASHBOARD: dict[str, Any] = {"dashboard": False, "dashboard_address": ":0"}  # its usual port may be taken
 LOCAL = re.compile(r"local(?::(\d+))?")
 QUIET = ("distributed.core", "distributed.nanny", "distributed.scheduler", "distributed.worker", "distributed.client")
 
@@ -70,7 +71,7 @@ def connected(place: str, *, gpus: bool = True) -> Iterator[Client]:
 
 
 @contextmanager
-def local_cluster(count: int, gpus: Sequence[str] = ()) -> Iterator[Any]:
+def local_cluster(count: int, gpus: Sequence[str] = (), *, threads: int | None = None) -> Iterator[Any]:
     """Worker processes of this machine, which share its cores; of its GPUs each has one to itself.
 
     Parameters
@@ -79,6 +80,8 @@ def local_cluster(count: int, gpus: Sequence[str] = ()) -> Iterator[Any]:
         How many.
     gpus : sequence of str
         Of this machine, as CUDA_VISIBLE_DEVICES names them.
+    threads : int, optional
+        Of each worker; its share of the cores if not given.
 
     Raises
     ------
@@ -92,15 +95,15 @@ def local_cluster(count: int, gpus: Sequence[str] = ()) -> Iterator[Any]:
             f"local:{count}: this machine has {len(gpus)} GPU{'s' * (len(gpus) > 1)}, one for each worker: take "
             f"local:{len(gpus)}, or --device cpu"
         )
-    threads = max(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 1)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = {}
     for number in range(count):
-        options: dict[str, Any] = {"nthreads": max(threads // count, 1), "memory_limit": 0, "dashboard": False}
+        options: dict[str, Any] = {"nthreads": threads or max(cores // count, 1), "memory_limit": 0, "dashboard": False}
         options |= {"silence_logs": logging.CRITICAL}
         if gpus:
             options["env"] = {"CUDA_VISIBLE_DEVICES": gpus[number]}
         workers[number] = {"cls": Nanny, "options": options}
-    scheduler = {"cls": Scheduler, "options": {"dashboard": False, "host": "127.0.0.1"}}
+    scheduler = {"cls": Scheduler, "options": {**NO_DASHBOARD, "host": "127.0.0.1"}}
     with SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL) as cluster:
         yield cluster
 
@@ -111,7 +114,7 @@ def slurm_cluster(path: Path) -> Iterator[Any]:
     from dask_jobqueue import SLURMCluster
 
     settings = read_slurm(path)
-    with SLURMCluster(**settings.options) as cluster:
+    with SLURMCluster(**settings.options, scheduler_options=NO_DASHBOARD) as cluster:
         cluster.adapt(minimum_jobs=settings.jobs, maximum_jobs=settings.jobs)
         yield cluster
 

@@ -75,6 +75,11 @@ class Shard:
             raise InputError(f"--shard {text}: expected I/N, the Ith of N parts, from 1/N to N/N")
         return cls(int(found[1]), int(found[2]))
 
+    @property
+    def all(self) -> list[Shard]:
+        """Itself and the others."""
+        return [Shard(number, self.count) for number in range(1, self.count + 1)]
+
     def share(self, things: Sequence[T]) -> list[T]:
         """Its part of a sequence: neighbours, as many as the others have or one less.
 
@@ -313,8 +318,7 @@ class ShardRun:
 
     def _missing(self, units: Sequence[Unit]) -> tuple[Shard, ...]:
         known = self._of_all()
-        others = (Shard(number, self.shard.count) for number in range(1, self.shard.count + 1))
-        return tuple(one for one in others if left_of(one.share(units), known))
+        return tuple(one for one in self.shard.all if left_of(one.share(units), known))
 
     def _finish(self, passes: int) -> Generator[Progress, None, Denoised]:
         """Make the smaller levels and move the output to its name, as a run that goes on and finds all done."""

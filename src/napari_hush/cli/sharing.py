@@ -1,4 +1,4 @@
-"""What ``napari-hush denoise`` does for --cluster and --shard: images opened on workers, files done by them."""
+"""What commands do for --cluster and --shard: images opened on workers, files done by them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import io
 import os
 import shlex
 import warnings
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from napari_hush.cli.console import complain, one_line
 from napari_hush.errors import InputError
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from napari_hush.cli.batch import Job
     from napari_hush.cli.denoise import Denoise
+    from napari_hush.cli.evaluate import Evaluate
     from napari_hush.cluster.shards import Shard, Waiting
+    from napari_hush.fidelity.stacks import Evaluation, EvaluationSettings
     from napari_hush.inference.ledger import Restart
     from napari_hush.inference.settings import DenoiseSettings
     from napari_hush.io import ImageData
@@ -151,6 +153,64 @@ def files_on(client: Client, command: Denoise, settings: DenoiseSettings, jobs: 
     drain_with_bar(steps(), True, label="denoising", unit="file")
     print("".join(told), end="")
     return failed
+
+
+def evaluation_shared(
+    command: Evaluate,
+    images: dict[str, ImageData],
+    named: dict[str, Path],
+    settings: EvaluationSettings,
+    stack: ExitStack,
+) -> Evaluation | None:
+    """An evaluation with other processes; None where other shards have not ended."""
+    from importlib.metadata import version
+
+    from napari_hush.cli.evaluate import drain_in_a_line
+    from napari_hush.cluster.connect import check_place, connected
+    from napari_hush.cluster.evaluate import Compared, EvaluationShard, evaluate_on
+    from napari_hush.cluster.shards import Shard, Waiting
+    from napari_hush.inference.planes import Planes
+    from napari_hush.io.fingerprint import fingerprint
+
+    noisy = images["noisy"]
+    size = noisy.pixel_size_in("nm")
+    sources = {role: everywhere(path) for role, path in named.items()}
+    opened = partial(arrays_of, sources, command.fill_missing)
+    compared = Compared(
+        open=opened,
+        settings=settings,
+        channel_axis=noisy.channel_axis,
+        pixel_size=None if size is None else max(size),
+    )
+    indices = list(Planes(noisy.data, noisy.channel_axis).indices())
+    if command.cluster is not None:
+        check_place(command.cluster)
+        client = stack.enter_context(connected(command.cluster, gpus=False))
+        return cast("Evaluation", drain_in_a_line(evaluate_on(client, compared, indices)))
+    shard = Shard.of(str(command.shard))
+    target = command.csv or command.report
+    assert target is not None
+    facts = {
+        "version": version("napari-hush"),
+        "settings": asdict(settings),
+        "inputs": {role: fingerprint(source) for role, source in sources.items()},
+    }
+    run = EvaluationShard(shard, compared, indices, target.with_name(f".{target.name}.part"), facts)
+    found = drain_in_a_line(run.steps())
+    if isinstance(found, Waiting):
+        late = ", ".join(map(str, found.missing))
+        print(f"shard {shard} is done ({found.done} planes); not done yet: {late}")
+        print(f"  one that has failed is run again by the same command with --shard {found.missing[0]}")
+        return None
+    stack.push(lambda kind, *_: run.close(written=kind is None))
+    return cast("Evaluation", found)
+
+
+def arrays_of(sources: dict[str, str], fill_missing: bool) -> dict[str, Any]:
+    """The arrays of an evaluation, on whatever machine."""
+    from napari_hush.io import read_image
+
+    return {role: read_image(source, fill_missing=fill_missing).data for role, source in sources.items()}
 
 
 def file_on_worker(command: Denoise, job: Job) -> tuple[str, list[tuple[str, str]], bool]:

@@ -43,7 +43,7 @@ PATIENCE = 600  # s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--size", type=int, default=2048, help="side of the two planes, px")
+    parser.add_argument("--size", type=int, default=1536, help="side of the two planes, px")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     rng = random.Random(args.seed)
@@ -135,7 +135,7 @@ def make_inputs(folder: Path, size: int) -> None:
     np.save(folder / "stack.npy", (smooth * 50 + rng.normal(0, 10, (2, size, size))).astype(np.float32))
     np.save(folder / "small.npy", (smooth[:128, :128] * 50).astype(np.float32))
     torch.manual_seed(0)
-    Model.create("unet", {"width": 12, "levels": 2}).save(folder / "model.safetensors")
+    Model.create("unet", {"width": 4, "levels": 2}).save(folder / "model.safetensors")
 
 
 def start(folder: Path, name: str, *options: str) -> Child:

@@ -11,7 +11,7 @@ def workers():
     """The address of a scheduler with two workers, all in this process."""
     distributed = pytest.importorskip("distributed")
     options = {"processes": False, "n_workers": 2, "threads_per_worker": 1, "protocol": "tcp://"}
-    with distributed.LocalCluster(**options, dashboard_address=None, memory_limit=0) as cluster:
+    with distributed.LocalCluster(**options, dashboard_address=":0", memory_limit=0) as cluster:
         yield cluster.scheduler_address
         worker.close()
 

@@ -89,7 +89,7 @@ def test_shards_give_the_bits_of_one_process(run, place, count, guard):
 @pytest.mark.parametrize("way", ["cluster", "shard"])
 def test_chunks_of_several_tiles_are_stored_by_one(place, workers, monkeypatch, run, way):
     monkeypatch.setattr(cluster_denoise, "LEAST", 1)
-    np.save("lattice.npy", ndimage.zoom(hush.sample("dented-lattice").noisy[:120, :120], 2, order=1))
+    np.save("lattice.npy", ndimage.zoom(hush.sample("dented-lattice").noisy[:150, :150], 1.6, order=1))
     stored, store = [], Part.store
     monkeypatch.setattr(Part, "store", lambda self, target: (stored.append(self.box), store(self, target)))
     arguments = ("lattice.npy", "-o")
@@ -161,6 +161,30 @@ def test_each_goes_on_with_what_the_other_has_done(run, place, workers, stop_aft
     assert 10**6 - left[0] <= 40 - 12, "what was done was computed again"
     assert np.array_equal(pixels("one.zarr"), pixels("two.zarr"))
     assert names(place) == ["one.zarr", "two.zarr"]
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("second", ["cluster", "shard"])
+def test_what_was_done_in_smaller_tiles_for_lack_of_memory_is_kept(run, place, workers, monkeypatch, second):
+    calls, compute = iter(range(10**6)), TileRunner._run_batch
+
+    def short(self, *arguments):
+        number = next(calls)
+        if number == 5:
+            raise MemoryError("simulated")
+        if number == 14:
+            raise Stopped
+        return compute(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TileRunner, "_run_batch", short)
+        with pytest.raises(Stopped):
+            run("stack.npy", "-o", "out.zarr")
+    how = ["--cluster", workers] if second == "cluster" else ["--shard", "1/1"]
+    code, _, err = run("stack.npy", "-o", "out.zarr", "--resume", *how)
+    assert code == 0, err
+    assert run("stack.npy", "-o", "one.zarr")[0] == 0
+    assert np.allclose(pixels("out.zarr"), pixels("one.zarr"), atol=1e-3)
 
 
 def test_a_shard_that_failed_is_run_again_and_skips_what_is_done(run, place, stop_after):

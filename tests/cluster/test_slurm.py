@@ -1,6 +1,8 @@
 """Settings of SLURM jobs: what is wrong in the file is told, and the script of a job holds what it says."""
 
 import os
+import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -37,6 +39,12 @@ def test_the_job_script_says_what_the_file_says(tmp_path, monkeypatch):
     assert "#SBATCH --constraint=a100" in script and "#SBATCH --exclusive" in script
     assert script.index("module load cuda") < script.index("source env/bin/activate") < script.index("distributed.cli")
     assert "--nworkers 4" in script and "--nthreads 4" in script  # one worker for each GPU
+
+
+def test_the_file_in_the_manual_is_one():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "cluster.md").read_text("utf-8")
+    settings = slurm_settings(tomllib.loads(page.split("```toml\n")[1].split("```")[0]))
+    assert settings.jobs == 8 and "--constraint=a100" in settings.options["job_extra_directives"]
 
 
 @pytest.mark.parametrize(

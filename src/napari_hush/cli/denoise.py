@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +15,7 @@ import tyro
 
 from napari_hush.cli.console import NOTHING_LEFT, complain, one_line, run_text, run_with_bar
 from napari_hush.cli.options import options_of, settings_of
-from napari_hush.cli.sharing import Reading, files_on, print_waiting, shard_steps, spread_of
+from napari_hush.cli.sharing import Reading, client_of, files_on, print_waiting, shard_steps, spread_of
 from napari_hush.cli.signals import raise_if_ended
 from napari_hush.errors import InputError
 from napari_hush.inference.settings import AUTO, DenoiseSettings
@@ -113,9 +114,7 @@ class Denoise:
                 denoise = partial(shard_steps, shard=shard, model=model, settings=settings, loaded=loaded)
             client = None
             if self.cluster is not None and jobs:
-                from napari_hush.cluster.connect import connected
-
-                client = stack.enter_context(connected(self.cluster, gpus=settings.device in ("auto", "cuda")))
+                client = client_of(self.cluster, stack, gpus=settings.device in ("auto", "cuda"))
                 whole = [job for job in jobs if job.target.suffix != ".zarr"]
                 failed += [job.source for job in files_on(client, self, settings, whole)] if whole else []
                 jobs = [job for job in jobs if job not in whole]
@@ -202,9 +201,15 @@ class Denoise:
         return jobs, several
 
     def denoise_file(
-        self, job: Job, watched: Watched, label: str, denoise: Callable[..., Any], drained: Callable[..., Any]
+        self,
+        job: Job,
+        watched: Watched,
+        label: str,
+        denoise: Callable[..., Any],
+        drained: Callable[..., Any],
+        say: Callable[[str], object] = print,
     ) -> None:
-        """Denoise one input; ``drained`` goes through the steps, with a label, and shows how far they are."""
+        """Denoise one input; ``drained`` goes through the steps, with a label, and shows how far; ``say`` takes lines."""
         import numpy as np
 
         from napari_hush.cluster.shards import Waiting
@@ -232,7 +237,9 @@ class Denoise:
             check_writable(panel)
         image = self.reading(source)
         if words := looks_like_labels(image.data, image.source):
-            complain("warning", f"{source}: looks like {words} and not like an image; what is made of it is neither")
+            warnings.warn(
+                f"{source}: looks like {words} and not like an image; what is made of it is neither", stacklevel=1
+            )
         channel_axis = image.channel_axis if self.channel_axis is None else self.channel_axis
         wanted = {"input": str(image.data.dtype), "auto": None}.get(self.dtype, self.dtype)
         if target.suffix.lower() == ".png" and wanted not in ("uint8", "uint16"):  # told before the work, not after it
@@ -265,19 +272,19 @@ class Denoise:
             verdict = self._verdict(image, done.image, channel_axis, done)
             history = self._history("denoised", job, done, verdict)
             write_image(target, result, like=image, history=history, place=place)
-        print(f"{target}: {run_text(done)}")
+        say(f"{target}: {run_text(done)}")
         if advice := done.provenance["advice"]:
-            print(f"  {advice}")
+            say(f"  {advice}")
         if verdict:
-            print(f"  {verdict}")
+            say(f"  {verdict}")
             if words := given_back_words(done.provenance):
-                print(f"  {words}")
+                say(f"  {words}")
         if done.provenance["series"]:
-            print(f"  {done.provenance['series']['words']}")
+            say(f"  {done.provenance['series']['words']}")
             if self.series_maps is not None:
-                self._write_maps(job, image, done, verdict)
+                say(self._write_maps(job, image, done, verdict))
         elif self.series_maps is not None:
-            print(f"  no frames looked together: nothing is written to {self.series_maps}")
+            say(f"  no frames looked together: nothing is written to {self.series_maps}")
         if panel is not None:
             noisy, denoised = (middle_plane(data, channel_axis) for data in (image.data, result))
             title = f"{Path(source).name}, {done.provenance['model']}"
@@ -288,7 +295,7 @@ class Denoise:
                 title=title,
                 history=self._history("panel", job, done, verdict),
             )
-            print(f"{panel}: noisy, denoised, residual")
+            say(f"{panel}: noisy, denoised, residual")
 
     @property
     def reading(self) -> Reading:
@@ -311,8 +318,8 @@ class Denoise:
             "verdict": verdict or None,
         }
 
-    def _write_maps(self, job: Job, image: ImageData, done: Denoised, verdict: str) -> None:
-        """What the frames say of each other."""
+    def _write_maps(self, job: Job, image: ImageData, done: Denoised, verdict: str) -> str:
+        """Write what the frames say of each other; a line that says so."""
         from napari_hush.files import atomic_write
         from napari_hush.io import write_image
         from napari_hush.reports.panels import png_bytes
@@ -330,7 +337,7 @@ class Denoise:
                 path = folder / f"{name}_{label}.tif"
                 history = self._history(label, job, done, verdict)
                 write_image(path, values, like=image.of_other_values(), history=history)
-        print(f"{folder}: {name}_drift.csv, {name}_changes.csv and maps")
+        return f"{folder}: {name}_drift.csv, {name}_changes.csv and maps"
 
     def _verdict(self, image: ImageData, denoised: Any, channel_axis: int | None, done: Denoised) -> str:
         """One line about one plane, or none; nothing that goes wrong here is an error of the run."""

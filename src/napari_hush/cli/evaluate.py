@@ -208,7 +208,7 @@ def _run(images: dict[str, ImageData], settings: Any) -> Evaluation:
     truth = images["truth"].data if "truth" in images else None
     repeats = images["repeats"].data if "repeats" in images else None
     size = noisy.pixel_size_in("nm")
-    return drain_in_a_line(
+    found: Evaluation = drain_in_a_line(
         evaluate_steps(
             noisy.data,
             images["denoised"].data,
@@ -219,6 +219,7 @@ def _run(images: dict[str, ImageData], settings: Any) -> Evaluation:
             repeats=repeats,
         )
     )
+    return found
 
 
 def drain_in_a_line(steps: Any) -> Any:

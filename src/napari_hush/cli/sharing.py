@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shlex
 import warnings
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +15,7 @@ from napari_hush.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
+    from contextlib import ExitStack
 
     from distributed import Client
 
@@ -82,6 +81,17 @@ def everywhere(source: str | Path) -> str:
 def model_everywhere(model: str) -> str:
     """The same of a model, which may be a bundled one."""
     return everywhere(model) if Path(model).is_file() else model
+
+
+def client_of(place: str, stack: ExitStack, *, gpus: bool = False) -> Client:
+    """Connect to a cluster until the end of a stack, with a word where nobody works yet."""
+    from napari_hush.cluster.connect import connected
+    from napari_hush.cluster.tasks import workers
+
+    client = stack.enter_context(connected(place, gpus=gpus))
+    if not workers(client):
+        complain("waiting", f"{place}: no worker runs yet, the work begins with the first one")
+    return client
 
 
 def spread_of(client: Client, command: Denoise, job: Job, watched: Watched) -> dict[str, Any]:
@@ -166,7 +176,7 @@ def evaluation_shared(
     from importlib.metadata import version
 
     from napari_hush.cli.evaluate import drain_in_a_line
-    from napari_hush.cluster.connect import check_place, connected
+    from napari_hush.cluster.connect import check_place
     from napari_hush.cluster.evaluate import Compared, EvaluationShard, evaluate_on
     from napari_hush.cluster.shards import Shard, Waiting
     from napari_hush.inference.planes import Planes
@@ -185,7 +195,7 @@ def evaluation_shared(
     indices = list(Planes(noisy.data, noisy.channel_axis).indices())
     if command.cluster is not None:
         check_place(command.cluster)
-        client = stack.enter_context(connected(command.cluster, gpus=False))
+        client = client_of(command.cluster, stack)
         return cast("Evaluation", drain_in_a_line(evaluate_on(client, compared, indices)))
     shard = Shard.of(str(command.shard))
     target = command.csv or command.report
@@ -215,27 +225,27 @@ def arrays_of(sources: dict[str, str], fill_missing: bool) -> dict[str, Any]:
 
 def file_on_worker(command: Denoise, job: Job) -> tuple[str, list[tuple[str, str]], bool]:
     """Denoise one file on a worker: what it prints, what it complains of, and whether it went well."""
-    from napari_hush.cluster.worker import loaded_models
+    from napari_hush.cluster.worker import alone, loaded_models
     from napari_hush.inference.denoise import denoise_steps, run_steps
     from napari_hush.inference.settings import AUTO
     from napari_hush.io.fingerprint import Watched
 
     settings: Any = command.settings
-    text, aside = io.StringIO(), io.StringIO()
+    lines: list[str] = []
     errors: list[tuple[str, str]] = []
-    loaded = loaded_models(settings)
-    with warnings.catch_warnings(record=True) as said, redirect_stdout(text), redirect_stderr(aside):
+    with alone(), warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", UserWarning)
+        loaded = loaded_models(settings)
         try:
             model = AUTO if command.model == AUTO else loaded.model(command.model)
             denoise = partial(denoise_steps, model=model, settings=settings, loaded=loaded)
-            command.denoise_file(job, Watched.of(job.source), "", denoise, lambda steps, _label: run_steps(steps))
+            watched = Watched.of(job.source)
+            command.denoise_file(job, watched, "", denoise, lambda steps, _label: run_steps(steps), lines.append)
         except (InputError, OSError, MemoryError) as error:
             errors.append(("error", one_line(error)))
     good = not errors
     errors += [("warning", one_line(str(one.message))) for one in said if issubclass(one.category, UserWarning)]
-    errors += [("worker", line) for line in aside.getvalue().splitlines() if line.strip()]
-    return text.getvalue(), errors, good
+    return "".join(f"{line}\n" for line in lines), errors, good
 
 
 def _placed(job: Job) -> Job:

@@ -56,10 +56,11 @@ class Synthesize:
 
     def _shared(self) -> int:
         """With other processes."""
-        from contextlib import nullcontext
+        from contextlib import ExitStack
         from functools import partial
 
-        from napari_hush.cluster.connect import check_place, connected
+        from napari_hush.cli.sharing import client_of
+        from napari_hush.cluster.connect import check_place
         from napari_hush.cluster.shards import Shard
         from napari_hush.cluster.synthesize import drawn_on
         from napari_hush.datasets.drawing import Drawer
@@ -74,7 +75,8 @@ class Synthesize:
         if self.cluster is not None:
             check_place(self.cluster)
         settings, materials = self._from_file() if self.settings is not None else self._from_options()
-        with nullcontext() if self.cluster is None else connected(self.cluster, gpus=False) as client:
+        with ExitStack() as stack:
+            client = None if self.cluster is None else client_of(self.cluster, stack)
             steps = write_steps(
                 Drawer(settings, materials),
                 self.output,

@@ -150,6 +150,7 @@ class ClusterSpread:
         self, plan: Plan, runner: TileRunner, target: Planes, ledger: Ledger
     ) -> Generator[Progress, None, tuple[Sequence[Guard | StrictGuard], int]]:
         """Do all that the ledger does not have."""
+        runner.side, runner.batch = plan.side, plan.batch or runner.batch  # whatever lack of memory made of them once
         units = units_of(plan, runner, target, least=LEAST)
         left = left_of(units, ledger)
         total, open_of = sum(one.size for one in units), {one.number: 0 for one in units}

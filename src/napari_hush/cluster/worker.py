@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from io import BytesIO
@@ -24,7 +24,7 @@ from napari_hush.memory import kept_arena
 from napari_hush.progress import drain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from napari_hush.inference.guards.guard import Guard
@@ -182,6 +182,13 @@ def work(run: Given, unit: Unit, on_plane: OnPlane) -> tuple[int, list[Part]]:
         if not (job.folder / ARRAY / "zarr.json").is_file():  # finished or thrown away by others: make nothing anew
             raise InputError(f"{job.folder}: the unfinished output is not there any more; run the command again")
         return compute(here.plan, here.runner, here.target, unit, on_plane)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """One piece of work at a time in this process, whose engines take all of its threads."""
+    with _process.lock:
+        yield
 
 
 def loaded_models(settings: DenoiseSettings) -> LoadedModels:

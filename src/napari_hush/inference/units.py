@@ -144,8 +144,7 @@ def units_of(plan: Plan, runner: TileRunner, target: Planes, *, least: int = 1) 
     if not runner.by_tile:
         return [Unit(number) for number in range(len(plan.passes))]
     cores = [tile.core for tile in runner.plan()]
-    y0, y1, x0, x1 = max(cores, key=lambda core: (core[1] - core[0]) * (core[3] - core[2]))
-    count = runner.batch * max(least // ((y1 - y0) * (x1 - x0) * runner.batch), 1)
+    count = runner.batch * max(least // (max(map(_area, cores)) * runner.batch), 1)
     groups = [tuple(cores[at : at + count]) for at in range(0, len(cores), count)]
     chunks = [set(_chunks(plan, some, target.chunk_shape)) for some in groups]
     owners = Counter(chunk for some in chunks for chunk in some)
@@ -180,7 +179,11 @@ def _is_covered(core: Core, known: set[Core]) -> bool:
     """Whether smaller tiles, which never overlap, fill a larger one."""
     y0, y1, x0, x1 = core
     inside = [one for one in known if y0 <= one[0] and one[1] <= y1 and x0 <= one[2] and one[3] <= x1]
-    return sum((one[1] - one[0]) * (one[3] - one[2]) for one in inside) == (y1 - y0) * (x1 - x0)
+    return sum(map(_area, inside)) == _area(core)
+
+
+def _area(core: Core) -> int:
+    return (core[1] - core[0]) * (core[3] - core[2])
 
 
 def compute(
@@ -211,10 +214,14 @@ def compute(
     if runner.by_tile:  # what did not fit into memory once may fit now: all pieces are cut alike
         runner.side, runner.batch = plan.side, plan.batch or runner.batch
     store: Store = kept if unit.shared else target
+    done = 0
     for finished, _, _ in runner.run(task, only=unit.cores or None):
         for tile, values in finished:
+            done += _area(tile.core)
             values, back = task.divided(values)
             plan.store(store, one, tile, values)
             given += 0 if back is None else int(np.count_nonzero(back))
         report()
+    if unit.cores and done != sum(map(_area, unit.cores)):
+        raise ValueError(f"of the tiles {unit.cores} {done} px were computed: they are not those of the plan")
     return given, kept.parts

@@ -15,13 +15,13 @@ from napari_hush.inference.tiles.geometry import Tile, plan_tiles
 from napari_hush.inference.tiles.sizes import batch_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from napari_hush.inference.engines.at_once import Handle
     from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.guards.guard import Guard
     from napari_hush.inference.guards.strict import StrictGuard
-    from napari_hush.inference.ledger import Side, Step
+    from napari_hush.inference.ledger import Core, Side, Step
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
 
@@ -132,7 +132,7 @@ class TileRunner:
         return len(self.plan())
 
     def run(
-        self, task: PlaneTask, before: Sequence[Step] = ()
+        self, task: PlaneTask, before: Sequence[Step] = (), *, only: Collection[Core] | None = None
     ) -> Iterator[tuple[list[tuple[Tile, np.ndarray]], int, int]]:
         """Denoise one plane.
 
@@ -142,6 +142,8 @@ class TileRunner:
             The plane, and what was measured on it.
         before : sequence of Step
             What an earlier run has done of it: the rest is cut into the same tiles as if that run had gone on.
+        only : collection of Core, optional
+            The tiles that are wanted, by their cores.
 
         Yields
         ------
@@ -158,6 +160,8 @@ class TileRunner:
             If not even one tile of one stride fits.
         """
         left = self._left(before)
+        if only is not None:
+            left = deque(tile for tile in left if tile.core in only)
         going: deque[Going] = deque()  # the engine computes one while the next is read and the one before is put in
         while left or going:
             try:
@@ -243,6 +247,11 @@ class TileRunner:
             return left
         self.halve_tile()
         return deque(smaller for tile in left for smaller in self._plan(tile.core, (1, 1)))
+
+    def cut_as(self, side: Side, network_side: Side, batch: int | None = None) -> None:
+        """Cut planes from now on into tiles of this side; the batch stays if none is given."""
+        self.side, self.batch = side, batch or self.batch
+        self.network_side = network_side
 
     def halve_tile(self) -> None:
         """Plan with tiles of half the side from now on; `MemoryError` where they cannot be smaller."""

@@ -15,10 +15,10 @@ from napari_hush.inference.tiles.runner import Going, PlaneTask, TileRunner, rea
 from napari_hush.inference.tiles.sizes import batch_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from napari_hush.inference.engines.registry import Engine
-    from napari_hush.inference.ledger import Side, Step
+    from napari_hush.inference.ledger import Core, Side, Step
     from napari_hush.model import Model
 
 KEPT_BYTES = 128 << 20  # of the network's output that waits for neighbours: wider planes are done strip by strip
@@ -70,10 +70,10 @@ class SharedRunner(TileRunner):
         return len(self._network_plan())
 
     def run(
-        self, task: PlaneTask, before: Sequence[Step] = ()
+        self, task: PlaneTask, before: Sequence[Step] = (), *, only: Collection[Core] | None = None
     ) -> Iterator[tuple[list[tuple[Tile, np.ndarray]], int, int]]:
         """Denoise one plane, see `TileRunner.run`; it is the passes of the network that are counted."""
-        left = self._in_strips(self._left(before))
+        left = self._in_strips(tile for tile in self._left(before) if only is None or tile.core in only)
         grid, kept = _Grid(self._network_plan()), Outputs()
         todo = {seen for tile in left for seen in grid.under(self._known(tile))}
         ahead: Future[Outputs] | None = None

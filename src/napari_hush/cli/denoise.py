@@ -96,7 +96,7 @@ class Denoise:
         jobs, several = self._plan(settings, folders)
         failed = []
         with ExitStack() as stack:
-            loaded = stack.enter_context(LoadedModels(settings, many=True))
+            loaded = stack.enter_context(LoadedModels(settings, many=True, kept=True))
             own = None if self.model == AUTO else loaded.model(self.model)  # told before the first image
             model = own or AUTO
             denoise = partial(denoise_steps, model=model, settings=settings, loaded=loaded)

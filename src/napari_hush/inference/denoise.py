@@ -224,7 +224,7 @@ def denoise_steps(
             ledger = stack.enter_context(opened(restart, watched, **asked))
         elif restart is not None:
             clear(restart)
-        loaded = loaded or stack.enter_context(LoadedModels(settings))
+        loaded = loaded or stack.enter_context(LoadedModels(settings, kept=True))
         plan = yield from plan_steps(
             image,
             model,

@@ -32,7 +32,6 @@ from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.inference.tiles.geometry import aligned
 from napari_hush.inference.tiles.runner import PlaneTask, TileRunner
 from napari_hush.inference.tiles.sizes import LAZY_TILE_BYTES, tile_sides
-from napari_hush.inference.tiles.staged import StagedRunner
 from napari_hush.inference.together import frames_of
 from napari_hush.io.formats.zarr_read import watched_zarr
 from napari_hush.io.history import software
@@ -170,6 +169,8 @@ class Plan:
         }
         if not staged:
             return TileRunner(*arguments, **options, batch=self.settings.batch_size)
+        from napari_hush.inference.tiles.staged import StagedRunner  # not above: it imports torch
+
         limit = CPU_SCRATCH_BYTES if in_memory(self.source.image) else LAZY_TILE_BYTES
         return StagedRunner(
             *arguments,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from napari_hush.declare import Registry
 from napari_hush.errors import InputError
+from napari_hush.inference.engines.probe import may_have_gpu
+from napari_hush.inference.kept_network import whole_network
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,18 +125,22 @@ def choose_engine(
         raise InputError(f"unknown precision {precision!r}: expected auto, float32 or bfloat16")
     if engine == "auto":
         kinds = (kind for kind in ENGINES.values() if not kind.refusal(where, precision))
-        chosen = next((kind for kind in kinds if kind.suits(network, precision, pixels)), ENGINES["torch"])
+        chosen = next((kind for kind in kinds if kind.suits(network, precision, pixels)), None) or ENGINES["torch"]
     elif engine not in ENGINES:
         raise InputError(f"unknown engine {engine!r}: expected auto, {' or '.join(ENGINES)}")
     else:
         chosen = ENGINES[engine]
     if reason := chosen.refusal(where, precision):
         raise InputError(reason)
+    if chosen is not ENGINES["openvino"]:  # it alone computes with what was kept of a network
+        network = whole_network(network)
     return chosen(network, where, chosen.best_precision(where) if precision == "auto" else precision)
 
 
 def available_devices() -> list[Literal["cuda", "mps", "cpu"]]:
     """The devices of this machine, fastest first."""
+    if not may_have_gpu():
+        return ["cpu"]
     import torch
 
     devices: list[Literal["cuda", "mps", "cpu"]] = ["cpu"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import fft, ndimage, optimize, signal
+from scipy import fft, ndimage, optimize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -251,6 +251,8 @@ def _turns(shifts: Floats, length: int) -> NDArray[np.complex128]:
 
 def dragged(image: Floats, lag: float) -> Floats:
     """An image (Y, X) after a detector that keeps a part ``lag`` of the pixel before."""
+    from scipy import signal  # slow to load, and few images have a lag
+
     start = lag * image[:, :1]
     return np.asarray(signal.lfilter([1 - lag], [1.0, -lag], image, axis=1, zi=start)[0])
 

@@ -51,3 +51,23 @@ def test_nonsense_in_the_environment_means_all_cores(monkeypatch, asked):
 def test_torch_says_how_many_where_it_is_loaded():
     torch = pytest.importorskip("torch")
     assert thread_count() == torch.get_num_threads()
+
+
+@pytest.mark.parametrize("value", ["", "many", "0"])
+def test_without_a_number_the_cores_count(monkeypatch, value):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    monkeypatch.setattr(threads, "_cores", lambda: 7)
+    assert thread_count() == 7
+
+
+def test_threads_are_not_more_than_a_job_may_use(tmp_path, monkeypatch):
+    monkeypatch.setattr(threads, "CGROUPS", tmp_path)
+    monkeypatch.setattr(threads.psutil, "cpu_count", lambda logical: 64)
+    assert threads._quota() is None
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert threads._quota() is None
+    (tmp_path / "cpu.max").write_text("150000 100000\n")
+    assert threads._quota() == 2
+    assert threads._cores.__wrapped__() <= 2

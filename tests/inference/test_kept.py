@@ -19,7 +19,7 @@ import napari_hush as hush
 from napari_hush.cache import SUFFIX, VARIABLE, keep, read_kept
 from napari_hush.inference import kept_models
 from napari_hush.inference.denoise import denoise_steps, run_steps
-from napari_hush.inference.engines import probe, registry, threads
+from napari_hush.inference.engines import probe, registry
 from napari_hush.inference.engines.openvino_engine import OpenVINOEngine, has_openvino
 from napari_hush.inference.kept_models import load_kept
 from napari_hush.inference.kept_network import KeptNetwork
@@ -257,28 +257,6 @@ def test_a_model_file_that_changes_during_the_run_is_refused(cache: Path, file: 
     saved(file, "cnn", {"widths": [4]}, seed=1)
     with pytest.raises(hush.InputError, match="changed during the run"):
         assert isinstance(kept.network, KeptNetwork) and kept.network.whole
-
-
-@pytest.mark.parametrize(("value", "expected"), [("3", 3), ("4,2", 4), ("", None), ("many", None)])
-def test_threads_are_those_that_are_asked_for(
-    value: str, expected: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delitem(sys.modules, "torch")
-    monkeypatch.setenv("OMP_NUM_THREADS", value)
-    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    monkeypatch.setattr(threads, "_cores", lambda: 7)
-    assert threads.thread_count() == (expected or 7)
-
-
-def test_threads_are_not_more_than_a_job_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "CGROUPS", tmp_path)
-    monkeypatch.setattr(threads.psutil, "cpu_count", lambda logical: 64)
-    assert threads._quota() is None
-    (tmp_path / "cpu.max").write_text("max 100000\n")
-    assert threads._quota() is None
-    (tmp_path / "cpu.max").write_text("150000 100000\n")
-    assert threads._quota() == 2
-    assert threads._cores.__wrapped__() <= 2
 
 
 def test_a_driver_of_a_gpu_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 from napari_hush.errors import InputError
 from napari_hush.inference.engines.kept_graphs import has_graph, keep_graph, read_graph
 from napari_hush.inference.engines.process import PROCESS, raise_if_out_of_memory
-from napari_hush.inference.engines.threads import thread_count
 from napari_hush.inference.kept_network import KeptNetwork, whole_network
+from napari_hush.threads import thread_count
 
 if TYPE_CHECKING:
     from torch import nn

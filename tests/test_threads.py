@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from napari_hush import threads
-from napari_hush.threads import in_threads, thread_count
+from napari_hush.threads import begun, in_threads, thread_count
 
 
 def test_items_keep_their_order_and_run_side_by_side(monkeypatch):
@@ -71,3 +71,23 @@ def test_threads_are_not_more_than_a_job_may_use(tmp_path, monkeypatch):
     (tmp_path / "cpu.max").write_text("150000 100000\n")
     assert threads._quota() == 2
     assert threads._cores.__wrapped__() <= 2
+
+
+def test_what_was_begun_runs_beside_what_comes_next(monkeypatch):
+    monkeypatch.setattr(threads, "thread_count", lambda: 2)
+    meeting = threading.Barrier(2, timeout=20)  # broken unless both come
+    waiting = begun(meeting.wait)
+    meeting.wait()
+    assert waiting() in (0, 1)
+    with pytest.raises(ZeroDivisionError):
+        begun(lambda: 1 / 0)()
+
+
+def test_with_one_thread_it_is_done_when_it_is_asked_for(monkeypatch):
+    monkeypatch.setattr(threads, "thread_count", lambda: 1)
+    done = []
+    begun(lambda: done.append(1))
+    later = begun(lambda: done.append(2))
+    assert not done
+    later()
+    assert done == [2]

@@ -50,11 +50,12 @@ class OpenVINOEngine:
     @classmethod
     def suits(cls, network: nn.Module, precision: str, pixels: int | None) -> bool:
         """Not where building its graphs takes longer than they save, nor for networks that it does not know."""
-        kept = isinstance(network, KeptNetwork)
+        stands: Any = network
+        kept = isinstance(stands, KeptNetwork)
         small = pixels is not None and pixels < (TINY if kept else SMALL)
         # in pieces, each of them a graph of its own, openvino gains nothing in float32
         slow = (small or (hasattr(network, "stages") and not native_bfloat16())) and precision != "bfloat16"
-        return not slow and ((kept and has_graph(network.key)) or _knows(network))
+        return not slow and ((kept and has_graph(stands.key)) or _knows(network))
 
     @classmethod
     def best_precision(cls, device: str) -> str:
@@ -95,7 +96,7 @@ class OpenVINOEngine:
         return request
 
     def _graph(self, shapes: tuple[tuple[int, ...], ...]) -> Any:
-        network = self._network
+        network: Any = self._network
         if not isinstance(network, KeptNetwork):
             return _built(network, shapes)
         found = read_graph(_openvino_core(), network.key, shapes)

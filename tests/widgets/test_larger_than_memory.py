@@ -24,6 +24,7 @@ from napari_hush.io.formats.zarr_write import zarr_writer
 from napari_hush.io.history import read_history
 from napari_hush.widgets.denoise import on_disk, order
 from napari_hush.widgets.denoise.growing_file import GrowingFile
+from napari_hush.widgets.evaluate.choice import Choice
 from napari_hush.widgets.files.reader import get_reader
 from napari_hush.widgets.parts import recent
 from napari_hush.widgets.parts.portable import NotPortableError, packed, unpacked
@@ -293,6 +294,23 @@ def test_preview_of_what_does_not_fit_is_of_its_middle(make_widget, finish, monk
     finish(widget)
     assert viewer.layers[1].data.shape == (100, 100)
     np.testing.assert_array_equal(viewer.layers[1].translate, (1050, 1000))
+
+
+def test_evaluation_of_a_large_plane_is_of_what_is_in_sight(make_widget, monkeypatch):
+    monkeypatch.setattr("napari_hush.widgets.evaluate.choice.WHOLE", 100 * 100)
+    monkeypatch.setattr("napari_hush.widgets.evaluate.choice.PART", 64)
+    noisy = np.random.default_rng(0).random((2, 300, 400))
+    viewer, _ = make_widget(dask.array.from_array(noisy), scale=(1, 0.5, 0.5), translate=(0, 10, 20))
+    viewer.add_image(zarr.array(noisy + 1), name="denoised", scale=(1, 0.5, 0.5), translate=(0, 10, 20))
+    choice = Choice(viewer)
+    choice.choose(*viewer.layers)
+    viewer.layers[1].corner_pixels = np.array([[0, 100, 200], [0, 199, 399]])
+    inputs = choice.inputs()
+    np.testing.assert_array_equal(np.asarray(inputs.noisy.data), noisy[:, 118:182, 268:332])
+    np.testing.assert_array_equal(np.asarray(inputs.denoised.data), noisy[:, 118:182, 268:332] + 1)
+    np.testing.assert_array_equal(inputs.place["translate"], (0, 10 + 59, 20 + 134))
+    assert "what is in sight is checked, at most 64 x 64" in choice.words.text()
+    assert inputs.files["denoised"]["checked"] == "64 x 64 pixels from (268, 118) on"
 
 
 def test_smaller_levels_are_every_nth_pixel_of_what_is_written(tmp_path):

@@ -51,6 +51,7 @@ class FilePlace(QWidget):
         super().__init__()
         self.ask_folder: Callable[[str], str] | None = None
         self._folder, self._size = Path(), 0
+        self._unfinished = False
         self._line, self._words = QLineEdit(), small_label()
         self._line.setToolTip("The result's name; a number is appended where something has it already")
         self._line.setAcceptDrops(False)
@@ -114,11 +115,13 @@ class FilePlace(QWidget):
             self._folder.mkdir(parents=True, exist_ok=True)
         if not _is_writable(self._folder):
             raise InputError(f"{self._folder}: cannot be written to, or is not there; choose another folder with '…'")
+        self.refresh()
         return self.target
 
     def refresh(self) -> None:
         """Look what there is."""
-        target, unfinished = self.target, self._unfinished
+        target = self.target
+        self._unfinished = unfinished = peek(target) is not None
         where = str(self._folder).replace(os.sep, f"{os.sep}\u200b")  # so that it can be wrapped
         text = f"in {where}"
         free = _room(self._folder)
@@ -134,10 +137,6 @@ class FilePlace(QWidget):
         self._words.setVisible(True)
         self.anew.setVisible(unfinished)
         self.updateGeometry()
-
-    @property
-    def _unfinished(self) -> bool:
-        return peek(self.target) is not None
 
     def _on_edited(self, _: str) -> None:
         self.refresh()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.inference.planes import Planes
+from napari_hush.widgets.parts.layer_source import middle_of
 
 if TYPE_CHECKING:
     from napari_hush.widgets.parts.layer_source import Part, Source
@@ -45,5 +46,4 @@ def limited(part: Part, source: Source, free: int) -> Part:
     (plane, (y0, y1, x0, x1)), channels = part, Planes(source.data, source.channel_axis).n_channels
     if fits(8 * channels * (y1 - y0) * (x1 - x0), free):
         return part
-    y, x = (max((begin + end - PREVIEW) // 2, begin) for begin, end in ((y0, y1), (x0, x1)))
-    return plane, (y, min(y + PREVIEW, y1), x, min(x + PREVIEW, x1))
+    return plane, middle_of((y0, y1, x0, x1), PREVIEW)

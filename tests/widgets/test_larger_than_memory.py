@@ -113,7 +113,7 @@ def test_layer_is_the_growing_file_and_a_stop_can_be_gone_on_with(
     widget.run()
     wait_for_tile(qtbot, viewer)
     layer = viewer.layers[1]
-    assert isinstance(layer.data[0], zarr.Array) and layer.name == "scan · under way"
+    assert isinstance(layer.data[0].array, zarr.Array) and layer.name == "scan · under way"
     widget.cancel()
     finish(widget)
     assert peek(tmp_path / "scan_denoised.zarr") is not None
@@ -324,6 +324,11 @@ def test_smaller_levels_are_every_nth_pixel_of_what_is_written(tmp_path):
         for factor, level in zip((1, 2, 4), levels, strict=True):
             np.testing.assert_array_equal(level[1], values[1, ::factor, ::factor])
             assert np.isnan(level[0]).all()
+        growing[0, :10, :10] = values[0, :10, :10]
+        assert np.isnan(levels[0][0, 3:5, 4]).all()  # as it was seen last
+        levels[0].forget()
+        np.testing.assert_array_equal(levels[0][0, 9:2:-2, 4], values[0, 9:2:-2, 4])
+        np.testing.assert_array_equal(levels[0][1, 298:302], values[1, 298:302])
         array[0] = values[0]
     assert np.isfinite(read_image(tmp_path / "a.zarr").data).all()
 
@@ -333,7 +338,7 @@ def test_refreshing_takes_a_small_share_of_the_time(monkeypatch, tmp_path):
     looks = []
     grown = GrowingFile.__new__(GrowingFile)
     layer = type("Layer", (), {"visible": True, "refresh": lambda self, **_: looks.append(next(clock))})()
-    grown.__dict__ |= {"_step": 0, "_next": 0.0, "_begun": True, "_layer": layer, "_share": 0.0}
+    grown.__dict__ |= {"_step": 0, "_next": 0.0, "_begun": True, "_layer": layer, "_share": 0.0, "_levels": []}
     grown.__dict__["_viewer"] = type("Viewer", (), {"layers": [layer]})()
     times = iter(np.arange(0, 1000, 0.1))
     monkeypatch.setattr("time.monotonic", lambda: float(next(times)))

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hush.io.formats.lazy import indices_of
+from napari_hush.io.formats.lazy import LazyArray, bounds_of, indices_of, without_numbers
 from napari_hush.io.formats.ngff import NOTE_KEY, Layout, layout_of
 from napari_hush.io.formats.pyramid import level_factors
 from napari_hush.io.formats.turned import TurnedArray, turned
 from napari_hush.io.formats.zarr_write import LEVEL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 CHUNK = 256  # px: small parts change, and small parts are looked at
 
@@ -60,7 +62,44 @@ class GrowingArray:
             level[tuple(parts)] = np.asarray(values)[tuple(picked)]
 
 
-def growing_levels(folder: Path) -> list[Any]:
+class SeenArray(LazyArray):
+    """An array that somebody else writes, read in whole chunks of which the last ones are kept: a viewer moves little.
+
+    Parameters
+    ----------
+    array : zarr.Array or TurnedArray
+        On the disk.
+    """
+
+    def __init__(self, array: Any) -> None:
+        self.array, self.chunks = array, tuple(array.chunks)
+        self.shape, self.dtype = tuple(int(n) for n in array.shape), np.dtype(array.dtype)
+        self._last: tuple[tuple[range, ...], NDArray[Any]] | None = None
+
+    def forget(self) -> None:
+        """Read anew what is asked for next: something was written."""
+        self._last = None
+
+    def _part(self, parts: Sequence[int | slice]) -> NDArray[Any]:
+        bounds = [bounds_of(part, size) for part, size in zip(parts, self.shape, strict=True)]
+        last = self._last
+        if last is None or not all(a in box and b - 1 in box for (a, b, _), box in zip(bounds, last[0], strict=True)):
+            last = self._last = self._read(bounds)
+        inner = tuple(
+            slice(low - box.start, high - box.start) for (low, high, _), box in zip(bounds, last[0], strict=True)
+        )
+        block = last[1][inner][tuple(step for _, _, step in bounds)]
+        return without_numbers(block, parts).copy()
+
+    def _read(self, bounds: Sequence[tuple[int, int, slice]]) -> tuple[tuple[range, ...], NDArray[Any]]:
+        boxes = tuple(
+            range(low // chunk * chunk, min(-(-high // chunk) * chunk, size))
+            for (low, high, _), chunk, size in zip(bounds, self.chunks, self.shape, strict=True)
+        )
+        return boxes, np.asarray(self.array[tuple(slice(box.start, box.stop) for box in boxes)])
+
+
+def growing_levels(folder: Path) -> list[SeenArray]:
     """An unfinished zarr as levels for a viewer, the largest first; where nothing is written yet floats are NaN.
 
     Parameters
@@ -70,19 +109,19 @@ def growing_levels(folder: Path) -> list[Any]:
 
     Returns
     -------
-    list of zarr.Array or TurnedArray
+    list of SeenArray
         Of a plain array only that one.
     """
     import zarr
 
     found = zarr.open(str(folder), mode="r")
     if isinstance(found, zarr.Array):
-        return [_with_gaps(found)]
+        return [SeenArray(_with_gaps(found))]
     layout = _layout(found)
     finest: Any = found[LEVEL]
     names = [str(number) for number in range(1, len(level_factors(finest.shape)))]
     levels = [_with_gaps(one) for one in (finest, *(found[name] for name in names if name in found))]
-    return [turned(level, layout.order) for level in levels]
+    return [SeenArray(turned(level, layout.order)) for level in levels]
 
 
 def _open_levels(array: Any) -> Iterator[tuple[int, Any]]:

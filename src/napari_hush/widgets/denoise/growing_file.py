@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image
 
+    from napari_hush.io.formats.zarr_growing import SeenArray
     from napari_hush.progress import Progress
     from napari_hush.widgets.parts.layer_source import Source
 
@@ -47,6 +48,7 @@ class GrowingFile:
         self.target = target
         self._viewer, self._source = viewer, source
         self._layer: Image | None = self._stopped_before()
+        self._levels: list[SeenArray] = []
         self._begun = False
         self._step, self._share = 0, 0.0
         self._next = 0.0  # when it is looked at again, s
@@ -63,6 +65,8 @@ class GrowingFile:
         if not self._begun:
             self._begin()
         elif self._layer is not None and self._layer in self._viewer.layers and self._layer.visible:
+            for level in self._levels:
+                level.forget()
             self._layer.refresh(extent=False, highlight=False)
         took = time.monotonic() - now
         self._next = now + took + float(np.clip(took / SHARE, *PAUSES))
@@ -102,8 +106,8 @@ class GrowingFile:
         return Restart(self.target).folder / ARRAY
 
     def _begin(self) -> None:
-        levels = growing_levels(self._folder)
-        self._layer = self._put(levels, f"{self._source.name} · under way", self._marked(""))
+        self._levels = growing_levels(self._folder)
+        self._layer = self._put(self._levels, f"{self._source.name} · under way", self._marked(""))
         self._begun = True
 
     def _put(self, data: list[Any], name: str, metadata: dict[str, Any]) -> Image:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from napari_hush.threads import in_threads, strips
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 SMALL = 1 << 18  # multiplications of one product: no library shares so few among threads
 SIDE = 32  # px that one product gives
+STRIP = 8 * SIDE  # rows that one thread does at a time
 PADS: dict[str, Any] = {"reflect": "symmetric", "nearest": "edge", "constant": "constant"}
 
 
@@ -70,13 +73,25 @@ def gaussian(
     for k in range(SIDE):
         weights[k, k : k + len(bell)] = bell
     beyond = [(reach, reach + -size % SIDE) if axis in axes else (0, 0) for axis, size in enumerate(image.shape)]
-    values = np.pad((image - mean if mean else image).astype(np.float32, copy=False), beyond, mode=PADS[mode])
-    if 0 in axes:
-        values = slid_down(weights, values, SIDE).reshape(-1, values.shape[1])
-    if 1 in axes:
-        values = slid_across(weights, values, SIDE).reshape(len(values), -1)
-    values = values[: image.shape[0], : image.shape[1]]
-    return np.add(values, mean, dtype=kind) if mean else values.astype(kind)
+    # rows that are looked at, counted from 1: what mirrored ones repeat, and 0 for zeros
+    rows = np.pad(np.arange(1, image.shape[0] + 1), beyond[0], mode=PADS[mode])
+    found = np.empty(image.shape, kind)
+
+    def smooth(part: slice) -> None:
+        seen = rows[part.start : part.stop + sum(beyond[0])]
+        seen = seen[: len(seen) - (part.stop < image.shape[0]) * (beyond[0][1] - reach)]
+        values = (image[seen - 1] - mean if mean else image[seen - 1]).astype(np.float32, copy=False)
+        if mode == "constant":
+            values[seen == 0] = 0
+        if 0 in axes:
+            values = slid_down(weights, values, SIDE).reshape(-1, values.shape[1])
+        if 1 in axes:
+            values = slid_across(weights, np.pad(values, [(0, 0), beyond[1]], mode=PADS[mode]), SIDE)
+            values = values.reshape(len(values), -1)
+        np.add(values[: part.stop - part.start, : image.shape[1]], mean, out=found[part], dtype=kind)
+
+    in_threads(smooth, strips(image.shape[0], STRIP))
+    return found
 
 
 def slid_down(weights: NDArray[np.float32], image: NDArray[np.float32], step: int) -> NDArray[np.float32]:

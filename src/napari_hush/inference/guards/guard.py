@@ -10,15 +10,15 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
 from napari_hush.atoms.cell import LOW_PASS
-from napari_hush.atoms.lockin import REACH, grid, interpolated, lattice_amplitude, lock_in, noise_power
+from napari_hush.atoms.lockin import REACH, STRIP, grid, interpolated, lattice_amplitude, lock_in, noise_power
 from napari_hush.atoms.spectrum import bragg_spots, with_spots_of
 from napari_hush.errors import InputError
 from napari_hush.filters.smoothing import gaussian
 from napari_hush.inference.guards.sites import SiteGuard, measure_sites, site_margin, with_sites
 from napari_hush.residual.give_back import GiveBack, give_back_margin, measure_give_back
+from napari_hush.threads import in_threads, strips
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,13 +154,24 @@ class Guard:
 
     def without_spikes(self, noisy: NDArray[np.float64]) -> NDArray[np.float64]:
         """A hot pixel would leave a blot of the windows' size: bring it to the brightest or darkest neighbour."""
-        ring = np.ones((3, 3), dtype=bool)
-        ring[1, 1] = False
-        highest = ndimage.maximum_filter(noisy, footprint=ring, mode="mirror")
-        spikes = noisy > highest + SPIKE * self.noise
-        lowest = ndimage.minimum_filter(noisy, footprint=ring, mode="mirror")
-        holes = noisy < lowest - SPIKE * self.noise
-        return np.where(spikes, highest, np.where(holes, lowest, noisy))
+        around = np.pad(noisy, 1, mode="reflect" if min(noisy.shape) > 1 else "edge")
+        found = np.empty_like(noisy)
+
+        def look(rows: slice) -> None:
+            seen, here = around[rows.start : rows.stop + 2], noisy[rows]
+            highest, lowest = _of_ring(seen, np.maximum), _of_ring(seen, np.minimum)
+            inner = np.where(here < lowest - SPIKE * self.noise, lowest, here)
+            found[rows] = np.where(here > highest + SPIKE * self.noise, highest, inner)
+
+        in_threads(look, strips(len(noisy), STRIP))
+        return found
+
+
+def _of_ring(around: NDArray[np.float64], most: np.ufunc) -> NDArray[np.float64]:
+    """The highest, or lowest, of the eight neighbours of each pixel but the outermost ones."""
+    three = most(most(around[:, :-2], around[:, 1:-1]), around[:, 2:])
+    beside = most(around[1:-1, :-2], around[1:-1, 2:])
+    return np.asarray(most(most(three[:-2], three[2:]), beside))
 
 
 def guard_margin(spacing: float | None, *, slow: bool = True) -> int:
@@ -213,7 +224,7 @@ def measure_guard(
     """
     if not planes:
         raise InputError("expected at least one plane to measure the guard on, got none")
-    noise = max(_noise(np.asarray(plane, np.float64)) for plane in planes)
+    noise = max(in_threads(lambda plane: _noise(np.asarray(plane, np.float64)), planes))
     if spacing is None or not slow:
         found = measure_give_back(planes, size or max(plane.size for plane in planes))
         width = WITHOUT_LATTICE if slow else 0.0
@@ -221,17 +232,18 @@ def measure_guard(
             return Guard(low_pass=width, noise=noise, give_back=found)
         return Guard(low_pass=width, noise=noise, withheld=found)
     step = max(int(spacing / 2), 1)
-    strongest: tuple[float, NDArray[np.float64], NDArray[np.floating]] | None = None
-    for plane in planes:
+
+    def look(plane: NDArray[np.floating]) -> tuple[float, NDArray[np.float64]]:
         spots = bragg_spots(plane, spacing, count=SPOTS)
         if not len(spots):
-            continue
-        strength = float(lattice_amplitude(plane, spots[:1], spacing, step=step, window=WINDOW).mean())
-        if strongest is None or strength > strongest[0]:
-            strongest = strength, spots, plane
-    if strongest is None:
+            return -1.0, spots
+        return float(lattice_amplitude(plane, spots[:1], spacing, step=step, window=WINDOW).mean()), spots
+
+    found = in_threads(look, planes)
+    strongest = max(range(len(found)), key=lambda number: found[number][0])
+    (_, spots), plane = found[strongest], planes[strongest]
+    if not len(spots):
         return Guard(low_pass=LOW_PASS * spacing, noise=noise)
-    _, spots, plane = strongest
     sites = measure_sites([plane], spacing, spots)
     if len(sites) > 1:
         spots = with_spots_of(spots, [np.array(one.vectors) for one in sites], spacing)

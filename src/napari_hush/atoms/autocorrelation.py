@@ -216,10 +216,10 @@ def _least_squares(
     same length: that is fitted as well, if there are peaks at several distances.
     """
     distance = np.hypot(*found.T)
-    design = np.zeros((len(steps), 2, 5))  # of each place y and x; of each vector y and x, and the common length
-    design[:, 0, 0:4:2] = design[:, 1, 1:4:2] = steps
-    design[:, :, 4] = found / distance[:, None]
-    design = design.reshape(-1, 5)
+    terms = np.zeros((len(steps), 2, 5))  # of each place y and x; of each vector y and x, and the common length
+    terms[:, 0, 0:4:2] = terms[:, 1, 1:4:2] = steps
+    terms[:, :, 4] = found / distance[:, None]
+    design = terms.reshape(-1, 5)
     if len(steps) < 6 or distance.max() < 1.5 * distance.min():
         design = design[:, :4]
     weight = np.repeat(weight, 2)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_hush.model import Model
 
 NAME = "ledger.jsonl"
-FORMAT = 2
+FORMAT = 3
 QUIET = 600.0  # s without a line after which a run on another machine counts as dead
 WAYS_ON = "go on with it (--resume, in Python resume=True) or throw it away (--no-resume, resume=False)"
 
@@ -76,11 +76,14 @@ class Step:
         Tiles that were computed at once.
     cores : tuple of (int, int, int, int)
         What was done: y0, y1, x0, x1 of each.
+    network : (int, int) or None
+        Side of what one pass of the network gave.
     """
 
     sides: tuple[Side, ...]
     batch: int
     cores: tuple[Core, ...]
+    network: Side
 
 
 @dataclass
@@ -131,15 +134,21 @@ class Ledger:
         """Side of a tile with which the earlier run began; None where it took whole planes, or there was none."""
         return _side(self.head.get("side"))
 
+    @property
+    def begun_network(self) -> Side:
+        """The same of what one pass of the network gives."""
+        return _side(self.head.get("network"))
+
     def go_on(self, runner: TileRunner) -> None:
         """Let a runner go on with the tiles and the batch that the earlier run had at its end, or note its own."""
         if not self.has_begun:
-            self.settle(side=runner.side, batch=runner.batch)
+            self.settle(side=runner.side, network=runner.network_side, batch=runner.batch)
             return
         steps = [step for some in self.steps.values() for step in some]
         runner.side, runner.batch = (
             (steps[-1].sides[-1], steps[-1].batch) if steps else (self.begun, self.head["batch"])
         )
+        runner.network_side = steps[-1].network if steps else self.begun_network
 
     def settle(self, **facts: Any) -> None:
         """Note facts about the run, or compare with those of the earlier run.
@@ -170,7 +179,8 @@ class Ledger:
 
     def add(self, number: int, step: Step, given: int) -> None:
         """Note tiles of a pass whose chunks are on the disk."""
-        self._append({"pass": number, "sides": step.sides, "batch": step.batch, "cores": step.cores, "given": given})
+        line = {"pass": number, "sides": step.sides, "batch": step.batch, "network": step.network}
+        self._append(line | {"cores": step.cores, "given": given})
         self.steps.setdefault(number, []).append(step)
 
     def finish(self, number: int, given: int = 0) -> None:
@@ -212,7 +222,7 @@ class Ledger:
         self.given += line.get("given", 0)
         if "pass" in line:
             cores = tuple((y0, y1, x0, x1) for y0, y1, x0, x1 in line["cores"])
-            step = Step(tuple(_side(side) for side in line["sides"]), int(line["batch"]), cores)
+            step = Step(tuple(_side(side) for side in line["sides"]), int(line["batch"]), cores, _side(line["network"]))
             self.steps.setdefault(int(line["pass"]), []).append(step)
         if "complete" in line:
             self.complete.add(int(line["complete"]))

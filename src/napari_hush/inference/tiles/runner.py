@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.ndimage import correlate
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.guards.guard import Guard
     from napari_hush.inference.guards.strict import StrictGuard
-    from napari_hush.inference.ledger import Step
+    from napari_hush.inference.ledger import Side, Step
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
 
@@ -112,6 +112,15 @@ class TileRunner:
         self.sides = [side]
         self.batch = batch or batch_size(model, self.plan()[0], engine.device)
 
+    @property
+    def network_side(self) -> Side:
+        """Y and X of what is kept of one pass of the network; None for the whole plane."""
+        return self.side
+
+    @network_side.setter
+    def network_side(self, side: Side) -> None:
+        """It is that of the tiles."""
+
     def plan(self) -> list[Tile]:
         """The tiles of one plane; all windows have one size."""
         return self._plan(self.region, self.grid)
@@ -157,7 +166,7 @@ class TileRunner:
                 continue
             yield finished, len(some), len(left)
 
-    def finish(self, tile: Tile, output: np.ndarray, seen: Window, task: PlaneTask) -> np.ndarray:
+    def finish(self, tile: Tile, output: np.ndarray, seen: Noisy | Window, task: PlaneTask) -> np.ndarray:
         """Turn the output (C, Y, X) for a window into a tile's core in the image's units, with its NaN.
 
         As much of the margin as ``keep`` says comes with it; after the channels, where something was given back, as
@@ -195,11 +204,15 @@ class TileRunner:
 
     def _run_batch(self, tiles: list[Tile], task: PlaneTask) -> list[tuple[Tile, np.ndarray]]:
         windows = [read_window(tile, self.shape, task) for tile in tiles]
-        outputs = self.engine(np.stack([window.values for window in windows]))  # (B, C, Y, X)
+        outputs = self._run_network(windows)
         return [
             (tile, self.finish(tile, output, window, task))
             for tile, output, window in zip(tiles, outputs, windows, strict=True)
         ]
+
+    def _run_network(self, windows: list[Window]) -> np.ndarray:
+        """The output for some windows, (B, C, Y, X)."""
+        return self.engine(np.stack([window.values for window in windows]))
 
     def _left(self, before: Sequence[Step]) -> deque[Tile]:
         """What is to be done of a plane, by going again through what was done."""
@@ -212,7 +225,7 @@ class TileRunner:
                 self.side = side
                 self.sides.append(side)
                 left = [smaller for tile in left for smaller in self._plan(tile.core, (1, 1))]
-            self.batch = step.batch
+            self.batch, self.network_side = step.batch, step.network
             left = [tile for tile in left if tile.core not in step.cores]
         return deque(left)
 
@@ -226,14 +239,26 @@ class TileRunner:
 
     def halve_tile(self) -> None:
         """Plan with tiles of half the side from now on; `MemoryError` where they cannot be smaller."""
+        self.side = self._halved(self.side)
+        self.sides.append(self.side)
+
+    def _halved(self, side: Side) -> Side:
         stride = self.model.stride
-        side = self.side or self.shape
-        if max(side) <= stride:
+        height, width = side or self.shape
+        if max(height, width) <= stride:
             raise MemoryError(
                 f"not enough memory for one tile of {stride} px: close other programs, or choose another device"
             )
-        self.side = (max(side[0] // 2, 1), max(side[1] // 2, 1))
-        self.sides.append(self.side)
+        return max(height // 2, 1), max(width // 2, 1)
+
+
+class Noisy(NamedTuple):
+    """A part of the plane, (C, Y, X)."""
+
+    image: np.ndarray
+    """In the image's units, finite."""
+    holes: np.ndarray | None
+    """As they were, float32, where some values are not finite."""
 
 
 class Window(NamedTuple):
@@ -242,9 +267,9 @@ class Window(NamedTuple):
     values: np.ndarray
     """Normalised, float32; with the companions behind the image."""
     image: np.ndarray
-    """In the image's units, finite."""
+    """As of `Noisy`."""
     holes: np.ndarray | None
-    """As they were, float32, where some values are not finite."""
+    """As of `Noisy`."""
 
 
 def read_window(tile: Tile, shape: tuple[int, int], task: PlaneTask) -> Window:
@@ -252,18 +277,19 @@ def read_window(tile: Tile, shape: tuple[int, int], task: PlaneTask) -> Window:
 
     Beyond the plane the image is mirrored (d c b a | a b c d), at each pixel alike in every window that contains it.
     """
-    rows, columns = _mirrored(*tile.window[:2], shape[0]), _mirrored(*tile.window[2:], shape[1])
-    # filling looks at neighbours: with some margin a pixel is filled alike in every tile that contains it
-    y, x = _with_margin(rows, shape[0]), _with_margin(columns, shape[1])
-    filled, holes = filled_block(task.read(y, x), task.norm.fill)
-    inner = np.ix_(range(len(filled)), rows - y.start, columns - x.start)
-    image = filled[inner]
-    values = image
+    noisy = read_noisy(tile, shape, task)
+    values = noisy.image
     if task.companions is not None:
-        beside = task.companions(y, x)
-        beside = beside[np.ix_(range(len(beside)), rows - y.start, columns - x.start)]
-        values = np.concatenate([image, beside])
-    return Window(task.norm.apply(values), image, None if holes is None else holes[inner])
+        y, x, inner = _place(tile, shape)
+        values = np.concatenate([values, task.companions(y, x)[(..., *inner)]])
+    return Window(task.norm.apply(values), noisy.image, noisy.holes)
+
+
+def read_noisy(tile: Tile, shape: tuple[int, int], task: PlaneTask) -> Noisy:
+    """Read what lies under a tile's window, mirrored as in `read_window`."""
+    y, x, inner = _place(tile, shape)
+    filled, holes = filled_block(task.read(y, x), task.norm.fill)
+    return Noisy(filled[(..., *inner)], None if holes is None else holes[(..., *inner)])
 
 
 def filled_block(block: np.ndarray, default: float) -> tuple[np.ndarray, np.ndarray | None]:
@@ -275,6 +301,14 @@ def filled_block(block: np.ndarray, default: float) -> tuple[np.ndarray, np.ndar
     if block.dtype.kind != "f" or np.isfinite(block).all():
         return block, None
     return np.stack([_fill(channel, default) for channel in block]), block.astype(np.float32)
+
+
+def _place(tile: Tile, shape: tuple[int, int]) -> tuple[slice, slice, tuple[Any, ...]]:
+    """What is read for a tile's window, and which of its rows and columns the window takes."""
+    rows, columns = _mirrored(*tile.window[:2], shape[0]), _mirrored(*tile.window[2:], shape[1])
+    # filling looks at neighbours: with some margin a pixel is filled alike in every tile that contains it
+    y, x = _with_margin(rows, shape[0]), _with_margin(columns, shape[1])
+    return y, x, np.ix_(rows - y.start, columns - x.start)
 
 
 def _mirrored(start: int, stop: int, size: int) -> np.ndarray:

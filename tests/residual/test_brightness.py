@@ -11,5 +11,4 @@ from napari_hush.synthesis.samples import sample
 def test_an_image_that_repeats_itself_exactly_has_no_noise() -> None:
     part = sample("cells").noisy.astype(float)
     noise = measure_noise([np.tile(part, (3, 3))])  # of periods that are taken out only rounding is left
-    assert noise.variance(np.array([50.0])).max() < 1e-9
-    assert noise.coefficients[1:] == (0.0, 0.0)
+    assert max(noise.coefficients) < 1e-9

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from napari_hush.errors import InputError
+from napari_hush.inference.engines.at_once import AtOnce
 from napari_hush.inference.engines.openvino_graph import UnknownOperationError, build_graph
 from napari_hush.inference.engines.process import PROCESS, raise_if_out_of_memory
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 SMALL = 500_000  # pixels; below, building OpenVINO's graph takes longer than it saves
 
 
-class OpenVINOEngine:
+class OpenVINOEngine(AtOnce):
     """OpenVINO on the CPU; the graph comes straight from torch, one for each tile size."""
 
     name = "openvino"

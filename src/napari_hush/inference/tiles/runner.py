@@ -15,13 +15,13 @@ from napari_hush.inference.tiles.geometry import Tile, plan_tiles
 from napari_hush.inference.tiles.sizes import batch_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from napari_hush.inference.engines.at_once import Handle
     from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.guards.guard import Guard
     from napari_hush.inference.guards.strict import StrictGuard
-    from napari_hush.inference.ledger import Side, Step
+    from napari_hush.inference.ledger import Core, Side, Step
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
 
@@ -132,7 +132,7 @@ class TileRunner:
         return len(self.plan())
 
     def run(
-        self, task: PlaneTask, before: Sequence[Step] = ()
+        self, task: PlaneTask, before: Sequence[Step] = (), *, only: Collection[Core] | None = None
     ) -> Iterator[tuple[list[tuple[Tile, np.ndarray]], int, int]]:
         """Denoise one plane.
 
@@ -142,6 +142,8 @@ class TileRunner:
             The plane, and what was measured on it.
         before : sequence of Step
             What an earlier run has done of it: the rest is cut into the same tiles as if that run had gone on.
+        only : collection of Core, optional
+            The tiles that are wanted, by their cores.
 
         Yields
         ------
@@ -158,7 +160,9 @@ class TileRunner:
             If not even one tile of one stride fits.
         """
         left = self._left(before)
-        going: deque[_Going] = deque()  # the engine computes one while the next is read and the one before is put in
+        if only is not None:
+            left = deque(tile for tile in left if tile.core in only)
+        going: deque[Going] = deque()  # the engine computes one while the next is read and the one before is put in
         while left or going:
             try:
                 while left and len(going) <= self.engine.ahead:
@@ -210,20 +214,16 @@ class TileRunner:
         halo, stride = self.model.halo + self.margin, self.model.stride
         return plan_tiles(self.shape, tile=self.side, halo=halo, stride=stride, region=region, grid=grid)
 
-    def _begin(self, tiles: list[Tile], task: PlaneTask) -> _Going:
+    def _begin(self, tiles: list[Tile], task: PlaneTask) -> Going:
         windows = [read_window(tile, self.shape, task) for tile in tiles]
-        return _Going(tiles, windows, self._submit(windows))
+        return Going(tiles, windows, self.engine.submit(np.stack([window.values for window in windows])))
 
-    def _end(self, batch: _Going, task: PlaneTask) -> list[tuple[Tile, np.ndarray]]:
+    def _end(self, batch: Going, task: PlaneTask) -> list[tuple[Tile, np.ndarray]]:
         outputs = batch.output.result()  # (B, C, Y, X)
         return [
             (tile, self.finish(tile, output, window, task))
             for tile, output, window in zip(batch.tiles, outputs, batch.windows, strict=True)
         ]
-
-    def _submit(self, windows: list[Window]) -> Handle:
-        """Begin with the output for some windows, (B, C, Y, X)."""
-        return self.engine.submit(np.stack([window.values for window in windows]))
 
     def _left(self, before: Sequence[Step]) -> deque[Tile]:
         """What is to be done of a plane, by going again through what was done."""
@@ -247,6 +247,11 @@ class TileRunner:
             return left
         self.halve_tile()
         return deque(smaller for tile in left for smaller in self._plan(tile.core, (1, 1)))
+
+    def cut_as(self, side: Side, network_side: Side, batch: int | None = None) -> None:
+        """Cut planes from now on into tiles of this side; the batch stays if none is given."""
+        self.side, self.batch = side, batch or self.batch
+        self.network_side = network_side
 
     def halve_tile(self) -> None:
         """Plan with tiles of half the side from now on; `MemoryError` where they cannot be smaller."""
@@ -272,7 +277,7 @@ class Noisy(NamedTuple):
     """As they were, float32, where some values are not finite."""
 
 
-class _Going(NamedTuple):
+class Going(NamedTuple):
     """Tiles that the engine computes."""
 
     tiles: list[Tile]

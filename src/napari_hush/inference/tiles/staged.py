@@ -28,10 +28,10 @@ from napari_hush.inference.tiles.runner import PlaneTask, TileRunner, read_windo
 from napari_hush.networks.cyclegan import InstanceNorm, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from napari_hush.inference.engines.registry import Engine
-    from napari_hush.inference.ledger import Step
+    from napari_hush.inference.ledger import Core, Step
     from napari_hush.model import Model
 
 SMALLEST = 32  # px of the coarsest value in a tile; fewer would spend the time on fetching weights
@@ -91,11 +91,11 @@ class StagedRunner(TileRunner):
         return sum(len(self._plan_piece(piece)) for piece in self._pieces)
 
     def run(
-        self, task: PlaneTask, before: Sequence[Step] = ()
+        self, task: PlaneTask, before: Sequence[Step] = (), *, only: Collection[Core] | None = None
     ) -> Iterator[tuple[list[tuple[Tile, np.ndarray]], int, int]]:
         """Denoise one plane, see `TileRunner.run`; pieces before the last finish nothing that is seen."""
-        if before:
-            raise ValueError("what lies between the pieces of a network is kept by nobody: a plane is begun anew")
+        if before or only is not None:
+            raise ValueError("what lies between the pieces of a network is kept by nobody: a plane is done as a whole")
         with _Store(self.padded, self._folder) as store:
             statistics: dict[int, tuple[np.ndarray, np.ndarray]] = {}
             for number, piece in enumerate(self._pieces):

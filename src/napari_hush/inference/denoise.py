@@ -228,7 +228,7 @@ def denoise_steps(
             ledger = stack.enter_context(opened(restart, watched, **asked))
         elif restart is not None:
             clear(restart)
-        loaded = loaded or stack.enter_context(LoadedModels(settings))
+        loaded = loaded or stack.enter_context(LoadedModels(settings, kept=True))
         if spread is None:
             plan = yield from plan_steps(
                 image,

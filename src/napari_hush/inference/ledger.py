@@ -13,6 +13,7 @@ import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from napari_hush.errors import InputError
@@ -168,7 +169,8 @@ class Ledger:
         if other:
             raise InputError(
                 f"{self.folder}: the unfinished run there cannot go on, because this is not the same run: "
-                f"{'; '.join(other)}; give it what it had, or throw it away with --no-resume (in Python resume=False)"
+                f"{'; '.join(other)}; give it what it had, or throw it away with --no-resume (in Python "
+                "resume=False, in napari Begin anew)"
             )
         if new := {name: value for name, value in facts.items() if name not in self.head}:
             self._append({"head": new})
@@ -295,6 +297,18 @@ def clear(restart: Restart) -> None:
         remove(restart.folder)
 
 
+def peek(target: Path) -> Ledger | None:
+    """What an unfinished run to an output has done, to look at; None where there is none that could go on."""
+    folder = Restart(target).folder
+    try:
+        content = (folder / NAME).read_bytes()
+    except OSError:
+        return None
+    ledger = Ledger(folder, BytesIO(content))
+    ledger.read()
+    return None if ledger.is_empty or not (folder / ARRAY).is_dir() else ledger
+
+
 def tidy(target: Path) -> None:
     """Remove what a run left that was killed when its result had its name already."""
     restart = Restart(target)
@@ -333,6 +347,8 @@ def unfinished(target: Path) -> str:
 
 def weights_sha256(model: Model) -> str:
     """The SHA-256 of all that computes: architecture, arguments and weights of a model's network."""
+    if known := getattr(model.network, "weights_sha256", ""):  # what stands for a network says it
+        return str(known)
     digest = hashlib.sha256(json.dumps([model.architecture, model.hyperparameters], sort_keys=True).encode())
     for name, tensor in sorted(model.network.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -33,7 +33,6 @@ from napari_hush.inference.tiles.geometry import Tile, aligned
 from napari_hush.inference.tiles.runner import PlaneTask, TileRunner
 from napari_hush.inference.tiles.shared import SharedRunner
 from napari_hush.inference.tiles.sizes import network_sides, tile_sides
-from napari_hush.inference.tiles.staged import StagedRunner
 from napari_hush.inference.together import frames_of
 from napari_hush.io.formats.zarr_read import watched_zarr
 from napari_hush.io.history import software
@@ -207,6 +206,8 @@ class Plan:
             if not self.margin or (self.side is None and self.network_side is None):
                 return TileRunner(*arguments, **options)
             return SharedRunner(*arguments, **options, network_side=self.network_side)
+        from napari_hush.inference.tiles.staged import StagedRunner  # not above: it imports torch
+
         spare = free_memory("cpu") // 4
         return StagedRunner(
             *arguments,

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from napari_hush.declare import NamesOf
 from napari_hush.errors import InputError
+from napari_hush.inference.engines.probe import may_have_gpu
 
 GPUS = Path("/proc/driver/nvidia/gpus")  # where Linux shows them, without any library
 
@@ -64,6 +65,8 @@ def count_gpus() -> int:
 
 def available_devices() -> list[str]:
     """The devices of this machine, fastest first: ``cuda:0``, ``cuda:1``, ..., ``mps``, ``cpu``."""
+    if "torch" not in sys.modules and not may_have_gpu():
+        return ["cpu"]
     import torch
 
     cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0

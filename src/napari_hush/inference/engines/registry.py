@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from napari_hush.declare import Registry
 from napari_hush.errors import InputError
 from napari_hush.inference.engines.devices import chosen_device
+from napari_hush.inference.kept_network import whole_network
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,11 +143,13 @@ def choose_engine(
         raise InputError(f"unknown precision {precision!r}: expected auto, float32 or bfloat16")
     if engine == "auto":
         kinds = (kind for kind in ENGINES.values() if not kind.refusal(where, precision))
-        chosen = next((kind for kind in kinds if kind.suits(network, precision, pixels)), ENGINES["torch"])
+        chosen = next((kind for kind in kinds if kind.suits(network, precision, pixels)), None) or ENGINES["torch"]
     elif engine not in ENGINES:
         raise InputError(f"unknown engine {engine!r}: expected auto, {' or '.join(ENGINES)}")
     else:
         chosen = ENGINES[engine]
     if reason := chosen.refusal(where, precision):
         raise InputError(reason)
+    if chosen is not ENGINES["openvino"]:  # it alone computes with what was kept of a network
+        network = whole_network(network)
     return chosen(network, where, chosen.best_precision(where) if precision == "auto" else precision)

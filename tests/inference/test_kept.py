@@ -276,8 +276,8 @@ def test_a_driver_of_a_gpu_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_torch_is_not_asked_for_a_gpu_that_cannot_be_there() -> None:
     code = (
-        "import sys; from napari_hush.inference.engines import registry; registry.may_have_gpu = lambda: False; "
-        "assert registry.available_devices() == ['cpu'] and 'torch' not in sys.modules"
+        "import sys; from napari_hush.inference.engines import devices; devices.may_have_gpu = lambda: False; "
+        "assert devices.available_devices() == ['cpu'] and 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

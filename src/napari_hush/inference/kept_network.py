@@ -50,6 +50,8 @@ class KeptNetwork:
         Gives the network.
     """
 
+    stride: int
+
     def __init__(self, facts: NetworkFacts, key: str, load: Callable[[], nn.Module]) -> None:
         vars(self).update(asdict(facts))
         self.key, self._load = key, load

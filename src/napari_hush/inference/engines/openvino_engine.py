@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.errors import InputError
+from napari_hush.inference.engines.at_once import AtOnce
 from napari_hush.inference.engines.kept_graphs import has_graph, keep_graph, read_graph
 from napari_hush.inference.engines.process import PROCESS, raise_if_out_of_memory
 from napari_hush.inference.kept_network import KeptNetwork, whole_network
@@ -24,7 +25,7 @@ SMALL = 500_000  # pixels; below, building OpenVINO's graph takes longer than it
 TINY = 16_384  # pixels; the same of a graph that is kept from one process to the next
 
 
-class OpenVINOEngine:
+class OpenVINOEngine(AtOnce):
     """OpenVINO on the CPU; the graph comes straight from torch, or from the cache, one for each tile size."""
 
     name = "openvino"

@@ -87,3 +87,10 @@ def test_a_folder_that_cannot_be_made_is_no_error(tmp_path: Path, monkeypatch: p
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv(VARIABLE, str(tmp_path / "file" / "cache"))
     assert not keep("a", b"one") and read_kept("a") is None and not is_kept("a")
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give files away")
+def test_what_another_user_has_put_there_is_not_read(folder: Path) -> None:
+    keep("a", b"one")
+    os.chown(folder / f"a{SUFFIX}", 12345, -1)
+    assert read_kept("a") is None

@@ -34,7 +34,7 @@ def cache_folder() -> Path | None:
 
 
 def read_kept(name: str) -> bytes | None:
-    """What is kept under a name; None where nothing is, or what is there is damaged.
+    """What is kept under a name; None where nothing is, or what is there is damaged or somebody else's.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def read_kept(name: str) -> bytes | None:
         return None
     path = _place(folder, name)
     try:
-        data = path.read_bytes() if path.is_file() else b""
+        data = path.read_bytes() if path.is_file() and _is_trusted(path) else b""
     except OSError:
         return None
     if hashlib.sha256(data[DIGEST:]).digest() != data[:DIGEST]:
@@ -94,6 +94,11 @@ def keep(name: str, data: bytes) -> bool:
 
 def _place(folder: Path, name: str) -> Path:
     return folder / f"{name}{SUFFIX}"
+
+
+def _is_trusted(path: Path) -> bool:
+    """Whether this user or the system's owner has put it there: what others write is not computed with."""
+    return not hasattr(os, "getuid") or path.stat().st_uid in (os.getuid(), 0)
 
 
 def _make_room(folder: Path, newest: Path) -> None:

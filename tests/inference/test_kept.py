@@ -19,7 +19,7 @@ import napari_hush as hush
 from napari_hush.cache import SUFFIX, VARIABLE, keep, read_kept
 from napari_hush.inference import kept_models
 from napari_hush.inference.denoise import denoise_steps, run_steps
-from napari_hush.inference.engines import probe, registry
+from napari_hush.inference.engines import devices, probe
 from napari_hush.inference.engines.openvino_engine import OpenVINOEngine, has_openvino
 from napari_hush.inference.kept_models import load_kept
 from napari_hush.inference.kept_network import KeptNetwork
@@ -52,7 +52,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache."""
     folder = tmp_path / "cache"
     monkeypatch.setenv(VARIABLE, str(folder))
-    monkeypatch.setattr(registry, "may_have_gpu", lambda: False)
+    monkeypatch.setattr(devices, "may_have_gpu", lambda: False)
     return folder
 
 

@@ -104,7 +104,7 @@ def places(phases: Floats, site: tuple[float, float], vectors: Floats) -> tuple[
 
 def without_slow(image: Floats, period: float) -> Floats:
     """What is narrower than about half a period."""
-    return np.asarray(image - gaussian(image, LOW_PASS * period, truncate=REACH))
+    return gaussian(image, LOW_PASS * period, truncate=REACH, rest=True)
 
 
 def lattice_phases(image: Floats, vectors: Floats, period: float, origin: tuple[int, int]) -> Floats:

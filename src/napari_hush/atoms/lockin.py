@@ -81,8 +81,10 @@ def lock_in(
     found = np.empty((len(pairs), *mean.shape), np.complex128)
 
     def without_mean(number: int) -> None:
-        leak = [axis.leak(frequency) for axis, frequency in zip(axes, pairs[number], strict=True)]
-        np.subtract(carried[number], (mean * leak[0][:, None]) * leak[1], out=found[number])
+        down, across = (axis.leak(frequency) for axis, frequency in zip(axes, pairs[number], strict=True))
+        leaked = mean * down.astype(np.complex64)[:, None]
+        leaked *= across.astype(np.complex64)
+        np.subtract(carried[number], leaked, out=found[number])
 
     in_threads(without_mean, range(len(pairs)))
     return found[0] if frequencies.ndim == 1 else found
@@ -220,7 +222,7 @@ class _Windows:
         self.bell = np.exp(-0.5 * (np.arange(-self.reach, self.reach + 1) / sigma) ** 2) - np.exp(-0.5 * REACH**2)
         here = np.asarray(at) - start
         self.ends = [np.clip(edge - here + self.reach, 0, len(self.bell)) for edge in (0, size)]  # inside the image
-        self.total = np.maximum(self._inside(self.bell), 1e-300)
+        self.total = np.maximum(self._inside(self.bell), 1e-30)  # also in single precision
 
     def weights(self, frequency: float) -> NDArray[np.float32]:
         """Real and imaginary parts for the places of a block, whose first one has the phase 0: (2 side, window)."""
@@ -253,7 +255,7 @@ class _Windows:
 
 def _weighed(
     values: NDArray[np.float32], axes: list[_Windows], frequencies: tuple[float, float]
-) -> NDArray[np.complex128]:
+) -> NDArray[np.complex64]:
     """A padded plane through the windows of both axes, times the carrier: (places, places)."""
     down, across = axes
     half = slid_down(down.weights(frequencies[0]), values, down.stride)
@@ -265,18 +267,20 @@ def _weighed(
     found.real, found.imag = real[0] - imaginary[1], real[1] + imaginary[0]
     whole = found.reshape(down.blocks * down.side, -1)[: len(down.at), : len(across.at)]
     turns = [axis.turn(frequency) for axis, frequency in zip(axes, frequencies, strict=True)]
-    turned = whole * turns[0][:, None]
-    turned *= turns[1]
+    turned = whole * turns[0].astype(np.complex64)[:, None]
+    turned *= turns[1].astype(np.complex64)
     return np.asarray(turned)
 
 
-def _mean(values: NDArray[np.float32], axes: list[_Windows]) -> NDArray[np.float64]:
+def _mean(values: NDArray[np.float32], axes: list[_Windows]) -> NDArray[np.float32]:
     """A padded plane through the windows alone: (places, places)."""
     down, across = axes
     half = slid_down(down.weights(0.0)[: down.side], values, down.stride)
-    found = slid_across(across.weights(0.0)[: across.side], half.reshape(-1, half.shape[2]), across.stride)
-    whole = found.reshape(len(found), -1)[: len(down.at), : len(across.at)]
-    return np.asarray(whole / down.total[:, None] / across.total)
+    parts = slid_across(across.weights(0.0)[: across.side], half.reshape(-1, half.shape[2]), across.stride)
+    whole = parts.reshape(len(parts), -1)[: len(down.at), : len(across.at)]
+    found = whole / down.total.astype(np.float32)[:, None]
+    found /= across.total.astype(np.float32)
+    return np.asarray(found)
 
 
 def grid(shape: tuple[int, int], step: int, origin: tuple[int, int] = (0, 0)) -> list[NDArray[np.integer]]:

@@ -100,13 +100,17 @@ class Neighbourhood:
 
     def _weigh(self, known: NDArray[np.bool_] | None) -> None:
         """Let some places count, given in order."""
-        if known is not None and not known.all():
-            self._runs = [[run.among(known) for run in band] for band in self._runs]
         total, squares = np.zeros((2, len(self._order)))
-        for own, _, weights in (run for band in self._runs for run in band):
-            for part in weights:
-                total[own] += part @ np.ones(part.shape[1], np.float32)
-                squares[own] += np.einsum("np,np->n", part, part)
+
+        def weigh(band: list[_Run]) -> list[_Run]:
+            band = band if known is None else [run.among(known) for run in band]
+            for own, _, weights in band:
+                for part in weights:
+                    total[own] += part @ np.ones(part.shape[1], np.float32)
+                    squares[own] += np.einsum("np,np->n", part, part)
+            return band
+
+        self._runs = in_threads(weigh, self._runs)
         self._total = np.maximum(total, 1e-100)  # none: its square must not be 0
         self.shrinks = self._back(squares / self._total**2)
         """(N,), by how much a mean varies less than the single values."""
@@ -126,7 +130,7 @@ def in_bands(places: NDArray[np.float64], sigma: float) -> NDArray[np.intp]:
 
 def _bands(places: NDArray[np.float64], sigma: float) -> NDArray[np.intp]:
     y = places[:, 0]
-    return ((y - y.min(initial=0.0)) // (2 * sigma * (1 + 1e-9))).astype(np.intp)
+    return np.asarray((y - y.min(initial=0.0)) // (2 * sigma * (1 + 1e-9)), np.intp)
 
 
 def _runs(ends: NDArray[np.intp]) -> Iterator[slice]:
@@ -228,18 +232,22 @@ def draw_back(
     start = [min(max(low[k], 0), shape[k]) for k in (0, 1)]
     inside = [slice(start[k], max(min(low[k] + n, shape[k]), start[k])) for k, n in ((0, height), (1, width))]
     kept = tuple(slice(part.start - low[k], part.stop - low[k]) for k, part in enumerate(inside))
-    drawn = [np.bincount(index, one.ravel(), minlength=height * width).reshape(height, width) for one in (moved, own)]
-    return Drawn((inside[0], inside[1]), drawn[0][kept], drawn[1][kept])
+    total, bells = (
+        np.bincount(index, one.ravel(), minlength=height * width).astype(np.float64, copy=False).reshape(height, width)
+        for one in (moved, own)
+    )
+    return Drawn((inside[0], inside[1]), total[kept], bells[kept])
 
 
 def _moved(patches: NDArray[np.float32], by: NDArray[np.float64], taps: NDArray[np.float32]) -> NDArray[np.float32]:
     """Patches (N, S, S) at places that lie ``by`` (N, 2) px further, at most 0.5; ``taps``: see `_matrices`."""
     down, across = (_matrices(by[:, axis], taps) for axis in (0, 1))
-    return (down @ patches) @ across.transpose(0, 2, 1)
+    return np.asarray((down @ patches) @ across.transpose(0, 2, 1), np.float32)
 
 
 def _matrices(by: NDArray[np.float64], taps: NDArray[np.float32]) -> NDArray[np.float32]:
     """What moves each patch along one axis, (N, M, S), of what takes its samples one after the other, (5, M, S)."""
     parts = [np.prod([(by - other) / (node - other) for other in NODES if other != node], axis=0) for node in NODES]
     weights = np.stack(parts, axis=1).astype(np.float32)
-    return np.einsum("nk,kc->nc", weights, taps.reshape(len(taps), -1)).reshape(len(by), *taps.shape[1:])
+    found = np.einsum("nk,kc->nc", weights, taps.reshape(len(taps), -1))
+    return np.asarray(found, np.float32).reshape(len(by), *taps.shape[1:])

@@ -33,6 +33,7 @@ def gaussian(
     mode: Mode = "reflect",
     truncate: float = 4.0,
     axes: Sequence[int] = (0, 1),
+    rest: bool = False,
 ) -> NDArray[Any]:
     """As `scipy.ndimage.gaussian_filter`, in single precision.
 
@@ -48,6 +49,8 @@ def gaussian(
         Standard deviations at which the Gaussian ends.
     axes : sequence of int
         Along which it is taken.
+    rest : bool
+        Whether to give what it leaves out: the image minus its mean.
 
     Returns
     -------
@@ -63,7 +66,7 @@ def gaussian(
     """
     reach = int(truncate * sigma + 0.5)
     if not reach or not image.size:
-        return image.copy()
+        return np.zeros_like(image) if rest else image.copy()
     kind = np.float64 if image.dtype == np.float64 else np.float32
     pedestal = mode != "constant" and not image.min() <= 0 <= image.max()  # else zeros stay zeros
     mean = kind(image.mean(dtype=np.float64)) if pedestal else kind(0)
@@ -89,6 +92,8 @@ def gaussian(
             values = slid_across(weights, np.pad(values, [(0, 0), beyond[1]], mode=PADS[mode]), SIDE)
             values = values.reshape(len(values), -1)
         np.add(values[: part.stop - part.start, : image.shape[1]], mean, out=found[part], dtype=kind)
+        if rest:
+            np.subtract(image[part], found[part], out=found[part])
 
     in_threads(smooth, strips(image.shape[0], STRIP))
     return found

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import sys
-import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -18,9 +17,10 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from napari_hush.errors import InputError
+from napari_hush.inference.owners import signature, writer_of
 from napari_hush.io.fingerprint import Watched, changes
 from napari_hush.io.formats.zarr_write import ARRAY
-from napari_hush.leftovers import MACHINE, is_alive, remove
+from napari_hush.leftovers import remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from napari_hush.model import Model
 
 NAME = "ledger.jsonl"
+SHARDS = "shard-*.jsonl"
 FORMAT = 3
-QUIET = 600.0  # s without a line after which a run on another machine counts as dead
 WAYS_ON = "go on with it (--resume, in Python resume=True) or throw it away (--no-resume, resume=False)"
 
 Core = tuple[int, int, int, int]
@@ -52,12 +52,15 @@ class Restart:
         Whether this run is kept where it is stopped.
     facts : dict
         What must be the same in the run that goes on: JSON-able.
+    sharded : bool
+        Whether this run ends what shards have done, and holds their lock: else it waits for those that still write.
     """
 
     target: Path
     resume: bool | None = None
     keep: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
+    sharded: bool = False
 
     @property
     def folder(self) -> Path:
@@ -146,10 +149,10 @@ class Ledger:
             self.settle(side=runner.side, network=runner.network_side, batch=runner.batch)
             return
         steps = [step for some in self.steps.values() for step in some]
-        runner.side, runner.batch = (
-            (steps[-1].sides[-1], steps[-1].batch) if steps else (self.begun, self.head["batch"])
-        )
-        runner.network_side = steps[-1].network if steps else self.begun_network
+        if steps:
+            runner.cut_as(steps[-1].sides[-1], steps[-1].network, steps[-1].batch)
+        else:
+            runner.cut_as(self.begun, self.begun_network, self.head["batch"])
 
     def settle(self, **facts: Any) -> None:
         """Note facts about the run, or compare with those of the earlier run.
@@ -216,6 +219,15 @@ class Ledger:
         self.file.truncate(good)
         self.file.seek(good)
 
+    def read_shards(self) -> None:
+        """Take in what shards have done, each in a ledger of its own; the line that one writes now is left out."""
+        for path in sorted(self.folder.glob(SHARDS)):
+            for line in path.read_bytes().splitlines(keepends=True):
+                try:
+                    self._take(json.loads(line) if line.endswith(b"\n") else None)
+                except (ValueError, TypeError, KeyError, AttributeError):
+                    break
+
     def _take(self, line: dict[str, Any] | None) -> None:
         if line is None:
             raise ValueError("half a line")
@@ -258,7 +270,7 @@ def opened(restart: Restart, watched: Watched, **facts: Any) -> Iterator[Ledger]
         done = False
         try:
             ledger.settle(format=FORMAT, version=version("napari-hush"), input=watched.before, **restart.facts, **facts)
-            ledger.sign({"machine": MACHINE, "process": os.getpid()})
+            ledger.sign(signature())
             yield ledger
             done = True
         finally:
@@ -310,6 +322,9 @@ def _locked(restart: Restart, file: BinaryIO) -> Ledger:
     _lock(file, restart)
     ledger = Ledger(restart.folder, file)
     ledger.read()
+    if not restart.sharded:
+        _refuse_live_shards(restart)
+    ledger.read_shards()
     worthless = ledger.is_empty or not (restart.folder / ARRAY).is_dir()
     if restart.resume is None and not worthless:
         raise InputError(f"{restart.target}: there is an unfinished run to this output in {restart.folder}: {WAYS_ON}")
@@ -332,6 +347,8 @@ def unfinished(target: Path) -> str:
 
 def weights_sha256(model: Model) -> str:
     """The SHA-256 of all that computes: architecture, arguments and weights of a model's network."""
+    if known := getattr(model.network, "weights_sha256", ""):  # what stands for a network says it
+        return str(known)
     digest = hashlib.sha256(json.dumps([model.architecture, model.hyperparameters], sort_keys=True).encode())
     for name, tensor in sorted(model.network.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -353,13 +370,7 @@ def _lock(file: BinaryIO, restart: Restart) -> None:
             busy = "another run"
         except OSError:  # some network file systems have no locks
             pass
-    owner = _owner(file)
-    written = os.fstat(file.fileno()).st_mtime
-    if owner is not None:
-        elsewhere = owner.get("machine") != MACHINE
-        alive = time.time() - written < QUIET if elsewhere else is_alive(int(owner.get("process", 0)), written)
-        if busy or alive:
-            busy = f"process {owner.get('process')}" + (" of another machine" if elsewhere else "")
+    busy = writer_of(file) or busy
     if busy:
         raise InputError(
             f"{restart.target}: {busy} is writing this output (its ledger is in {restart.folder}); wait until that has "
@@ -367,17 +378,14 @@ def _lock(file: BinaryIO, restart: Restart) -> None:
         )
 
 
-def _owner(file: BinaryIO) -> dict[str, Any] | None:
-    """Who writes to a ledger, as its last line about that says."""
-    file.seek(0)
-    owner = None
-    for line in file.read().splitlines():
-        if line.startswith(b'{"owner"'):
-            try:
-                owner = json.loads(line)["owner"]
-            except ValueError:
-                continue
-    return owner
+def _refuse_live_shards(restart: Restart) -> None:
+    for path in sorted(restart.folder.glob(SHARDS)):
+        with path.open("rb") as file:
+            if writer := writer_of(file):
+                raise InputError(
+                    f"{restart.target}: {path.stem} of this output is still being done by {writer}; wait until that "
+                    "has ended"
+                )
 
 
 def _differences(name: str, head: dict[str, Any], new: Any) -> list[str]:

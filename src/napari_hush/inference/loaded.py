@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from napari_hush.importers.registry import load_model
 from napari_hush.inference.engines.registry import Engine, choose_engine
+from napari_hush.inference.kept_models import load_kept
 from napari_hush.model import Model
 
 if TYPE_CHECKING:
@@ -24,10 +25,13 @@ class LoadedModels:
         Which engine, where, and with which numbers.
     many : bool
         Whether there are several images, so that an engine is worth its preparation also where each is small.
+    kept : bool
+        Whether what earlier processes have kept of a model may stand for its network, so that torch is not needed.
     """
 
-    def __init__(self, settings: DenoiseSettings, *, many: bool = False) -> None:
+    def __init__(self, settings: DenoiseSettings, *, many: bool = False, kept: bool = False) -> None:
         self._settings, self._many = settings, many
+        self._load = load_kept if kept else load_model
         self._models: dict[str | PathLike[str], Model] = {}
         self._engines: dict[int, _Chosen] = {}
 
@@ -44,7 +48,7 @@ class LoadedModels:
         if isinstance(source, Model):
             return source
         if source not in self._models:
-            self._models[source] = load_model(source)
+            self._models[source] = self._load(source)
         return self._models[source]
 
     def engine(self, model: Model, pixels: int) -> Engine:

@@ -12,7 +12,7 @@ import numpy as np
 from napari_hush.card import ASSUMPTIONS
 from napari_hush.errors import InputError
 from napari_hush.inference.channels import Group, channel_groups, read_group
-from napari_hush.inference.companions import companions_of
+from napari_hush.inference.companions import companions_of, measured_companions
 from napari_hush.inference.guards.guard import guard_margin
 from napari_hush.inference.guards.strict import strict_margin
 from napari_hush.inference.ledger import weights_sha256
@@ -32,8 +32,7 @@ from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.inference.tiles.geometry import Tile, aligned
 from napari_hush.inference.tiles.runner import PlaneTask, TileRunner
 from napari_hush.inference.tiles.shared import SharedRunner
-from napari_hush.inference.tiles.sizes import LAZY_TILE_BYTES, network_sides, tile_sides
-from napari_hush.inference.tiles.staged import StagedRunner
+from napari_hush.inference.tiles.sizes import network_sides, tile_sides
 from napari_hush.inference.together import frames_of
 from napari_hush.io.formats.zarr_read import watched_zarr
 from napari_hush.io.history import software
@@ -44,16 +43,20 @@ from napari_hush.progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from napari_hush.inference.companions import LatticeCompanions
     from napari_hush.inference.engines.registry import Engine
+    from napari_hush.inference.guards.guard import Guard
+    from napari_hush.inference.guards.strict import StrictGuard
     from napari_hush.inference.ledger import Ledger
     from napari_hush.inference.loaded import LoadedModels
     from napari_hush.inference.scaling import ScaledPlane
     from napari_hush.inference.tiles.runner import Read
+    from napari_hush.inference.units import Store
     from napari_hush.model import Model
 
 Region = tuple[int, int, int, int]
 
-CPU_SCRATCH_BYTES = 4 << 30  # between the pieces of a network with statistics of the whole image; more goes to a file
+SCRATCH_BYTES = 256 << 20  # between the pieces of a network with statistics of the whole image; more goes to a file
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,6 +83,22 @@ class Pass:
     norm: Normalization
     native: Read
     read: Read
+
+
+@dataclass(frozen=True, eq=False)
+class OnPlane:
+    """What is measured on a plane before its first tile.
+
+    Parameters
+    ----------
+    guards : tuple of Guard or StrictGuard
+        One for each channel of the output; empty without a guard.
+    crystals : LatticeCompanions or None
+        For a model that sees the other copies of a place.
+    """
+
+    guards: tuple[Guard | StrictGuard, ...] = ()
+    crystals: LatticeCompanions | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -123,6 +142,8 @@ class Plan:
         one plane is wanted.
     streaks : int or None
         From how many directions a slice was reconstructed, where its streaks are the model's to take away.
+    batch : int or None
+        Tiles at once, where the run has begun somewhere; else the settings and the memory say it.
     """
 
     source: Planes
@@ -142,23 +163,32 @@ class Plan:
     region: Region | None
     frames: int = 1
     streaks: int | None = None
+    batch: int | None = None
 
     @property
     def period(self) -> float | None:
         """The lattice period as the network sees it, px."""
         return self.spacing and self.spacing * self.scaled.factor
 
-    def task(self, one: Pass) -> PlaneTask:
-        """One pass with its companions and its guards, which are measured now."""
-        beside = None
+    def measure(self, one: Pass) -> OnPlane:
+        """What a pass needs besides what all of them share."""
+        seen, crystals = self.scaled.seen_shape, None
+        guards: tuple[Guard | StrictGuard, ...] = ()
         if self.model.companions == "lattice":
+            crystals = measured_companions(one.read, seen, one.norm.fill)
+        if self.guarded:
+            found = measure_guards(one.read, seen, self.model, one.group, self.period, self.settings, self.streaks)
+            guards = tuple(found)
+        return OnPlane(guards, crystals)
+
+    def task(self, one: Pass, found: OnPlane | None = None) -> PlaneTask:
+        """One pass with its companions and its guards, which are measured now if somebody has not done so before."""
+        found = found or self.measure(one)
+        beside = None
+        if found.crystals is not None:
             known = self.scaled.known(one.native) if self.source.may_have_gaps else None
-            beside = companions_of(one.read, self.scaled.seen_shape, one.norm.fill, known)
-        if not self.guarded:
-            return PlaneTask(one.read, one.norm, companions=beside)
-        seen, streaks = self.scaled.seen_shape, self.streaks
-        guards = measure_guards(one.read, seen, self.model, one.group, self.period, self.settings, streaks)
-        return PlaneTask(one.read, one.norm, guards, beside)
+            beside = companions_of(found.crystals, one.read, one.norm.fill, known)
+        return PlaneTask(one.read, one.norm, found.guards, beside)
 
     def runner(self, target: Planes, out: Any = None) -> TileRunner:
         """What runs the planes: piece by piece where statistics belong to the whole plane and it goes not in one."""
@@ -172,19 +202,22 @@ class Plan:
             "keep": self.scaled.keep,
         }
         if not staged:
-            options["batch"] = self.settings.batch_size
+            options["batch"] = self.batch or self.settings.batch_size
             if not self.margin or (self.side is None and self.network_side is None):
                 return TileRunner(*arguments, **options)
             return SharedRunner(*arguments, **options, network_side=self.network_side)
-        limit = CPU_SCRATCH_BYTES if in_memory(self.source.image) else LAZY_TILE_BYTES
+        from napari_hush.inference.tiles.staged import StagedRunner  # not above: it imports torch
+
+        spare = free_memory("cpu") // 4
         return StagedRunner(
             *arguments,
             **options,
-            memory=min(free_memory("cpu") // 4, limit),
+            memory=min(spare, SCRATCH_BYTES),
+            spare=spare,
             folder=Path(out).absolute().parent if isinstance(out, str | Path) else None,
         )
 
-    def store(self, target: Planes, one: Pass, tile: Tile, values: np.ndarray) -> None:
+    def store(self, target: Store, one: Pass, tile: Tile, values: np.ndarray) -> None:
         """Bring a finished tile (C, Y, X) to the image's pixels and store what is wanted of it."""
         scaled, group = self.scaled, one.group
         if len(values) > len(group.outputs):  # one grey image through a model of colours
@@ -261,6 +294,7 @@ class Plan:
             "engine": engine.name,
             "device": engine.device,
             "precision": engine.precision,
+            **engine.notes,
             "halo": self.model.halo,
             "normalization": [{"offset": self._level(one) + one.norm.offset, "scale": one.norm.scale} for one in first],
             "spacing": self.spacing,
@@ -345,8 +379,11 @@ def plan_steps(
     part = needed = scaled.seen_region(region) if region else None
     if part is not None and not model.staged:
         needed = Tile(part, part).around(margin, shape).core
+    begun = ledger if ledger is not None and ledger.has_begun else None
     side = network_side = network_sides(model, settings, engine.device, shape, lazy=lazy, region=needed)
-    if margin and not model.staged:
+    if begun is not None:
+        side, network_side = begun.begun, begun.begun_network
+    elif margin and not model.staged:
         side = tile_sides(model, settings, shape, lazy=lazy, region=part, margin=margin)
     passes = []
     for index in indices:
@@ -377,6 +414,7 @@ def plan_steps(
         region=region,
         frames=frames,
         streaks=None if is_slow_guarded(model, settings) else lattice.projections,
+        batch=None if begun is None else begun.head["batch"],
     )
 
 

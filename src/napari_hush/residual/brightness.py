@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,7 +116,7 @@ def fit_brightness(
 
 def _usual(freedom: float, quantile: float) -> float:
     """A quantile of a chi square over its mean, by Wilson and Hilferty."""
-    return float((1 - 2 / (9 * freedom) + stats.norm.ppf(quantile) * np.sqrt(2 / (9 * freedom))) ** 3)
+    return float((1 - 2 / (9 * freedom) + special.ndtri(quantile) * np.sqrt(2 / (9 * freedom))) ** 3)
 
 
 def _bent(

@@ -110,20 +110,27 @@ class Guard:
         result = made = np.asarray(generated, np.float64)
         if self.low_pass > 0:
             seen = self.without_spikes(np.asarray(noisy, np.float64))
-            slow = self._slow(seen)
-            detail = made - self._slow(made)
-            given = None
+            result = gaussian(made, self.low_pass, truncate=REACH, rest=True)
+            slow = gaussian(seen, self.low_pass, truncate=REACH)
+            given = share = None
             if self.sites:
                 made, given = with_sites(self.sites, seen, made, origin)
-                given = given - self._slow(given)
-                detail += given
+                given = gaussian(given, self.low_pass, truncate=REACH, rest=True)
             if self.spots:
                 share = self.lattice_share(seen, made, origin)
-                detail *= share
-                given = None if given is None else given * share
+
+            def put_together(rows: slice) -> None:
+                if given is not None:
+                    result[rows] += given[rows]
+                if share is not None:
+                    result[rows] *= share[rows]
+                if given is not None and share is not None:
+                    given[rows] *= share[rows]
+                result[rows] += slow[rows]
+
+            in_threads(put_together, strips(len(result), STRIP))
             if given is not None:
-                return detail + slow, given
-            result = detail + slow
+                return result, given
         return (result, None) if self.give_back is None else self.give_back(noisy, result)
 
     def lattice_share(
@@ -148,9 +155,6 @@ class Guard:
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, for the record of a run."""
         return asdict(self)
-
-    def _slow(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
-        return gaussian(image, self.low_pass, truncate=REACH)
 
     def without_spikes(self, noisy: NDArray[np.float64]) -> NDArray[np.float64]:
         """A hot pixel would leave a blot of the windows' size: bring it to the brightest or darkest neighbour."""
@@ -239,9 +243,9 @@ def measure_guard(
             return -1.0, spots
         return float(lattice_amplitude(plane, spots[:1], spacing, step=step, window=WINDOW).mean()), spots
 
-    found = in_threads(look, planes)
-    strongest = max(range(len(found)), key=lambda number: found[number][0])
-    (_, spots), plane = found[strongest], planes[strongest]
+    seen = in_threads(look, planes)
+    strongest = max(range(len(seen)), key=lambda number: seen[number][0])
+    (_, spots), plane = seen[strongest], planes[strongest]
     if not len(spots):
         return Guard(low_pass=LOW_PASS * spacing, noise=noise)
     sites = measure_sites([plane], spacing, spots)

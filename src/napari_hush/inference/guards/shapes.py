@@ -118,13 +118,14 @@ def lacking_shapes(lack: Floats, result: Floats, drawn: Floats, kinds: list[Kind
     images = [padded(one, window.half, level, unit) for one, level in zip((lack, result, drawn), levels, strict=True)]
     kinds = [kind._replace(heights=kind.heights / unit) for kind in kinds]
     means = [_mean(images, shape, kind, window, sign) for kind in kinds]
-    trees = [cKDTree(kind.places) for kind in kinds] if len(kinds) > 1 else []
+    trees = [cKDTree(kind.places) for kind in kinds]
     given, weight = np.zeros((2, *shape))
     for kind, mean in zip(kinds, means, strict=True):
-        nearest = [tree.query(kind.places)[1] for tree in trees] or [slice(None)]
-        scan = _solved(sum(other.scan[n] for other, n in zip(means, nearest, strict=True)))
+        near = [(other, None if other is mean else tree) for other, tree in zip(means, trees, strict=True)]
+        scans = [other.scan if tree is None else other.scan[tree.query(kind.places)[1]] for other, tree in near]
+        scan = _solved(np.sum(scans, axis=0))
 
-        def drawn_back(part: slice, places: Floats = kind.places, mean: _Mean = mean, scan: Floats = scan) -> Drawn:
+        def drawn_back(part: slice, places: Floats = kind.places, mean: _Mean = mean, scan: Singles = scan) -> Drawn:
             return draw_back(_lacking(mean, scan, window, part), places[part], shape, window.bell)
 
         for one in in_threads(drawn_back, _chunks(len(kind.places))):
@@ -138,7 +139,7 @@ def lacking_shapes(lack: Floats, result: Floats, drawn: Floats, kinds: list[Kind
 def _window(period: float) -> _Window:
     half = int(np.ceil(HALF * period))
     unit = np.eye(2 * half + 1)
-    slope = np.gradient(unit, axis=0)
+    slope = np.asarray(np.gradient(unit, axis=0))
     along = np.concatenate([slope.T, (slope @ slope).T, (slope @ slope @ slope).T], axis=1)
     parts = _bell(half, WINDOW * period), fft.dct(unit, axis=0, norm="ortho"), along, slope @ slope
     bell, waves, slopes, across = (part.astype(np.float32) for part in parts)

@@ -200,9 +200,12 @@ class SiteGuard:
         """How far each column stands out of what is just around it, also where a larger neighbour's flank lies."""
         found = np.zeros(len(positions))
         for kind, sigma in enumerate(self.widths):
-            near, far = (gaussian(image, width * sigma) for width in CONTRAST)
             mine = kinds == kind
-            found[mine] = self.sign * ndimage.map_coordinates(near - far, positions[mine].T, order=1, mode="nearest")
+            near, far = (
+                ndimage.map_coordinates(gaussian(image, width * sigma), positions[mine].T, order=1, mode="nearest")
+                for width in CONTRAST
+            )
+            found[mine] = self.sign * (near - far)
         return found
 
     def _drawn(self, positions: Floats, heights: Floats, kinds: NDArray[np.intp], shape: tuple[int, ...]) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,12 +15,13 @@ from napari_hush.inference.tiles.geometry import Tile, plan_tiles
 from napari_hush.inference.tiles.sizes import batch_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
+    from napari_hush.inference.engines.at_once import Handle
     from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.guards.guard import Guard
     from napari_hush.inference.guards.strict import StrictGuard
-    from napari_hush.inference.ledger import Side, Step
+    from napari_hush.inference.ledger import Core, Side, Step
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
 
@@ -130,7 +132,7 @@ class TileRunner:
         return len(self.plan())
 
     def run(
-        self, task: PlaneTask, before: Sequence[Step] = ()
+        self, task: PlaneTask, before: Sequence[Step] = (), *, only: Collection[Core] | None = None
     ) -> Iterator[tuple[list[tuple[Tile, np.ndarray]], int, int]]:
         """Denoise one plane.
 
@@ -140,6 +142,8 @@ class TileRunner:
             The plane, and what was measured on it.
         before : sequence of Step
             What an earlier run has done of it: the rest is cut into the same tiles as if that run had gone on.
+        only : collection of Core, optional
+            The tiles that are wanted, by their cores.
 
         Yields
         ------
@@ -156,15 +160,23 @@ class TileRunner:
             If not even one tile of one stride fits.
         """
         left = self._left(before)
-        while left:
-            some = [left.popleft() for _ in range(min(self.batch, len(left)))]
+        if only is not None:
+            left = deque(tile for tile in left if tile.core in only)
+        going: deque[Going] = deque()  # the engine computes one while the next is read and the one before is put in
+        while left or going:
             try:
-                finished = self._run_batch(some, task)
+                while left and len(going) <= self.engine.ahead:
+                    going.append(self._begin(list(islice(left, self.batch)), task))
+                    for _ in going[-1].tiles:
+                        left.popleft()
+                finished = self._end(going[0], task)
             except MemoryError:
-                left.extendleft(reversed(some))
+                left.extendleft(tile for one in reversed(going) for tile in reversed(one.tiles))
+                going.clear()
                 left = self._shrink(left)
                 continue
-            yield finished, len(some), len(left)
+            going.popleft()
+            yield finished, len(finished), len(left) + sum(len(one.tiles) for one in going)
 
     def finish(self, tile: Tile, output: np.ndarray, seen: Noisy | Window, task: PlaneTask) -> np.ndarray:
         """Turn the output (C, Y, X) for a window into a tile's core in the image's units, with its NaN.
@@ -202,17 +214,16 @@ class TileRunner:
         halo, stride = self.model.halo + self.margin, self.model.stride
         return plan_tiles(self.shape, tile=self.side, halo=halo, stride=stride, region=region, grid=grid)
 
-    def _run_batch(self, tiles: list[Tile], task: PlaneTask) -> list[tuple[Tile, np.ndarray]]:
+    def _begin(self, tiles: list[Tile], task: PlaneTask) -> Going:
         windows = [read_window(tile, self.shape, task) for tile in tiles]
-        outputs = self._run_network(windows)
+        return Going(tiles, windows, self.engine.submit(np.stack([window.values for window in windows])))
+
+    def _end(self, batch: Going, task: PlaneTask) -> list[tuple[Tile, np.ndarray]]:
+        outputs = batch.output.result()  # (B, C, Y, X)
         return [
             (tile, self.finish(tile, output, window, task))
-            for tile, output, window in zip(tiles, outputs, windows, strict=True)
+            for tile, output, window in zip(batch.tiles, outputs, batch.windows, strict=True)
         ]
-
-    def _run_network(self, windows: list[Window]) -> np.ndarray:
-        """The output for some windows, (B, C, Y, X)."""
-        return self.engine(np.stack([window.values for window in windows]))
 
     def _left(self, before: Sequence[Step]) -> deque[Tile]:
         """What is to be done of a plane, by going again through what was done."""
@@ -237,6 +248,11 @@ class TileRunner:
         self.halve_tile()
         return deque(smaller for tile in left for smaller in self._plan(tile.core, (1, 1)))
 
+    def cut_as(self, side: Side, network_side: Side, batch: int | None = None) -> None:
+        """Cut planes from now on into tiles of this side; the batch stays if none is given."""
+        self.side, self.batch = side, batch or self.batch
+        self.network_side = network_side
+
     def halve_tile(self) -> None:
         """Plan with tiles of half the side from now on; `MemoryError` where they cannot be smaller."""
         self.side = self._halved(self.side)
@@ -259,6 +275,14 @@ class Noisy(NamedTuple):
     """In the image's units, finite."""
     holes: np.ndarray | None
     """As they were, float32, where some values are not finite."""
+
+
+class Going(NamedTuple):
+    """Tiles that the engine computes."""
+
+    tiles: list[Tile]
+    windows: list[Window]
+    output: Handle
 
 
 class Window(NamedTuple):

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hush.inference.tiles.geometry import Tile, plan_tiles
-from napari_hush.inference.tiles.runner import PlaneTask, TileRunner, read_noisy, read_window
+from napari_hush.inference.tiles.runner import Going, PlaneTask, TileRunner, read_noisy
 from napari_hush.inference.tiles.sizes import batch_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from napari_hush.inference.engines.registry import Engine
-    from napari_hush.inference.ledger import Side, Step
+    from napari_hush.inference.ledger import Core, Side, Step
     from napari_hush.model import Model
 
 KEPT_BYTES = 128 << 20  # of the network's output that waits for neighbours: wider planes are done strip by strip
@@ -70,10 +70,10 @@ class SharedRunner(TileRunner):
         return len(self._network_plan())
 
     def run(
-        self, task: PlaneTask, before: Sequence[Step] = ()
+        self, task: PlaneTask, before: Sequence[Step] = (), *, only: Collection[Core] | None = None
     ) -> Iterator[tuple[list[tuple[Tile, np.ndarray]], int, int]]:
         """Denoise one plane, see `TileRunner.run`; it is the passes of the network that are counted."""
-        left = self._in_strips(self._left(before))
+        left = self._in_strips(tile for tile in self._left(before) if only is None or tile.core in only)
         grid, kept = _Grid(self._network_plan()), Outputs()
         todo = {seen for tile in left for seen in grid.under(self._known(tile))}
         ahead: Future[Outputs] | None = None
@@ -124,13 +124,14 @@ class SharedRunner(TileRunner):
         return tile.around(self.margin, self.shape).core
 
     def _lacking(self, tiles: Iterable[Tile], grid: _Grid, kept: Outputs) -> list[Tile]:
-        """What the network must give for the first tile, and then for those after it until a batch is full."""
+        """What the network must give for the first tile, and then for those after it until the engine has its fill."""
+        most = self.batch * (self.engine.ahead + 1)
         lacking: dict[Tile, None] = {}
-        for tile in islice(tiles, self.batch):
+        for tile in islice(tiles, most):
             lacking |= dict.fromkeys(seen for seen in grid.under(self._known(tile)) if seen not in kept)
-            if len(lacking) >= self.batch:
+            if len(lacking) >= most:
                 break
-        return list(lacking)[: self.batch]
+        return list(lacking)[:most]
 
     def _ready(self, tiles: Iterable[Tile], grid: _Grid, kept: Outputs) -> list[Tile]:
         """The first tiles for which all is there."""
@@ -142,10 +143,16 @@ class SharedRunner(TileRunner):
         return ready
 
     def _outputs(self, tiles: list[Tile], task: PlaneTask) -> Outputs:
-        values = self._run_network([read_window(tile, self.shape, task) for tile in tiles])
-        return {
-            tile: np.ascontiguousarray(output[(..., *tile.inner)]) for tile, output in zip(tiles, values, strict=True)
-        }
+        going = deque(tiles[start : start + self.batch] for start in range(0, len(tiles), self.batch))
+        begun: deque[Going] = deque()
+        made = Outputs()
+        while going or begun:
+            while going and len(begun) <= self.engine.ahead:
+                begun.append(self._begin(going.popleft(), task))
+            batch = begun.popleft()
+            for tile, output in zip(batch.tiles, batch.output.result(), strict=True):
+                made[tile] = np.ascontiguousarray(output[(..., *tile.inner)])
+        return made
 
     def _finished(self, tile: Tile, grid: _Grid, kept: Outputs, task: PlaneTask) -> np.ndarray:
         known = Tile(tile.core, self._known(tile))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hush.inference.engines.devices import is_cuda
 from napari_hush.inference.tiles.geometry import Tile, aligned, balanced_tile
 from napari_hush.memory import free_memory
 
@@ -47,7 +48,7 @@ def network_sides(
     """
     if settings.tile is not None:
         return _asked(settings.tile)
-    limit = GPU_TILE_BYTES if device == "cuda" else LAZY_TILE_BYTES if lazy else CPU_TILE_BYTES
+    limit = GPU_TILE_BYTES if is_cuda(device) else LAZY_TILE_BYTES if lazy else CPU_TILE_BYTES
     area = min(free_memory(device) / 4, limit) / bytes_per_pixel(model)
     if model.staged:
         if device != "cpu" and aligned(shape[0], model.stride) * aligned(shape[1], model.stride) <= area:

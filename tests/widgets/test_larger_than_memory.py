@@ -117,7 +117,7 @@ def test_layer_is_the_growing_file_and_a_stop_can_be_gone_on_with(
     widget.cancel()
     finish(widget)
     assert peek(tmp_path / "scan_denoised.zarr") is not None
-    assert layer.name.startswith("scan · stopped at ") and "Go on takes it up" in widget._progress.text
+    assert layer.name == "scan · stopped" and "Go on takes it up" in widget._progress.text
     coarse = np.asarray(layer.data[-1])
     assert np.isfinite(coarse[0, 0]) and np.isnan(coarse[-1, -1])
     assert widget._run.text() == "Go on" and "Go on takes it up" in widget._keep.place.words
@@ -338,7 +338,7 @@ def test_refreshing_takes_a_small_share_of_the_time(monkeypatch, tmp_path):
     looks = []
     grown = GrowingFile.__new__(GrowingFile)
     layer = type("Layer", (), {"visible": True, "refresh": lambda self, **_: looks.append(next(clock))})()
-    grown.__dict__ |= {"_step": 0, "_next": 0.0, "_begun": True, "_layer": layer, "_share": 0.0, "_levels": []}
+    grown.__dict__ |= {"_step": 0, "_next": 0.0, "_begun": True, "_layer": layer, "_levels": []}
     grown.__dict__["_viewer"] = type("Viewer", (), {"layers": [layer]})()
     times = iter(np.arange(0, 1000, 0.1))
     monkeypatch.setattr("time.monotonic", lambda: float(next(times)))

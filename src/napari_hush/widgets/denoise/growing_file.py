@@ -50,20 +50,20 @@ class GrowingFile:
         self._layer: Image | None = self._stopped_before()
         self._levels: list[SeenArray] = []
         self._begun = False
-        self._step, self._share = 0, 0.0
+        self._step = 0
         self._next = 0.0  # when it is looked at again, s
 
     def show(self, event: Progress) -> None:
         """Bring what is new into sight, if it is time for that."""
         if not event.step:
             return
-        self._share = event.step / event.total
         now = time.monotonic()
         if event.step == self._step or now < self._next:
             return
         self._step = event.step
-        if not self._begun:
+        if not self._begun and peek(self.target) is not None:  # tiles are counted before they are complete
             self._begin()
+            now = time.monotonic()  # making a layer takes longer than a look at it
         elif self._layer is not None and self._layer in self._viewer.layers and self._layer.visible:
             for level in self._levels:
                 level.forget()
@@ -95,11 +95,9 @@ class GrowingFile:
             if here:
                 self._viewer.layers.remove(self._layer)
             return ""
-        words = f"{100 * self._share:.0f} %" if self._share else "what was done"
         if here:
-            name = f"{self._source.name} · stopped at {words}" if self._share else f"{self._source.name} · stopped"
-            self._put(growing_levels(self._folder), name, self._marked(words))
-        return f"; {words} is kept in the file: Go on takes it up"
+            self._put(growing_levels(self._folder), f"{self._source.name} · stopped", self._marked())
+        return "; what is done is kept in the file: Go on takes it up"
 
     @property
     def _folder(self) -> Path:
@@ -107,7 +105,7 @@ class GrowingFile:
 
     def _begin(self) -> None:
         self._levels = growing_levels(self._folder)
-        self._layer = self._put(self._levels, f"{self._source.name} · under way", self._marked(""))
+        self._layer = self._put(self._levels, f"{self._source.name} · under way", self._marked())
         self._begun = True
 
     def _put(self, data: list[Any], name: str, metadata: dict[str, Any]) -> Image:
@@ -122,9 +120,8 @@ class GrowingFile:
         self._layer = self._viewer.add_image(data if several else data[0], multiscale=several, **style)
         return self._layer
 
-    def _marked(self, words: str) -> dict[str, Any]:
-        record = {"source_layer": self._source.name, "unfinished": str(self.target)}
-        return as_metadata(record | ({"cancelled": words} if words else {}))
+    def _marked(self) -> dict[str, Any]:
+        return as_metadata({"source_layer": self._source.name, "unfinished": str(self.target)})
 
     def _stopped_before(self) -> Image | None:
         """The layer of an earlier run to the same file."""

@@ -136,6 +136,14 @@ class FilePlace(QWidget):
         self._words.setText(text)
         self._words.setVisible(True)
         self.anew.setVisible(unfinished)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Let what is around take in at once how high the words are now; else Qt cuts lines off."""
+        layout = self.layout()
+        assert layout is not None
+        layout.invalidate()
+        layout.activate()
         self.updateGeometry()
 
     def _on_edited(self, _: str) -> None:

@@ -12,6 +12,7 @@ from napari_hush.atoms.spacing import find_lattice
 from napari_hush.errors import InputError
 from napari_hush.inference.guards.guard import Guard, measure_guard
 from napari_hush.inference.guards.strict import StrictGuard, measure_strict
+from napari_hush.inference.planes import middle_part
 from napari_hush.inference.scaling import ScaledPlane, scale_factor
 from napari_hush.inference.streaks import count_projections, kept_away
 from napari_hush.inference.tiles.runner import filled_block
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 WHOLE = 1536  # px; larger planes are measured in windows
 WINDOW = 1024
+NOISE_WINDOW = 640
 COUNTED = 0.5  # share of the variance that must be that of counts, so that a dose is told
 EDGES = 1.3  # both ends of the noise's spectrum, multiplied: more, and edges of the image are in it
 UNEVEN = 3.0  # times what the noise of the pixels explains: row levels that are told
@@ -295,6 +297,8 @@ def measure_guards(
     else:
         channels = [group.inputs.index(channel) for channel in group.inputs]  # of equal ones the first
     blocks = list(probes(read, shape))
+    if len(blocks) > 1 and period is None:  # noise is known of fewer pixels than a lattice
+        blocks = [block[(..., *middle_part(block.shape[-2:], NOISE_WINDOW))].copy() for block in blocks]
     found = {channel: measured([block[channel] for block in blocks]) for channel in set(channels)}
     return [found[channel] for channel in channels]
 

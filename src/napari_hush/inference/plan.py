@@ -30,8 +30,9 @@ from napari_hush.inference.planes import Planes
 from napari_hush.inference.ranges import MEASURING, norms_steps
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.inference.tiles.geometry import aligned
+from napari_hush.inference.tiles.pieces import NetworkPieces
 from napari_hush.inference.tiles.runner import PlaneTask, TileRunner
-from napari_hush.inference.tiles.sizes import LAZY_TILE_BYTES, tile_sides
+from napari_hush.inference.tiles.sizes import LAZY_TILE_BYTES, goes_in_pieces, piece_sides, tile_sides
 from napari_hush.inference.tiles.staged import StagedRunner
 from napari_hush.inference.together import frames_of
 from napari_hush.io.formats.zarr_read import watched_zarr
@@ -169,7 +170,7 @@ class Plan:
             "keep": self.scaled.keep,
         }
         if not staged:
-            return TileRunner(*arguments, **options, batch=self.settings.batch_size)
+            return TileRunner(*arguments, **options, batch=self.settings.batch_size, pieces=self._pieces())
         limit = CPU_SCRATCH_BYTES if in_memory(self.source.image) else LAZY_TILE_BYTES
         return StagedRunner(
             *arguments,
@@ -177,6 +178,14 @@ class Plan:
             memory=min(free_memory("cpu") // 4, limit),
             folder=Path(out).absolute().parent if isinstance(out, str | Path) else None,
         )
+
+    def _pieces(self) -> NetworkPieces | None:
+        """What runs the network where the guards look much farther than it does."""
+        device, model, shape = self.engine.device, self.model, self.scaled.seen_shape
+        if not goes_in_pieces(model, self.settings, device, margin=self.margin, region=self.region):
+            return None
+        side = piece_sides(model, shape, lazy=not in_memory(self.source.image))
+        return NetworkPieces(self.engine, model, shape, side)
 
     def store(self, target: Planes, one: Pass, tile: Tile, values: np.ndarray) -> None:
         """Bring a finished tile (C, Y, X) to the image's pixels and store what is wanted of it."""
@@ -343,6 +352,7 @@ def plan_steps(
         lazy=not in_memory(source.image),
         region=scaled.seen_region(region) if region else None,
         margin=margin,
+        lattice=period is not None,
     )
     passes = []
     for index in indices:

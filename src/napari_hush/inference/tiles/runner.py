@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.ndimage import correlate
 
-from napari_hush.inference.tiles.geometry import Tile, plan_tiles
+from napari_hush.inference.tiles.geometry import Tile, aligned, plan_tiles
 from napari_hush.inference.tiles.sizes import batch_size
 
 if TYPE_CHECKING:
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from napari_hush.inference.guards.guard import Guard
     from napari_hush.inference.guards.strict import StrictGuard
     from napari_hush.inference.ledger import Step
+    from napari_hush.inference.tiles.pieces import NetworkPieces
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
 
 FILL_RADIUS = 2  # px around a NaN pixel whose finite neighbours give its value
+EVEN = 6  # results of tiles of one value that are kept: inside of the plane, and at its borders
 
 Read = Callable[[slice, slice], np.ndarray]
 
@@ -74,9 +76,10 @@ class TileRunner:
         Px around each core that must be right too: what the guards and a resampling look at.
     keep : int
         Px of the margin that are handed out with each core, where the plane goes on.
-
     batch : int, optional
         Tiles at once; chosen by memory if not given.
+    pieces : NetworkPieces, optional
+        Gives what the network makes of a tile and its margin, instead of one pass of the engine over them.
 
     Attributes
     ----------
@@ -105,11 +108,13 @@ class TileRunner:
         margin: int = 0,
         keep: int = 0,
         batch: int | None = None,
+        pieces: NetworkPieces | None = None,
     ) -> None:
         self.engine, self.model, self.shape, self.side = engine, model, shape, side
         self.region, self.grid = region, grid
-        self.margin, self.keep = margin, keep
+        self.margin, self.keep, self.pieces = margin, keep, pieces
         self.sides = [side]
+        self._even: dict[tuple[object, ...], np.ndarray] = {}
         self.batch = batch or batch_size(model, self.plan()[0], engine.device)
 
     def plan(self) -> list[Tile]:
@@ -135,7 +140,7 @@ class TileRunner:
         Yields
         ------
         finished : list of (Tile, ndarray)
-            The cores that are done, (C, Y, X) float32 in the image's units.
+            The cores that are done, (C, Y, X) float32 in the image's units; none after a piece of the network.
         done : int
             Tiles computed since the last step.
         left : int
@@ -147,9 +152,15 @@ class TileRunner:
             If not even one tile of one stride fits.
         """
         left = self._left(before)
+        self._even.clear()
+        if self.pieces is not None:
+            self.pieces.begin()
         while left:
             some = [left.popleft() for _ in range(min(self.batch, len(left)))]
             try:
+                for tile in some if self.pieces is not None else ():
+                    for _ in self.pieces.compute(tile.around(self.margin, self.shape).core, task):
+                        yield [], 0, len(left) + len(some)
                 finished = self._run_batch(some, task)
             except MemoryError:
                 left.extendleft(reversed(some))
@@ -157,7 +168,7 @@ class TileRunner:
                 continue
             yield finished, len(some), len(left)
 
-    def finish(self, tile: Tile, output: np.ndarray, seen: Window, task: PlaneTask) -> np.ndarray:
+    def finish(self, tile: Tile, output: np.ndarray, seen: Seen | Window, task: PlaneTask) -> np.ndarray:
         """Turn the output (C, Y, X) for a window into a tile's core in the image's units, with its NaN.
 
         As much of the margin as ``keep`` says comes with it; after the channels, where something was given back, as
@@ -190,31 +201,57 @@ class TileRunner:
         """Give back what the runner alone holds."""
 
     def _plan(self, region: tuple[int, int, int, int] | None, grid: tuple[int, int]) -> list[Tile]:
-        halo, stride = self.model.halo + self.margin, self.model.stride
+        halo, stride = self.margin + (self.model.halo if self.pieces is None else 0), self.model.stride
         return plan_tiles(self.shape, tile=self.side, halo=halo, stride=stride, region=region, grid=grid)
 
     def _run_batch(self, tiles: list[Tile], task: PlaneTask) -> list[tuple[Tile, np.ndarray]]:
-        windows = [read_window(tile, self.shape, task) for tile in tiles]
-        outputs = self.engine(np.stack([window.values for window in windows]))  # (B, C, Y, X)
-        return [
-            (tile, self.finish(tile, output, window, task))
-            for tile, output, window in zip(tiles, outputs, windows, strict=True)
-        ]
+        if self.pieces is None:
+            windows = [read_window(tile, self.shape, task) for tile in tiles]
+            outputs = self.engine(np.stack([window.values for window in windows]))  # (B, C, Y, X)
+            return [
+                (tile, self.finish(tile, output, window, task))
+                for tile, output, window in zip(tiles, outputs, windows, strict=True)
+            ]
+        finished = []
+        for tile in tiles:
+            known = tile.around(self.margin, self.shape).core
+            seen, output = read_seen(tile, self.shape, task), self.pieces.output(known, tile.window)
+            even = self._even_key(tile, output, seen)
+            if even is None:
+                finished.append((tile, self.finish(tile, output, seen, task)))
+                continue
+            if even not in self._even:  # one value guarded by one value is the same everywhere
+                if len(self._even) == EVEN:
+                    self._even.clear()
+                self._even[even] = self.finish(tile, output, seen, task)
+            finished.append((tile, self._even[even]))
+        bottom, right = (tiles[-1].core[end] - aligned(self.margin, self.model.stride) for end in (1, 3))
+        self.pieces.forget(bottom, right)
+        return finished
+
+    def _even_key(self, tile: Tile, output: np.ndarray, seen: Seen) -> tuple[object, ...] | None:
+        """What the result of a tile follows from where image and output have one value; None where they have more."""
+        known, kept = tile.around(self.margin, self.shape), tile.around(self.keep, self.shape)
+        values = [only_value(part[(..., *known.inner)]) for part in (seen.image, output)]
+        if seen.holes is not None or None in values:
+            return None
+        return (*values, *kept.core_slices((known.core[0], known.core[2])), len(output))
 
     def _left(self, before: Sequence[Step]) -> deque[Tile]:
         """What is to be done of a plane, by going again through what was done."""
         if before:
             self.side = before[0].sides[0]
         self.sides = [self.side]
-        left = self.plan()
+        left, done = self.plan(), set()
         for step in before:
             for side in step.sides[len(self.sides) :]:
                 self.side = side
                 self.sides.append(side)
+                left = [tile for tile in left if tile.core not in done]
                 left = [smaller for tile in left for smaller in self._plan(tile.core, (1, 1))]
             self.batch = step.batch
-            left = [tile for tile in left if tile.core not in step.cores]
-        return deque(left)
+            done.update(step.cores)
+        return deque(tile for tile in left if tile.core not in done)
 
     def _shrink(self, left: deque[Tile]) -> deque[Tile]:
         """Halve the batch, then the tile; what is left is planned anew, what is done stays done."""
@@ -236,34 +273,65 @@ class TileRunner:
         self.sides.append(self.side)
 
 
-class Window(NamedTuple):
-    """What a tile sees, (C, Y, X) each."""
+class Seen(NamedTuple):
+    """A tile's window of the image, (C, Y, X) each."""
 
-    values: np.ndarray
-    """Normalised, float32; with the companions behind the image."""
     image: np.ndarray
     """In the image's units, finite."""
     holes: np.ndarray | None
     """As they were, float32, where some values are not finite."""
 
 
+class Window(NamedTuple):
+    """What a network sees of a tile, (C, Y, X) each."""
+
+    values: np.ndarray
+    """Normalised, float32; with the companions behind the image."""
+    image: np.ndarray
+    """As of `Seen`."""
+    holes: np.ndarray | None
+    """As of `Seen`."""
+
+
 def read_window(tile: Tile, shape: tuple[int, int], task: PlaneTask) -> Window:
-    """Read a tile's window.
+    """Read a tile's window for a network.
 
     Beyond the plane the image is mirrored (d c b a | a b c d), at each pixel alike in every window that contains it.
     """
-    rows, columns = _mirrored(*tile.window[:2], shape[0]), _mirrored(*tile.window[2:], shape[1])
-    # filling looks at neighbours: with some margin a pixel is filled alike in every tile that contains it
-    y, x = _with_margin(rows, shape[0]), _with_margin(columns, shape[1])
-    filled, holes = filled_block(task.read(y, x), task.norm.fill)
-    inner = np.ix_(range(len(filled)), rows - y.start, columns - x.start)
-    image = filled[inner]
+    image, holes = read_seen(tile, shape, task)
     values = image
     if task.companions is not None:
-        beside = task.companions(y, x)
-        beside = beside[np.ix_(range(len(beside)), rows - y.start, columns - x.start)]
-        values = np.concatenate([image, beside])
-    return Window(task.norm.apply(values), image, None if holes is None else holes[inner])
+        y, x, inner = _around(tile, shape)
+        values = np.concatenate([image, task.companions(y, x)[(..., *inner)]])
+    return Window(task.norm.apply(values), image, holes)
+
+
+def read_seen(tile: Tile, shape: tuple[int, int], task: PlaneTask) -> Seen:
+    """Read the image in a tile's window, mirrored as in `read_window`."""
+    y, x, inner = _around(tile, shape)
+    filled, holes = filled_block(task.read(y, x), task.norm.fill)
+    return Seen(filled[(..., *inner)], None if holes is None else holes[(..., *inner)])
+
+
+def _around(tile: Tile, shape: tuple[int, int]) -> tuple[slice, slice, tuple[Any, Any]]:
+    """What is read for a window, and where the window lies in it.
+
+    Filling looks at neighbours: with some margin a pixel is filled alike in every tile that contains it.
+    """
+    rows, columns = _mirrored(*tile.window[:2], shape[0]), _mirrored(*tile.window[2:], shape[1])
+    y, x = _with_margin(rows, shape[0]), _with_margin(columns, shape[1])
+    if tile.window[1] <= shape[0] and tile.window[3] <= shape[1]:  # no pixel twice: a view will do
+        (top, bottom), (left, right) = ((ends[0], ends[-1] + 1) for ends in (rows, columns))
+        return y, x, (slice(top - y.start, bottom - y.start), slice(left - x.start, right - x.start))
+    return y, x, np.ix_(rows - y.start, columns - x.start)
+
+
+def only_value(values: np.ndarray) -> float | None:
+    """The only value of an array; None where there are several, or it is not finite."""
+    first = values.flat[0]
+    # most arrays tell by their first row
+    even = np.isfinite(first) and (values[..., 0, :] == first).all() and (values == first).all()
+    return float(first) if even else None
 
 
 def filled_block(block: np.ndarray, default: float) -> tuple[np.ndarray, np.ndarray | None]:

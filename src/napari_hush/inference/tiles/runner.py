@@ -235,7 +235,8 @@ class TileRunner:
         values = [only_value(part[(..., *known.inner)]) for part in (seen.image, output)]
         if seen.holes is not None or None in values:
             return None
-        return (*values, *kept.core_slices((known.core[0], known.core[2])), len(output))
+        inner = [(one.start, one.stop) for one in kept.core_slices((known.core[0], known.core[2]))]
+        return (*values, *inner, len(output))
 
     def _left(self, before: Sequence[Step]) -> deque[Tile]:
         """What is to be done of a plane, by going again through what was done."""

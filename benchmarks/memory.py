@@ -53,9 +53,7 @@ def main() -> None:
     if args.size:
         run_one(args)
         return
-    print(
-        "| px | seconds | megapixels/s | processor seconds per megapixel | peak, MB | chunks |\n|---|---|---|---|---|---|"
-    )
+    print("| px | seconds | megapixels/s | processor s per megapixel | peak, MB | chunks |\n|---|---|---|---|---|---|")
     options = [*(["--lattice"] if args.lattice else []), "--model", args.model, "--engine", args.engine]
     for size in args.sizes:
         sys.stdout.flush()

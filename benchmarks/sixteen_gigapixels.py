@@ -5,7 +5,7 @@
 The scan areas of a mosaic hold counts, everything between them was never stored: one square in the middle with nine
 tenths of the share, and smaller ones elsewhere. `napari-hush denoise IN.zarr -o OUT.zarr --fill-missing` runs as a
 process of its own, whose resident memory (with that of its children) is sampled. The script fails where the peak is
-above --limit, or a pixel far from all that was scanned is not the fill value. A smaller side says early whether it will.
+above --limit, or a pixel far from all that was scanned is not the fill value. A smaller side tells early.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ from napari_hush.inference.engines.openvino_engine import has_openvino, native_b
 from napari_hush.inference.tiles.sizes import bytes_per_pixel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
@@ -116,8 +116,8 @@ def machine() -> str:
     flags = torch.backends.cpu.get_cpu_capability()
     native = "with" if native_bfloat16() else "without"
     amx = "AMX, " if getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)() else ""
-    openvino = "OpenVINO" if has_openvino() else "no OpenVINO"
-    return f"{torch.get_num_threads()} threads, {flags}, {amx}{native} native bfloat16, torch {torch.__version__}, {openvino}"
+    versions = f"torch {torch.__version__}, {'OpenVINO' if has_openvino() else 'no OpenVINO'}"
+    return f"{torch.get_num_threads()} threads, {flags}, {amx}{native} native bfloat16, {versions}"
 
 
 def picture(side: int) -> np.ndarray:
@@ -176,7 +176,7 @@ def refusal(way: str, side: int, model: Model) -> str:
 
 
 def seams(way: str, folder: Path, edges: list[list[int]] | None) -> tuple[str, str]:
-    """The largest difference from one pass, near the edges of tiles and elsewhere, in standard deviations of the noise."""
+    """The largest difference from one pass near the edges of tiles, and elsewhere, over the noise."""
     whole = folder / f"{WAYS[way].whole}.npy"
     if not whole.exists():
         return "-", "-"
@@ -206,16 +206,15 @@ def run_one(way: str, folder: Path, name: str) -> None:
     torch.set_grad_enabled(False)
     model = load_model(name)
     image = np.load(folder / "image.npy")
-    if way in ("plain", "ours", "ours-whole"):
-        options: dict[str, Any] = {"guard": False, "rescale": False} if way == "plain" else {}
-        options |= {"tile": False} if way == "ours-whole" else {}
-        call: Callable[[np.ndarray], tuple[np.ndarray, Any]] = lambda x: (
-            hush.denoise(x, model, device="cpu", **options),
-            None,
-        )
-    else:
-        norm = model.normalization.fit(lambda: [image])
-        call = lambda x: bare(way, model, norm, x)
+    options: dict[str, Any] = {"guard": False, "rescale": False} if way == "plain" else {}
+    options |= {"tile": False} if way == "ours-whole" else {}
+    norm = model.normalization.fit(lambda: [image])
+
+    def call(x: np.ndarray) -> tuple[np.ndarray, Any]:
+        if way in ("plain", "ours", "ours-whole"):
+            return hush.denoise(x, model, device="cpu", **options), None
+        return bare(way, model, norm, x)
+
     call(image[:512, :512].copy())
     peak = Peak()
     start = time.perf_counter()

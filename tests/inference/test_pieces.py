@@ -10,6 +10,7 @@ from napari_hush.inference.denoise import denoise_steps, run_steps
 from napari_hush.inference.engines.torch_engine import TorchEngine
 from napari_hush.inference.guards.guard import Guard
 from napari_hush.inference.ledger import Step
+from napari_hush.inference.measure import MeasuredLattice, measure_spacing
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.inference.tiles import sizes
@@ -180,3 +181,15 @@ def test_a_long_run_goes_on_without_looking_at_all_tiles_for_each_that_is_done(m
     runner.plan = lambda: monkey
     assert [tile.core for tile in runner._left(before)] == [tile.core for tile in tiles[-5:]]
     assert Looked.count <= 2
+
+
+def test_what_is_measured_on_a_sparse_image_is_measured_where_something_was_stored(tmp_path):
+    image = np.zeros((5000, 5000), np.uint16)
+    corner = np.s_[4224:4928, 64:768]  # none of the windows in the middle and towards the corners touches it
+    lattice = hush.sample("dented-lattice")
+    image[corner] = np.clip(np.tile(lattice.noisy, (2, 2))[:704, :704] * 100 + 500, 0, None)
+    array = zarr.create_array(tmp_path / "sparse.zarr", shape=image.shape, chunks=(64, 64), dtype=image.dtype)
+    array[corner] = image[corner]
+    source = Planes(read_image(tmp_path / "sparse.zarr", fill_missing=True).data)
+    assert measure_spacing(source, [0]) == pytest.approx(lattice.period, rel=0.02)
+    assert MeasuredLattice(source, [0]).middle.any()

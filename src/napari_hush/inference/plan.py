@@ -42,7 +42,7 @@ from napari_hush.normalize import Normalization
 from napari_hush.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.ledger import Ledger
@@ -155,8 +155,21 @@ class Plan:
         if not self.guarded:
             return PlaneTask(one.read, one.norm, companions=beside)
         seen, streaks = self.scaled.seen_shape, self.streaks
-        guards = measure_guards(one.read, seen, self.model, one.group, self.period, self.settings, streaks)
+        guards = measure_guards(
+            one.read, seen, self.model, one.group, self.period, self.settings, streaks, self._stored(one)
+        )
         return PlaneTask(one.read, one.norm, guards, beside)
+
+    def _stored(self, one: Pass) -> Callable[[slice, slice], bool] | None:
+        """Whether anything was ever stored of a part of what the network sees; None of an image that is not sparse."""
+        if not self.source.sparse:
+            return None
+
+        def stored(y: slice, x: slice) -> bool:
+            y0, y1, x0, x1 = self.scaled.place((y.start, y.stop, x.start, x.stop))
+            return not self.source.is_empty(one.index, one.group.inputs[0], slice(y0, y1), slice(x0, x1))
+
+        return stored
 
     def runner(self, target: Planes, out: Any = None) -> TileRunner:
         """What runs the planes: piece by piece where statistics belong to the whole plane and it goes not in one."""

@@ -113,6 +113,11 @@ class Planes:
         return self.masked or np.dtype(self.image.dtype).kind == "f"
 
     @property
+    def sparse(self) -> bool:
+        """Whether parts of it may never have been stored, see `is_empty`."""
+        return bool(getattr(self.image, "sparse", False))
+
+    @property
     def axes(self) -> list[int]:
         """The image's axes without the channels: leading ones, then Y and X."""
         return [axis for axis in range(len(self.image.shape)) if axis != self.channel_axis]
@@ -204,7 +209,7 @@ class Planes:
         """Every value of one plane of a channel once, in such parts; none where no chunk was ever stored."""
         height, width = self.plane_shape
         (rows, step), (columns, across) = ((max(BLOCK // one, 1) * one, one) for one in self.chunk_shape)
-        if getattr(self.image, "sparse", False):
+        if self.sparse:
             rows, columns = self.chunk_shape
         elif step * width <= BLOCK**2:  # bands of whole rows
             rows, columns = max(BLOCK**2 // width // step, 1) * step, width
@@ -217,7 +222,7 @@ class Planes:
 
     def is_empty(self, index: tuple[int, ...], channel: int, y: slice, x: slice) -> bool:
         """Whether nothing was ever stored of a part of a sparse image: what is read there is a fill value."""
-        return getattr(self.image, "sparse", False) and bool(self.image.is_empty(self.key(index, channel, y, x)))
+        return self.sparse and bool(self.image.is_empty(self.key(index, channel, y, x)))
 
 
 def has_one_colour(shape: Sequence[int]) -> bool:

@@ -6,6 +6,7 @@ import ctypes
 import platform
 import sys
 from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import psutil
@@ -14,19 +15,64 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def free_memory(device: str) -> int:
-    """Bytes that a run may plan with on a device."""
-    if device == "cuda":
+ROOT = Path("/")
+NO_LIMIT = 1 << 60  # bytes; version 1 of cgroups says a number near 2**63 where there is none
+
+
+def free_memory(device: str, root: Path = ROOT) -> int:
+    """Bytes that a run may plan with on a device.
+
+    Parameters
+    ----------
+    device : str
+        ``"cuda"`` or ``"cuda:1"``, or any that has the machine's own memory.
+    root : Path
+        Where the system's files are.
+    """
+    if device.startswith("cuda"):
         import torch  # slow to load, and not needed for the rest
 
-        return int(torch.cuda.mem_get_info()[0])
+        return int(torch.cuda.mem_get_info(device)[0])
     free = int(psutil.virtual_memory().available)
-    try:  # a cluster's job may have less than the machine
-        with open("/sys/fs/cgroup/memory.max") as limit, open("/sys/fs/cgroup/memory.current") as used:
-            free = min(free, int(limit.read()) - int(used.read()))
-    except (OSError, ValueError):  # no cgroup, or no limit ("max")
-        return free
-    return max(free, 0)
+    return max(min([free, *_rooms_of_cgroups(root)]), 0)
+
+
+def _rooms_of_cgroups(root: Path) -> Iterator[int]:
+    """What the limits of a container or of a cluster's job leave: of this process's cgroup and of all above it."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:  # no Linux
+        return
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers == "":
+            base, limit, used, cache = root / "sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"
+        elif "memory" in controllers.split(","):
+            base = root / "sys/fs/cgroup/memory"
+            limit, used, cache = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+        else:
+            continue
+        inner = PurePosixPath("/", path).relative_to("/")
+        for group in (inner, *inner.parents):  # what a container does not show of the path is not there
+            if ".." not in group.parts and (room := _room(base / group, limit, used, cache)) is not None:
+                yield room
+
+
+def _room(group: Path, limit: str, used: str, cache: str) -> int | None:
+    """What is left in one cgroup, where it has a limit; files that it has read are not in the way."""
+    try:
+        most, taken = int((group / limit).read_text()), int((group / used).read_text())
+    except (OSError, ValueError):  # not there, or no limit ("max")
+        return None
+    if most >= NO_LIMIT:
+        return None
+    try:
+        stat = dict(line.split(" ", 1) for line in (group / "memory.stat").read_text().splitlines())
+        taken -= min(int(stat.get(cache, 0)), taken)
+    except (OSError, ValueError):
+        return most - taken
+    return most - taken
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 import napari_hush as hush
 from napari_hush.card import HEADER_KEY
-from napari_hush.inference.companions import Crystal, LatticeCompanions, companions_of
+from napari_hush.inference.companions import Crystal, LatticeCompanions, companions_of, measured_companions
 from napari_hush.inference.denoise import denoise_steps, run_steps
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.model import Model
@@ -122,7 +122,9 @@ def test_what_stands_on_a_pedestal_keeps_its_digits():
 def test_companions_of_a_plane_fill_its_holes():
     image = noisy_lattice()
     image[10:14, 10:14] = np.nan
-    read = companions_of(lambda y, x: image[None, y, x], image.shape, 0.5, lambda y, x: np.isfinite(image[None, y, x]))
+    plane = lambda y, x: image[None, y, x]  # noqa: E731
+    found = measured_companions(plane, image.shape, 0.5)
+    read = companions_of(found, plane, 0.5, lambda y, x: np.isfinite(image[None, y, x]))
     made = read(slice(0, 40), slice(0, 40))
     assert made.shape == (2, 40, 40)
     assert np.isfinite(made).all()

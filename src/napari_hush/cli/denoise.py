@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +15,7 @@ import tyro
 
 from napari_hush.cli.console import NOTHING_LEFT, complain, one_line, run_text, run_with_bar
 from napari_hush.cli.options import options_of, settings_of
+from napari_hush.cli.sharing import Reading, client_of, files_on, print_waiting, shard_steps, spread_of
 from napari_hush.cli.signals import raise_if_ended
 from napari_hush.errors import InputError
 from napari_hush.inference.settings import AUTO, DenoiseSettings
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_hush.cli.batch import Job
+    from napari_hush.cluster.shards import Shard
     from napari_hush.inference.denoise import Denoised
     from napari_hush.io import ImageData
     from napari_hush.io.fingerprint import Watched
@@ -73,6 +76,11 @@ class Denoise:
     are not done. Input, model and settings must be what they were."""
     begin_anew: Annotated[tyro.conf.FlagCreatePairsOff[bool], tyro.conf.arg(name="no-resume")] = False
     """Throw away what an unfinished run to the same .zarr has left."""
+    cluster: Annotated[str | None, tyro.conf.arg(metavar="tcp://HOST:PORT|FILE.toml|local:N")] = None
+    """Compute on workers of Dask: of a scheduler that runs, of SLURM as the settings file says, or in N processes of
+    this machine. A .zarr is shared out tile by tile, several other outputs file by file."""
+    shard: Annotated[str | None, tyro.conf.arg(metavar="I/N")] = None
+    """Do the Ith of N parts of the work, for job arrays: tiles of a .zarr, else files. The last to end finishes it."""
     settings: tyro.conf.OmitArgPrefixes[DenoiseOptions] = field(default_factory=DenoiseOptions)
 
     def run(self) -> int:
@@ -91,21 +99,33 @@ class Denoise:
             )
         if self.resume and self.begin_anew:
             raise InputError("--resume and --no-resume: an unfinished run goes on or is thrown away; give one of them")
+        shard = self._shard()
         folders = self.volume or self.series
         settings = settings_of(self.settings, DenoiseSettings)
-        jobs, several = self._plan(settings, folders)
-        failed = []
+        jobs, several = self._plan(settings, folders, shard)
+        failed: list[str | Path] = []
+        n_jobs = len(jobs)
         with ExitStack() as stack:
-            loaded = stack.enter_context(LoadedModels(settings, many=True))
+            loaded = stack.enter_context(LoadedModels(settings, many=True, kept=True))
             own = None if self.model == AUTO else loaded.model(self.model)  # told before the first image
             model = own or AUTO
-            denoise = partial(denoise_steps, model=model, settings=settings, loaded=loaded)
+            denoise: Callable[..., Any] = partial(denoise_steps, model=model, settings=settings, loaded=loaded)
+            if shard is not None and not several:
+                denoise = partial(shard_steps, shard=shard, model=model, settings=settings, loaded=loaded)
+            client = None
+            if self.cluster is not None and jobs:
+                client = client_of(self.cluster, stack, gpus=settings.device in ("auto", "cuda"))
+                whole = [job for job in jobs if job.target.suffix != ".zarr"]
+                failed += [job.source for job in files_on(client, self, settings, whole)] if whole else []
+                jobs = [job for job in jobs if job not in whole]
             for number, job in enumerate(jobs, start=1):
                 label = f"[{number}/{len(jobs)}] {job.label}" if several else job.label
                 try:
                     if several and not folders and not is_image(job.source):
                         raise InputError(f"{job.source}: not an image of a format that is read here; left out")
-                    self._denoise_file(job, Watched.of(job.source), label, denoise)
+                    watched = Watched.of(job.source)
+                    on_workers = {} if client is None else spread_of(client, self, job, watched)
+                    self.denoise_file(job, watched, label, partial(denoise, **on_workers), run_with_bar)
                 except (BrokenPipeError, KeyboardInterrupt) as end:
                     if words := unfinished(job.target) or (BATCH_GOES_ON if several else ""):
                         end.add_note(words)
@@ -119,10 +139,27 @@ class Denoise:
                     failed.append(job.source)
                     complain("error", one_line(error))
         if failed:
-            complain("error", f"{len(failed)} of {len(jobs)} inputs were not denoised, see above")
+            complain("error", f"{len(failed)} of {n_jobs} inputs were not denoised, see above")
         return 2 if failed else 0
 
-    def _plan(self, settings: DenoiseSettings, folders: bool) -> tuple[list[Job], bool]:
+    def _shard(self) -> Shard | None:
+        """Which share of the work; wrong combinations are told before it."""
+        if self.cluster is not None:
+            from napari_hush.cluster.connect import check_place
+
+            check_place(self.cluster)
+        if self.shard is None:
+            return None
+        from napari_hush.cluster.shards import Shard
+
+        if self.cluster is not None or self.begin_anew:
+            other = "--cluster" if self.cluster is not None else "--no-resume"
+            raise InputError(
+                f"--shard and {other}: give one of them; an unfinished run of shards is a folder .NAME.part"
+            )
+        return Shard.of(self.shard)
+
+    def _plan(self, settings: DenoiseSettings, folders: bool, shard: Shard | None) -> tuple[list[Job], bool]:
         """What is to be done, with a word on what is left out; and whether there were several inputs."""
         from napari_hush.cli.batch import Replacing, plan_jobs, requests, without_results
         from napari_hush.inference.ledger import tidy
@@ -141,20 +178,41 @@ class Denoise:
                 )
         options = {name: getattr(self, name) for name in ("dtype", "channel_axis", "fill_missing", "volume", "series")}
         asked = requests(sources, self.model, settings, **options)
-        replacing = Replacing(overwrite=self.overwrite, skip_existing=self.skip_existing or self.resume)
+        replacing = Replacing(overwrite=self.overwrite, skip_existing=self.skip_existing or self.resume or bool(shard))
         needed = [self.model] if Path(self.model).is_file() else []
         jobs, done = plan_jobs(sources, asked, self.output, self.panel, replacing, several=several, needed=needed)
         if done:
             print(f"{len(done)} of {len(jobs) + len(done)} results are there already, made with the same settings")
             for job in done:
                 tidy(job.target)
+        if shard is not None and several:
+            mine = shard.share(sources)
+            jobs = [job for job in jobs if job.source in mine]
+            print(f"shard {shard}: {len(mine)} of {len(sources)} inputs")
+        elif (shard is not None or self.cluster is not None) and not several:
+            for job in jobs:
+                if job.target.suffix != ".zarr":
+                    option = "--cluster" if shard is None else "--shard"
+                    raise InputError(
+                        f"{job.target}: {option} fills one output tile by tile, which a .zarr can: name one"
+                    )
         if self.series_maps is not None:
             _check_maps(self.series_maps, [stem(job.target) for job in jobs], overwrite=self.overwrite)
         return jobs, several
 
-    def _denoise_file(self, job: Job, watched: Watched, label: str, denoise: Callable[..., Any]) -> None:
+    def denoise_file(
+        self,
+        job: Job,
+        watched: Watched,
+        label: str,
+        denoise: Callable[..., Any],
+        drained: Callable[..., Any],
+        say: Callable[[str], object] = print,
+    ) -> None:
+        """Denoise one input; ``drained`` goes through the steps, with a label, and shows them; ``say`` takes lines."""
         import numpy as np
 
+        from napari_hush.cluster.shards import Waiting
         from napari_hush.fidelity.glance import given_back_words
         from napari_hush.files import Place
         from napari_hush.inference.ledger import Restart
@@ -169,7 +227,6 @@ class Denoise:
         from napari_hush.io.formats.tiff_write import is_ome, ome_axes
         from napari_hush.io.history import add_to_zarr, software
         from napari_hush.io.room import check_room
-        from napari_hush.reports.panels import middle_plane, write_panel
 
         source, target, panel = job.source, job.target, job.panel
         check_writable(target)
@@ -177,9 +234,11 @@ class Denoise:
         place = Place.of(target)
         if panel is not None:
             check_writable(panel)
-        image = self._read(source)
+        image = self.reading(source)
         if words := looks_like_labels(image.data, image.source):
-            complain("warning", f"{source}: looks like {words} and not like an image; what is made of it is neither")
+            warnings.warn(
+                f"{source}: looks like {words} and not like an image; what is made of it is neither", stacklevel=1
+            )
         channel_axis = image.channel_axis if self.channel_axis is None else self.channel_axis
         wanted = {"input": str(image.data.dtype), "auto": None}.get(self.dtype, self.dtype)
         if target.suffix.lower() == ".png" and wanted not in ("uint8", "uint16"):  # told before the work, not after it
@@ -198,31 +257,36 @@ class Denoise:
 
             resume = True if self.resume else False if self.begin_anew else None
             restart = Restart(target, resume, keep=True, facts={"axes": image.axes, "number type": self.dtype})
-            done = run_with_bar(run(out=writer, restart=restart), label)
+            done = drained(run(out=writer, restart=restart), label)
+            if isinstance(done, Waiting):
+                print_waiting(self, job, done)
+                return
             result = read_image(target).data if panel or self.verdict else None
             verdict = self._verdict(image, result, channel_axis, done)
             add_to_zarr(target, self._history("denoised", job, done, verdict))
         else:
             check_room(target, image.shape, wanted or "float32")
-            done = run_with_bar(run(), label)
+            done = drained(run(), label)
             result = done.image if wanted is None else convert_dtype(done.image, wanted)
             verdict = self._verdict(image, done.image, channel_axis, done)
             history = self._history("denoised", job, done, verdict)
             write_image(target, result, like=image, history=history, place=place)
-        print(f"{target}: {run_text(done)}")
+        say(f"{target}: {run_text(done)}")
         if advice := done.provenance["advice"]:
-            print(f"  {advice}")
+            say(f"  {advice}")
         if verdict:
-            print(f"  {verdict}")
+            say(f"  {verdict}")
             if words := given_back_words(done.provenance):
-                print(f"  {words}")
+                say(f"  {words}")
         if done.provenance["series"]:
-            print(f"  {done.provenance['series']['words']}")
+            say(f"  {done.provenance['series']['words']}")
             if self.series_maps is not None:
-                self._write_maps(job, image, done, verdict)
+                say(self._write_maps(job, image, done, verdict))
         elif self.series_maps is not None:
-            print(f"  no frames looked together: nothing is written to {self.series_maps}")
+            say(f"  no frames looked together: nothing is written to {self.series_maps}")
         if panel is not None:
+            from napari_hush.reports.panels import middle_plane, write_panel
+
             noisy, denoised = (middle_plane(data, channel_axis) for data in (image.data, result))
             title = f"{Path(source).name}, {done.provenance['model']}"
             write_panel(
@@ -232,27 +296,15 @@ class Denoise:
                 title=title,
                 history=self._history("panel", job, done, verdict),
             )
-            print(f"{panel}: noisy, denoised, residual")
+            say(f"{panel}: noisy, denoised, residual")
 
-    def _read(self, source: str | Path) -> ImageData:
-        """An image with its frames, if it has any, along the first axis."""
-        from napari_hush.io import read_image, read_volume
-        from napari_hush.io.inputs import holds_files
-
-        if self.volume:
-            return read_volume(source)
-        if not self.series:
-            image = read_image(source, fill_missing=self.fill_missing)
-            return image if self.settings.frames is False else image.time_first()
-        if holds_files(source):
-            return read_volume(source).with_axes("TYX")
-        image = read_image(source, fill_missing=self.fill_missing)
-        if image.axes[0] in "YX":
-            raise InputError(
-                f"{source}: has axes {image.axes} and shape {image.shape}, expected frames along the first axis; give "
-                "a folder or a pattern in quotes of single images, or leave --series out"
-            )
-        return image.with_axes("T" + image.axes[1:].replace("T", "Q"))
+    @property
+    def reading(self) -> Reading:
+        """How an input is read."""
+        frames_first = self.settings.frames is not False
+        return Reading(
+            volume=self.volume, series=self.series, fill_missing=self.fill_missing, frames_first=frames_first
+        )
 
     def _history(self, made: str, job: Job, done: Denoised, verdict: str) -> dict[str, Any]:
         """How a file was made, as it is kept in it."""
@@ -267,8 +319,8 @@ class Denoise:
             "verdict": verdict or None,
         }
 
-    def _write_maps(self, job: Job, image: ImageData, done: Denoised, verdict: str) -> None:
-        """What the frames say of each other."""
+    def _write_maps(self, job: Job, image: ImageData, done: Denoised, verdict: str) -> str:
+        """Write what the frames say of each other; a line that says so."""
         from napari_hush.files import atomic_write
         from napari_hush.io import write_image
         from napari_hush.reports.panels import png_bytes
@@ -286,7 +338,7 @@ class Denoise:
                 path = folder / f"{name}_{label}.tif"
                 history = self._history(label, job, done, verdict)
                 write_image(path, values, like=image.of_other_values(), history=history)
-        print(f"{folder}: {name}_drift.csv, {name}_changes.csv and maps")
+        return f"{folder}: {name}_drift.csv, {name}_changes.csv and maps"
 
     def _verdict(self, image: ImageData, denoised: Any, channel_axis: int | None, done: Denoised) -> str:
         """One line about one plane, or none; nothing that goes wrong here is an error of the run."""

@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 import warnings
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -67,16 +68,17 @@ class Evaluate:
     """The truth is in other units: bring it to the noisy image by a line, gain and offset, first; needs --truth."""
     overwrite: bool = False
     """Replace older files."""
+    cluster: Annotated[str | None, tyro.conf.arg(metavar="tcp://HOST:PORT|FILE.toml|local:N")] = None
+    """Judge the planes on workers of Dask: of a scheduler that runs, of SLURM as the settings file says, or in N
+    processes of this machine."""
+    shard: Annotated[str | None, tyro.conf.arg(metavar="I/N")] = None
+    """Judge the Ith of N parts of the planes, for job arrays; needs --csv or --report, which the last to end writes.
+    The exit code of the others is 0."""
 
     def run(self) -> int:
         """Run it; the exit code."""
-        from napari_hush.fidelity.repeats.compare import summary
-        from napari_hush.fidelity.stacks import EvaluationSettings, name
-        from napari_hush.fidelity.verdict import table
-        from napari_hush.files import atomic_write
+        from napari_hush.fidelity.stacks import EvaluationSettings
         from napari_hush.io import read_image
-        from napari_hush.reports.page import page
-        from napari_hush.reports.sheet import sheet
 
         settings = EvaluationSettings(spacing=self.spacing, dark=self.dark, match=self.match)
         sources = {"noisy": self.noisy, "denoised": self.denoised, "truth": self.truth, "repeats": self.repeats}
@@ -84,7 +86,31 @@ class Evaluate:
         self._check_outputs(list(named.values()))
         images = {role: read_image(path, fill_missing=self.fill_missing) for role, path in named.items()}
         model = None if self.model is None else _load(self.model)
-        evaluation = _run(images, settings)
+        with ExitStack() as stack:
+            evaluation = self._evaluated(images, named, settings, stack)
+            return 0 if evaluation is None else self._tell(evaluation, images, named, model)
+
+    def _evaluated(
+        self, images: dict[str, ImageData], named: dict[str, Path], settings: Any, stack: ExitStack
+    ) -> Evaluation | None:
+        """What was found, by this process or with others; None where other shards have not ended."""
+        if self.cluster is None and self.shard is None:
+            return _run(images, settings)
+        from napari_hush.cli.sharing import evaluation_shared
+
+        return evaluation_shared(self, images, named, settings, stack)
+
+    def _tell(
+        self, evaluation: Evaluation, images: dict[str, ImageData], named: dict[str, Path], model: Model | None
+    ) -> int:
+        """Print and write what was found; the exit code."""
+        from napari_hush.fidelity.repeats.compare import summary
+        from napari_hush.fidelity.stacks import name
+        from napari_hush.fidelity.verdict import table
+        from napari_hush.files import atomic_write
+        from napari_hush.reports.page import page
+        from napari_hush.reports.sheet import sheet
+
         if len(evaluation.planes) > 1:
             for plane in evaluation.planes:
                 print(f"plane {name(plane.index)}: {_word(plane.status)}  {plane.verdict}")
@@ -132,6 +158,10 @@ class Evaluate:
 
         if self.uncertainty is not None and self.model is None:
             raise InputError("--uncertainty asks a model: name the one that made the denoised image with --model")
+        if self.shard is not None and self.report is None and self.csv is None:
+            raise InputError("--shard: the shards meet at the output that the last one writes: name --csv or --report")
+        if self.shard is not None and self.cluster is not None:
+            raise InputError("--shard and --cluster: give one of them")
         if self.match and self.truth is None:
             raise InputError("--match brings a truth to the noisy image: name the clean image with --truth")
         targets = ((self.report, REPORT, "a report"), (self.csv, SHEET, "a sheet"), (self.uncertainty, MAP, "a map"))
@@ -178,15 +208,22 @@ def _run(images: dict[str, ImageData], settings: Any) -> Evaluation:
     truth = images["truth"].data if "truth" in images else None
     repeats = images["repeats"].data if "repeats" in images else None
     size = noisy.pixel_size_in("nm")
-    steps = evaluate_steps(
-        noisy.data,
-        images["denoised"].data,
-        truth,
-        settings,
-        channel_axis=noisy.channel_axis,
-        pixel_size=None if size is None else max(size),
-        repeats=repeats,
+    found: Evaluation = drain_in_a_line(
+        evaluate_steps(
+            noisy.data,
+            images["denoised"].data,
+            truth,
+            settings,
+            channel_axis=noisy.channel_axis,
+            pixel_size=None if size is None else max(size),
+            repeats=repeats,
+        )
     )
+    return found
+
+
+def drain_in_a_line(steps: Any) -> Any:
+    """Go through an evaluation, with a line on the error stream that tells where it is."""
 
     def report(event: Progress) -> None:
         if event.total > 1 and sys.stderr.isatty():

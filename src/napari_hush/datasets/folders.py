@@ -20,15 +20,21 @@ from napari_hush.progress import Progress
 from napari_hush.synthesis.kinds import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from pathlib import Path
 
     from numpy.typing import ArrayLike
 
     from napari_hush.datasets.drawing import Drawer, Split
+    from napari_hush.datasets.pool import Drawn, Job
+    from napari_hush.datasets.settings import SynthesisSettings
+
+    Share = Callable[[list[Job]], list[Job]]
 
 
-def write_folders(drawer: Drawer, out: Path) -> Generator[Progress, None, None]:
+def write_folders(
+    drawer: Drawer, out: Path, *, share: Share | None = None, drawn: Drawn | None = None
+) -> Generator[Progress, None, None]:
     """Write the images that are not there yet; the first event counts those that are.
 
     Parameters
@@ -37,6 +43,10 @@ def write_folders(drawer: Drawer, out: Path) -> Generator[Progress, None, None]:
         Draws them.
     out : Path
         A folder, empty, missing, or with a part of the same data set.
+    share : callable, optional
+        Gives those of all images that this process makes, while others make the rest.
+    drawn : callable, optional
+        Other processes that draw, see `in_order`.
 
     Raises
     ------
@@ -56,22 +66,32 @@ def write_folders(drawer: Drawer, out: Path) -> Generator[Progress, None, None]:
     if strangers and not note.exists():
         raise InputError(f"{out}: the folder holds other files, such as {strangers[0]}; choose an empty or a new one")
     note_settings(drawer, note, out / "materials", out)
-    with locked(note, out):
-        jobs = jobs_of(settings)
+    alone = share is None
+    with locked(note, out, shared=not alone):
+        jobs = jobs_of(settings) if share is None else share(jobs_of(settings))
         files = {job: list(_files(settings.layout, *job).values()) for job in jobs}
         there = set()
         for folder in {name.rpartition("/")[0] for names in files.values() for name in names}:
             (out / folder).mkdir(parents=True, exist_ok=True)
-            sweep(out / folder, alone=True)
+            sweep(out / folder, alone=alone)
             there |= {f"{folder}/{path.name}" for path in (out / folder).iterdir()}
-        sweep(out, alone=True)
+        sweep(out, alone=alone)
         missing = [job for job in jobs if not there.issuperset(files[job])]
         done = len(jobs) - len(missing)
         yield Progress(done, len(jobs), "images")
-        with in_order(partial(_make_files, out), drawer, missing) as made:
+        with in_order(partial(_make_files, out.absolute()), drawer, missing, drawn) as made:
             for _ in made:
                 done += 1
                 yield Progress(done, len(jobs), "images")
+
+
+def missing_from(settings: SynthesisSettings, out: Path) -> list[Job]:
+    """The images of a data set in folders that are not there."""
+    return [
+        job
+        for job in jobs_of(settings)
+        if not all((out / name).is_file() for name in _files(settings.layout, *job).values())
+    ]
 
 
 def _files(layout: str, split: Split, number: int) -> dict[str, str]:

@@ -27,13 +27,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_hush.datasets.drawing import Drawer, Split
+    from napari_hush.datasets.folders import Share
+    from napari_hush.datasets.pool import Drawn
 
 COUNT = b"\nnapari-hush, images finished: %012d\n"  # behind the end of an unfinished HDF5, where no reader looks
 COUNT_SIZE = len(COUNT % 0)
 EVERY = 0.5  # seconds from one count to the next
 
 
-def write_hdf5(drawer: Drawer, out: Path) -> Generator[Progress, None, None]:
+def write_hdf5(
+    drawer: Drawer, out: Path, *, share: Share | None = None, drawn: Drawn | None = None
+) -> Generator[Progress, None, None]:
     """Write one file under a temporary name, which counts the finished images, until it is complete.
 
     Parameters
@@ -42,6 +46,10 @@ def write_hdf5(drawer: Drawer, out: Path) -> Generator[Progress, None, None]:
         Draws the images.
     out : Path
         Ends in .h5 or .hdf5; the settings go beside it under its name with .toml.
+    share : callable, optional
+        Is refused: one process writes a file.
+    drawn : callable, optional
+        Other processes that draw, see `in_order`.
 
     Raises
     ------
@@ -50,6 +58,10 @@ def write_hdf5(drawer: Drawer, out: Path) -> Generator[Progress, None, None]:
     OSError
         If the disk is full or fails; what is finished stays for the next run.
     """
+    if share is not None:
+        raise InputError(
+            f"{out}: one file is written by one process, not by shards: choose --layout paired or unpaired"
+        )
     if out.suffix.lower() not in (".h5", ".hdf5"):
         raise InputError(f"{out}: layout hdf5 is one file, whose name ends in .h5 or .hdf5")
     if out.is_dir():
@@ -65,12 +77,14 @@ def write_hdf5(drawer: Drawer, out: Path) -> Generator[Progress, None, None]:
         if not out.exists():
             if not part.exists():
                 _lay_out(part, drawer)
-            yield from _fill(part, out, drawer, jobs)
+            yield from _fill(part, out, drawer, jobs, drawn)
             os.replace(part, out)
         yield Progress(len(jobs), len(jobs), "images")
 
 
-def _fill(part: Path, out: Path, drawer: Drawer, jobs: list[tuple[Split, int]]) -> Generator[Progress, None, None]:
+def _fill(
+    part: Path, out: Path, drawer: Drawer, jobs: list[tuple[Split, int]], drawn: Drawn | None
+) -> Generator[Progress, None, None]:
     """Write the images that are missing, and at last take the count off."""
     with open_hdf5(part) as hdf5:
         starts = {name: hdf5[name].id.get_offset() for name in hdf5}  # in bytes; None where there are no images
@@ -80,7 +94,7 @@ def _fill(part: Path, out: Path, drawer: Drawer, jobs: list[tuple[Split, int]]) 
         yield Progress(done, len(jobs), "images")
         counted = time.monotonic()
         try:
-            with in_order(_make_arrays, drawer, jobs[done:]) as made:
+            with in_order(_make_arrays, drawer, jobs[done:], drawn) as made:
                 for (split, number), images in made:
                     for what, image in zip(("ns", "gt"), images, strict=True):
                         # Not by h5py: nothing that the file needs to open is written while a run can be killed.

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.connection import wait
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,11 +20,13 @@ from napari_hush.datasets.drawing import Drawer
 from napari_hush.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from napari_hush.datasets.drawing import Split
 
     Job = tuple[Split, int]  # which image
+
+    Drawn = Callable[[Callable[[Drawer, Job], Any], Drawer, list[Job]], Generator[tuple[Job, Any], None, None]]
 
 Made = TypeVar("Made")
 CHUNK = 8  # most images that a worker makes before it reports, and stops when asked to
@@ -34,7 +36,7 @@ _drawer: Drawer | None = None  # of a worker process
 
 @contextmanager
 def in_order(
-    make: Callable[[Drawer, Job], Made], drawer: Drawer, jobs: list[Job]
+    make: Callable[[Drawer, Job], Made], drawer: Drawer, jobs: list[Job], drawn: Drawn | None = None
 ) -> Iterator[Iterator[tuple[Job, Made]]]:
     """Open an iterator over (job, what ``make`` made of it), in order; leaving the block stops the workers.
 
@@ -46,7 +48,13 @@ def in_order(
         Its settings say how many workers there are; a few images do not start any.
     jobs : list of (str, int)
         Split and number of each image.
+    drawn : callable, optional
+        Other processes that draw: gives the same of ``make``, ``drawer`` and ``jobs``.
     """
+    if drawn is not None:
+        with closing(drawn(make, drawer, jobs)) as made:
+            yield made
+        return
     workers = min(drawer.settings.workers, math.ceil(len(jobs) / 2))
     if workers <= 1:
         yield ((job, make(drawer, job)) for job in jobs)
@@ -74,8 +82,7 @@ def _results(
     workers: int,
     shape: tuple[int, int],
 ) -> Iterator[tuple[Job, Made]]:
-    size = max(1, min(CHUNK, CHUNK_PIXELS // math.prod(shape), len(jobs) // (4 * workers)))
-    chunks = deque(jobs[k : k + size] for k in range(0, len(jobs), size))
+    chunks = deque(in_chunks(jobs, workers, shape))
     running: deque[Any] = deque()
     while chunks or running:
         while chunks and len(running) < 2 * workers:  # no more results than that wait in memory
@@ -84,6 +91,12 @@ def _results(
                 running.append((chunk, pool.submit(_work, make, chunk)))
         chunk, future = running.popleft()
         yield from zip(chunk, future.result(), strict=True)
+
+
+def in_chunks(jobs: list[Job], workers: int, shape: tuple[int, int]) -> list[list[Job]]:
+    """Jobs in pieces that are worth being sent to a worker."""
+    size = max(1, min(CHUNK, CHUNK_PIXELS // math.prod(shape), len(jobs) // (4 * workers)))
+    return [jobs[k : k + size] for k in range(0, len(jobs), size)]
 
 
 @contextmanager

@@ -100,8 +100,8 @@ def compare(drawer: Drawer, there: SynthesisSettings, sha256: str | None, out: P
 
 
 @contextmanager
-def locked(note: Path, out: Path) -> Iterator[None]:
-    """Keep a second run from the data set of a settings file; a killed run leaves no lock."""
+def locked(note: Path, out: Path, *, shared: bool = False) -> Iterator[None]:
+    """Keep a second run from the data set of a settings file, or let shards of one in; a killed run leaves no lock."""
     if sys.platform == "win32":  # a lock would keep readers off, too
         yield
         return
@@ -109,7 +109,7 @@ def locked(note: Path, out: Path) -> Iterator[None]:
 
     with note.open("rb") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"{out}: another run is writing it; wait until that has finished") from None
         except OSError:  # some network file systems have no locks

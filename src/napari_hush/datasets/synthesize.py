@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
     from napari_hush.datasets.drawing import Split
+    from napari_hush.datasets.folders import Share
     from napari_hush.datasets.materials import Materials
+    from napari_hush.datasets.pool import Drawn
 
     Report = Callable[[Progress], object] | bool | None
 
@@ -118,7 +120,9 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
             bar.close()
 
 
-def write_steps(drawer: Drawer, out: Path) -> Generator[Progress, None, None]:
+def write_steps(
+    drawer: Drawer, out: Path, *, share: Share | None = None, drawn: Drawn | None = None
+) -> Generator[Progress, None, None]:
     """Write a data set step by step, see `synthesize`; closing the generator leaves what is finished.
 
     Parameters
@@ -127,13 +131,18 @@ def write_steps(drawer: Drawer, out: Path) -> Generator[Progress, None, None]:
         Draws the images.
     out : Path
         The folder or the HDF5 file.
+    share : callable, optional
+        Gives those of all images that this process makes, while others make the rest.
+    drawn : callable, optional
+        Other processes that draw, see `napari_hush.datasets.pool.in_order`.
 
     Yields
     ------
     Progress
         In images; the first event counts those that an earlier run finished.
     """
-    yield from (write_hdf5 if drawer.settings.layout == "hdf5" else write_folders)(drawer, out)
+    write = write_hdf5 if drawer.settings.layout == "hdf5" else write_folders
+    yield from write(drawer, out, share=share, drawn=drawn)
 
 
 def draw_steps(drawer: Drawer, targets: list[Target]) -> Generator[Progress, None, None]:

@@ -82,13 +82,7 @@ class FramesAround:
 
     def around(self, number: int) -> Further | None:
         """What the frames around one say of it; None where no other shows its field."""
-        start = int(np.clip(number - self._window // 2, 0, self._count - self._window))
-        if self._chain is None or not self._begin <= start <= self._begin + len(self._chain.pairs):
-            self._known, self._chain, self._begin = {}, None, start
-        for old in [one for one in self._known if one < start]:
-            del self._known[old]
-        for one in range(start, start + self._window):
-            self._look(one)
+        self.follow(number)
         here = self._known[number]
         part = slice(0, here.taken.shape[0]), slice(0, here.taken.shape[1])
         level = np.sqrt(here.noise.variance(here.denoised))
@@ -111,6 +105,16 @@ class FramesAround:
         further.sort(key=lambda one: float((gaussian(one.taken, SMOOTH) * smooth).sum()))
         rest = further[: len(further) - max(len(further) // FEW, 1)]
         return Further(taken, _mean(own + rest) if rest else None, 1 + len(further))
+
+    def follow(self, number: int) -> None:
+        """Look at the window of a frame, as it is done before that is judged: places are told from frame to frame."""
+        start = int(np.clip(number - self._window // 2, 0, self._count - self._window))
+        if self._chain is None or not self._begin <= start <= self._begin + len(self._chain.pairs):
+            self._known, self._chain, self._begin = {}, None, start
+        for old in [one for one in self._known if one < start]:
+            del self._known[old]
+        for one in range(start, start + self._window):
+            self._look(one)
 
     def _look(self, number: int) -> None:
         """Read a frame and find its place; each follows the one before."""

@@ -20,7 +20,7 @@ from napari_hush.inference.together import SMALLEST
 from napari_hush.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from napari_hush.fidelity.findings import Finding, Status
     from napari_hush.fidelity.repeats.compare import Repeats
@@ -167,6 +167,8 @@ def evaluate_steps(
     planes: Sequence[Index] | None = None,
     pixel_size: float | None = None,
     repeats: Any = None,
+    follow: bool = False,
+    tell: Callable[[PlaneResult], object] | None = None,
 ) -> Generator[Progress, None, Evaluation]:
     """Compare plane by plane, one `Progress` event for each.
 
@@ -186,6 +188,11 @@ def evaluate_steps(
         Nm: then a verdict tells the finest detail as a length.
     repeats : array_like, shape (Y, X) or (M, Y, X), optional
         Further measurements of the field, or ``noisy`` itself where that is a stack of them, see `compare_further`.
+    follow : bool
+        Whether the frames before the first of ``planes`` are looked at as well, so that those of a series have the very
+        figures that they have among all: where frames lie is told from one to the next.
+    tell : callable, optional
+        Called with what was found in each plane.
 
     Yields
     ------
@@ -227,17 +234,22 @@ def evaluate_steps(
     kept: tuple[PlaneResult, Evidence, dict[str, np.ndarray]] | None = None
     series, around = None, None
     line: Match | None = None
-    for number, index in enumerate(sorted(chosen, key=lambda one: (one[1:], one)), start=1):  # one series after another
+    for number, index in enumerate(in_series(chosen), start=1):
         images = {what: read_plane(view, index) for what, view in views.items()}
         match = None
         if settings.match and truth is not None:
             images["truth"], match = match_truth(images["truth"], images["noisy"])
         if series != index[1:]:
             series, around = index[1:], frames_around(views["noisy"], views["denoised"], index)
+            if follow and around is not None:
+                for before in range(index[0]):
+                    around.follow(before)
         evidence = _judge(images, index, settings, pixel_size, around, several=len(chosen) > 1)
         result = PlaneResult(index=index, findings=evidence.findings, verdict=evidence.verdict)
         results[index] = result
-        if kept is None or _worse(result, kept[0]):
+        if tell is not None:
+            tell(result)
+        if kept is None or is_worse(result, kept[0]):
             kept, line = (result, evidence, images), match
         yield Progress(number, len(chosen), f"plane {number} of {len(chosen)}")
     if kept is None:
@@ -299,7 +311,12 @@ def _judge(
         raise InputError(f"plane {name(index)}: {error}" if several else str(error)) from error
 
 
-def _worse(result: PlaneResult, than: PlaneResult) -> bool:
+def in_series(indices: Sequence[Index]) -> list[Index]:
+    """The order in which planes are looked at: one series after another."""
+    return sorted(indices, key=lambda one: (one[1:], one))
+
+
+def is_worse(result: PlaneResult, than: PlaneResult) -> bool:
     """Whether a plane is worse than another; of two alike the first one counts."""
     bad, other = badness(result.findings), badness(than.findings)
     return bad > other or (bad == other and result.index < than.index)

@@ -247,25 +247,33 @@ def _wrapped(kernel: NDArray[np.float32], size: list[int]) -> NDArray[np.float32
     return canvas
 
 
-def companions_of(read: Read, shape: tuple[int, int], fill: float, known: Read | None = None) -> Read:
-    """Measure the lattices of a plane and return what gives its companions, (2, Y, X), for two slices.
+def measured_companions(read: Read, shape: tuple[int, int], fill: float) -> LatticeCompanions:
+    """Measure the lattices of a plane; parameters as of `companions_of`."""
+    return LatticeCompanions.measure(_first_filled(read, fill), shape)
+
+
+def companions_of(found: LatticeCompanions, read: Read, fill: float, known: Read | None = None) -> Read:
+    """What gives the companions of a plane, (2, Y, X), for two slices.
 
     Parameters
     ----------
+    found : LatticeCompanions
+        Of the plane.
     read : callable
         Gives (C, Y, X) of the plane, as the network sees it, for two slices; the first channel counts.
-    shape : (int, int)
-        Y, X of the plane, px.
     fill : float
         What takes the place of pixels without a finite neighbour.
     known : callable, optional
         Gives in the same way whether pixels were measured.
     """
+    filled = _first_filled(read, fill)
+    first = None if known is None else lambda y, x: known(y, x)[0]
+    return lambda y, x: found.read(filled, y, x, first)
 
+
+def _first_filled(read: Read, fill: float) -> Read:
     def filled(y: slice, x: slice) -> NDArray[Any]:
         block, _ = filled_block(read(y, x)[:1], fill)
         return np.asarray(block[0])
 
-    found = LatticeCompanions.measure(filled, shape)
-    first = None if known is None else lambda y, x: known(y, x)[0]
-    return lambda y, x: found.read(filled, y, x, first)
+    return filled

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from napari_hush.inference.plan import Pass, Plan
     from napari_hush.inference.tiles.geometry import Tile
     from napari_hush.inference.told import SeriesResult
+    from napari_hush.inference.units import Spread
     from napari_hush.model import Model
 
 VISIBLE = 0.1  # of the noise: less that was given back is the tail of something
@@ -179,6 +180,7 @@ def denoise_steps(
     first: int = 0,
     restart: Restart | None = None,
     watched: Watched | None = None,
+    spread: Spread | None = None,
 ) -> Generator[Progress, None, Denoised]:
     """`denoise` step by step: yields a `Progress` per batch of tiles and returns a `Denoised`.
 
@@ -208,6 +210,8 @@ def denoise_steps(
         What is done about an unfinished run to the same output, and whether this one is kept where it is stopped.
     watched : Watched, optional
         The file of the image as it was before it was read; an array that lies in a file is watched without.
+    spread : Spread, optional
+        Other processes that do the work, of a run that is kept where it is stopped.
     """
     settings = settings or DenoiseSettings()
     if out is not None and (plane is not None or region is not None):
@@ -224,22 +228,26 @@ def denoise_steps(
             ledger = stack.enter_context(opened(restart, watched, **asked))
         elif restart is not None:
             clear(restart)
-        loaded = loaded or stack.enter_context(LoadedModels(settings))
-        plan = yield from plan_steps(
-            image,
-            model,
-            settings,
-            loaded,
-            channel_axis=channel_axis,
-            engine=engine,
-            plane=plane,
-            region=region,
-            ledger=ledger,
-        )
+        loaded = loaded or stack.enter_context(LoadedModels(settings, kept=True))
+        if spread is None:
+            plan = yield from plan_steps(
+                image,
+                model,
+                settings,
+                loaded,
+                channel_axis=channel_axis,
+                engine=engine,
+                plane=plane,
+                region=region,
+                ledger=ledger,
+            )
+        else:
+            assert ledger is not None
+            plan = yield from spread.plan_steps(
+                image, model, settings, loaded, channel_axis=channel_axis, ledger=ledger
+            )
         if plan.engine.name == "torch" and plan.engine.device == "cpu":
             stack.enter_context(kept_arena())
-        if ledger is not None and ledger.has_begun:
-            plan = replace(plan, side=ledger.begun)
         target = stack.enter_context(open_target(plan, out, None if ledger is None else ledger.folder))
         runner = plan.runner(target, out)
         stack.callback(runner.close)
@@ -253,8 +261,11 @@ def denoise_steps(
             yield from series.run(partial(_store_frame, target, extra))
         done = total = 0
         guards: Sequence[Guard | StrictGuard] = () if series is None else series.guards
+        if spread is not None and ledger is not None:
+            guards, given_now = yield from spread.run(plan, runner, target, ledger)
+            extra.pixels += given_now
         passes = sorted(plan.passes, key=lambda one: (one.index[:1] < (first,), one.index)) if first else plan.passes
-        for number, one in enumerate(passes if series is None else ()):
+        for number, one in enumerate(passes if series is None and spread is None else ()):
             total = max(total, done + runner.count() * (len(plan.passes) - number))
             if ledger is not None and number in ledger.complete and number + 1 < len(passes):
                 done += runner.count()
@@ -264,9 +275,10 @@ def denoise_steps(
                 give_back()  # of what was measured
             guards = task.guards
             before = () if ledger is None else ledger.steps.get(number, ())
-            done += sum(len(step.cores) for step in before)
-            before_this = extra.pixels
+            before_this, end = extra.pixels, done + runner.count()
             for finished, count, left in runner.run(task, before):
+                if before:
+                    done, before = max(end - left - count, done), ()
                 seen = extra.pixels
                 for tile, values in finished:
                     values, given = task.divided(values)
@@ -275,7 +287,9 @@ def denoise_steps(
                         extra.store(one, tile, given)
                 if ledger is not None and runner.by_tile and finished:
                     cores = tuple(tile.core for tile, _ in finished)
-                    ledger.add(number, Step(tuple(runner.sides), runner.batch, cores), extra.pixels - seen)
+                    ledger.add(
+                        number, Step(tuple(runner.sides), runner.batch, cores, runner.network_side), extra.pixels - seen
+                    )
                 done += count
                 total = max(total, done + left)
                 yield Progress(done, total, f"tile {done} of {total}")
@@ -294,13 +308,15 @@ def denoise_steps(
     elif callable(out):
         result = None
     record = plan.record() | {
-        "tile": list(runner.side) if runner.side else False,
+        "tile": list(runner.network_side) if runner.network_side else False,
         "guard": guards[0].as_dict() if guards else False,
         "given_back": extra.record(guards),
         "series": False if series is None else series.record(),
         "shape": [int(n) for n in (plan.source.image if whole else result).shape],
         "seconds": round(time.perf_counter() - start, 3),
     }
+    if spread is not None:
+        record |= spread.record()
     if isinstance(out, (str, Path)):
         add_to_zarr(Path(out), {"made": "denoised", **record})
     found = None if series is None else series.result()

@@ -10,16 +10,17 @@ import hashlib
 import json
 import os
 import sys
-import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from napari_hush.errors import InputError
+from napari_hush.inference.owners import signature, writer_of
 from napari_hush.io.fingerprint import Watched, changes
 from napari_hush.io.formats.zarr_write import ARRAY
-from napari_hush.leftovers import MACHINE, is_alive, remove
+from napari_hush.leftovers import remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from napari_hush.model import Model
 
 NAME = "ledger.jsonl"
-FORMAT = 2
-QUIET = 600.0  # s without a line after which a run on another machine counts as dead
+SHARDS = "shard-*.jsonl"
+FORMAT = 3
 WAYS_ON = "go on with it (--resume, in Python resume=True) or throw it away (--no-resume, resume=False)"
 
 Core = tuple[int, int, int, int]
@@ -51,12 +52,15 @@ class Restart:
         Whether this run is kept where it is stopped.
     facts : dict
         What must be the same in the run that goes on: JSON-able.
+    sharded : bool
+        Whether this run ends what shards have done, and holds their lock: else it waits for those that still write.
     """
 
     target: Path
     resume: bool | None = None
     keep: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
+    sharded: bool = False
 
     @property
     def folder(self) -> Path:
@@ -76,11 +80,14 @@ class Step:
         Tiles that were computed at once.
     cores : tuple of (int, int, int, int)
         What was done: y0, y1, x0, x1 of each.
+    network : (int, int) or None
+        Side of what one pass of the network gave.
     """
 
     sides: tuple[Side, ...]
     batch: int
     cores: tuple[Core, ...]
+    network: Side
 
 
 @dataclass
@@ -131,15 +138,21 @@ class Ledger:
         """Side of a tile with which the earlier run began; None where it took whole planes, or there was none."""
         return _side(self.head.get("side"))
 
+    @property
+    def begun_network(self) -> Side:
+        """The same of what one pass of the network gives."""
+        return _side(self.head.get("network"))
+
     def go_on(self, runner: TileRunner) -> None:
         """Let a runner go on with the tiles and the batch that the earlier run had at its end, or note its own."""
         if not self.has_begun:
-            self.settle(side=runner.side, batch=runner.batch)
+            self.settle(side=runner.side, network=runner.network_side, batch=runner.batch)
             return
         steps = [step for some in self.steps.values() for step in some]
-        runner.side, runner.batch = (
-            (steps[-1].sides[-1], steps[-1].batch) if steps else (self.begun, self.head["batch"])
-        )
+        if steps:
+            runner.cut_as(steps[-1].sides[-1], steps[-1].network, steps[-1].batch)
+        else:
+            runner.cut_as(self.begun, self.begun_network, self.head["batch"])
 
     def settle(self, **facts: Any) -> None:
         """Note facts about the run, or compare with those of the earlier run.
@@ -156,7 +169,8 @@ class Ledger:
         if other:
             raise InputError(
                 f"{self.folder}: the unfinished run there cannot go on, because this is not the same run: "
-                f"{'; '.join(other)}; give it what it had, or throw it away with --no-resume (in Python resume=False)"
+                f"{'; '.join(other)}; give it what it had, or throw it away with --no-resume (in Python "
+                "resume=False, in napari Begin anew)"
             )
         if new := {name: value for name, value in facts.items() if name not in self.head}:
             self._append({"head": new})
@@ -170,7 +184,8 @@ class Ledger:
 
     def add(self, number: int, step: Step, given: int) -> None:
         """Note tiles of a pass whose chunks are on the disk."""
-        self._append({"pass": number, "sides": step.sides, "batch": step.batch, "cores": step.cores, "given": given})
+        line = {"pass": number, "sides": step.sides, "batch": step.batch, "network": step.network}
+        self._append(line | {"cores": step.cores, "given": given})
         self.steps.setdefault(number, []).append(step)
 
     def finish(self, number: int, given: int = 0) -> None:
@@ -204,6 +219,15 @@ class Ledger:
         self.file.truncate(good)
         self.file.seek(good)
 
+    def read_shards(self) -> None:
+        """Take in what shards have done, each in a ledger of its own; the line that one writes now is left out."""
+        for path in sorted(self.folder.glob(SHARDS)):
+            for line in path.read_bytes().splitlines(keepends=True):
+                try:
+                    self._take(json.loads(line) if line.endswith(b"\n") else None)
+                except (ValueError, TypeError, KeyError, AttributeError):
+                    break
+
     def _take(self, line: dict[str, Any] | None) -> None:
         if line is None:
             raise ValueError("half a line")
@@ -212,7 +236,7 @@ class Ledger:
         self.given += line.get("given", 0)
         if "pass" in line:
             cores = tuple((y0, y1, x0, x1) for y0, y1, x0, x1 in line["cores"])
-            step = Step(tuple(_side(side) for side in line["sides"]), int(line["batch"]), cores)
+            step = Step(tuple(_side(side) for side in line["sides"]), int(line["batch"]), cores, _side(line["network"]))
             self.steps.setdefault(int(line["pass"]), []).append(step)
         if "complete" in line:
             self.complete.add(int(line["complete"]))
@@ -246,7 +270,7 @@ def opened(restart: Restart, watched: Watched, **facts: Any) -> Iterator[Ledger]
         done = False
         try:
             ledger.settle(format=FORMAT, version=version("napari-hush"), input=watched.before, **restart.facts, **facts)
-            ledger.sign({"machine": MACHINE, "process": os.getpid()})
+            ledger.sign(signature())
             yield ledger
             done = True
         finally:
@@ -273,6 +297,18 @@ def clear(restart: Restart) -> None:
         remove(restart.folder)
 
 
+def peek(target: Path) -> Ledger | None:
+    """What an unfinished run to an output has done, to look at; None where there is none that could go on."""
+    folder = Restart(target).folder
+    try:
+        content = (folder / NAME).read_bytes()
+    except OSError:
+        return None
+    ledger = Ledger(folder, BytesIO(content))
+    ledger.read()
+    return None if ledger.is_empty or not (folder / ARRAY).is_dir() else ledger
+
+
 def tidy(target: Path) -> None:
     """Remove what a run left that was killed when its result had its name already."""
     restart = Restart(target)
@@ -286,6 +322,9 @@ def _locked(restart: Restart, file: BinaryIO) -> Ledger:
     _lock(file, restart)
     ledger = Ledger(restart.folder, file)
     ledger.read()
+    if not restart.sharded:
+        _refuse_live_shards(restart)
+    ledger.read_shards()
     worthless = ledger.is_empty or not (restart.folder / ARRAY).is_dir()
     if restart.resume is None and not worthless:
         raise InputError(f"{restart.target}: there is an unfinished run to this output in {restart.folder}: {WAYS_ON}")
@@ -308,6 +347,8 @@ def unfinished(target: Path) -> str:
 
 def weights_sha256(model: Model) -> str:
     """The SHA-256 of all that computes: architecture, arguments and weights of a model's network."""
+    if known := getattr(model.network, "weights_sha256", ""):  # what stands for a network says it
+        return str(known)
     digest = hashlib.sha256(json.dumps([model.architecture, model.hyperparameters], sort_keys=True).encode())
     for name, tensor in sorted(model.network.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -329,13 +370,7 @@ def _lock(file: BinaryIO, restart: Restart) -> None:
             busy = "another run"
         except OSError:  # some network file systems have no locks
             pass
-    owner = _owner(file)
-    written = os.fstat(file.fileno()).st_mtime
-    if owner is not None:
-        elsewhere = owner.get("machine") != MACHINE
-        alive = time.time() - written < QUIET if elsewhere else is_alive(int(owner.get("process", 0)), written)
-        if busy or alive:
-            busy = f"process {owner.get('process')}" + (" of another machine" if elsewhere else "")
+    busy = writer_of(file) or busy
     if busy:
         raise InputError(
             f"{restart.target}: {busy} is writing this output (its ledger is in {restart.folder}); wait until that has "
@@ -343,17 +378,14 @@ def _lock(file: BinaryIO, restart: Restart) -> None:
         )
 
 
-def _owner(file: BinaryIO) -> dict[str, Any] | None:
-    """Who writes to a ledger, as its last line about that says."""
-    file.seek(0)
-    owner = None
-    for line in file.read().splitlines():
-        if line.startswith(b'{"owner"'):
-            try:
-                owner = json.loads(line)["owner"]
-            except ValueError:
-                continue
-    return owner
+def _refuse_live_shards(restart: Restart) -> None:
+    for path in sorted(restart.folder.glob(SHARDS)):
+        with path.open("rb") as file:
+            if writer := writer_of(file):
+                raise InputError(
+                    f"{restart.target}: {path.stem} of this output is still being done by {writer}; wait until that "
+                    "has ended"
+                )
 
 
 def _differences(name: str, head: dict[str, Any], new: Any) -> list[str]:

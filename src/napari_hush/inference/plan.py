@@ -12,7 +12,7 @@ import numpy as np
 from napari_hush.card import ASSUMPTIONS
 from napari_hush.errors import InputError
 from napari_hush.inference.channels import Group, channel_groups, read_group
-from napari_hush.inference.companions import companions_of
+from napari_hush.inference.companions import companions_of, measured_companions
 from napari_hush.inference.guards.guard import guard_margin
 from napari_hush.inference.guards.strict import strict_margin
 from napari_hush.inference.ledger import weights_sha256
@@ -29,11 +29,10 @@ from napari_hush.inference.measure import (
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.ranges import MEASURING, norms_steps
 from napari_hush.inference.settings import AUTO, DenoiseSettings
-from napari_hush.inference.tiles.geometry import aligned
-from napari_hush.inference.tiles.pieces import NetworkPieces
+from napari_hush.inference.tiles.geometry import Tile, aligned
 from napari_hush.inference.tiles.runner import PlaneTask, TileRunner
-from napari_hush.inference.tiles.sizes import LAZY_TILE_BYTES, goes_in_pieces, piece_sides, tile_sides
-from napari_hush.inference.tiles.staged import StagedRunner
+from napari_hush.inference.tiles.shared import SharedRunner
+from napari_hush.inference.tiles.sizes import network_sides, tile_sides
 from napari_hush.inference.together import frames_of
 from napari_hush.io.formats.zarr_read import watched_zarr
 from napari_hush.io.history import software
@@ -44,17 +43,20 @@ from napari_hush.progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from napari_hush.inference.companions import LatticeCompanions
     from napari_hush.inference.engines.registry import Engine
+    from napari_hush.inference.guards.guard import Guard
+    from napari_hush.inference.guards.strict import StrictGuard
     from napari_hush.inference.ledger import Ledger
     from napari_hush.inference.loaded import LoadedModels
     from napari_hush.inference.scaling import ScaledPlane
-    from napari_hush.inference.tiles.geometry import Tile
     from napari_hush.inference.tiles.runner import Read
+    from napari_hush.inference.units import Store
     from napari_hush.model import Model
 
 Region = tuple[int, int, int, int]
 
-CPU_SCRATCH_BYTES = 4 << 30  # between the pieces of a network with statistics of the whole image; more goes to a file
+SCRATCH_BYTES = 256 << 20  # between the pieces of a network with statistics of the whole image; more goes to a file
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,6 +83,22 @@ class Pass:
     norm: Normalization
     native: Read
     read: Read
+
+
+@dataclass(frozen=True, eq=False)
+class OnPlane:
+    """What is measured on a plane before its first tile.
+
+    Parameters
+    ----------
+    guards : tuple of Guard or StrictGuard
+        One for each channel of the output; empty without a guard.
+    crystals : LatticeCompanions or None
+        For a model that sees the other copies of a place.
+    """
+
+    guards: tuple[Guard | StrictGuard, ...] = ()
+    crystals: LatticeCompanions | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -113,6 +131,8 @@ class Plan:
         Px around each tile that must be right too: what the guards and a resampling look at.
     side : (int, int) or None
         Y and X of the kept part of a tile, px of what the network sees; None for the whole plane.
+    network_side : (int, int) or None
+        The same of what one pass of the network gives, which is another where guards look farther than the network.
     plane : tuple of int or None
         The only plane that is wanted.
     region : (int, int, int, int) or None
@@ -122,6 +142,8 @@ class Plan:
         one plane is wanted.
     streaks : int or None
         From how many directions a slice was reconstructed, where its streaks are the model's to take away.
+    batch : int or None
+        Tiles at once, where the run has begun somewhere; else the settings and the memory say it.
     """
 
     source: Planes
@@ -136,29 +158,38 @@ class Plan:
     guarded: bool
     margin: int
     side: tuple[int, int] | None
+    network_side: tuple[int, int] | None
     plane: tuple[int, ...] | None
     region: Region | None
     frames: int = 1
     streaks: int | None = None
+    batch: int | None = None
 
     @property
     def period(self) -> float | None:
         """The lattice period as the network sees it, px."""
         return self.spacing and self.spacing * self.scaled.factor
 
-    def task(self, one: Pass) -> PlaneTask:
-        """One pass with its companions and its guards, which are measured now."""
-        beside = None
+    def measure(self, one: Pass) -> OnPlane:
+        """What a pass needs besides what all of them share."""
+        seen, crystals = self.scaled.seen_shape, None
+        guards: tuple[Guard | StrictGuard, ...] = ()
         if self.model.companions == "lattice":
+            crystals = measured_companions(one.read, seen, one.norm.fill)
+        if self.guarded:
+            known = (self.streaks, self._stored(one))
+            found = measure_guards(one.read, seen, self.model, one.group, self.period, self.settings, *known)
+            guards = tuple(found)
+        return OnPlane(guards, crystals)
+
+    def task(self, one: Pass, found: OnPlane | None = None) -> PlaneTask:
+        """One pass with its companions and its guards, which are measured now if somebody has not done so before."""
+        found = found or self.measure(one)
+        beside = None
+        if found.crystals is not None:
             known = self.scaled.known(one.native) if self.source.may_have_gaps else None
-            beside = companions_of(one.read, self.scaled.seen_shape, one.norm.fill, known)
-        if not self.guarded:
-            return PlaneTask(one.read, one.norm, companions=beside)
-        seen, streaks = self.scaled.seen_shape, self.streaks
-        guards = measure_guards(
-            one.read, seen, self.model, one.group, self.period, self.settings, streaks, self._stored(one)
-        )
-        return PlaneTask(one.read, one.norm, guards, beside)
+            beside = companions_of(found.crystals, one.read, one.norm.fill, known)
+        return PlaneTask(one.read, one.norm, found.guards, beside)
 
     def _stored(self, one: Pass) -> Callable[[slice, slice], bool] | None:
         """Whether anything was ever stored of a part of what the network sees; None of an image that is not sparse."""
@@ -183,24 +214,22 @@ class Plan:
             "keep": self.scaled.keep,
         }
         if not staged:
-            return TileRunner(*arguments, **options, batch=self.settings.batch_size, pieces=self._pieces())
-        limit = CPU_SCRATCH_BYTES if in_memory(self.source.image) else LAZY_TILE_BYTES
+            options["batch"] = self.batch or self.settings.batch_size
+            if not self.margin or (self.side is None and self.network_side is None):
+                return TileRunner(*arguments, **options)
+            return SharedRunner(*arguments, **options, network_side=self.network_side)
+        from napari_hush.inference.tiles.staged import StagedRunner  # not above: it imports torch
+
+        spare = free_memory("cpu") // 4
         return StagedRunner(
             *arguments,
             **options,
-            memory=min(free_memory("cpu") // 4, limit),
+            memory=min(spare, SCRATCH_BYTES),
+            spare=spare,
             folder=Path(out).absolute().parent if isinstance(out, str | Path) else None,
         )
 
-    def _pieces(self) -> NetworkPieces | None:
-        """What runs the network where the guards look much farther than it does."""
-        device, model, shape = self.engine.device, self.model, self.scaled.seen_shape
-        if not goes_in_pieces(model, self.settings, device, margin=self.margin, region=self.region):
-            return None
-        side = piece_sides(model, shape, lazy=not in_memory(self.source.image))
-        return NetworkPieces(self.engine, model, shape, side)
-
-    def store(self, target: Planes, one: Pass, tile: Tile, values: np.ndarray) -> None:
+    def store(self, target: Store, one: Pass, tile: Tile, values: np.ndarray) -> None:
         """Bring a finished tile (C, Y, X) to the image's pixels and store what is wanted of it."""
         scaled, group = self.scaled, one.group
         if len(values) > len(group.outputs):  # one grey image through a model of colours
@@ -277,6 +306,7 @@ class Plan:
             "engine": engine.name,
             "device": engine.device,
             "precision": engine.precision,
+            **engine.notes,
             "halo": self.model.halo,
             "normalization": [{"offset": self._level(one) + one.norm.offset, "scale": one.norm.scale} for one in first],
             "spacing": self.spacing,
@@ -357,16 +387,16 @@ def plan_steps(
         margin += strict_margin(period)
     elif guarded:
         margin += guard_margin(period, slow=is_slow_guarded(model, settings))
-    side = tile_sides(
-        model,
-        settings,
-        engine.device,
-        scaled.seen_shape,
-        lazy=not in_memory(source.image),
-        region=scaled.seen_region(region) if region else None,
-        margin=margin,
-        lattice=period is not None,
-    )
+    lazy, shape = not in_memory(source.image), scaled.seen_shape
+    part = needed = scaled.seen_region(region) if region else None
+    if part is not None and not model.staged:
+        needed = Tile(part, part).around(margin, shape).core
+    begun = ledger if ledger is not None and ledger.has_begun else None
+    side = network_side = network_sides(model, settings, engine.device, shape, lazy=lazy, region=needed)
+    if begun is not None:
+        side, network_side = begun.begun, begun.begun_network
+    elif margin and not model.staged:
+        side = tile_sides(model, settings, shape, lazy=lazy, region=part, margin=margin)
     passes = []
     for index in indices:
         for group, norm in zip(groups, [found[index] for found in norms], strict=True):
@@ -391,10 +421,12 @@ def plan_steps(
         guarded=guarded,
         margin=margin,
         side=side,
+        network_side=network_side,
         plane=plane,
         region=region,
         frames=frames,
         streaks=None if is_slow_guarded(model, settings) else lattice.projections,
+        batch=None if begun is None else begun.head["batch"],
     )
 
 

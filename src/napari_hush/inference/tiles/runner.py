@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.ndimage import correlate
 
-from napari_hush.inference.tiles.geometry import Tile, aligned, plan_tiles
+from napari_hush.inference.tiles.geometry import Tile, plan_tiles
 from napari_hush.inference.tiles.sizes import batch_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
+    from napari_hush.inference.engines.at_once import Handle
     from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.guards.guard import Guard
     from napari_hush.inference.guards.strict import StrictGuard
-    from napari_hush.inference.ledger import Step
-    from napari_hush.inference.tiles.pieces import NetworkPieces
+    from napari_hush.inference.ledger import Core, Side, Step
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
 
 FILL_RADIUS = 2  # px around a NaN pixel whose finite neighbours give its value
-EVEN = 6  # results of tiles of one value that are kept: inside of the plane, and at its borders
 
 Read = Callable[[slice, slice], np.ndarray]
 
@@ -76,10 +76,9 @@ class TileRunner:
         Px around each core that must be right too: what the guards and a resampling look at.
     keep : int
         Px of the margin that are handed out with each core, where the plane goes on.
+
     batch : int, optional
         Tiles at once; chosen by memory if not given.
-    pieces : NetworkPieces, optional
-        Gives what the network makes of a tile and its margin, instead of one pass of the engine over them.
 
     Attributes
     ----------
@@ -108,14 +107,21 @@ class TileRunner:
         margin: int = 0,
         keep: int = 0,
         batch: int | None = None,
-        pieces: NetworkPieces | None = None,
     ) -> None:
         self.engine, self.model, self.shape, self.side = engine, model, shape, side
         self.region, self.grid = region, grid
-        self.margin, self.keep, self.pieces = margin, keep, pieces
+        self.margin, self.keep = margin, keep
         self.sides = [side]
-        self._even: dict[tuple[object, ...], np.ndarray] = {}
         self.batch = batch or batch_size(model, self.plan()[0], engine.device)
+
+    @property
+    def network_side(self) -> Side:
+        """Y and X of what is kept of one pass of the network; None for the whole plane."""
+        return self.side
+
+    @network_side.setter
+    def network_side(self, side: Side) -> None:
+        """It is that of the tiles."""
 
     def plan(self) -> list[Tile]:
         """The tiles of one plane; all windows have one size."""
@@ -126,7 +132,7 @@ class TileRunner:
         return len(self.plan())
 
     def run(
-        self, task: PlaneTask, before: Sequence[Step] = ()
+        self, task: PlaneTask, before: Sequence[Step] = (), *, only: Collection[Core] | None = None
     ) -> Iterator[tuple[list[tuple[Tile, np.ndarray]], int, int]]:
         """Denoise one plane.
 
@@ -136,11 +142,13 @@ class TileRunner:
             The plane, and what was measured on it.
         before : sequence of Step
             What an earlier run has done of it: the rest is cut into the same tiles as if that run had gone on.
+        only : collection of Core, optional
+            The tiles that are wanted, by their cores.
 
         Yields
         ------
         finished : list of (Tile, ndarray)
-            The cores that are done, (C, Y, X) float32 in the image's units; none after a piece of the network.
+            The cores that are done, (C, Y, X) float32 in the image's units.
         done : int
             Tiles computed since the last step.
         left : int
@@ -152,23 +160,25 @@ class TileRunner:
             If not even one tile of one stride fits.
         """
         left = self._left(before)
-        self._even.clear()
-        if self.pieces is not None:
-            self.pieces.begin()
-        while left:
-            some = [left.popleft() for _ in range(min(self.batch, len(left)))]
+        if only is not None:
+            left = deque(tile for tile in left if tile.core in only)
+        going: deque[Going] = deque()  # the engine computes one while the next is read and the one before is put in
+        while left or going:
             try:
-                for tile in some if self.pieces is not None else ():
-                    for _ in self.pieces.compute(tile.around(self.margin, self.shape).core, task):
-                        yield [], 0, len(left) + len(some)
-                finished = self._run_batch(some, task)
+                while left and len(going) <= self.engine.ahead:
+                    going.append(self._begin(list(islice(left, self.batch)), task))
+                    for _ in going[-1].tiles:
+                        left.popleft()
+                finished = self._end(going[0], task)
             except MemoryError:
-                left.extendleft(reversed(some))
+                left.extendleft(tile for one in reversed(going) for tile in reversed(one.tiles))
+                going.clear()
                 left = self._shrink(left)
                 continue
-            yield finished, len(some), len(left)
+            going.popleft()
+            yield finished, len(finished), len(left) + sum(len(one.tiles) for one in going)
 
-    def finish(self, tile: Tile, output: np.ndarray, seen: Seen | Window, task: PlaneTask) -> np.ndarray:
+    def finish(self, tile: Tile, output: np.ndarray, seen: Noisy | Window, task: PlaneTask) -> np.ndarray:
         """Turn the output (C, Y, X) for a window into a tile's core in the image's units, with its NaN.
 
         As much of the margin as ``keep`` says comes with it; after the channels, where something was given back, as
@@ -201,56 +211,34 @@ class TileRunner:
         """Give back what the runner alone holds."""
 
     def _plan(self, region: tuple[int, int, int, int] | None, grid: tuple[int, int]) -> list[Tile]:
-        halo, stride = self.margin + (self.model.halo if self.pieces is None else 0), self.model.stride
+        halo, stride = self.model.halo + self.margin, self.model.stride
         return plan_tiles(self.shape, tile=self.side, halo=halo, stride=stride, region=region, grid=grid)
 
-    def _run_batch(self, tiles: list[Tile], task: PlaneTask) -> list[tuple[Tile, np.ndarray]]:
-        if self.pieces is None:
-            windows = [read_window(tile, self.shape, task) for tile in tiles]
-            outputs = self.engine(np.stack([window.values for window in windows]))  # (B, C, Y, X)
-            return [
-                (tile, self.finish(tile, output, window, task))
-                for tile, output, window in zip(tiles, outputs, windows, strict=True)
-            ]
-        finished = []
-        for tile in tiles:
-            known = tile.around(self.margin, self.shape).core
-            seen, output = read_seen(tile, self.shape, task), self.pieces.output(known, tile.window)
-            even = self._even_key(tile, output, seen)
-            if even is None:
-                finished.append((tile, self.finish(tile, output, seen, task)))
-                continue
-            if even not in self._even:  # one value guarded by one value is the same everywhere
-                if len(self._even) == EVEN:
-                    self._even.clear()
-                self._even[even] = self.finish(tile, output, seen, task)
-            finished.append((tile, self._even[even]))
-        bottom, right = (tiles[-1].core[end] - aligned(self.margin, self.model.stride) for end in (1, 3))
-        self.pieces.forget(bottom, right)
-        return finished
+    def _begin(self, tiles: list[Tile], task: PlaneTask) -> Going:
+        windows = [read_window(tile, self.shape, task) for tile in tiles]
+        return Going(tiles, windows, self.engine.submit(np.stack([window.values for window in windows])))
 
-    def _even_key(self, tile: Tile, output: np.ndarray, seen: Seen) -> tuple[object, ...] | None:
-        """What the result of a tile follows from where image and output have one value; None where they have more."""
-        known, kept = tile.around(self.margin, self.shape), tile.around(self.keep, self.shape)
-        values = [only_value(part[(..., *known.inner)]) for part in (seen.image, output)]
-        if seen.holes is not None or None in values:
-            return None
-        inner = [(one.start, one.stop) for one in kept.core_slices((known.core[0], known.core[2]))]
-        return (*values, *inner, len(output))
+    def _end(self, batch: Going, task: PlaneTask) -> list[tuple[Tile, np.ndarray]]:
+        outputs = batch.output.result()  # (B, C, Y, X)
+        return [
+            (tile, self.finish(tile, output, window, task))
+            for tile, output, window in zip(batch.tiles, outputs, batch.windows, strict=True)
+        ]
 
     def _left(self, before: Sequence[Step]) -> deque[Tile]:
         """What is to be done of a plane, by going again through what was done."""
         if before:
             self.side = before[0].sides[0]
         self.sides = [self.side]
-        left, done = self.plan(), set()
+        left = self.plan()
+        done: set[Core] = set()
         for step in before:
             for side in step.sides[len(self.sides) :]:
                 self.side = side
                 self.sides.append(side)
                 left = [tile for tile in left if tile.core not in done]
                 left = [smaller for tile in left for smaller in self._plan(tile.core, (1, 1))]
-            self.batch = step.batch
+            self.batch, self.network_side = step.batch, step.network
             done.update(step.cores)
         return deque(tile for tile in left if tile.core not in done)
 
@@ -262,20 +250,28 @@ class TileRunner:
         self.halve_tile()
         return deque(smaller for tile in left for smaller in self._plan(tile.core, (1, 1)))
 
+    def cut_as(self, side: Side, network_side: Side, batch: int | None = None) -> None:
+        """Cut planes from now on into tiles of this side; the batch stays if none is given."""
+        self.side, self.batch = side, batch or self.batch
+        self.network_side = network_side
+
     def halve_tile(self) -> None:
         """Plan with tiles of half the side from now on; `MemoryError` where they cannot be smaller."""
+        self.side = self._halved(self.side)
+        self.sides.append(self.side)
+
+    def _halved(self, side: Side) -> Side:
         stride = self.model.stride
-        side = self.side or self.shape
-        if max(side) <= stride:
+        height, width = side or self.shape
+        if max(height, width) <= stride:
             raise MemoryError(
                 f"not enough memory for one tile of {stride} px: close other programs, or choose another device"
             )
-        self.side = (max(side[0] // 2, 1), max(side[1] // 2, 1))
-        self.sides.append(self.side)
+        return max(height // 2, 1), max(width // 2, 1)
 
 
-class Seen(NamedTuple):
-    """A tile's window of the image, (C, Y, X) each."""
+class Noisy(NamedTuple):
+    """A part of the plane, (C, Y, X)."""
 
     image: np.ndarray
     """In the image's units, finite."""
@@ -283,48 +279,43 @@ class Seen(NamedTuple):
     """As they were, float32, where some values are not finite."""
 
 
+class Going(NamedTuple):
+    """Tiles that the engine computes."""
+
+    tiles: list[Tile]
+    windows: list[Window]
+    output: Handle
+
+
 class Window(NamedTuple):
-    """What a network sees of a tile, (C, Y, X) each."""
+    """What a tile sees, (C, Y, X) each."""
 
     values: np.ndarray
     """Normalised, float32; with the companions behind the image."""
     image: np.ndarray
-    """As of `Seen`."""
+    """As of `Noisy`."""
     holes: np.ndarray | None
-    """As of `Seen`."""
+    """As of `Noisy`."""
 
 
 def read_window(tile: Tile, shape: tuple[int, int], task: PlaneTask) -> Window:
-    """Read a tile's window for a network.
+    """Read a tile's window.
 
     Beyond the plane the image is mirrored (d c b a | a b c d), at each pixel alike in every window that contains it.
     """
-    image, holes = read_seen(tile, shape, task)
-    values = image
+    noisy = read_noisy(tile, shape, task)
+    values = noisy.image
     if task.companions is not None:
-        y, x, inner = _around(tile, shape)
-        values = np.concatenate([image, task.companions(y, x)[(..., *inner)]])
-    return Window(task.norm.apply(values), image, holes)
+        y, x, inner = _place(tile, shape)
+        values = np.concatenate([values, task.companions(y, x)[(..., *inner)]])
+    return Window(task.norm.apply(values), noisy.image, noisy.holes)
 
 
-def read_seen(tile: Tile, shape: tuple[int, int], task: PlaneTask) -> Seen:
-    """Read the image in a tile's window, mirrored as in `read_window`."""
-    y, x, inner = _around(tile, shape)
+def read_noisy(tile: Tile, shape: tuple[int, int], task: PlaneTask) -> Noisy:
+    """Read what lies under a tile's window, mirrored as in `read_window`."""
+    y, x, inner = _place(tile, shape)
     filled, holes = filled_block(task.read(y, x), task.norm.fill)
-    return Seen(filled[(..., *inner)], None if holes is None else holes[(..., *inner)])
-
-
-def _around(tile: Tile, shape: tuple[int, int]) -> tuple[slice, slice, tuple[Any, Any]]:
-    """What is read for a window, and where the window lies in it.
-
-    Filling looks at neighbours: with some margin a pixel is filled alike in every tile that contains it.
-    """
-    rows, columns = _mirrored(*tile.window[:2], shape[0]), _mirrored(*tile.window[2:], shape[1])
-    y, x = _with_margin(rows, shape[0]), _with_margin(columns, shape[1])
-    if tile.window[1] <= shape[0] and tile.window[3] <= shape[1]:  # no pixel twice: a view will do
-        (top, bottom), (left, right) = ((ends[0], ends[-1] + 1) for ends in (rows, columns))
-        return y, x, (slice(top - y.start, bottom - y.start), slice(left - x.start, right - x.start))
-    return y, x, np.ix_(rows - y.start, columns - x.start)
+    return Noisy(filled[(..., *inner)], None if holes is None else holes[(..., *inner)])
 
 
 def only_value(values: np.ndarray) -> float | None:
@@ -344,6 +335,17 @@ def filled_block(block: np.ndarray, default: float) -> tuple[np.ndarray, np.ndar
     if block.dtype.kind != "f" or np.isfinite(block).all():
         return block, None
     return np.stack([_fill(channel, default) for channel in block]), block.astype(np.float32)
+
+
+def _place(tile: Tile, shape: tuple[int, int]) -> tuple[slice, slice, tuple[Any, ...]]:
+    """What is read for a tile's window, and which of its rows and columns the window takes."""
+    rows, columns = _mirrored(*tile.window[:2], shape[0]), _mirrored(*tile.window[2:], shape[1])
+    # filling looks at neighbours: with some margin a pixel is filled alike in every tile that contains it
+    y, x = _with_margin(rows, shape[0]), _with_margin(columns, shape[1])
+    if tile.window[1] <= shape[0] and tile.window[3] <= shape[1]:  # no pixel twice: a view will do
+        known = ((rows, y.start), (columns, x.start))
+        return y, x, tuple(slice(int(one[0]) - start, int(one[-1]) + 1 - start) for one, start in known)
+    return y, x, np.ix_(rows - y.start, columns - x.start)
 
 
 def _mirrored(start: int, stop: int, size: int) -> np.ndarray:

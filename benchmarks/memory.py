@@ -1,14 +1,20 @@
-"""Peak memory of a tiled run from zarr to zarr, above the import of torch.
+"""Speed and peak memory of runs from zarr to zarr, everything on, above the import of torch.
 
-python benchmarks/memory.py [--size 8192]
+    python benchmarks/memory.py [--sizes 1024 2048 4096 8192] [--model stem] [--engine auto] [--lattice]
+
+Each size runs in a process of its own: a uint16 zarr in chunks of 512 px, to an OME-Zarr with its pyramid. Without
+--lattice the image is counting noise alone, in which the guard looks for whatever stands out.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import tempfile
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -38,28 +44,48 @@ class Peak:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=8192, help="side of the square image, px")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1024, 2048, 4096, 8192], help="sides, px")
     parser.add_argument("--model", default="stem")
     parser.add_argument("--engine", default="auto")
+    parser.add_argument("--lattice", action="store_true", help="an image of a lattice, of 12 px per period")
+    parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    peak = Peak()
-    import zarr
+    if args.size:
+        run_one(args)
+        return
+    print("| px | seconds | megapixels/s | processor s per megapixel | peak, MB | chunks |\n|---|---|---|---|---|---|")
+    options = [*(["--lattice"] if args.lattice else []), "--model", args.model, "--engine", args.engine]
+    for size in args.sizes:
+        sys.stdout.flush()
+        subprocess.run([sys.executable, __file__, "--size", str(size), *options], check=True)
 
-    import napari_hush as hush
 
+def run_one(args: argparse.Namespace) -> None:
+    """Denoise an image of one size, and print a line of the table."""
+    warnings.simplefilter("ignore")
+    size = args.size
     with tempfile.TemporaryDirectory() as folder:
-        source = zarr.create_array(
-            Path(folder) / "in.zarr", shape=(args.size, args.size), chunks=(512, 512), dtype="uint16"
-        )
+        peak = Peak()
+        import zarr
+
+        import napari_hush as hush
+
+        source = zarr.create_array(Path(folder) / "in.zarr", shape=(size, size), chunks=(512, 512), dtype="uint16")
         rng = np.random.default_rng(0)
-        for y in range(0, args.size, 512):
-            source[y : y + 512] = rng.poisson(10, (512, args.size))
-        start = time.perf_counter()
+        mean = np.clip(hush.sample("dented-lattice").clean, 0, None) * 10 if args.lattice else np.float32(10)
+        for y in range(0, size, 512):
+            for x in range(0, size, 512):
+                source[y : y + 512, x : x + 512] = rng.poisson(mean, (512, 512))
+        start, used = time.perf_counter(), time.process_time()
         done = hush.denoise(source, args.model, out=Path(folder) / "out.zarr", engine=args.engine)
-        seconds = time.perf_counter() - start
+        seconds, used = time.perf_counter() - start, time.process_time() - used
         assert done.shape == source.shape
-        print(f"{args.size} x {args.size} px, uint16 zarr to float32 zarr, chunks {done.chunks}: {seconds:.0f} s")
-    print(f"peak resident memory above the import of torch: {peak.stop():.0f} MB")
+        megapixels = size**2 / 1e6
+        print(
+            f"| {size} x {size} | {seconds:.1f} | {megapixels / seconds:.2f} | {used / megapixels:.2f} | "
+            f"{peak.stop():.0f} | {done.chunks} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -194,10 +194,11 @@ class NormalizationRule:
 
 
 def order_statistics(blocks: Blocks, percentiles: Iterable[float]) -> list[float]:
-    """Exact percentiles of an image of any size, in at most two passes and 1 MB.
+    """Exact percentiles of an image of any size, in at most two passes and 2 MB.
 
-    Radix selection on the bits of float32: the first pass counts the upper 16 bits of every finite value, the
-    second the lower 16 bits inside the bins that hold a wanted rank. Unlike a histogram between the extremes, one
+    Of integers of up to 16 bits every value is counted, in one pass. Of others, radix selection on the bits of float32:
+    the first pass counts the upper 16 bits of every finite value, the second the lower 16 bits inside the bins that
+    hold a wanted rank. Unlike a histogram between the extremes, one
     hot pixel costs no resolution. The percentile is the nearest rank from below: always a value of the image.
 
     Parameters
@@ -222,13 +223,22 @@ def order_statistics(blocks: Blocks, percentiles: Iterable[float]) -> list[float
 
 def _order_statistics_steps(blocks: Blocks, percentiles: Iterable[float]) -> Generator[None, None, list[float]]:
     upper = np.zeros(1 << 16, dtype=np.int64)
+    whole = np.arange(-(1 << 15), 1 << 16)
+    counts = np.zeros(whole.size, dtype=np.int64)
     for block in blocks():
-        upper += np.bincount(_ordered_keys(block) >> 16, minlength=1 << 16)
+        if block.dtype.kind in "bui" and block.dtype.itemsize <= 2:  # so few values that each of them is counted
+            counts += np.bincount(np.subtract(block, whole[0], dtype=np.intp).ravel(), minlength=whole.size)
+        else:
+            upper += np.bincount(_ordered_keys(block) >> 16, minlength=1 << 16)
         yield
-    count = int(upper.sum())
+    others = int(upper.sum())
+    count = others + int(counts.sum())
     if count == 0:
         raise FlatImageError("the image has no finite value (all NaN or infinite): there is nothing to denoise")
     ranks = [int(p / 100 * (count - 1)) for p in percentiles]
+    if not others:
+        return [float(whole[one]) for one in np.searchsorted(np.cumsum(counts), ranks, side="right")]
+    upper += np.bincount(_ordered_keys(whole) >> 16, counts, minlength=1 << 16).astype(np.int64)
     below = np.concatenate([[0], np.cumsum(upper)])
     bins = [int(np.searchsorted(below, rank, side="right")) - 1 for rank in ranks]
     lower = {b: np.zeros(1 << 16, dtype=np.int64) for b in bins}
@@ -277,7 +287,8 @@ def _ordered_keys(block: np.ndarray) -> np.ndarray:
     """The finite values as uint32 keys that sort like the float32 values themselves."""
     with np.errstate(over="ignore"):
         values = np.asarray(block).astype(np.float32).ravel()
-    values = values[np.isfinite(values)] + np.float32(0)  # -0 becomes +0
+    finite = np.isfinite(values)
+    values = (values if finite.all() else values[finite]) + np.float32(0)  # -0 becomes +0
     bits = values.view(np.uint32)
     return np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
 

@@ -17,14 +17,14 @@ from napari_hush.inference.frames import SeriesRun
 from napari_hush.inference.guards.strict import StrictGuard
 from napari_hush.inference.ledger import Restart, Step, clear, opened
 from napari_hush.inference.loaded import LoadedModels
-from napari_hush.inference.plan import plan_steps
+from napari_hush.inference.plan import in_memory, plan_steps
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.inference.target import check_out, open_target, with_mask
 from napari_hush.io.fingerprint import Watched, lies_in_file
 from napari_hush.io.formats.zarr_write import open_zarr
 from napari_hush.io.history import add_to_zarr
-from napari_hush.memory import kept_arena
+from napari_hush.memory import give_back, kept_arena
 from napari_hush.progress import Progress, drain_with_bar
 
 if TYPE_CHECKING:
@@ -271,6 +271,8 @@ def denoise_steps(
                 done += runner.count()
                 continue
             task = plan.task(one)
+            if number == 0 and not in_memory(plan.source.image):
+                give_back()  # of what was measured
             guards = task.guards
             before = () if ledger is None else ledger.steps.get(number, ())
             before_this, end = extra.pixels, done + runner.count()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from functools import cached_property, partial
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from napari_hush.atoms.spacing import find_lattice
 from napari_hush.errors import InputError
 from napari_hush.inference.guards.guard import Guard, measure_guard
 from napari_hush.inference.guards.strict import StrictGuard, measure_strict
+from napari_hush.inference.planes import middle_part
 from napari_hush.inference.scaling import ScaledPlane, scale_factor
 from napari_hush.inference.streaks import count_projections, kept_away
 from napari_hush.inference.tiles.runner import filled_block
@@ -19,7 +21,7 @@ from napari_hush.residual.noise import measure_noise
 from napari_hush.threads import in_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,8 +33,11 @@ if TYPE_CHECKING:
     from napari_hush.model import Model
     from napari_hush.residual.noise import NoiseModel
 
+    Stored = Callable[[slice, slice], bool]
+
 WHOLE = 1536  # px; larger planes are measured in windows
 WINDOW = 1024
+NOISE_WINDOW = 640
 COUNTED = 0.5  # share of the variance that must be that of counts, so that a dose is told
 EDGES = 1.3  # both ends of the noise's spectrum, multiplied: more, and edges of the image are in it
 UNEVEN = 3.0  # times what the noise of the pixels explains: row levels that are told
@@ -72,7 +77,8 @@ class MeasuredLattice:
         """The middle plane, or the middle of a large one, (Y, X)."""
         indices = list(self.source.indices())
         read = partial(self.source.read, indices[len(indices) // 2], self.channels)
-        return np.asarray(next(probes(read, self.source.plane_shape)).astype(np.float64).mean(axis=0))
+        stored = partial(_stored, self.source, indices[len(indices) // 2])
+        return np.asarray(next(probes(read, self.source.plane_shape, stored)).astype(np.float64).mean(axis=0))
 
     @cached_property
     def projections(self) -> int | None:
@@ -264,6 +270,7 @@ def measure_guards(
     period: float | None,
     settings: DenoiseSettings,
     streaks: int | None = None,
+    stored: Stored | None = None,
 ) -> list[Guard | StrictGuard]:
     """Measure one guard for each channel that the network gives for a plane.
 
@@ -281,6 +288,8 @@ def measure_guards(
         ``guard`` and ``dark`` in it.
     streaks : int, optional
         From how many directions a slice was reconstructed whose streaks the model is to take away.
+    stored : callable, optional
+        As of `probes`.
     """
 
     def measured(planes: list[np.ndarray]) -> Guard | StrictGuard:
@@ -296,13 +305,17 @@ def measure_guards(
         channels = [model.depth // 2]
     else:
         channels = [group.inputs.index(channel) for channel in group.inputs]  # of equal ones the first
-    blocks = list(probes(read, shape))
+    blocks = list(probes(read, shape, stored))
+    if len(blocks) > 1 and period is None:  # noise is known of fewer pixels than a lattice
+        blocks = [block[(..., *middle_part(block.shape[-2:], NOISE_WINDOW))].copy() for block in blocks]
     found = {channel: measured([block[channel] for block in blocks]) for channel in set(channels)}
     return [found[channel] for channel in channels]
 
 
-def probes(read: Read, shape: tuple[int, int]) -> Iterator[np.ndarray]:
+def probes(read: Read, shape: tuple[int, int], stored: Stored | None = None) -> Iterator[np.ndarray]:
     """The plane, or windows of a large one from its middle outwards, (C, Y, X); their places do not depend on tiles.
+
+    Of a sparse plane, windows of which something was stored; where there is none, the windows are empty.
 
     Parameters
     ----------
@@ -310,15 +323,33 @@ def probes(read: Read, shape: tuple[int, int]) -> Iterator[np.ndarray]:
         Gives (C, Y, X) of the plane for two slices.
     shape : (int, int)
         Y, X of the plane, px.
+    stored : callable, optional
+        Says for two slices whether anything was ever stored there.
     """
     sides = [size if size <= WHOLE else WINDOW for size in shape]
     shares = [(0.5, 0.5), (0.2, 0.2), (0.8, 0.8), (0.2, 0.8), (0.8, 0.2)]
+    places = []
     for share in shares if tuple(sides) != tuple(shape) else shares[:1]:
         starts = [round(s * (size - side)) for s, size, side in zip(share, shape, sides, strict=True)]
-        y, x = (slice(start, start + side) for start, side in zip(starts, sides, strict=True))
+        places.append(tuple(slice(start, start + side) for start, side in zip(starts, sides, strict=True)))
+    if stored is not None and len(places) > 1:
+        places = [place for place in places if stored(*place)] or _where_stored(shape, sides, stored) or places
+    for y, x in places:
         block, _ = filled_block(read(y, x), np.nan)
         finite = np.isfinite(block)
         yield block if finite.all() else np.where(finite, block, np.median(block[finite]) if finite.any() else 0)
+
+
+def _where_stored(shape: tuple[int, int], sides: Sequence[int], stored: Stored) -> list[tuple[slice, slice]]:
+    """A few of all windows side by side of which something was stored, from one end of them to the other."""
+    starts = [[*range(0, size - side, side), size - side] for size, side in zip(shape, sides, strict=True)]
+    windows = ((slice(y, y + sides[0]), slice(x, x + sides[1])) for y, x in product(*starts))
+    found = [window for window in windows if stored(*window)]
+    return [found[number] for number in np.unique(np.linspace(0, len(found) - 1, 5).astype(int))] if found else []
+
+
+def _stored(source: Planes, index: tuple[int, ...], y: slice, x: slice) -> bool:
+    return not source.is_empty(index, 0, y, x)
 
 
 def measure_spacing(source: Planes, channels: list[int]) -> float | None:
@@ -334,7 +365,8 @@ def measure_spacing(source: Planes, channels: list[int]) -> float | None:
     indices = list(source.indices())
     best = None
     for number in dict.fromkeys((len(indices) // 2, 0, len(indices) - 1)):
-        blocks = probes(partial(source.read, indices[number], channels), source.plane_shape)
+        read, stored = partial(source.read, indices[number], channels), partial(_stored, source, indices[number])
+        blocks = probes(read, source.plane_shape, stored)
         for some in ([next(blocks)], list(blocks)):  # the middle alone is mostly enough
             for found in in_threads(_lattice, some):
                 if found is not None and (best is None or found.lasting > best.lasting):

@@ -41,7 +41,7 @@ from napari_hush.normalize import Normalization
 from napari_hush.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from napari_hush.inference.companions import LatticeCompanions
     from napari_hush.inference.engines.registry import Engine
@@ -177,7 +177,8 @@ class Plan:
         if self.model.companions == "lattice":
             crystals = measured_companions(one.read, seen, one.norm.fill)
         if self.guarded:
-            found = measure_guards(one.read, seen, self.model, one.group, self.period, self.settings, self.streaks)
+            known = (self.streaks, self._stored(one))
+            found = measure_guards(one.read, seen, self.model, one.group, self.period, self.settings, *known)
             guards = tuple(found)
         return OnPlane(guards, crystals)
 
@@ -189,6 +190,17 @@ class Plan:
             known = self.scaled.known(one.native) if self.source.may_have_gaps else None
             beside = companions_of(found.crystals, one.read, one.norm.fill, known)
         return PlaneTask(one.read, one.norm, found.guards, beside)
+
+    def _stored(self, one: Pass) -> Callable[[slice, slice], bool] | None:
+        """Whether anything was ever stored of a part of what the network sees; None of an image that is not sparse."""
+        if not self.source.sparse:
+            return None
+
+        def stored(y: slice, x: slice) -> bool:
+            y0, y1, x0, x1 = self.scaled.place((y.start, y.stop, x.start, x.stop))
+            return not self.source.is_empty(one.index, one.group.inputs[0], slice(y0, y1), slice(x0, x1))
+
+        return stored
 
     def runner(self, target: Planes, out: Any = None) -> TileRunner:
         """What runs the planes: piece by piece where statistics belong to the whole plane and it goes not in one."""

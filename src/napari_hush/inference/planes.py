@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari_hush.inference.levels import Level
 
-BLOCK_BYTES = 16 << 20
+BLOCK = 1024  # px: the values of an image are looked at in parts of about so many, squared
 WIDE = 16  # px: a last axis of 1 behind two axes of as many holds one colour, as arrays for Keras do
 
 
@@ -119,6 +119,11 @@ class Planes:
         return self.masked or np.dtype(self.image.dtype).kind == "f"
 
     @property
+    def sparse(self) -> bool:
+        """Whether parts of it may never have been stored, see `is_empty`."""
+        return bool(getattr(self.image, "sparse", False))
+
+    @property
     def axes(self) -> list[int]:
         """The image's axes without the channels: leading ones, then Y and X."""
         return [axis for axis in range(len(self.image.shape)) if axis != self.channel_axis]
@@ -203,17 +208,28 @@ class Planes:
         self.write(index, channels, y, x, values)
 
     def blocks(self, channel: int) -> Iterator[np.ndarray]:
-        """Every value of one channel once, in bands of whole chunk rows of about 16 MB."""
+        """Every value of one channel once, in parts of whole chunks of about a megapixel."""
         for index in self.indices():
             yield from self.plane_blocks(index, channel)
 
     def plane_blocks(self, index: tuple[int, ...], channel: int) -> Iterator[np.ndarray]:
-        """Every value of one plane of a channel once, in such bands."""
+        """Every value of one plane of a channel once, in such parts; none where no chunk was ever stored."""
         height, width = self.plane_shape
-        chunk = self.chunk_shape[0]
-        rows = max(BLOCK_BYTES // (width * 4) // chunk, 1) * chunk
-        for y in range(0, height, rows):
-            yield self.read(index, [channel], slice(y, min(y + rows, height)), slice(0, width))
+        (rows, step), (columns, across) = ((max(BLOCK // one, 1) * one, one) for one in self.chunk_shape)
+        if self.sparse:
+            rows, columns = self.chunk_shape
+        elif step * width <= BLOCK**2:  # bands of whole rows
+            rows, columns = max(BLOCK**2 // width // step, 1) * step, width
+        elif step > BLOCK:
+            columns = max(BLOCK**2 // step // across, 1) * across
+        for top, left in product(range(0, height, rows), range(0, width, columns)):
+            y, x = slice(top, min(top + rows, height)), slice(left, min(left + columns, width))
+            if not self.is_empty(index, channel, y, x):
+                yield self.read(index, [channel], y, x)
+
+    def is_empty(self, index: tuple[int, ...], channel: int, y: slice, x: slice) -> bool:
+        """Whether nothing was ever stored of a part of a sparse image: what is read there is a fill value."""
+        return self.sparse and bool(self.image.is_empty(self.key(index, channel, y, x)))
 
 
 def has_one_colour(shape: Sequence[int]) -> bool:

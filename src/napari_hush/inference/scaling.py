@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 NEAR_ENOUGH = 0.02  # of a period: a resampling would cost more than it brings
 STRETCHED = 0.04  # by which the factor of one axis may differ, so that nothing is to be filled up at the border
 MEASURED = 0.9  # of what a resampled pixel looks at; a negative lobe of the filter takes less than this from it
-BLOCK_BYTES = 16 << 20
+BLOCK = 1024  # px along each side of what is looked at at once
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,11 @@ class ScaledPlane:
         return finite if self.factor == 1 else share
 
     def blocks(self, read: Read) -> Iterator[np.ndarray]:
-        """All that the network sees, once, in bands."""
+        """All that the network sees, once, in parts."""
         height, width = self.seen_shape
-        rows = max(BLOCK_BYTES // (4 * max(width, self.shape[1])), 1)
-        for y in range(0, height, rows):
-            yield self.read(read, np.nan, slice(y, min(y + rows, height)), slice(0, width))
+        for top, left in product(range(0, height, BLOCK), range(0, width, BLOCK)):
+            y, x = slice(top, min(top + BLOCK, height)), slice(left, min(left + BLOCK, width))
+            yield self.read(read, np.nan, y, x)
 
     def seen_region(self, region: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
         """The part that the network must give for a part of the plane, each y0, y1, x0, x1."""

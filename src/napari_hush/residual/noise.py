@@ -340,12 +340,12 @@ class Part:
 
     def __init__(self, plane: NDArray[np.float64], denoised: NDArray[np.float64] | None, count: int = BANDS[0]) -> None:
         self.rows = kept = ~_repeated(plane)
-        self.values = plane[kept].ravel()
+        measured = plane[kept]
+        self.values = measured.ravel()
         plain = denoised is None
         self.quiet, self.block = QUIET[plain], BLOCK[plain]
         self.bright = (gaussian(plane, 1.5, mode="nearest") if denoised is None else denoised)[kept]
-        plane = (plane if denoised is None else plane - denoised)[kept]
-        self.plane = plane
+        plane = measured if denoised is None else (plane - denoised)[kept]
         self.darkest, self.brightest = (float(v) for v in np.percentile(self.bright, [0.2, 99.8]))
         height, width = plane.shape
         spectrum = fft.rfft2(plane - plane.mean(), workers=-1)
@@ -417,17 +417,20 @@ def _repeated(plane: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def _ends(parts: list[Part]) -> tuple[float | None, float | None]:
     """Values on which pixels pile up at either end; not those of few counts, whose steps are as large as the noise."""
-    values = np.concatenate([part.values for part in parts])
-    step, sigma = _step(values[:: max(len(values) // 65536, 1)]), np.sqrt(np.mean([part.level for part in parts]))
+    count, done, some = sum(part.values.size for part in parts), 0, []
+    every = max(count // 65536, 1)
+    for part in parts:  # one after the other: they are as large as the image
+        some.append(part.values[-done % every :: every])
+        done += part.values.size
+    step, sigma = _step(np.concatenate(some)), np.sqrt(np.mean([part.level for part in parts]))
     width = max(3.5 * step, 0.2 * sigma)
     found: list[float | None] = []
     for sign in (-1.0, 1.0):
-        turned = sign * values
-        end = float(turned.max())
-        at = int((turned == end).sum())
-        beside = int(((turned < end) & (turned > end - width)).sum())
+        end = max(float((sign * part.values).max()) for part in parts)
+        at = sum(int((part.values == sign * end).sum()) for part in parts)
+        beside = sum(int(((sign * part.values < end) & (sign * part.values > end - width)).sum()) for part in parts)
         one = beside * max(step, 0.05 * sigma) / width  # on one value beside the end
-        piled = at >= max(EXTREMES[0] * len(values), EXTREMES[1]) and at > 2 * one
+        piled = at >= max(EXTREMES[0] * count, EXTREMES[1]) and at > 2 * one
         counts = step > 0.3 * sigma
         found.append(sign * end if piled and not counts else None)
     return found[0], found[1]

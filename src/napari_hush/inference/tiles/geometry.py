@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from math import ceil
+from math import ceil, prod
 
 
 @dataclass(frozen=True)
@@ -89,15 +89,15 @@ def plan_tiles(
     if not (0 <= y0 < y1 <= shape[0] and 0 <= x0 < x1 <= shape[1]):
         raise ValueError(f"the region {(y0, y1, x0, x1)} does not lie inside the plane of {shape}")
     sides = tile or (shape[0], shape[1])
-    rows = _plan_axis(shape[0], y0, y1, sides[0], halo, stride, grid[0])
-    columns = _plan_axis(shape[1], x0, x1, sides[1], halo, stride, grid[1])
+    rows = plan_axis(shape[0], y0, y1, sides[0], halo, stride, grid[0])
+    columns = plan_axis(shape[1], x0, x1, sides[1], halo, stride, grid[1])
     return [
         Tile((*row_core, *column_core), (*row_window, *column_window))
         for (row_core, row_window), (column_core, column_window) in product(rows, columns)
     ]
 
 
-def _plan_axis(
+def plan_axis(
     size: int, start: int, stop: int, tile: int, halo: int, stride: int, grid: int
 ) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """(core, window) pairs along one axis."""
@@ -148,6 +148,27 @@ def balanced_tile(shape: tuple[int, int], *, halo: int, stride: int, max_window_
         side = max(int(max_window_area**0.5) // stride * stride, stride + 2 * halo)
         best = (0, (side, side))
     return tuple(max(side - 2 * halo, stride) for side in best[1])  # type: ignore[return-value]
+
+
+def even_tile(shape: tuple[int, int], *, halo: int, stride: int, max_window_area: float) -> tuple[int, int]:
+    """As `balanced_tile`, for tiles whose kept parts are all alike, such as the chunks of an output.
+
+    Examples
+    --------
+    >>> even_tile((8192, 8192), halo=156, stride=8, max_window_area=1.8e6)
+    (1024, 1024)
+    """
+    halo = aligned(halo, stride)
+    best: tuple[float, tuple[int, int]] | None = None
+    candidates = [dict.fromkeys(aligned(ceil(size / n), stride) for n in range(1, 257)) for size in shape]
+    for sides in product(*candidates):
+        counts = [ceil(size / side) for size, side in zip(shape, sides, strict=True)]
+        # tiles at the border look beyond their kept part on one side only
+        area = prod(min(side, size) + halo * min(n - 1, 2) for side, size, n in zip(sides, shape, counts, strict=True))
+        cost = prod(size + 2 * halo * (n - 1) for size, n in zip(shape, counts, strict=True))
+        if area <= max_window_area and (best is None or cost < best[0]):
+            best = cost, (sides[0], sides[1])
+    return best[1] if best else balanced_tile(shape, halo=halo, stride=stride, max_window_area=max_window_area)
 
 
 def _even_window(size: int, count: int, halo: int, stride: int) -> int:

@@ -231,14 +231,16 @@ class TileRunner:
             self.side = before[0].sides[0]
         self.sides = [self.side]
         left = self.plan()
+        done: set[Core] = set()
         for step in before:
             for side in step.sides[len(self.sides) :]:
                 self.side = side
                 self.sides.append(side)
+                left = [tile for tile in left if tile.core not in done]
                 left = [smaller for tile in left for smaller in self._plan(tile.core, (1, 1))]
             self.batch, self.network_side = step.batch, step.network
-            left = [tile for tile in left if tile.core not in step.cores]
-        return deque(left)
+            done.update(step.cores)
+        return deque(tile for tile in left if tile.core not in done)
 
     def _shrink(self, left: deque[Tile]) -> deque[Tile]:
         """Halve the batch, then the tile; what is left is planned anew, what is done stays done."""
@@ -316,6 +318,14 @@ def read_noisy(tile: Tile, shape: tuple[int, int], task: PlaneTask) -> Noisy:
     return Noisy(filled[(..., *inner)], None if holes is None else holes[(..., *inner)])
 
 
+def only_value(values: np.ndarray) -> float | None:
+    """The only value of an array; None where there are several, or it is not finite."""
+    first = values.flat[0]
+    # most arrays tell by their first row
+    even = np.isfinite(first) and (values[..., 0, :] == first).all() and (values == first).all()
+    return float(first) if even else None
+
+
 def filled_block(block: np.ndarray, default: float) -> tuple[np.ndarray, np.ndarray | None]:
     """A part (C, Y, X) of a plane without holes, and as it was in float32 if it has some."""
     if block.dtype.kind == "f" and block.dtype.itemsize > 4:
@@ -332,6 +342,9 @@ def _place(tile: Tile, shape: tuple[int, int]) -> tuple[slice, slice, tuple[Any,
     rows, columns = _mirrored(*tile.window[:2], shape[0]), _mirrored(*tile.window[2:], shape[1])
     # filling looks at neighbours: with some margin a pixel is filled alike in every tile that contains it
     y, x = _with_margin(rows, shape[0]), _with_margin(columns, shape[1])
+    if tile.window[1] <= shape[0] and tile.window[3] <= shape[1]:  # no pixel twice: a view will do
+        known = ((rows, y.start), (columns, x.start))
+        return y, x, tuple(slice(int(one[0]) - start, int(one[-1]) + 1 - start) for one, start in known)
     return y, x, np.ix_(rows - y.start, columns - x.start)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hush.inference.engines.devices import is_cuda
-from napari_hush.inference.tiles.geometry import Tile, aligned, balanced_tile
+from napari_hush.inference.tiles.geometry import Tile, aligned, balanced_tile, even_tile
 from napari_hush.memory import free_memory
 
 if TYPE_CHECKING:
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from napari_hush.model import Model
 
 CPU_TILE_BYTES = 1400 << 20  # larger tiles spare hardly more halo
-LAZY_TILE_BYTES = 450 << 20  # an image that is not in memory is kept out of it for a reason
+LAZY_TILE_BYTES = 240 << 20  # an image that is not in memory is kept out of it for a reason
 GPU_TILE_BYTES = 4 << 30
 GUARD_BYTES = 100  # that a guard takes for a pixel
-LAZY_GUARD_BYTES = 300 << 20
+LAZY_GUARD_BYTES = 170 << 20
 STAGED_TILE_PIXELS = 256 * 256
 
 Part = tuple[int, int, int, int]
@@ -83,6 +83,9 @@ def tile_sides(
         return _asked(settings.tile)
     limit = LAZY_GUARD_BYTES if lazy else CPU_TILE_BYTES
     area = min(free_memory("cpu") / 4, limit) / (GUARD_BYTES * max(model.out_channels, 1))
+    if lazy and region is None and aligned(shape[0], model.stride) * aligned(shape[1], model.stride) > area:
+        # an output that is not in memory has chunks, which are all alike
+        return even_tile(shape, halo=margin, stride=model.stride, max_window_area=area)
     return _sides(shape, region, margin, model.stride, area)
 
 

@@ -37,6 +37,8 @@ class TurnedArray(LazyArray):
             return getattr(self.stored, name)
         if name == "chunks" and len(getattr(self.stored, "chunks", None) or ()) == self.ndim:
             return tuple(self.stored.chunks[axis] for axis in self.order)
+        if name == "sparse":
+            return bool(getattr(self.stored, "sparse", False))
         raise AttributeError(name)
 
     def _part(self, parts: Sequence[int | slice]) -> NDArray[Any]:
@@ -51,6 +53,11 @@ class TurnedArray(LazyArray):
         inner, kept = self._inner(parts)
         lengths = [len(range(n)[part]) for part, n in zip(parts, self.shape, strict=True) if isinstance(part, slice)]
         self.stored[inner] = np.broadcast_to(value, lengths).transpose(np.argsort(kept))
+
+    def is_empty(self, key: Any) -> bool:
+        """Whether nothing was ever stored of a part, where the store knows that of its parts."""
+        parts = index_parts(key, self.shape)
+        return self.sparse and parts is not None and bool(self.stored.is_empty(self._inner(parts)[0]))
 
     def _inner(self, parts: Sequence[int | slice]) -> tuple[tuple[int | slice, ...], list[int]]:
         """The same part in the store, and the axes there of what stays an axis, in this array's order."""

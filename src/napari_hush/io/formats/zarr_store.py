@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import zarr
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import LocalStore
 
 from napari_hush.errors import FileFormatError
-from napari_hush.io.formats.chunks import chunk_corners, missing_chunks, missing_words
+from napari_hush.io.formats.chunks import chunk_corners, index_parts, missing_chunks, missing_words
 from napari_hush.io.formats.zarr_chunks import NEVER_WRITTEN, Packing
 
 if TYPE_CHECKING:
@@ -125,7 +127,35 @@ class CheckedArray(zarr.Array[Any]):
         store = self.store
         if isinstance(store, CheckedStore) and store.packing.index_at_end is not None and not store.fill_missing:
             self._check_shards(store, key)
+        parts = index_parts(key, self.shape)
+        if parts is not None and self.fill_value is not None and self.is_empty(key):  # zarr would ask for each of them
+            lengths = [
+                len(range(n)[part]) for n, part in zip(self.shape, parts, strict=True) if isinstance(part, slice)
+            ]
+            return np.full(lengths, self.fill_value, self.dtype)
         return super().__getitem__(key)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether chunks may be missing."""
+        return isinstance(self.store, CheckedStore) and self.store.fill_missing
+
+    def is_empty(self, key: Any) -> bool:
+        """Whether a part holds the fill value alone because none of its chunks was ever stored, and this is allowed.
+
+        Parameters
+        ----------
+        key : int, slice or tuple of these
+        """
+        store = self.store
+        if not (self.sparse and isinstance(store, CheckedStore)):
+            return False
+        chunks = store.packing.chunks
+        names = (
+            self.metadata.encode_chunk_key(tuple(at // n for at, n in zip(corner, chunks, strict=True)))
+            for corner in chunk_corners(self.shape, chunks, key)
+        )
+        return not any(os.path.lexists(store.root / name) for name in names)
 
     def _check_shards(self, store: CheckedStore, key: Any) -> None:
         packing, missing, total = store.packing, [], 0

@@ -209,7 +209,7 @@ class Denoise:
         drained: Callable[..., Any],
         say: Callable[[str], object] = print,
     ) -> None:
-        """Denoise one input; ``drained`` goes through the steps, with a label, and shows how far; ``say`` takes lines."""
+        """Denoise one input; ``drained`` goes through the steps and shows how far, ``say`` takes what is printed."""
         import numpy as np
 
         from napari_hush.cluster.shards import Waiting

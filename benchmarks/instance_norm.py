@@ -14,6 +14,11 @@ Each way runs in a process of its own, torch float32 on the CPU:
 The weights are random, from the distribution with which CycleGANs begin their training, or those of a model file.
 
     python benchmarks/instance_norm.py IMAGE [--model cyclegan_resnet|cyclegan_unet|FILE] [--tile 256] [--size 1024]
+
+How memory and time of the exact way without a guard grow with the image, from zarr to zarr and in memory, where image
+and result themselves take 8 bytes per pixel:
+
+    python benchmarks/instance_norm.py --sizes 1024 2048 4096 [--model cyclegan_resnet|cyclegan_unet|FILE]
 """
 
 from __future__ import annotations
@@ -29,6 +34,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import zarr
 from skimage.transform import downscale_local_mean
 
 import napari_hush as hush
@@ -110,14 +116,24 @@ WAYS: dict[str, Callable[[Model, np.ndarray, int], np.ndarray]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("image")
+    parser.add_argument("image", nargs="?")
     parser.add_argument("--model", default="cyclegan_resnet", help="an architecture, or a model file")
     parser.add_argument("--tile", type=int, default=256)
     parser.add_argument("--size", type=int, help="crop to this many px")
+    parser.add_argument("--sizes", type=int, nargs="*", help="sides of square images of noise, px, in place of IMAGE")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--ways", nargs="*", default=list(WAYS)[1:], choices=list(WAYS))
     parser.add_argument("--out", help=argparse.SUPPRESS)
+    parser.add_argument("--from-zarr", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.sizes and args.out:
+        one_size(args)
+        return
+    if args.sizes:
+        by_size(args)
+        return
+    if args.image is None:
+        parser.error("expected an IMAGE, or --sizes")
     if args.out:
         alone(args)
         return
@@ -145,6 +161,43 @@ def main() -> None:
             f"{ratios[1]} |",
             flush=True,
         )
+
+
+def by_size(args: argparse.Namespace) -> None:
+    """The table of all sizes, each in a process of its own."""
+    print(f"{args.model}, {torch.get_num_threads()} threads\n")
+    print("| px | from | peak memory above the program, MB | of it image and result, MB | seconds | CPU seconds |")
+    print("|---" * 6 + "|")
+    for size in args.sizes:
+        for place in ("zarr", "memory"):
+            command = [sys.executable, __file__, "--model", args.model, "--sizes", str(size), "--out", "-"]
+            command += ["--from-zarr"] if place == "zarr" else []
+            m = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+            own = 8 * size**2 / 1e6 if place == "memory" else 0
+            times = f"{m['seconds']:.1f} | {m['cpu']:.1f}"
+            print(f"| {size} x {size} | {place} | {m['megabytes']:.0f} | {own:.0f} | {times} |", flush=True)
+
+
+def one_size(args: argparse.Namespace) -> None:
+    """One size in this process; its peak is counted from before the image is there."""
+    size, model = args.sizes[0], make_model(args.model)
+    options = {"engine": "torch", "device": "cpu", "precision": "float32", "guard": False}
+    rng = np.random.default_rng(0)
+    hush.denoise(rng.normal(size=(64, 64)), model, **options)  # the first call loads what it needs
+    with tempfile.TemporaryDirectory() as folder:
+        source, out = None, None
+        if args.from_zarr:
+            source = zarr.create_array(Path(folder) / "in.zarr", shape=(size, size), chunks=(512, 512), dtype="float32")
+            for y in range(0, size, 512):
+                source[y : y + 512] = rng.normal(size=(min(512, size - y), size))
+            out = Path(folder) / "out.zarr"
+        peak = Peak()
+        if source is None:
+            source = rng.standard_normal((size, size), dtype=np.float32)
+        start, cpu = time.perf_counter(), time.process_time()
+        hush.denoise(source, model, out=out, **options)
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+        print(json.dumps({"seconds": seconds, "cpu": cpu, "megabytes": peak.stop()}))
 
 
 def alone(args: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as cores: more threads would only be in each other's way
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["NAPARI_HUSH_CACHE"] = "off"  # the user's is no test's business; those of the cache have one of their own
 
 import hypothesis
 import numpy as np

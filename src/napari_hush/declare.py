@@ -115,6 +115,10 @@ class NamesOf:
         """All that may be chosen now."""
         return (*self.words, *self.registry)
 
+    def __contains__(self, name: object) -> bool:
+        """Whether it may be chosen; a registry may know more names than it lists."""
+        return isinstance(name, str) and (name in self.words or name in self.registry)
+
 
 @dataclass(frozen=True)
 class Declared:
@@ -169,7 +173,7 @@ class Declared:
         if any(value is one or (isinstance(one, str) and value == one) for one in self.values):
             return value
         if self.choices:
-            if value not in self.choices:
+            if value not in (self.choices if self.names is None else self.names):
                 self._refuse(f"one of {', '.join(map(str, self.choices))}", value)
             return value
         if self.pair:

@@ -25,14 +25,14 @@ def free_memory(device: str, root: Path = ROOT) -> int:
     Parameters
     ----------
     device : str
-        ``"cuda"``, or any that has the machine's own memory.
+        ``"cuda"`` or ``"cuda:1"``, or any that has the machine's own memory.
     root : Path
         Where the system's files are.
     """
-    if device == "cuda":
+    if device.startswith("cuda"):
         import torch  # slow to load, and not needed for the rest
 
-        return int(torch.cuda.mem_get_info()[0])
+        return int(torch.cuda.mem_get_info(device)[0])
     free = int(psutil.virtual_memory().available)
     return max(min([free, *_rooms_of_cgroups(root)]), 0)
 

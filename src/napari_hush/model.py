@@ -1,7 +1,7 @@
 """A model: a network with its normalisation and its card; one safetensors file that cannot run code.
 
 The file's header holds the metadata as JSON (checked with pydantic) and one SHA-256 per tensor: a flipped bit loads
-silently in plain safetensors.
+silently in plain safetensors. torch, which is slow to load, is not imported before a network is made or written.
 """
 
 from __future__ import annotations
@@ -9,21 +9,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import torch
 from pydantic import TypeAdapter
 from safetensors import safe_open
-from safetensors.torch import save as to_safetensors
-from torch import nn
 
 from napari_hush.card import COMPANIONS, HEADER_KEY, Companions, Header, ModelCard, Scale, first_line, read_header
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.files import atomic_write
-from napari_hush.networks import find_network
+from napari_hush.networks import check_known, find_network
 from napari_hush.normalize import NormalizationRule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 MAX_HYPERPARAMETERS = 100_000  # characters of JSON; the list of an imported network's layers has the most
 
@@ -68,7 +70,7 @@ class Model:
     sha256: str = ""
 
     def __post_init__(self) -> None:
-        find_network(self.architecture)
+        check_known(self.architecture)
         if self.companions != "none" and self.image_channels != self.out_channels:
             raise InputError(
                 f"a network with {self.companions} companions takes {COMPANIONS[self.companions]} channels more than "
@@ -148,6 +150,9 @@ class Model:
         OSError
             If the disk is full or the folder not writable.
         """
+        import torch
+        from safetensors.torch import save as to_safetensors
+
         path = Path(path)
         if path.suffix != ".safetensors":
             raise InputError(f"a model file ends in .safetensors, got {path.name!r}")
@@ -213,6 +218,8 @@ class Model:
             If the architecture is unknown, its arguments are impossible, or the tensors are not those that it needs:
             missing, too many, of another shape, no finite floats.
         """
+        import torch
+
         if len(json.dumps(hyperparameters)) > MAX_HYPERPARAMETERS:  # a million layers would be built first
             raise InputError("absurdly long hyperparameters")
         try:
@@ -238,7 +245,8 @@ class Model:
 
 def _one_thread() -> None:
     """Let torch compute in one thread: those of the process that this one was forked from are not here."""
-    torch.set_num_threads(1)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
@@ -262,6 +270,8 @@ def _read(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
 
 
 def _sha256(tensor: torch.Tensor) -> str:
+    import torch
+
     # name-independent, but shape and dtype count: the same bytes in another shape are another tensor
     head = f"{tensor.dtype} {tuple(tensor.shape)}".encode()
     return hashlib.sha256(head + tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes()).hexdigest()

@@ -299,7 +299,7 @@ def test_ctrl_c_leaves_nothing(run, tmp_path, monkeypatch):
     def interrupt(self, *_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(TileRunner, "_run_batch", interrupt)
+    monkeypatch.setattr(TileRunner, "_begin", interrupt)
     code, _, err = run(tmp_path / "in.zarr", "-o", tmp_path / "out.zarr")
     assert code == 130
     assert "cancelled" in err

@@ -41,14 +41,14 @@ def at_tile(monkeypatch):
     """Do something before a tile is computed, once."""
 
     def set_up(number, action):
-        count, compute = iter(range(10**6)), TileRunner._run_batch
+        count, compute = iter(range(10**6)), TileRunner._begin
 
         def acting(self, *arguments):
             if next(count) == number:
                 action()
             return compute(self, *arguments)
 
-        monkeypatch.setattr(TileRunner, "_run_batch", acting)
+        monkeypatch.setattr(TileRunner, "_begin", acting)
 
     return set_up
 
@@ -198,7 +198,7 @@ def killed(*_):
 def test_room_is_asked_for_before_the_work(run, tmp_path, monkeypatch):
     write_image("in.tif", IMAGE)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=IMAGE.nbytes - 1))
-    monkeypatch.setattr(TileRunner, "_run_batch", None)
+    monkeypatch.setattr(TileRunner, "_begin", None)
     code, _, err = run("in.tif", "-o", "out.tif")
     assert code == 2 and "the result takes 0.197 MB, and the disk of" in err and "make room" in err
     monkeypatch.undo()

@@ -56,7 +56,7 @@ def test_nothing_is_printed_and_nothing_warned_of():
 import warnings
 import napari_hush as hush, numpy as np
 from napari_hush.model import Model
-import napari_hush.inference.denoise  # what others say on being imported is not meant here
+import napari_hush.inference.denoise, torch  # what others say on being imported is not meant here
 warnings.simplefilter("always")
 warnings.simplefilter = warnings.filterwarnings = lambda *_, **__: None  # nobody turns them off
 image = np.random.default_rng(0).normal(size=(70, 90))

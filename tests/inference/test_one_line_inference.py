@@ -57,7 +57,7 @@ def test_an_engine_is_used_from_python(model):
 
 
 def test_an_engine_that_is_in_no_line_is_refused(model):
-    with pytest.raises(InputError, match="engine must be one of auto, openvino, torch, onnx, got 'negative'"):
+    with pytest.raises(InputError, match="engine must be one of auto, openvino, torch, compiled, onnx, got 'negative'"):
         hush.denoise(IMAGE, model, engine="negative")
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hush.inference.guards.shapes import Kind, lacking_shapes
+from napari_hush import threads
+from napari_hush.atoms.patches import Neighbourhood
+from napari_hush.inference.guards.shapes import NEAR, Kind, lacking_shapes
 from napari_hush.synthesis import render_columns
 
 SIDE, PERIOD, SIGMA = 192, 12.0, 2.2
@@ -22,7 +24,8 @@ def columns(sigma, by=(0.0, 0.0), height=1.0):
 
 
 def returned(true, result):
-    kind = Kind(AT[WITHIN], THERE[WITHIN].astype(float), SIGMA)
+    near = Neighbourhood(AT[WITHIN], NEAR * PERIOD)
+    kind = Kind(AT[WITHIN], THERE[WITHIN].astype(float), SIGMA, near)
     return lacking_shapes(true + NOISE - result, result, result, [kind], PERIOD, 1)
 
 
@@ -48,3 +51,19 @@ def test_what_the_scan_did_does_not_come_back():
     for scanned in (moved, blurred):
         given, lack = returned(scanned, result), scanned - result
         assert (given[40:-40, 40:-40] ** 2).mean() < 0.1 * (lack[40:-40, 40:-40] ** 2).mean()
+
+
+@pytest.mark.parametrize("unit", [1e-22, 1e22])
+def test_the_unit_of_the_image_does_not_matter(unit):
+    true, result = columns(2.6, height=0.9), columns(SIGMA)
+    near = Neighbourhood(AT[WITHIN], NEAR * PERIOD)
+    kind = Kind(AT[WITHIN], unit * THERE[WITHIN], SIGMA, near)
+    given = lacking_shapes(unit * (true + NOISE - result), unit * result, unit * result, [kind], PERIOD, 1)
+    np.testing.assert_allclose(given / unit, returned(true, result), atol=1e-4)
+
+
+def test_several_threads_give_what_one_gives(monkeypatch):
+    true, result = columns(2.6, height=0.9), columns(SIGMA)
+    alone = returned(true, result)
+    monkeypatch.setattr(threads, "thread_count", lambda: 3)
+    np.testing.assert_array_equal(returned(true, result), alone)

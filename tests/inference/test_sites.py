@@ -28,7 +28,8 @@ INSIDE = ((FAINT > 30) & (FAINT < SIDE - 30)).all(axis=1)
 def heights(image):
     (guard,) = measure_sites([NOISY], PERIOD)
     kinds = np.repeat([0, 1], [len(STRONG), len(FAINT)])
-    return guard._heights(guard._detail(image - ERASED), np.concatenate([STRONG, FAINT]), kinds)[len(STRONG) :] / 0.3
+    columns = guard._columns(np.concatenate([STRONG, FAINT]), kinds)
+    return guard._heights(guard._detail(image - ERASED), columns)[len(STRONG) :] / 0.3
 
 
 def test_both_columns_of_the_cell_are_found():

@@ -57,7 +57,7 @@ def heights(guard, image):
     strong = sum(map(len, STRONG))
     kinds = np.repeat([0, 1], [strong, len(positions) - strong])
     one = guard.sites[0]
-    found = one._heights(one._detail(image - ERASED), positions, kinds)[strong:] / FAINT
+    found = one._heights(one._detail(image - ERASED), one._columns(positions, kinds))[strong:] / FAINT
     return np.split(found, [len(WEAK[0])])
 
 

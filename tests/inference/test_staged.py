@@ -1,5 +1,8 @@
 """Networks with statistics of the whole image: exact in tiles, in bounded memory, whatever goes wrong."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -138,7 +141,7 @@ def test_progress_counts_every_tile_of_every_piece():
 
 
 def test_values_that_do_not_fit_into_memory_go_to_files_that_vanish(monkeypatch, tmp_path):
-    monkeypatch.setattr(plan, "CPU_SCRATCH_BYTES", 1000)
+    monkeypatch.setattr(plan, "SCRATCH_BYTES", 1000)
     monkeypatch.setattr(staged.tempfile, "tempdir", str(tmp_path))
     made = []
     original = staged._Value.__init__
@@ -157,9 +160,9 @@ def test_values_that_do_not_fit_into_memory_go_to_files_that_vanish(monkeypatch,
 
 
 def test_a_result_in_a_file_keeps_its_scratch_beside_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(plan, "LAZY_TILE_BYTES", 300 << 10)
+    monkeypatch.setattr(plan, "SCRATCH_BYTES", 300 << 10)
     folders = []
-    monkeypatch.setattr(staged, "_check_room", lambda folder, needed: folders.append(folder))
+    monkeypatch.setattr(staged, "_has_room", lambda folder, needed: not folders.append(folder))
     model = make()
     done = hush.denoise(zarr.array(IMAGE), model, out=tmp_path / "out.zarr", **CPU)
     expected = one_pass(model, IMAGE)
@@ -169,10 +172,49 @@ def test_a_result_in_a_file_keeps_its_scratch_beside_it(monkeypatch, tmp_path):
 
 
 def test_a_full_disk_is_told_before_the_work(monkeypatch):
-    monkeypatch.setattr(plan, "CPU_SCRATCH_BYTES", 1000)
+    monkeypatch.setattr(plan, "SCRATCH_BYTES", 1000)
     monkeypatch.setattr(staged.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 5000}))
+    monkeypatch.setattr(plan, "free_memory", lambda _: 4000)
     with pytest.raises(InputError, match=r"0\.0 GB left: set the environment variable TMPDIR"):
         hush.denoise(IMAGE, make(), **CPU)
+
+
+def test_a_full_disk_is_no_hindrance_where_the_memory_is_large(monkeypatch):
+    model = make()
+    expected = hush.denoise(IMAGE, model, **CPU)
+    monkeypatch.setattr(plan, "SCRATCH_BYTES", 1000)
+    monkeypatch.setattr(staged.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 5000}))
+    np.testing.assert_array_equal(hush.denoise(IMAGE, model, **CPU), expected)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux which part of its memory are files")
+def test_what_lies_in_files_is_in_memory_in_no_piece(monkeypatch):
+    """Also the last one, which reads the deepest value once more from one end to the other."""
+    monkeypatch.setattr(plan, "SCRATCH_BYTES", 1000)
+    kept, original = [], staged._Store.forget
+
+    def watch(store):
+        original(store)
+        held = [value._map for value in store._values.values() if value._map is not None]
+        kept.append(sum(resident(np.frombuffer(one, np.uint8)) for one in held))
+
+    monkeypatch.setattr(staged._Store, "forget", watch)
+    model, events = make(), []
+    hush.denoise(IMAGE, model, tile=128, progress=events.append, **CPU)
+    assert len(kept) == events[-1].total
+    assert max(kept) == 0
+
+
+def resident(values):
+    """Bytes of a mapped array that are in this process's memory."""
+    begin, found = values.ctypes.data, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split(" ")[0]:
+            low, high = (int(end, 16) for end in line.split(" ")[0].split("-"))
+            found = low <= begin < high
+        elif found and line.startswith("Rss:"):
+            return int(line.split()[1]) << 10
+    raise AssertionError("the map is not in the list")
 
 
 def test_the_estimate_of_the_scratch_is_what_is_kept():

@@ -393,7 +393,7 @@ def test_wrong_places_and_settings_are_refused_at_once(tmp_path):
     with pytest.raises(InputError, match="tomogan takes TomoGANSettings"):
         hush.train("tomogan", data, hush.train_settings("supervised"))
     if not torch.cuda.is_available():
-        with pytest.raises(InputError, match="no cuda device"):
+        with pytest.raises(InputError, match="device 'cuda' is not available"):
             hush.train("supervised", data, TINY | {"device": "cuda"})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations, product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +25,7 @@ FRACTIONS = np.array(  # of a cell
     [(0.5, 0.5), (0.5, 0.0), (0.0, 0.5), (1 / 3, 1 / 3), (1 / 3, -1 / 3), (1 / 3, 0.0), (0.0, 1 / 3)]
 )
 MOST_VECTORS = 6
+AROUND = np.array(list(product((-1, 0, 1), repeat=2)))  # a pixel and its neighbours
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,7 +74,7 @@ def mean_power(plane: NDArray[np.float64], parts: Sequence[tuple[slice, slice]])
         total += without_row_offsets(spectrum.real**2 + spectrum.imag**2)
     if not total.max() > 0:
         return None
-    overlap = _centre(fft.irfft2(np.abs(fft.rfft2(window, padded)) ** 2, padded), min(shape) // 3)
+    overlap = _correlated(np.abs(fft.rfft2(window, padded)) ** 2, padded, min(shape) // 3)
     return Spectra(total, overlap, padded)
 
 
@@ -83,13 +85,15 @@ def autocorrelation(spectra: Spectra, width: float) -> NDArray[np.float64]:
     bells = [[np.exp(-2 * np.pi**2 * sigma**2 * square) for square in squares] for sigma in (width, SMOOTHING)]
     coarse, fine = (vertical * horizontal for vertical, horizontal in bells)
     reach = overlap.shape[0] // 2
-    correlation = (_centre(fft.irfft2(power * ((1 - coarse) * fine) ** 2, padded), reach) / overlap).astype(np.float64)
+    correlation = (_correlated(power * ((1 - coarse) * fine) ** 2, padded, reach) / overlap).astype(np.float64)
     return np.asarray(correlation / correlation[reach, reach])
 
 
-def _centre(periodic: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
+def _correlated(power: NDArray[np.float32], padded: tuple[int, int], reach: int) -> NDArray[np.float32]:
+    """The correlation of a power spectrum (FY, FX >= 0) at shifts to ``reach`` px, (2R + 1, 2R + 1)."""
     shifts = np.arange(-reach, reach + 1)
-    return periodic[np.ix_(shifts, shifts)]
+    rows = fft.ifft(power, axis=0)[shifts]  # the other rows need no second transform
+    return np.asarray(fft.irfft(rows, padded[1], axis=1)[:, shifts])
 
 
 def best_pair(correlation: NDArray[np.float64]) -> LatticeFit | None:
@@ -185,7 +189,6 @@ def _reduced(pair: NDArray[np.float64]) -> NDArray[np.float64] | None:
 def _fitted(correlation: NDArray[np.float64], pair: NDArray[np.float64]) -> NDArray[np.float64]:
     """Fit both vectors to the peaks that they predict, nearest first."""
     reach = correlation.shape[0] // 2
-    around = np.array(list(product((-1, 0, 1), repeat=2)))
     for furthest in (1, 2, 3, 5):
         near = _steps(furthest)
         near = near[np.abs(near @ pair).max(axis=1) < 0.85 * reach - 3]
@@ -193,12 +196,12 @@ def _fitted(correlation: NDArray[np.float64], pair: NDArray[np.float64]) -> NDAr
             break
         places = np.rint(near @ pair).astype(int)
         for _ in range(2):  # climb to the maximum beside the expected place
-            heights = correlation[tuple((places[:, None] + around + reach).transpose(2, 0, 1))]
-            places = places + around[heights.argmax(axis=1)]
+            heights = correlation[tuple((places[:, None] + AROUND + reach).transpose(2, 0, 1))]
+            places = places + AROUND[heights.argmax(axis=1)]
         found, heights = _refined(correlation, places)
         slack = max(1.0, 0.15 * float(np.hypot(*pair[0])))
         good = (heights > 0) & (np.hypot(*(found - near @ pair).T) < slack)
-        if np.linalg.matrix_rank(near[good]) < 2:
+        if not _are_independent(near[good]):
             break
         pair = _least_squares(near[good], found[good], np.sqrt(heights[good]))
     return pair
@@ -213,8 +216,10 @@ def _least_squares(
     same length: that is fitted as well, if there are peaks at several distances.
     """
     distance = np.hypot(*found.T)
-    inward = (found / distance[:, None]).ravel()[:, None]
-    design = np.concatenate([np.kron(steps, np.eye(2)), inward], axis=1)
+    terms = np.zeros((len(steps), 2, 5))  # of each place y and x; of each vector y and x, and the common length
+    terms[:, 0, 0:4:2] = terms[:, 1, 1:4:2] = steps
+    terms[:, :, 4] = found / distance[:, None]
+    design = terms.reshape(-1, 5)
     if len(steps) < 6 or distance.max() < 1.5 * distance.min():
         design = design[:, :4]
     weight = np.repeat(weight, 2)
@@ -223,6 +228,12 @@ def _least_squares(
     )
 
 
+def _are_independent(steps: NDArray[np.intp]) -> bool:
+    """Whether some of the steps, none of which is zero, point in different directions."""
+    return len(steps) > 1 and bool((steps[0, 0] * steps[:, 1] != steps[0, 1] * steps[:, 0]).any())
+
+
+@cache
 def _steps(furthest: int) -> NDArray[np.intp]:
     """Whole multiples (m, n) of the two vectors, of each opposite pair one."""
     return np.array([step for step in product(range(-furthest, furthest + 1), repeat=2) if step > (0, 0)])

@@ -9,9 +9,10 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from napari_hush.atoms.lockin import REACH, grid, interpolated, lock_in
+from napari_hush.atoms.lockin import REACH, STRIP, grid, interpolation, lock_in
 from napari_hush.atoms.superlattice import multiple_of
 from napari_hush.filters.smoothing import gaussian
+from napari_hush.threads import in_threads, strips
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,13 +84,18 @@ def find_cell(plane: Floats, fit: LatticeFit, inside: Mask | None = None) -> Cel
 def places(phases: Floats, site: tuple[float, float], vectors: Floats) -> tuple[Floats, NDArray[np.intp]]:
     """Where one column of the cell lies in all cells, (N, 2), px, by the `lattice_phases`, and which cells, (N, 2)."""
     translations = np.linalg.inv(vectors).T
-    wrapped = phases - np.reshape(site, (2, 1, 1))
-    cells = np.rint(wrapped)
-    wrapped -= cells  # shares of the translations from the nearest site to here
-    away = np.einsum("ki,kyx->iyx", translations, wrapped)
-    here = (np.abs(away) <= 0.5).all(axis=0)
-    at = np.argwhere(here) - away[:, here].T
-    numbers = cells[:, here].T.astype(np.intp)
+
+    def look(rows: slice) -> tuple[Floats, NDArray[np.intp]]:
+        wrapped = phases[:, rows] - np.reshape(site, (2, 1, 1))
+        cells = np.rint(wrapped)
+        wrapped -= cells  # shares of the translations from the nearest site to here
+        away = [wrapped[0] * first + wrapped[1] * second for first, second in translations.T]
+        here = (np.abs(away[0]) <= 0.5) & (np.abs(away[1]) <= 0.5)
+        whole = np.argwhere(here) + np.array([rows.start, 0])
+        return whole - np.stack([part[here] for part in away], axis=1), cells[:, here].T.astype(np.intp)
+
+    found = in_threads(look, strips(phases.shape[1], STRIP))
+    at, numbers = (np.concatenate(part) for part in zip(*found, strict=True))
     if len(at) > 1:  # at the edge of a pixel a site may be found twice
         close = cKDTree(at).query_pairs(1.0, output_type="ndarray")
         at, numbers = (np.delete(one, np.unique(close[:, 1]), axis=0) if len(close) else one for one in (at, numbers))
@@ -98,7 +104,7 @@ def places(phases: Floats, site: tuple[float, float], vectors: Floats) -> tuple[
 
 def without_slow(image: Floats, period: float) -> Floats:
     """What is narrower than about half a period."""
-    return np.asarray(image - gaussian(image, LOW_PASS * period, truncate=REACH))
+    return gaussian(image, LOW_PASS * period, truncate=REACH, rest=True)
 
 
 def lattice_phases(image: Floats, vectors: Floats, period: float, origin: tuple[int, int]) -> Floats:
@@ -108,14 +114,16 @@ def lattice_phases(image: Floats, vectors: Floats, period: float, origin: tuple[
     rows, columns = grid(shape, step, origin)
     slow = lock_in(image, vectors, period, rows=rows, columns=columns, origin=origin)  # (2, y, x)
     slow /= np.maximum(np.abs(slow), 1e-300)
-    turn = [interpolated(part.astype(np.complex64), (rows, columns), shape, origin) for part in slow]
+    turns = [interpolation(part.astype(np.complex64), (rows, columns), shape, origin) for part in slow]
     y, x = (np.arange(size) + start for size, start in zip(image.shape, origin, strict=True))
-    return np.stack(
-        [
-            g[0] * y[:, None] + g[1] * x + np.angle(part) * np.float32(0.5 / np.pi)
-            for g, part in zip(vectors, turn, strict=True)
-        ]
-    )
+    phases = np.empty((2, *shape))
+
+    def fill(part: slice) -> None:
+        for out, turn, g in zip(phases, turns, vectors, strict=True):
+            out[part] = g[0] * y[part, None] + g[1] * x + np.angle(turn(part)) * np.float32(0.5 / np.pi)
+
+    in_threads(fill, strips(shape[0], STRIP))
+    return phases
 
 
 def strong_vectors(plane: Floats, fit: LatticeFit, inside: Mask | None = None) -> Floats:
@@ -189,7 +197,8 @@ def _tops(cell: Floats, least: float) -> list[NDArray[np.float64]]:
 def _widths(cell: Floats, sites: list[NDArray[np.float64]], translations: Floats, period: float) -> tuple[float, ...]:
     """The standard deviations of the columns, px, that fit a cell without its slow part best; one after the other."""
     choices = np.linspace(NARROW, WIDE, 23) * period
-    drawn = [[_column(translations, one, sigma, period).ravel() for sigma in choices] for one in sites]
+    squares = [_squares(translations, one) for one in sites]
+    drawn = [[_bell(square, sigma, period).ravel() for sigma in choices] for square in squares]
     found = [10] * len(sites)  # 0.18 periods
     between = np.zeros(len(sites))
 
@@ -233,8 +242,12 @@ def _moved(
 
 def _column(translations: Floats, site: Floats, sigma: float, period: float) -> Floats:
     """One column in each cell as the average cell shows it, without its slow part, (BINS, BINS)."""
+    return _bell(_squares(translations, site), sigma, period)
+
+
+def _bell(square: Floats, sigma: float, period: float) -> Floats:
+    """The same of the squared distances from the site."""
     slow = (LOW_PASS * period) ** 2
-    square = _squares(translations, site)
     share = sigma**2 / (sigma**2 + slow)
     column = (np.exp(-0.5 * square / sigma**2) - share * np.exp(-0.5 * square / (sigma**2 + slow))).sum(axis=0)
     return np.asarray(ndimage.gaussian_filter(column, SMOOTH, mode="wrap"))

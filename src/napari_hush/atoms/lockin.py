@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
 
 from napari_hush.filters.smoothing import slid_across, slid_down
+from napari_hush.threads import in_threads, strips
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
+STRIP = 64  # rows that are interpolated at once, so that they stay in the processor's cache
 BLOCK = 32  # px over which the windows of one matrix product lie
 REACH = 3.5  # standard deviations at which a Gaussian window ends; it is lowered to end at 0, or its step would ring
 
@@ -73,11 +74,19 @@ def lock_in(
     down, across = axes
     values = np.zeros((down.padded, across.padded), np.float32)  # nothing lies beyond the image
     values[down.held, across.held] = (plane - plane.mean())[down.kept, across.kept]
-    mean = _weighed(values, axes, (0.0, 0.0)).real
-    found = np.empty((len(frequencies.reshape(-1, 2)), *mean.shape), np.complex128)
-    for number, pair in enumerate(frequencies.reshape(-1, 2)):
-        leak = np.multiply.outer(*(axis.leak(frequency) for axis, frequency in zip(axes, pair, strict=True)))
-        found[number] = _weighed(values, axes, (float(pair[0]), float(pair[1]))) - mean * leak
+    pairs = [(float(y), float(x)) for y, x in frequencies.reshape(-1, 2)]
+    *carried, mean = in_threads(
+        lambda pair: _mean(values, axes) if pair is None else _weighed(values, axes, pair), [*pairs, None]
+    )
+    found = np.empty((len(pairs), *mean.shape), np.complex128)
+
+    def without_mean(number: int) -> None:
+        down, across = (axis.leak(frequency) for axis, frequency in zip(axes, pairs[number], strict=True))
+        leaked = mean * down.astype(np.complex64)[:, None]
+        leaked *= across.astype(np.complex64)
+        np.subtract(carried[number], leaked, out=found[number])
+
+    in_threads(without_mean, range(len(pairs)))
     return found[0] if frequencies.ndim == 1 else found
 
 
@@ -213,7 +222,7 @@ class _Windows:
         self.bell = np.exp(-0.5 * (np.arange(-self.reach, self.reach + 1) / sigma) ** 2) - np.exp(-0.5 * REACH**2)
         here = np.asarray(at) - start
         self.ends = [np.clip(edge - here + self.reach, 0, len(self.bell)) for edge in (0, size)]  # inside the image
-        self.total = np.maximum(self._inside(self.bell), 1e-300)
+        self.total = np.maximum(self._inside(self.bell), 1e-30)  # also in single precision
 
     def weights(self, frequency: float) -> NDArray[np.float32]:
         """Real and imaginary parts for the places of a block, whose first one has the phase 0: (2 side, window)."""
@@ -246,7 +255,7 @@ class _Windows:
 
 def _weighed(
     values: NDArray[np.float32], axes: list[_Windows], frequencies: tuple[float, float]
-) -> NDArray[np.complex128]:
+) -> NDArray[np.complex64]:
     """A padded plane through the windows of both axes, times the carrier: (places, places)."""
     down, across = axes
     half = slid_down(down.weights(frequencies[0]), values, down.stride)
@@ -258,7 +267,20 @@ def _weighed(
     found.real, found.imag = real[0] - imaginary[1], real[1] + imaginary[0]
     whole = found.reshape(down.blocks * down.side, -1)[: len(down.at), : len(across.at)]
     turns = [axis.turn(frequency) for axis, frequency in zip(axes, frequencies, strict=True)]
-    return np.asarray(whole * np.multiply.outer(*turns))
+    turned = whole * turns[0].astype(np.complex64)[:, None]
+    turned *= turns[1].astype(np.complex64)
+    return np.asarray(turned)
+
+
+def _mean(values: NDArray[np.float32], axes: list[_Windows]) -> NDArray[np.float32]:
+    """A padded plane through the windows alone: (places, places)."""
+    down, across = axes
+    half = slid_down(down.weights(0.0)[: down.side], values, down.stride)
+    parts = slid_across(across.weights(0.0)[: across.side], half.reshape(-1, half.shape[2]), across.stride)
+    whole = parts.reshape(len(parts), -1)[: len(down.at), : len(across.at)]
+    found = whole / down.total.astype(np.float32)[:, None]
+    found /= across.total.astype(np.float32)
+    return np.asarray(found)
 
 
 def grid(shape: tuple[int, int], step: int, origin: tuple[int, int] = (0, 0)) -> list[NDArray[np.integer]]:
@@ -297,20 +319,42 @@ def interpolated(
     -------
     ndarray, shape ``shape``
     """
-    vertical, horizontal = (
-        _interpolator(at, start, size) for at, start, size in zip(places, origin, shape, strict=True)
+    part_of = interpolation(values, places, shape, origin)
+    found = np.empty(shape, part_of(slice(0, 1)).dtype)
+
+    def fill(rows: slice) -> None:
+        found[rows] = part_of(rows)
+
+    in_threads(fill, strips(shape[0], STRIP))
+    return found
+
+
+def interpolation(
+    values: NDArray[Any],
+    places: Sequence[NDArray[np.integer]],
+    shape: tuple[int, int],
+    origin: tuple[int, int] = (0, 0),
+) -> Callable[[slice], NDArray[Any]]:
+    """What gives some rows of what `interpolated` gives, in the precision of the values."""
+    real = values.real.dtype
+    (above, below, down), (left, right, across) = (
+        _between(at, start, size, real) for at, start, size in zip(places, origin, shape, strict=True)
     )
-    return np.asarray((horizontal @ (vertical @ values).T).T)
+    wide = values[:, left] * (1 - across) + values[:, right] * across
+
+    def part_of(rows: slice) -> NDArray[Any]:
+        share = down[rows, None]
+        return np.asarray(wide[above[rows]] * (1 - share) + wide[below[rows]] * share)
+
+    return part_of
 
 
-def _interpolator(places: NDArray[np.integer], start: int, size: int) -> sparse.csr_array:
-    """Linear interpolation from ``places`` to every px of an axis, constant beyond the ends: (size, places)."""
+def _between(
+    places: NDArray[np.integer], start: int, size: int, dtype: np.dtype[Any]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[Any]]:
+    """The two places between which each px of an axis lies, and the share of the second; 0 or 1 beyond the ends."""
     at = np.arange(start, start + size)
-    right = np.clip(np.searchsorted(places, at, side="right"), 1, max(len(places) - 1, 1))
-    left = right - 1
-    if len(places) == 1:
-        return sparse.csr_array((np.ones(size), np.zeros(size, int), np.arange(size + 1)), shape=(size, 1))
-    share = np.clip((at - places[left]) / (places[right] - places[left]), 0, 1)
-    values = np.stack([1 - share, share], axis=1).ravel()
-    index = np.stack([left, right], axis=1).ravel()
-    return sparse.csr_array((values, index, np.arange(0, 2 * size + 1, 2)), shape=(size, len(places)))
+    right = np.clip(np.searchsorted(places, at, side="right"), min(1, len(places) - 1), len(places) - 1)
+    left = np.maximum(right - 1, 0)
+    share = np.clip((at - places[left]) / np.maximum(places[right] - places[left], 1), 0, 1)
+    return left, right, share.astype(dtype)

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from copy import copy
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
-from scipy.spatial import cKDTree
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
+
+from napari_hush.filters.smoothing import SMALL
+from napari_hush.threads import in_threads, strips
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
+    Floats = NDArray[np.floating]
 
-TOGETHER = 256  # patches that are moved at once, so that they stay in the processor's cache
 NODES = np.arange(-2, 3)  # px: the samples through which a polynomial goes
+STRIP = 64  # rows that one thread copies at a time
+RUN = 24  # places whose means are one matrix product
+
+
+class _Run(NamedTuple):
+    """Places that lie beside each other, and those that may be their neighbours: runs of the bands around them."""
+
+    own: slice
+    near: tuple[slice, ...]
+    weights: tuple[NDArray[np.float32], ...]
+
+    def among(self, known: NDArray[np.bool_]) -> _Run:
+        """The same without the weights of places that do not count."""
+        if all(known[part].all() for part in self.near):
+            return self
+        return self._replace(weights=tuple(w * known[part] for w, part in zip(self.weights, self.near, strict=True)))
 
 
 class Neighbourhood:
@@ -23,80 +44,210 @@ class Neighbourhood:
     Parameters
     ----------
     places : ndarray, shape (N, 2)
-        (y, x), px.
+        (y, x), px. In the order of `in_bands` their values need not be copied.
     sigma : float
         Of the Gaussian, px.
-    known : ndarray of bool, shape (N,)
-        The places that count.
+    known : ndarray of bool, shape (N,), optional
+        The places that count; all by default.
+
+    Notes
+    -----
+    Neighbours are found in three bands, each as high as the Gaussian reaches, in which places are ordered along X:
+    those of a few places are then three runs of rows, and their weighted sums three small matrix products.
     """
 
-    def __init__(self, places: Floats, sigma: float, known: NDArray[np.bool_]) -> None:
-        tree = cKDTree(places)
-        weight = tree.sparse_distance_matrix(tree, 2 * sigma, output_type="coo_matrix").tocsr()
-        weight.data = np.exp(-0.5 * (weight.data / sigma) ** 2)
-        weight.setdiag(1.0)
-        self.weight = (weight @ sparse.diags_array(known.astype(np.float64))).tocsr()
-        self._total = np.maximum(np.asarray(self.weight.sum(axis=1)).ravel(), 1e-100)  # none: its square must not be 0
-        self.shrinks = np.asarray(self.weight.power(2).sum(axis=1)).ravel() / self._total**2
-        """(N,), by how much a mean varies less than the single values."""
+    def __init__(self, places: NDArray[np.float64], sigma: float, known: NDArray[np.bool_] | None = None) -> None:
+        self._order = in_bands(places, sigma)
+        self._sorted = bool((np.diff(self._order) > 0).all())
+        at = places[self._order]
+        numbers = _bands(at, sigma)
+        ends = np.searchsorted(numbers, np.arange(-1, (numbers[-1] if len(numbers) else 0) + 3))  # of bands, two beyond
+        self._runs = in_threads(
+            lambda band: [_run_of(at, sigma, own, ends[band : band + 4]) for own in _runs(ends[band + 1 : band + 3])],
+            range(len(ends) - 3),
+        )
+        self._weigh(None if known is None else known[self._order])
+
+    def among(self, known: NDArray[np.bool_]) -> Neighbourhood:
+        """The same, of which other places count."""
+        other = copy(self)
+        other._weigh(known[self._order])
+        return other
 
     def mean(self, values: Floats) -> Floats:
-        """Of values (N, ...)."""
-        found = np.asarray(self.weight @ values.reshape(len(values), -1))
-        found /= self._total[:, None]
-        return found.reshape(values.shape)
+        """Of values (N, ...), in their precision."""
+        kind = np.float32 if values.dtype == np.float32 else np.float64
+        flat = np.ascontiguousarray(values.reshape(len(values), -1), kind)
+        flat = flat if self._sorted else flat[self._order]
+        found = np.zeros(flat.shape, kind)
+        most = max((part.size for band in self._runs for run in band for part in run.weights), default=1)
+        size = max(SMALL // max(most, 1), 1)
+        pieces = list(zip(_pieces(flat, size), _pieces(found, size), strict=True))
 
-    def variance(self, values: Floats, mean: Floats | None = None) -> Floats:
-        """Of values (N, ...) around their mean, which may be known."""
-        mean = self.mean(values) if mean is None else mean
-        return np.maximum(self.mean(values**2) - mean**2, 0)
+        def add(band: list[_Run]) -> None:
+            for own, near, weights in band:
+                for source, total in pieces:
+                    for part, share in zip(near, weights, strict=True):
+                        total[:, own] += share.astype(kind, copy=False) @ source[:, part]
+                found[own] /= self._total[own, None]
+
+        in_threads(add, self._runs)
+        return self._back(found).reshape(values.shape)
+
+    def variance(self, values: Floats) -> Floats:
+        """Of values (N, ...) around their mean."""
+        return np.maximum(self.mean(values**2) - self.mean(values) ** 2, 0)
+
+    def _weigh(self, known: NDArray[np.bool_] | None) -> None:
+        """Let some places count, given in order."""
+        total, squares = np.zeros((2, len(self._order)))
+
+        def weigh(band: list[_Run]) -> list[_Run]:
+            band = band if known is None else [run.among(known) for run in band]
+            for own, _, weights in band:
+                for part in weights:
+                    total[own] += part @ np.ones(part.shape[1], np.float32)
+                    squares[own] += np.einsum("np,np->n", part, part)
+            return band
+
+        self._runs = in_threads(weigh, self._runs)
+        self._total = np.maximum(total, 1e-100)  # none: its square must not be 0
+        self.shrinks = self._back(squares / self._total**2)
+        """(N,), by how much a mean varies less than the single values."""
+
+    def _back(self, values: Floats) -> Floats:
+        if self._sorted:
+            return values
+        found = np.empty_like(values)
+        found[self._order] = values
+        return found
 
 
-def cut_out(image: Floats, places: Floats, half: int) -> Floats:
-    """What lies around each place, (N, 2 half + 1, 2 half + 1), interpolated."""
-    whole = np.rint(places).astype(np.intp)
+def in_bands(places: NDArray[np.float64], sigma: float) -> NDArray[np.intp]:
+    """An order of places (N, 2): by bands as high as the Gaussian of a `Neighbourhood` reaches, in each along X."""
+    return np.lexsort((places[:, 1], _bands(places, sigma)))
+
+
+def _bands(places: NDArray[np.float64], sigma: float) -> NDArray[np.intp]:
+    y = places[:, 0]
+    return np.asarray((y - y.min(initial=0.0)) // (2 * sigma * (1 + 1e-9)), np.intp)
+
+
+def _runs(ends: NDArray[np.intp]) -> Iterator[slice]:
+    return (slice(first, min(first + RUN, int(ends[1]))) for first in range(int(ends[0]), int(ends[1]), RUN))
+
+
+def _run_of(at: NDArray[np.float64], sigma: float, own: slice, ends: NDArray[np.intp]) -> _Run:
+    """A run and the weights of its neighbours; ``ends`` are those of its band and the two beside it."""
+    reach = 2 * sigma
+    sides = at[own.start, 1] - reach, at[own.stop - 1, 1] + reach
+    near = []
+    for first, last in pairwise(ends):
+        start, stop = first + np.searchsorted(at[first:last, 1], sides)
+        near.append(slice(int(start), int(stop)))
+    y, x = np.concatenate([at[part] for part in near]).T
+    square = (at[own, :1] - y) ** 2 + (at[own, 1:] - x) ** 2
+    weights = np.exp((square * (-0.5 / sigma**2)).astype(np.float32))
+    weights[square > reach**2] = 0
+    cuts = np.cumsum([part.stop - part.start for part in near])[:-1]
+    return _Run(own, tuple(near), tuple(np.split(weights, cuts, axis=1)))
+
+
+def _pieces(values: NDArray[Any], size: int) -> list[NDArray[Any]]:
+    """Views of rows (N, M) as (pieces, N, size), and the rest as one more piece."""
+    row, step = values.strides
+    whole, rest = divmod(values.shape[1], size)
+    found = [as_strided(values, (whole, len(values), size), (size * step, row, step))] if whole else []
+    return [*found, values[None, :, whole * size :]] if rest else found
+
+
+def padded(image: Floats, half: int, offset: float = 0.0, unit: float = 1.0) -> NDArray[np.float32]:
+    """An image (Y, X) in a unit above an offset, with the border that `cut_out` needs, in single precision."""
     border = half + 3
-    padded = np.pad(image, border, mode="edge")
-    offsets = np.arange(-half - 2, half + 3) + border
-    rows, columns = ((whole[:, k, None] + offsets).clip(0, padded.shape[k] - 1) for k in (0, 1))
-    return _moved(padded[rows[:, :, None], columns[:, None, :]], places - whole)
+    found = np.empty([size + 2 * border for size in image.shape], np.float32)
+    inner = found[border:-border, border:-border]
+
+    def fill(rows: slice) -> None:
+        values = image[rows] - offset
+        np.divide(values, unit, out=inner[rows], casting="same_kind")
+        found[border:-border][rows, :border] = inner[rows, :1]
+        found[border:-border][rows, -border:] = inner[rows, -1:]
+
+    in_threads(fill, strips(len(image), STRIP))
+    found[:border], found[-border:] = found[border], found[-border - 1]
+    return found
 
 
-def draw_back(patches: Floats, places: Floats, shape: tuple[int, int]) -> Floats:
-    """Add up patches (N, S, S), S odd, around their places."""
+def cut_out(
+    image: NDArray[np.float32], places: NDArray[np.float64], half: int, turned: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """What lies around each place, (N, 2 half + 1, 2 half + 1), interpolated.
+
+    Parameters
+    ----------
+    image : ndarray, shape (Y + 2 half + 6, X + 2 half + 6)
+        As from `padded`.
+    places : ndarray, shape (N, 2)
+        (y, x), px of the image without its border.
+    half : int
+        Px.
+    turned : ndarray, shape (M, 2 half + 1), optional
+        What both sides of each patch are multiplied by: a transform of it.
+    """
     whole = np.rint(places).astype(np.intp)
-    half = patches.shape[1] // 2 + 1
-    moved = _moved(np.pad(patches, ((0, 0), (3, 3), (3, 3))), whole - places)
-    border = half + 1  # takes what hangs over the edge
-    size = (shape[0] + 2 * border, shape[1] + 2 * border)
-    offsets = np.arange(-half, half + 1) + border
-    rows, columns = ((whole[:, k, None] + offsets).clip(0, size[k] - 1) for k in (0, 1))
-    index = rows[:, :, None] * size[1] + columns[:, None, :]
-    total = np.bincount(index.ravel(), moved.ravel(), minlength=size[0] * size[1]).reshape(size)
-    return total[border : border + shape[0], border : border + shape[1]]
+    size = 2 * half + 1
+    start = [(whole[:, k] + 1).clip(0, image.shape[k] - size - 4) for k in (0, 1)]
+    patches = sliding_window_view(image, (size + 4, size + 4))[start[0], start[1]]
+    taps = np.stack([np.eye(size, size + 4, k) for k in range(len(NODES))]).astype(np.float32)
+    if turned is not None:
+        taps = turned @ taps
+    return _moved(patches, places - whole, taps)
 
 
-def _moved(patches: Floats, by: Floats) -> Floats:
-    """Patches (N, S, S) at places that lie ``by`` (N, 2) px further, at most 0.5, (N, S - 4, S - 4)."""
-    size = patches.shape[1] - 4
-    rows, columns = (_weights(by[:, axis])[..., None, None] for axis in (0, 1))
-    moved = np.empty((len(patches), size, size))
-    for first in range(0, len(patches), TOGETHER):
-        part = slice(first, first + TOGETHER)
-        down = _summed(rows[part], [patches[part, k : k + size] for k in range(len(NODES))])
-        moved[part] = _summed(columns[part], [down[:, :, k : k + size] for k in range(len(NODES))])
-    return moved
+class Drawn(NamedTuple):
+    """Patches, and the bells that they were weighed by, drawn into a part of an image."""
+
+    part: tuple[slice, slice]
+    total: NDArray[np.float64]
+    bells: NDArray[np.float64]
 
 
-def _summed(weights: Floats, parts: list[Floats]) -> Floats:
-    """The sum of some arrays, each with its weight (N, K, 1, 1)."""
-    total = weights[:, 0] * parts[0]
-    for k, part in enumerate(parts[1:], start=1):
-        total += weights[:, k] * part
-    return total
+def draw_back(
+    patches: NDArray[np.float32], places: NDArray[np.float64], shape: tuple[int, int], bell: NDArray[np.float32]
+) -> Drawn:
+    """Add up patches (N, S, S), S odd, around their places (N, 2), each weighed by a bell (S,) along both axes."""
+    whole = np.rint(places).astype(np.intp)
+    size = patches.shape[1]
+    half = size // 2 + 1
+    taps = np.stack([np.eye(size + 2, size, k - 3) for k in range(len(NODES))]).astype(np.float32) * bell
+    down, across = (_matrices(whole[:, k] - places[:, k], taps) for k in (0, 1))
+    moved = (down @ patches) @ across.transpose(0, 2, 1)
+    own = down.sum(axis=2)[:, :, None] * across.sum(axis=2)[:, None, :]
+    # a border takes what hangs over the edge
+    low = [int(whole[:, k].min()) - half for k in (0, 1)]
+    height, width = (int(whole[:, k].max()) + half + 1 - low[k] for k in (0, 1))
+    offsets = np.arange(-half, half + 1)
+    rows, columns = (whole[:, k, None] + offsets - low[k] for k in (0, 1))
+    index = (rows[:, :, None] * width + columns[:, None, :]).ravel()
+    start = [min(max(low[k], 0), shape[k]) for k in (0, 1)]
+    inside = [slice(start[k], max(min(low[k] + n, shape[k]), start[k])) for k, n in ((0, height), (1, width))]
+    kept = tuple(slice(part.start - low[k], part.stop - low[k]) for k, part in enumerate(inside))
+    total, bells = (
+        np.bincount(index, one.ravel(), minlength=height * width).astype(np.float64, copy=False).reshape(height, width)
+        for one in (moved, own)
+    )
+    return Drawn((inside[0], inside[1]), total[kept], bells[kept])
 
 
-def _weights(by: Floats) -> Floats:
-    """What each sample adds to the value at ``by``, (N, 5)."""
+def _moved(patches: NDArray[np.float32], by: NDArray[np.float64], taps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Patches (N, S, S) at places that lie ``by`` (N, 2) px further, at most 0.5; ``taps``: see `_matrices`."""
+    down, across = (_matrices(by[:, axis], taps) for axis in (0, 1))
+    return np.asarray((down @ patches) @ across.transpose(0, 2, 1), np.float32)
+
+
+def _matrices(by: NDArray[np.float64], taps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What moves each patch along one axis, (N, M, S), of what takes its samples one after the other, (5, M, S)."""
     parts = [np.prod([(by - other) / (node - other) for other in NODES if other != node], axis=0) for node in NODES]
-    return np.stack(parts, axis=1)
+    weights = np.stack(parts, axis=1).astype(np.float32)
+    found = np.einsum("nk,kc->nc", weights, taps.reshape(len(taps), -1))
+    return np.asarray(found, np.float32).reshape(len(by), *taps.shape[1:])

@@ -17,36 +17,29 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from napari_hush.cli.adapt import Adapt
 from napari_hush.cli.console import NOTHING_LEFT, complain, one_line
-from napari_hush.cli.convert import Convert
-from napari_hush.cli.demo import Demo
-from napari_hush.cli.denoise import Denoise
-from napari_hush.cli.evaluate import Evaluate
-from napari_hush.cli.info import Info
-from napari_hush.cli.models import Models
-from napari_hush.cli.register import Register
 from napari_hush.cli.signals import Ended, ended_by_signals
-from napari_hush.cli.synthesize import Synthesize
-from napari_hush.cli.train import train_command
+from napari_hush.declare import Registry
 from napari_hush.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 SIGPIPE = 13  # on every system that has it
-COMMANDS: dict[str, Callable[..., Any]] = {
-    "demo": Demo,
-    "denoise": Denoise,
-    "evaluate": Evaluate,
-    "info": Info,
-    "models": Models,
-    "convert": Convert,
-    "register": Register,
-    "synthesize": Synthesize,
-    "adapt": Adapt,
-    "train": train_command,  # made when the command line is read, of the methods that there are then
-}
+COMMANDS: Registry[Callable[..., Any]] = Registry(
+    {
+        "demo": "napari_hush.cli.demo:Demo",
+        "denoise": "napari_hush.cli.denoise:Denoise",
+        "evaluate": "napari_hush.cli.evaluate:Evaluate",
+        "info": "napari_hush.cli.info:Info",
+        "models": "napari_hush.cli.models:Models",
+        "convert": "napari_hush.cli.convert:Convert",
+        "register": "napari_hush.cli.register:Register",
+        "synthesize": "napari_hush.cli.synthesize:Synthesize",
+        "adapt": "napari_hush.cli.adapt:Adapt",
+        "train": "napari_hush.cli.train:train_command",  # which makes it, of the methods that there are then
+    }
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -101,11 +94,13 @@ def _stop_printing() -> None:
 
 def _obey(arguments: Sequence[str] | None) -> int:
     """Do what was asked for; what was printed has reached its reader then."""
-    commands = COMMANDS | {"train": train_command()}
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if list(sys.argv[1:] if arguments is None else arguments) == ["--version"]:
+        if words == ["--version"]:
             print(f"napari-hush {version('napari-hush')}")
             return 0
+        names = words[:1] if words and words[0] in COMMANDS else list(COMMANDS)  # the others need not be imported
+        commands = {name: COMMANDS[name]() if name == "train" else COMMANDS[name] for name in names}
         command = _read(commands, arguments)
         if other := getattr(command, "begin_with", lambda: None)():
             command = _read(commands | {"train": other}, arguments)

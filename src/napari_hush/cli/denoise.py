@@ -106,7 +106,7 @@ class Denoise:
         failed: list[str | Path] = []
         n_jobs = len(jobs)
         with ExitStack() as stack:
-            loaded = stack.enter_context(LoadedModels(settings, many=True))
+            loaded = stack.enter_context(LoadedModels(settings, many=True, kept=True))
             own = None if self.model == AUTO else loaded.model(self.model)  # told before the first image
             model = own or AUTO
             denoise: Callable[..., Any] = partial(denoise_steps, model=model, settings=settings, loaded=loaded)
@@ -209,7 +209,7 @@ class Denoise:
         drained: Callable[..., Any],
         say: Callable[[str], object] = print,
     ) -> None:
-        """Denoise one input; ``drained`` goes through the steps and shows how far, ``say`` takes what is printed."""
+        """Denoise one input; ``drained`` goes through the steps, with a label, and shows them; ``say`` takes lines."""
         import numpy as np
 
         from napari_hush.cluster.shards import Waiting
@@ -227,7 +227,6 @@ class Denoise:
         from napari_hush.io.formats.tiff_write import is_ome, ome_axes
         from napari_hush.io.history import add_to_zarr, software
         from napari_hush.io.room import check_room
-        from napari_hush.reports.panels import middle_plane, write_panel
 
         source, target, panel = job.source, job.target, job.panel
         check_writable(target)
@@ -286,6 +285,8 @@ class Denoise:
         elif self.series_maps is not None:
             say(f"  no frames looked together: nothing is written to {self.series_maps}")
         if panel is not None:
+            from napari_hush.reports.panels import middle_plane, write_panel
+
             noisy, denoised = (middle_plane(data, channel_axis) for data in (image.data, result))
             title = f"{Path(source).name}, {done.provenance['model']}"
             write_panel(

@@ -16,6 +16,7 @@ from napari_hush.files import atomic_write, read_toml
 from napari_hush.training.keep import previews_of, save_or_keep
 from napari_hush.training.methods.registry import METHODS
 from napari_hush.training.presets import PRESETS
+from napari_hush.training.processes import Processes
 from napari_hush.training.settings_file import read_train_settings, train_settings_to_toml
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class Train:
         own = goes_on and checkpoint == self.output.with_suffix(".ckpt")
         check_outputs([self.output, *([] if kept else [written])], inputs, overwrite=self.overwrite or own)
         model = self._train(settings, checkpoint)
+        if Processes.of().rank:  # of several that have trained it together
+            return 0
         save_or_keep(model, self.output, checkpoint)
         _finish(checkpoint)
         if not kept:
@@ -125,7 +128,7 @@ class Train:
         try:
             return train(self.method, source, settings, checkpoint=checkpoint, resume=self.resume, progress=True)
         except KeyboardInterrupt:
-            if checkpoint.exists():
+            if checkpoint.exists() and not Processes.of().rank:
                 complain("stopped", f"{checkpoint}: go on with --resume")
             raise
 

@@ -128,7 +128,7 @@ class ClusterSpread:
             for words in dict.fromkeys(found.warnings):
                 warnings.warn(words, UserWarning, stacklevel=2)
             ledger.keep_measured(found.measured)
-            ledger.settle(side=found.side, batch=found.batch)
+            ledger.settle(side=found.side, network=found.network, batch=found.batch)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # told by the survey
             plan = drain(
@@ -150,7 +150,7 @@ class ClusterSpread:
         self, plan: Plan, runner: TileRunner, target: Planes, ledger: Ledger
     ) -> Generator[Progress, None, tuple[Sequence[Guard | StrictGuard], int]]:
         """Do all that the ledger does not have."""
-        runner.side, runner.batch = plan.side, plan.batch or runner.batch  # whatever lack of memory made of them once
+        runner.cut_as(plan.side, plan.network_side, plan.batch)  # whatever lack of memory made of it once
         units = units_of(plan, runner, target, least=LEAST)
         left = left_of(units, ledger)
         total, open_of = sum(one.size for one in units), {one.number: 0 for one in units}
@@ -169,7 +169,7 @@ class ClusterSpread:
             for part in parts:
                 part.store(target)
             if unit.cores:
-                ledger.add(unit.number, Step((runner.side,), runner.batch, unit.cores), given)
+                ledger.add(unit.number, Step((runner.side,), runner.batch, unit.cores, runner.network_side), given)
             open_of[unit.number] -= 1
             if not open_of[unit.number]:
                 ledger.finish(unit.number, 0 if unit.cores else given)
@@ -240,5 +240,6 @@ def _known(ledger: Ledger) -> worker.Survey | None:
         computes=ledger.head["computes"],
         weights=ledger.head["model"]["its weights"],
         side=ledger.begun,
+        network=ledger.begun_network,
         batch=int(ledger.head["batch"]),
     )

@@ -203,7 +203,7 @@ class ShardRun:
                 known = self._joined(file)
                 if not known.has_begun:
                     plan = yield from self._planned(known)
-                    known.settle(side=plan.side, batch=self._batch(plan))
+                    known.settle(side=plan.side, network=plan.network_side, batch=self._batch(plan))
                 if not (self.restart.folder / ARRAY).is_dir():
                     plan = yield from self._planned(known)
                     self._make_array(plan)
@@ -301,7 +301,7 @@ class ShardRun:
                     for part in parts:
                         part.store(target)
             if unit.cores:
-                ledger.add(unit.number, Step((plan.side,), runner.batch, unit.cores), given)
+                ledger.add(unit.number, Step((plan.side,), runner.batch, unit.cores, plan.network_side), given)
             else:
                 ledger.finish(unit.number, given)
             done += unit.size

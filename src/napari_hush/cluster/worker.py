@@ -87,6 +87,8 @@ class Survey:
         The SHA-256 of all that computes.
     side : (int, int) or None
         Of a tile, px.
+    network : (int, int) or None
+        Of what one pass of the network gives, px.
     batch : int
         Tiles at once.
     warnings : tuple of str
@@ -97,6 +99,7 @@ class Survey:
     computes: dict[str, Any]
     weights: str
     side: Side
+    network: Side
     batch: int
     warnings: tuple[str, ...] = ()
 
@@ -149,6 +152,7 @@ def survey(job: Job, measured: dict[str, Any]) -> Survey:
             computes=computes,
             weights=weights_sha256(plan.model),
             side=runner.side,
+            network=runner.network_side,
             batch=runner.batch,
             warnings=tuple(str(one.message) for one in said if issubclass(one.category, UserWarning)),
         )
@@ -231,7 +235,7 @@ def _open(job: Job, found: Survey) -> _Opened:
         _process.opened.stack.close()
         _process.opened = None
     settings = replace(job.settings, **found.computes)  # the same on all workers, or refused with the reason
-    head = {"side": found.side, "batch": found.batch}
+    head = {"side": found.side, "network": found.network, "batch": found.batch}
     ledger = Ledger(job.folder, BytesIO(), head=head, measured=dict(found.measured))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # told by the survey

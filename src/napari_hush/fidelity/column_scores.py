@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage, signal, stats
+from scipy import fft, ndimage, special
 from scipy.spatial import cKDTree
 
 if TYPE_CHECKING:
@@ -87,13 +87,13 @@ def score_columns(atoms: Atoms, recorded: Recorded, spacing: float, *, dark: boo
     if len(sigmas):
         heights = np.maximum(atoms.heights, 1e-9 * max(float(atoms.heights.max()), 1e-30))
         whole, found, errors = fit_changes(recorded, atoms.positions, sign * heights, sigmas, spacing)
-        limit = float(stats.norm.isf(CHANCE / len(sigmas)))
+        limit = -float(special.ndtri(CHANCE / len(sigmas)))
         change = sign * whole[:, 0] / heights
         new = _scores(sign * found[:, 0], errors[:, 0]) < -limit
         new &= change - np.median(change) < -HALF
         score = np.hypot(*(_scores(found[:, k], errors[:, k]) for k in (1, 2)))
         distance = np.hypot(*(whole[:, 1:] - np.median(whole[:, 1:], axis=0)).T)
-        far = float(np.sqrt(stats.chi2.isf(CHANCE / len(sigmas), 2)))
+        far = float(np.sqrt(special.chdtri(2, CHANCE / len(sigmas))))
         moved = (score > far) & (distance > MOVED * spacing) & ~new
     lost = _lost(atoms, recorded, typical, spacing, sign)
     return ColumnScores(kept=atoms.positions[~new], lost=lost, new=atoms.positions[new], moved=atoms.positions[moved])
@@ -179,12 +179,12 @@ def _lost(atoms: Atoms, recorded: Recorded, sigma: float, spacing: float, sign: 
     bell = np.where(inside, bell - bell.sum() / inside.sum(), 0)
     bell /= np.sqrt((bell**2).sum())
     seen = (recorded.residual / np.sqrt(recorded.variance)).astype(np.float32)
-    scores = sign * signal.oaconvolve(seen, bell.astype(np.float32), mode="same").astype(np.float64)  # it is even
+    scores = sign * _convolved(seen, bell.astype(np.float32)).astype(np.float64)
     scores /= _spreads(scores, recorded.image)
     if sign > 0:  # counts are skewed: their root is a Gaussian (Poisson), as the score is skewed by ``skew``
         skew = np.maximum(recorded.count * float((bell**3).sum()) / np.sqrt(recorded.variance), 1e-6)
         scores = np.where(scores > 0, 2 / skew * (np.sqrt(1 + skew * np.maximum(scores, 0)) - 1), scores)
-    limit = float(stats.norm.isf(CHANCE * 2 * np.pi * sigma**2 / scores.size))  # about the number of places
+    limit = -float(special.ndtri(CHANCE * 2 * np.pi * sigma**2 / scores.size))  # about the number of places
     tops = (scores > limit) & (scores == ndimage.maximum_filter(scores, 2 * int(0.3 * spacing) + 1))
     places = np.argwhere(tops).astype(np.float64)
     border = np.minimum(places, np.array(scores.shape) - 1 - places).min(axis=1, initial=np.inf)
@@ -197,3 +197,11 @@ def _lost(atoms: Atoms, recorded: Recorded, sigma: float, spacing: float, sign: 
     height = max(typical, 1e-30)
     found, _, _ = fit_changes(recorded, places, np.full(len(places), height), np.full(len(places), sigma), spacing)
     return np.asarray(places[sign * found[:, 0] > FAINT * typical])
+
+
+def _convolved(image: NDArray[np.float32], kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """An image (Y, X) with nothing beyond its edges, seen through an even kernel of odd sides."""
+    size = [fft.next_fast_len(n + k - 1, real=True) for n, k in zip(image.shape, kernel.shape, strict=True)]
+    whole = fft.irfft2(fft.rfft2(image, size) * fft.rfft2(kernel, size), size)
+    top, left = (k // 2 for k in kernel.shape)
+    return np.asarray(whole[top : top + image.shape[0], left : left + image.shape[1]])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
 from itertools import product
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -26,6 +26,7 @@ from napari_hush.inference.levels import as_float64
 from napari_hush.inference.planes import has_one_colour, middle_part
 from napari_hush.residual.compare import Residual, compare_residual, no_residual
 from napari_hush.residual.scan.recorded import record
+from napari_hush.threads import begun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,6 +146,7 @@ def judge(
         )
     recorded = None if scan is None or min(test.shape) < SMALLEST_SCAN else record(test, scan, usable, spacing)
     compared = recorded if true is None else None
+    taken_away = begun(partial(_residual_of, scan, test, true, usable, spacing, recorded))
     values: dict[str, float] = {}
     kept = lost = new = moved = np.empty((0, 2))
     evidence = None
@@ -190,7 +192,7 @@ def judge(
         values |= compare_pixels(true, test, usable, dent_mask(true, None if dark else spacing, through))
     if scan is not None:
         values |= whiteness(np.where(usable, scan - test, 0))
-    residual, support = _residual_of(scan, test, true, usable, spacing, recorded)
+    residual, support = taken_away()
     values |= {
         "missing_detail": residual.missing,
         "contradicted_detail": residual.contradicted,

@@ -7,6 +7,7 @@ those of its output have a slope under 1: strain, polarisation and atom counts c
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ from napari_hush.atoms.columns import Atoms, column_contrast, fit_atoms, match_a
 from napari_hush.atoms.spacing import find_lattice
 from napari_hush.errors import InputError
 from napari_hush.inference.guards.strict import faintest_contrast, with_columns_of
+from napari_hush.threads import begun
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -280,16 +282,19 @@ def predict_transfer(
         faintest = faintest_contrast([image], period, dark=dark)
         return measure_columns(with_columns_of(image, made, period, faintest=faintest, dark=dark), near, dark=dark)
 
+    def drawn_again(noise: NoiseModel) -> Atoms:
+        return unbiased(made + noise.draw(made, 0))
+
+    again_found = None
+    if noise is not None and noise.calibrated and not _is_uneven(seen - made, made, noise):
+        again_found = begun(partial(drawn_again, noise))  # mostly wanted
     found = measure_columns(made, near, dark=dark)
     told = transfer(found, unbiased(seen), lattice.vectors, spacing=near)
-    if noise is None or not noise.calibrated or not told.columns:
-        return told
-    of_rows = float(noise.variance(made).mean()) * noise.bands[0] / made.shape[1]
-    if float((seen - made).mean(axis=1).var()) > UNEVEN * of_rows:
+    if again_found is None or not told.columns:
         return told
     if told.positions_y > NEARLY_ALL:
         return replace(told, lost=0.0)
-    again = transfer(found, unbiased(made + noise.draw(made, 0)), lattice.vectors, spacing=near)
+    again = transfer(found, again_found(), lattice.vectors, spacing=near)
     own = transfer(found, found, lattice.vectors, spacing=near)
     error = max(again.displacement_y**2 - own.displacement_y**2, 0.0)
     real = told.displacement_y**2 - error
@@ -346,6 +351,12 @@ def lattice_patches(
             indices[one, k] += sign
         patches.append((members, indices[members]))
     return patches
+
+
+def _is_uneven(rest: Floats, made: Floats, noise: NoiseModel) -> bool:
+    """Whether rows lie on levels of their own, beyond what the noise makes of them."""
+    of_rows = float(noise.variance(made).mean()) * noise.bands[0] / made.shape[1]
+    return bool(rest.mean(axis=1).var() > UNEVEN * of_rows)
 
 
 def _polynomial(indices: NDArray[np.intp]) -> Floats:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from napari_hush.threads import in_threads, strips
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 SMALL = 1 << 18  # multiplications of one product: no library shares so few among threads
 SIDE = 32  # px that one product gives
+STRIP = 8 * SIDE  # rows that one thread does at a time
 PADS: dict[str, Any] = {"reflect": "symmetric", "nearest": "edge", "constant": "constant"}
 
 
@@ -30,6 +33,7 @@ def gaussian(
     mode: Mode = "reflect",
     truncate: float = 4.0,
     axes: Sequence[int] = (0, 1),
+    rest: bool = False,
 ) -> NDArray[Any]:
     """As `scipy.ndimage.gaussian_filter`, in single precision.
 
@@ -45,6 +49,8 @@ def gaussian(
         Standard deviations at which the Gaussian ends.
     axes : sequence of int
         Along which it is taken.
+    rest : bool
+        Whether to give what it leaves out: the image minus its mean.
 
     Returns
     -------
@@ -60,7 +66,7 @@ def gaussian(
     """
     reach = int(truncate * sigma + 0.5)
     if not reach or not image.size:
-        return image.copy()
+        return np.zeros_like(image) if rest else image.copy()
     kind = np.float64 if image.dtype == np.float64 else np.float32
     pedestal = mode != "constant" and not image.min() <= 0 <= image.max()  # else zeros stay zeros
     mean = kind(image.mean(dtype=np.float64)) if pedestal else kind(0)
@@ -70,13 +76,27 @@ def gaussian(
     for k in range(SIDE):
         weights[k, k : k + len(bell)] = bell
     beyond = [(reach, reach + -size % SIDE) if axis in axes else (0, 0) for axis, size in enumerate(image.shape)]
-    values = np.pad((image - mean if mean else image).astype(np.float32, copy=False), beyond, mode=PADS[mode])
-    if 0 in axes:
-        values = slid_down(weights, values, SIDE).reshape(-1, values.shape[1])
-    if 1 in axes:
-        values = slid_across(weights, values, SIDE).reshape(len(values), -1)
-    values = values[: image.shape[0], : image.shape[1]]
-    return np.add(values, mean, dtype=kind) if mean else values.astype(kind)
+    # rows that are looked at, counted from 1: what mirrored ones repeat, and 0 for zeros
+    rows = np.pad(np.arange(1, image.shape[0] + 1), beyond[0], mode=PADS[mode])
+    found = np.empty(image.shape, kind)
+
+    def smooth(part: slice) -> None:
+        seen = rows[part.start : part.stop + sum(beyond[0])]
+        seen = seen[: len(seen) - (part.stop < image.shape[0]) * (beyond[0][1] - reach)]
+        values = (image[seen - 1] - mean if mean else image[seen - 1]).astype(np.float32, copy=False)
+        if mode == "constant":
+            values[seen == 0] = 0
+        if 0 in axes:
+            values = slid_down(weights, values, SIDE).reshape(-1, values.shape[1])
+        if 1 in axes:
+            values = slid_across(weights, np.pad(values, [(0, 0), beyond[1]], mode=PADS[mode]), SIDE)
+            values = values.reshape(len(values), -1)
+        np.add(values[: part.stop - part.start, : image.shape[1]], mean, out=found[part], dtype=kind)
+        if rest:
+            np.subtract(image[part], found[part], out=found[part])
+
+    in_threads(smooth, strips(image.shape[0], STRIP))
+    return found
 
 
 def slid_down(weights: NDArray[np.float32], image: NDArray[np.float32], step: int) -> NDArray[np.float32]:

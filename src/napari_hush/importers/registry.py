@@ -184,7 +184,7 @@ def load_model(source: Model | str | os.PathLike[str], **importer_options: Any) 
         return source
     if not isinstance(source, str | os.PathLike):
         raise InputError(f"a model is a Model, a bundled name or a path, got {type(source).__name__}")
-    path = _find(source)
+    path = model_file(source)
     name = _recognise(path)
     importer = IMPORTERS[name]
     _check_options(f"the {name} importer", importer.option_names, importer_options)
@@ -204,7 +204,14 @@ def _recognise(path: Path) -> str:
     raise ModelFileError(f"{path}: {_explain(path, head)}; expected {expected()}")
 
 
-def _find(source: str | os.PathLike[str]) -> Path:
+def model_file(source: str | os.PathLike[str]) -> Path:
+    """The file that `load_model` reads for a bundled name or a path, whether it is there or not.
+
+    Raises
+    ------
+    InputError
+        If it is a name, and neither a bundled one nor that of a file.
+    """
     bundled = sorted(p.stem for p in ZOO.glob("*.safetensors"))
     if isinstance(source, str) and source in bundled:
         return ZOO / f"{source}.safetensors"

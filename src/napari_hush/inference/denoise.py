@@ -228,7 +228,7 @@ def denoise_steps(
             ledger = stack.enter_context(opened(restart, watched, **asked))
         elif restart is not None:
             clear(restart)
-        loaded = loaded or stack.enter_context(LoadedModels(settings))
+        loaded = loaded or stack.enter_context(LoadedModels(settings, kept=True))
         if spread is None:
             plan = yield from plan_steps(
                 image,
@@ -273,18 +273,21 @@ def denoise_steps(
             task = plan.task(one)
             guards = task.guards
             before = () if ledger is None else ledger.steps.get(number, ())
-            done += sum(len(step.cores) for step in before)
-            before_this = extra.pixels
+            before_this, end = extra.pixels, done + runner.count()
             for finished, count, left in runner.run(task, before):
+                if before:
+                    done, before = max(end - left - count, done), ()
                 seen = extra.pixels
                 for tile, values in finished:
                     values, given = task.divided(values)
                     plan.store(target, one, tile, values)
                     if given is not None:
                         extra.store(one, tile, given)
-                if ledger is not None and runner.by_tile:
+                if ledger is not None and runner.by_tile and finished:
                     cores = tuple(tile.core for tile, _ in finished)
-                    ledger.add(number, Step(tuple(runner.sides), runner.batch, cores), extra.pixels - seen)
+                    ledger.add(
+                        number, Step(tuple(runner.sides), runner.batch, cores, runner.network_side), extra.pixels - seen
+                    )
                 done += count
                 total = max(total, done + left)
                 yield Progress(done, total, f"tile {done} of {total}")
@@ -303,7 +306,7 @@ def denoise_steps(
     elif callable(out):
         result = None
     record = plan.record() | {
-        "tile": list(runner.side) if runner.side else False,
+        "tile": list(runner.network_side) if runner.network_side else False,
         "guard": guards[0].as_dict() if guards else False,
         "given_back": extra.record(guards),
         "series": False if series is None else series.record(),

@@ -13,6 +13,7 @@ import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from napari_hush.errors import InputError
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 NAME = "ledger.jsonl"
 SHARDS = "shard-*.jsonl"
-FORMAT = 2
+FORMAT = 3
 WAYS_ON = "go on with it (--resume, in Python resume=True) or throw it away (--no-resume, resume=False)"
 
 Core = tuple[int, int, int, int]
@@ -79,11 +80,14 @@ class Step:
         Tiles that were computed at once.
     cores : tuple of (int, int, int, int)
         What was done: y0, y1, x0, x1 of each.
+    network : (int, int) or None
+        Side of what one pass of the network gave.
     """
 
     sides: tuple[Side, ...]
     batch: int
     cores: tuple[Core, ...]
+    network: Side
 
 
 @dataclass
@@ -134,15 +138,21 @@ class Ledger:
         """Side of a tile with which the earlier run began; None where it took whole planes, or there was none."""
         return _side(self.head.get("side"))
 
+    @property
+    def begun_network(self) -> Side:
+        """The same of what one pass of the network gives."""
+        return _side(self.head.get("network"))
+
     def go_on(self, runner: TileRunner) -> None:
         """Let a runner go on with the tiles and the batch that the earlier run had at its end, or note its own."""
         if not self.has_begun:
-            self.settle(side=runner.side, batch=runner.batch)
+            self.settle(side=runner.side, network=runner.network_side, batch=runner.batch)
             return
         steps = [step for some in self.steps.values() for step in some]
-        runner.side, runner.batch = (
-            (steps[-1].sides[-1], steps[-1].batch) if steps else (self.begun, self.head["batch"])
-        )
+        if steps:
+            runner.cut_as(steps[-1].sides[-1], steps[-1].network, steps[-1].batch)
+        else:
+            runner.cut_as(self.begun, self.begun_network, self.head["batch"])
 
     def settle(self, **facts: Any) -> None:
         """Note facts about the run, or compare with those of the earlier run.
@@ -159,7 +169,8 @@ class Ledger:
         if other:
             raise InputError(
                 f"{self.folder}: the unfinished run there cannot go on, because this is not the same run: "
-                f"{'; '.join(other)}; give it what it had, or throw it away with --no-resume (in Python resume=False)"
+                f"{'; '.join(other)}; give it what it had, or throw it away with --no-resume (in Python "
+                "resume=False, in napari Begin anew)"
             )
         if new := {name: value for name, value in facts.items() if name not in self.head}:
             self._append({"head": new})
@@ -173,7 +184,8 @@ class Ledger:
 
     def add(self, number: int, step: Step, given: int) -> None:
         """Note tiles of a pass whose chunks are on the disk."""
-        self._append({"pass": number, "sides": step.sides, "batch": step.batch, "cores": step.cores, "given": given})
+        line = {"pass": number, "sides": step.sides, "batch": step.batch, "network": step.network}
+        self._append(line | {"cores": step.cores, "given": given})
         self.steps.setdefault(number, []).append(step)
 
     def finish(self, number: int, given: int = 0) -> None:
@@ -224,7 +236,7 @@ class Ledger:
         self.given += line.get("given", 0)
         if "pass" in line:
             cores = tuple((y0, y1, x0, x1) for y0, y1, x0, x1 in line["cores"])
-            step = Step(tuple(_side(side) for side in line["sides"]), int(line["batch"]), cores)
+            step = Step(tuple(_side(side) for side in line["sides"]), int(line["batch"]), cores, _side(line["network"]))
             self.steps.setdefault(int(line["pass"]), []).append(step)
         if "complete" in line:
             self.complete.add(int(line["complete"]))
@@ -285,6 +297,18 @@ def clear(restart: Restart) -> None:
         remove(restart.folder)
 
 
+def peek(target: Path) -> Ledger | None:
+    """What an unfinished run to an output has done, to look at; None where there is none that could go on."""
+    folder = Restart(target).folder
+    try:
+        content = (folder / NAME).read_bytes()
+    except OSError:
+        return None
+    ledger = Ledger(folder, BytesIO(content))
+    ledger.read()
+    return None if ledger.is_empty or not (folder / ARRAY).is_dir() else ledger
+
+
 def tidy(target: Path) -> None:
     """Remove what a run left that was killed when its result had its name already."""
     restart = Restart(target)
@@ -323,6 +347,8 @@ def unfinished(target: Path) -> str:
 
 def weights_sha256(model: Model) -> str:
     """The SHA-256 of all that computes: architecture, arguments and weights of a model's network."""
+    if known := getattr(model.network, "weights_sha256", ""):  # what stands for a network says it
+        return str(known)
     digest = hashlib.sha256(json.dumps([model.architecture, model.hyperparameters], sort_keys=True).encode())
     for name, tensor in sorted(model.network.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -16,12 +16,14 @@ from napari_hush.inference.scaling import ScaledPlane, scale_factor
 from napari_hush.inference.streaks import count_projections, kept_away
 from napari_hush.inference.tiles.runner import filled_block
 from napari_hush.residual.noise import measure_noise
+from napari_hush.threads import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_hush.atoms.autocorrelation import LatticeFit
     from napari_hush.inference.channels import Group
     from napari_hush.inference.planes import Planes
     from napari_hush.inference.settings import DenoiseSettings
@@ -332,10 +334,15 @@ def measure_spacing(source: Planes, channels: list[int]) -> float | None:
     indices = list(source.indices())
     best = None
     for number in dict.fromkeys((len(indices) // 2, 0, len(indices) - 1)):
-        for block in probes(partial(source.read, indices[number], channels), source.plane_shape):
-            found = find_lattice(block.astype(np.float64).mean(axis=0))
-            if found is not None and (best is None or found.lasting > best.lasting):
-                best = found
-            if best is not None and best.lasting > CERTAIN:
-                return best.spacing
+        blocks = probes(partial(source.read, indices[number], channels), source.plane_shape)
+        for some in ([next(blocks)], list(blocks)):  # the middle alone is mostly enough
+            for found in in_threads(_lattice, some):
+                if found is not None and (best is None or found.lasting > best.lasting):
+                    best = found
+                if best is not None and best.lasting > CERTAIN:
+                    return best.spacing
     return None if best is None else best.spacing
+
+
+def _lattice(block: np.ndarray) -> LatticeFit | None:
+    return find_lattice(block.astype(np.float64).mean(axis=0))

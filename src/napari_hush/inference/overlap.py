@@ -32,14 +32,14 @@ def share_numbers(one: Any, other: Any) -> bool:
     """
     if one is other:
         return True
-    ends = list(_behind(other))
-    return any(_same(array, end) for array in _behind(one) for end in ends)
+    ends = list(behind(other))
+    return any(_same(array, end) for array in behind(one) for end in ends)
 
 
 def lies_in(array: Any, folder: str | os.PathLike[str]) -> bool:
     """Whether an array is read from a zarr in a folder, which is to be replaced."""
     target = os.path.realpath(folder)
-    for one in _behind(array):
+    for one in behind(array):
         place = _zarr_place(one)
         if isinstance(place, str) and Path(place).is_relative_to(target):
             return True
@@ -48,14 +48,14 @@ def lies_in(array: Any, folder: str | os.PathLike[str]) -> bool:
 
 def is_mapped(array: Any) -> bool:
     """Whether a numpy array shows a file."""
-    return _map_of(array) is not None
+    return map_of(array) is not None
 
 
-def _behind(array: Any) -> Iterator[Any]:
-    """The array itself; of a dask array or a mosaic those that it is made of."""
+def behind(array: Any) -> Iterator[Any]:
+    """The array itself; of a dask array or a mosaic the arrays that it is made of."""
     if isinstance(array, Mosaic):
         for source in {id(tile.source): tile.source for tile in array.tiles}.values():
-            yield from _behind(source)
+            yield from behind(source)
         return
     graph = getattr(array, "__dask_graph__", None)
     if graph is None:
@@ -65,7 +65,7 @@ def _behind(array: Any) -> Iterator[Any]:
         # dask keeps what it is given either as it is or as the value of a node
         for one in (value, getattr(value, "value", None)):
             if hasattr(one, "shape") and hasattr(one, "dtype"):
-                yield from _behind(getattr(one, "array", one))
+                yield from behind(getattr(one, "array", one))
 
 
 def _values(graph: Any) -> Iterator[Any]:
@@ -94,12 +94,12 @@ def _same_bytes_of_a_file(one: np.ndarray, other: np.ndarray) -> bool:
     files = _mapped_file(one), _mapped_file(other)
     if files[0] is None or files[1] is None or not os.path.samefile(files[0], files[1]):
         return False
-    (begin, end), (start, stop) = _bytes_of_file(one), _bytes_of_file(other)
+    (begin, end), (start, stop) = bytes_of_file(one), bytes_of_file(other)
     return begin < stop and start < end
 
 
-def _map_of(array: Any) -> np.memmap[Any, Any] | None:
-    """The map of a file that an array is a view of."""
+def map_of(array: Any) -> np.memmap[Any, Any] | None:
+    """The map of a file that an array is a view of; None where it is none."""
     found = None
     while isinstance(array, np.ndarray):
         found = array if isinstance(array, np.memmap) else found
@@ -108,13 +108,13 @@ def _map_of(array: Any) -> np.memmap[Any, Any] | None:
 
 
 def _mapped_file(array: Any) -> str | None:
-    mapped = _map_of(array)
+    mapped = map_of(array)
     return None if mapped is None or mapped.filename is None else os.path.realpath(mapped.filename)
 
 
-def _bytes_of_file(array: np.ndarray) -> tuple[int, int]:
+def bytes_of_file(array: np.ndarray) -> tuple[int, int]:
     """Where in its file a view of a map begins and ends."""
-    mapped = cast("np.memmap[Any, Any]", _map_of(array))
+    mapped = cast("np.memmap[Any, Any]", map_of(array))
     reach = [stride * (n - 1) for stride, n in zip(array.strides, array.shape, strict=True)]
     start = mapped.offset + array.ctypes.data - mapped.ctypes.data
     return start + sum(min(r, 0) for r in reach), start + sum(max(r, 0) for r in reach) + array.itemsize

@@ -29,10 +29,10 @@ from napari_hush.inference.measure import (
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.ranges import MEASURING, norms_steps
 from napari_hush.inference.settings import AUTO, DenoiseSettings
-from napari_hush.inference.tiles.geometry import aligned
+from napari_hush.inference.tiles.geometry import Tile, aligned
 from napari_hush.inference.tiles.runner import PlaneTask, TileRunner
-from napari_hush.inference.tiles.sizes import LAZY_TILE_BYTES, tile_sides
-from napari_hush.inference.tiles.staged import StagedRunner
+from napari_hush.inference.tiles.shared import SharedRunner
+from napari_hush.inference.tiles.sizes import network_sides, tile_sides
 from napari_hush.inference.together import frames_of
 from napari_hush.io.formats.zarr_read import watched_zarr
 from napari_hush.io.history import software
@@ -50,14 +50,13 @@ if TYPE_CHECKING:
     from napari_hush.inference.ledger import Ledger
     from napari_hush.inference.loaded import LoadedModels
     from napari_hush.inference.scaling import ScaledPlane
-    from napari_hush.inference.tiles.geometry import Tile
     from napari_hush.inference.tiles.runner import Read
     from napari_hush.inference.units import Store
     from napari_hush.model import Model
 
 Region = tuple[int, int, int, int]
 
-CPU_SCRATCH_BYTES = 4 << 30  # between the pieces of a network with statistics of the whole image; more goes to a file
+SCRATCH_BYTES = 256 << 20  # between the pieces of a network with statistics of the whole image; more goes to a file
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -132,6 +131,8 @@ class Plan:
         Px around each tile that must be right too: what the guards and a resampling look at.
     side : (int, int) or None
         Y and X of the kept part of a tile, px of what the network sees; None for the whole plane.
+    network_side : (int, int) or None
+        The same of what one pass of the network gives, which is another where guards look farther than the network.
     plane : tuple of int or None
         The only plane that is wanted.
     region : (int, int, int, int) or None
@@ -157,6 +158,7 @@ class Plan:
     guarded: bool
     margin: int
     side: tuple[int, int] | None
+    network_side: tuple[int, int] | None
     plane: tuple[int, ...] | None
     region: Region | None
     frames: int = 1
@@ -200,12 +202,18 @@ class Plan:
             "keep": self.scaled.keep,
         }
         if not staged:
-            return TileRunner(*arguments, **options, batch=self.batch or self.settings.batch_size)
-        limit = CPU_SCRATCH_BYTES if in_memory(self.source.image) else LAZY_TILE_BYTES
+            options["batch"] = self.batch or self.settings.batch_size
+            if not self.margin or (self.side is None and self.network_side is None):
+                return TileRunner(*arguments, **options)
+            return SharedRunner(*arguments, **options, network_side=self.network_side)
+        from napari_hush.inference.tiles.staged import StagedRunner  # not above: it imports torch
+
+        spare = free_memory("cpu") // 4
         return StagedRunner(
             *arguments,
             **options,
-            memory=min(free_memory("cpu") // 4, limit),
+            memory=min(spare, SCRATCH_BYTES),
+            spare=spare,
             folder=Path(out).absolute().parent if isinstance(out, str | Path) else None,
         )
 
@@ -286,6 +294,7 @@ class Plan:
             "engine": engine.name,
             "device": engine.device,
             "precision": engine.precision,
+            **engine.notes,
             "halo": self.model.halo,
             "normalization": [{"offset": self._level(one) + one.norm.offset, "scale": one.norm.scale} for one in first],
             "spacing": self.spacing,
@@ -366,20 +375,16 @@ def plan_steps(
         margin += strict_margin(period)
     elif guarded:
         margin += guard_margin(period, slow=is_slow_guarded(model, settings))
+    lazy, shape = not in_memory(source.image), scaled.seen_shape
+    part = needed = scaled.seen_region(region) if region else None
+    if part is not None and not model.staged:
+        needed = Tile(part, part).around(margin, shape).core
     begun = ledger if ledger is not None and ledger.has_begun else None
-    side = (
-        begun.begun
-        if begun is not None
-        else tile_sides(
-            model,
-            settings,
-            engine.device,
-            scaled.seen_shape,
-            lazy=not in_memory(source.image),
-            region=scaled.seen_region(region) if region else None,
-            margin=margin,
-        )
-    )
+    side = network_side = network_sides(model, settings, engine.device, shape, lazy=lazy, region=needed)
+    if begun is not None:
+        side, network_side = begun.begun, begun.begun_network
+    elif margin and not model.staged:
+        side = tile_sides(model, settings, shape, lazy=lazy, region=part, margin=margin)
     passes = []
     for index in indices:
         for group, norm in zip(groups, [found[index] for found in norms], strict=True):
@@ -404,6 +409,7 @@ def plan_steps(
         guarded=guarded,
         margin=margin,
         side=side,
+        network_side=network_side,
         plane=plane,
         region=region,
         frames=frames,

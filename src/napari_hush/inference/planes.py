@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import mmap
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,6 +49,7 @@ class Planes:
     image: Any
     channel_axis: int | None = None
     levels: tuple[tuple[Level, ...], ...] = ()
+    _reading: Lock = field(default_factory=Lock, repr=False, compare=False)  # not every file can be read by two threads
 
     def __post_init__(self) -> None:
         image = self.image
@@ -90,6 +92,10 @@ class Planes:
         if len(shape) < 3:
             raise InputError(f"channel_axis={axis} needs at least (Y, X) beside it, got shape {tuple(shape)}")
         object.__setattr__(self, "channel_axis", axis % len(shape))
+
+    def __reduce__(self) -> tuple[type[Planes], tuple[Any, ...]]:
+        """Another process has a lock of its own."""
+        return Planes, (self.image, self.channel_axis, self.levels)
 
     def lowered(self, *, each: bool = False) -> Planes:
         """The same image less its pedestal, if it stands on one; ``each``: each plane has one of its own."""
@@ -165,7 +171,8 @@ class Planes:
         if isinstance(self.image, np.memmap):
             _check_mapped(self.image)
         try:
-            return np.stack([self._part(index, channel, y, x) for channel in channels])
+            with self._reading:
+                return np.stack([self._part(index, channel, y, x) for channel in channels])
         except InputError:  # says itself which file it is, and what to do
             raise
         except (OSError, RuntimeError, ValueError) as error:  # a damaged chunk of a lazy array shows only now

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from napari_hush.declare import Bounds, NamesOf, check_fields
-from napari_hush.inference.engines.registry import ENGINES, Device, Precision
+from napari_hush.inference.engines.devices import Device  # noqa: TC001 - the field is read
+from napari_hush.inference.engines.registry import ENGINES, Precision
 
 AUTO = "auto"  # as the name of a model: the bundled one that fits the image
 
@@ -17,8 +18,8 @@ class DenoiseSettings:
 
     Parameters
     ----------
-    device : {"auto", "cpu", "cuda", "mps"}
-        Where to compute; ``auto`` takes the fastest.
+    device : str
+        Where to compute: cpu; cuda, the first GPU; cuda:1, the second one; mps, Apple's; ``auto`` takes the fastest.
     tile : int, False or None
         Side of the kept part of a tile, px; None chooses by memory, False forces one pass per plane.
     batch_size : int or None
@@ -26,7 +27,8 @@ class DenoiseSettings:
     engine : str
         What runs the network; ``auto`` takes OpenVINO on a CPU where it is installed and the image is not small.
     precision : {"auto", "float32", "bfloat16"}
-        Arithmetic; ``auto`` takes bfloat16 with OpenVINO on processors that have it natively, float32 elsewhere.
+        Arithmetic; ``auto`` takes bfloat16 with OpenVINO on processors that have it natively and on such GPUs, float32
+        elsewhere. Float32 is not rounded to TF32.
     guard : {"auto", "strict", True, False}
         Take slow contrast, and how much lattice there is at each place, from the noisy image, so that no dent is
         filled. Columns of a lattice that the network took away come back, each with its own height; without a lattice

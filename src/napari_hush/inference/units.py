@@ -212,7 +212,7 @@ def compute(
     one, given, kept = plan.passes[unit.number], 0, Kept()
     task = plan.task(one, found)
     if runner.by_tile:  # what did not fit into memory once may fit now: all pieces are cut alike
-        runner.side, runner.batch = plan.side, plan.batch or runner.batch
+        runner.cut_as(plan.side, plan.network_side, plan.batch)
     store: Store = kept if unit.shared else target
     done = 0
     for finished, _, _ in runner.run(task, only=unit.cores or None):

@@ -110,7 +110,7 @@ def fingerprint(source: Any) -> dict[str, Any]:
             files = slice_files(source)
             return {"name": str(files[0].parent.resolve())} | _of_files(files)
         return _of_zarr(path) if is_zarr(path) else _of_file(path)
-    file = _file_of(source)
+    file = file_of(source)
     if file is not None:
         return fingerprint(file) | {"shape": [int(n) for n in source.shape], "dtype": str(source.dtype)}
     if isinstance(source, SliceFiles):
@@ -201,13 +201,13 @@ def _of_files(paths: list[Path]) -> dict[str, Any]:
 
 def lies_in_file(array: Any) -> bool:
     """Whether an array is read from the disk when it is indexed."""
-    return isinstance(array, SliceFiles) or _file_of(array) is not None
+    return isinstance(array, SliceFiles) or file_of(array) is not None
 
 
-def _file_of(array: Any) -> Path | None:
-    """Where an array lies, if that is a file or a folder of this machine."""
+def file_of(array: Any) -> Path | None:
+    """Where an array lies, if that is a file or a folder of this machine; of a dask array nobody knows."""
     if isinstance(array, Mosaic):
-        return _file_of(array.tiles[0].source) if array.tiles else None
+        return file_of(array.tiles[0].source) if array.tiles else None
     if isinstance(array, (np.memmap, FileArray)):
         return None if array.filename is None else Path(array.filename)
     name = getattr(getattr(array, "file", None), "filename", None)  # of h5py

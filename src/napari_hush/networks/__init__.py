@@ -63,13 +63,23 @@ def find_network(architecture: str) -> type[nn.Module]:
     InputError
         If there is none of that name.
     """
-    for registry in (NETWORKS, IMPORTED):
-        if architecture in registry:
-            return registry[architecture]
-    raise InputError(
-        f"unknown architecture {architecture!r}: this version knows {', '.join((*NETWORKS, *IMPORTED))}; a newer "
-        "napari-hush may know it"
-    )
+    check_known(architecture)
+    return (NETWORKS if architecture in NETWORKS else IMPORTED)[architecture]
+
+
+def check_known(architecture: str) -> None:
+    """Refuse an architecture that there is not; imports none.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+    """
+    if architecture not in NETWORKS and architecture not in IMPORTED:
+        raise InputError(
+            f"unknown architecture {architecture!r}: this version knows {', '.join((*NETWORKS, *IMPORTED))}; a newer "
+            "napari-hush may know it"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

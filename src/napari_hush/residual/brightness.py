@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 BINS = 16
 UNCLIPPED = 3.0  # standard deviations from the end of the range: nearer, the noise is cut off
 SMALL = 0.01  # of the largest variance: bins with less weigh as if they had that
+ROUNDING = 1e-20  # of the squared range: less is no noise, but what computing leaves of none
 APART = 0.005  # of the range: bins that lie nearer are one
 BENT = (0.5, 4.0)  # by which the variance may differ from the parabola
 
@@ -91,7 +92,9 @@ def fit_brightness(
     usual = _usual(freedom, quantile)
     design = np.array([[1.0, means[one].mean(), squares[one].mean()] for one in at])
     found = np.array([np.quantile(powers[one], quantile) / usual for one in at])
-    model = np.full(count, max(float(found.mean()), 1e-300))
+    if not found.max() > ROUNDING * span**2:
+        return Brightness(coefficients=(level, 0.0, 0.0))
+    model = np.full(count, float(found.mean()))
     for _ in range(4):
         weight = np.sqrt([len(one) for one in at]) / np.maximum(model, SMALL * model.max())
         simple = optimize.nnls(design[:, :2] * weight[:, None], found * weight)
@@ -113,7 +116,7 @@ def fit_brightness(
 
 def _usual(freedom: float, quantile: float) -> float:
     """A quantile of a chi square over its mean, by Wilson and Hilferty."""
-    return float((1 - 2 / (9 * freedom) + stats.norm.ppf(quantile) * np.sqrt(2 / (9 * freedom))) ** 3)
+    return float((1 - 2 / (9 * freedom) + special.ndtri(quantile) * np.sqrt(2 / (9 * freedom))) ** 3)
 
 
 def _bent(

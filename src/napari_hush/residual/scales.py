@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import optimize
+from scipy.special import lambertw
 
 from napari_hush.filters.smoothing import gaussian
 
@@ -73,7 +73,7 @@ def alarm_threshold(size: int, scales: tuple[float, ...] = SCALES) -> float:
     [5.53, 6.26]
     """
     factor = max(size, 1) * sum(s**-2 for s in scales) / (2 * np.pi) ** 1.5
-    return float(optimize.brentq(lambda t: factor * t * np.exp(-t * t / 2) - ALARMS, 1.5, 20))
+    return float(np.sqrt(-lambertw(-((ALARMS / factor) ** 2), -1).real))
 
 
 def residual_scales(

@@ -9,7 +9,7 @@ from napari_hush.card import Companions  # noqa: TC001 - the fields are read
 from napari_hush.declare import Bounds, NamesOf, check_fields
 from napari_hush.errors import InputError
 from napari_hush.files import parse_toml
-from napari_hush.inference.engines.registry import Device  # noqa: TC001 - the fields are read
+from napari_hush.inference.engines.devices import Device  # noqa: TC001 - the fields are read
 from napari_hush.networks import NETWORKS
 
 Network = Annotated[str, NamesOf(NETWORKS)]
@@ -96,8 +96,8 @@ class TrainSettings:
         Validations without improvement after which the training stops; 0 never stops early.
     seed : int
         Decides about initial weights, data order, crops and noise.
-    device : {"auto", "cpu", "cuda", "mps"}
-        Where to compute.
+    device : str
+        Where to compute: cpu; cuda, the first GPU; cuda:1, the second one; mps, Apple's; ``auto`` takes the fastest.
     precision : {"auto", "float32", "bfloat16", "float16"}
         Arithmetic; ``auto`` takes bfloat16 where the processor has it natively. Weights stay float32.
     workers : int

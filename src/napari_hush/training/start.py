@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,11 +13,11 @@ import torch
 from napari_hush.card import COMPANIONS, Companions
 from napari_hush.errors import InputError
 from napari_hush.importers.registry import load_model
-from napari_hush.inference.engines.registry import available_devices
 from napari_hush.networks import NETWORKS, Traits, find_network
 from napari_hush.normalize import NormalizationRule
 from napari_hush.training.data.open import open_data
 from napari_hush.training.methods.method import NetworkChoice, channels_of, initialise, seeded
+from napari_hush.training.processes import Processes
 from napari_hush.training.streams import Purpose, stream_seed
 
 if TYPE_CHECKING:
@@ -278,7 +277,7 @@ def _build(choice: NetworkChoice) -> nn.Module:
 
 
 def make_fabric(settings: TrainSettings) -> Fabric:
-    """Device, precision and, under torchrun, the other processes.
+    """Device, precision and, under torchrun or srun, the other processes.
 
     Raises
     ------
@@ -294,17 +293,14 @@ def make_fabric(settings: TrainSettings) -> Fabric:
         def setup_module(self, module: nn.Module) -> nn.Module:  # type: ignore[override]
             return module
 
-    world, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
-    there = available_devices()
-    device = there[0] if settings.device == "auto" else settings.device
-    if device not in there:
-        raise InputError(f"there is no {device} device that torch can use: take device auto or cpu")
+    processes = Processes.of()
+    where = processes.accelerator(settings.device)
     fabric = Fabric(
-        accelerator=device,
-        devices=local,
-        num_nodes=max(world // local, 1),
-        strategy=Together() if world > 1 else "auto",
-        precision=PRECISIONS[_precision(settings, device)],
+        **where,
+        num_nodes=processes.nodes,
+        strategy=Together() if processes.world > 1 else "auto",
+        precision=PRECISIONS[_precision(settings, where["accelerator"])],
+        plugins=processes.plugins(),
     )
     fabric.launch()
     return fabric

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
-from scipy.signal.windows import tukey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +52,8 @@ def ring_correlation(
     """
     pairs_a, pairs_b = (np.asarray(image, np.float64) for image in (first, second))
     shape = pairs_a.shape[-2:]
+    from scipy.signal.windows import tukey  # slow to load, and not needed for single images
+
     window = np.outer(*(tukey(size, TAPER) for size in shape))
     radius = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1]))  # (Y, X//2 + 1)
     rings = min(shape) // 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_hush.errors import InputError
+from napari_hush.inference.engines.at_once import AtOnce
 from napari_hush.inference.engines.process import PROCESS, raise_if_out_of_memory
 from napari_hush.networks.onnx_network import ONNXNetwork, runtime
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class ONNXEngine:
+class ONNXEngine(AtOnce):
     """What runs an imported ONNX graph as it is; it runs nothing else."""
 
     name = "onnx"

@@ -6,24 +6,27 @@ import importlib
 import importlib.util
 import sys
 import threading
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from napari_hush.errors import InputError
-from napari_hush.inference.engines.openvino_graph import UnknownOperationError, build_graph
+from napari_hush.inference.engines.at_once import AtOnce
+from napari_hush.inference.engines.kept_graphs import has_graph, keep_graph, read_graph
 from napari_hush.inference.engines.process import PROCESS, raise_if_out_of_memory
+from napari_hush.inference.kept_network import KeptNetwork, whole_network
+from napari_hush.threads import thread_count
 
 if TYPE_CHECKING:
     from torch import nn
 
 SMALL = 500_000  # pixels; below, building OpenVINO's graph takes longer than it saves
+TINY = 16_384  # pixels; the same of a graph that is kept from one process to the next
 
 
-class OpenVINOEngine:
-    """OpenVINO on the CPU; the graph comes straight from torch, one for each tile size."""
+class OpenVINOEngine(AtOnce):
+    """OpenVINO on the CPU; the graph comes straight from torch, or from the cache, one for each tile size."""
 
     name = "openvino"
     device = "cpu"
@@ -48,10 +51,12 @@ class OpenVINOEngine:
     @classmethod
     def suits(cls, network: nn.Module, precision: str, pixels: int | None) -> bool:
         """Not where building its graphs takes longer than they save, nor for networks that it does not know."""
-        small = pixels is not None and pixels < SMALL
+        stands: Any = network
+        kept = isinstance(stands, KeptNetwork)
+        small = pixels is not None and pixels < (TINY if kept else SMALL)
         # in pieces, each of them a graph of its own, openvino gains nothing in float32
         slow = (small or (hasattr(network, "stages") and not native_bfloat16())) and precision != "bfloat16"
-        return not slow and _knows(network)
+        return not slow and ((kept and has_graph(stands.key)) or _knows(network))
 
     @classmethod
     def best_precision(cls, device: str) -> str:
@@ -83,16 +88,23 @@ class OpenVINOEngine:
         self._graphs.clear()
 
     def _compile(self, shapes: tuple[tuple[int, ...], ...]) -> Any:
-        try:
-            graph = build_graph(_openvino(), self._network, shapes)
-        except UnknownOperationError as error:
-            raise InputError(f"OpenVINO does not run this network, because of {error}: use engine='torch'") from error
+        graph = self._graph(shapes)
         PROCESS.openvino_used = True
         hint = {"float32": "f32", "bfloat16": "bf16"}[self.precision]
-        options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": thread_count()}
         request = _openvino_core().compile_model(graph, "CPU", options).create_infer_request()
         PROCESS.undying.add(request)
         return request
+
+    def _graph(self, shapes: tuple[tuple[int, ...], ...]) -> Any:
+        network: Any = self._network
+        if not isinstance(network, KeptNetwork):
+            return _built(network, shapes)
+        found = read_graph(_openvino_core(), network.key, shapes)
+        if found is not None:
+            return found
+        build = partial(_built, network.whole)
+        return keep_graph(_openvino(), network.key, shapes, build, stride=network.stride)
 
 
 def has_openvino() -> bool:
@@ -136,8 +148,20 @@ def _make_core() -> Any:
     return core
 
 
+def _built(network: nn.Module, shapes: tuple[tuple[int, ...], ...]) -> Any:
+    from napari_hush.inference.engines.openvino_graph import UnknownOperationError, build_graph  # they import torch
+
+    try:
+        return build_graph(_openvino(), network, shapes)
+    except UnknownOperationError as error:
+        raise InputError(f"OpenVINO does not run this network, because of {error}: use engine='torch'") from error
+
+
 def _knows(network: nn.Module) -> bool:
     """Whether every operation of a network has its counterpart."""
+    from napari_hush.inference.engines.openvino_graph import UnknownOperationError, build_graph  # they import torch
+
+    network = whole_network(network)
     side = max(16, int(getattr(network, "stride", 1)))
     try:
         build_graph(_openvino(), network, [(1, int(getattr(network, "in_channels", 1)), side, side)])

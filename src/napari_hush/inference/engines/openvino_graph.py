@@ -13,7 +13,6 @@ from __future__ import annotations
 import copy
 import importlib
 from itertools import chain
-from math import floor
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -305,18 +304,21 @@ def _interpolate(
 ) -> Symbol:
     if mode not in ("nearest", "bilinear") or align_corners or antialias:
         raise UnknownOperationError(f"interpolation with {mode=}, {align_corners=} and {antialias=}")
-    if size is None:
+    sides: np.ndarray
+    if size is not None:
+        sides = np.array(_pair(size), np.int64)
+    else:  # by the factor, so that the graph holds for images of other sizes, too
         factors = scale_factor if not isinstance(scale_factor, int | float) else (scale_factor,) * 2
         if factors is None or any(factor != int(factor) for factor in factors):
             raise UnknownOperationError(f"interpolation by {scale_factor}")  # torch samples by the factor itself
-        size = [floor(side * factor) for side, factor in zip(x.shape[2:], factors, strict=True)]
+        sides = np.array(factors, np.float32)
     # nearest: torch takes floor(place / factor); bilinear: pixels are squares, and their centres are what is known
     nearest = mode == "nearest"
     return x.then(
         "interpolate",
-        np.array(_pair(size), np.int64),
+        sides,
         "nearest" if nearest else "linear_onnx",
-        "sizes",
+        "sizes" if size is not None else "scales",
         coordinate_transformation_mode="asymmetric" if nearest else "half_pixel",
         nearest_mode="floor",
         axes=x.constant(np.array([2, 3], np.int64)),

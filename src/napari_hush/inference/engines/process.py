@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import threading
 import weakref
 from typing import Any
-
-import torch
 
 from napari_hush.errors import InputError
 
@@ -62,6 +61,8 @@ class Process:
     def check_torch(self) -> None:
         """Let torch compute in one thread where more of them would hang."""
         if self.forked:
+            import torch
+
             torch.set_num_threads(1)
             self.forked = False
 
@@ -82,5 +83,6 @@ def raise_if_out_of_memory(error: Exception) -> None:
         "bad alloc",
         "failed to allocate",
     )
-    if isinstance(error, torch.OutOfMemoryError) or any(sign in text for sign in signs):
+    torch = sys.modules.get("torch")  # which raises its own errors only where it is loaded
+    if (torch is not None and isinstance(error, torch.OutOfMemoryError)) or any(sign in text for sign in signs):
         raise MemoryError(str(error).splitlines()[0]) from error

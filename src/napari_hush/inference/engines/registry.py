@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from napari_hush.declare import Registry
 from napari_hush.errors import InputError
+from napari_hush.inference.engines.devices import chosen_device
+from napari_hush.inference.kept_network import whole_network
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
+    from napari_hush.inference.engines.at_once import Handle
+
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -22,11 +25,14 @@ class Engine(Protocol):
     ----------
     name, device, precision : str
         For a person: what runs, where, and with which numbers.
+    ahead : int
+        Batches that may be submitted before the result of the one in front of them is asked for.
     """
 
     name: ClassVar[str]
     device: str
     precision: str
+    ahead: int
 
     def __init__(self, network: nn.Module, device: str = "cpu", precision: str = "float32") -> None: ...
 
@@ -36,8 +42,8 @@ class Engine(Protocol):
 
         Parameters
         ----------
-        device : {"cpu", "cuda", "mps"}
-            Which is there.
+        device : str
+            Which is there, such as ``cpu`` or ``cuda:1``.
         precision : {"auto", "float32", "bfloat16"}
             As asked for.
         """
@@ -63,6 +69,21 @@ class Engine(Protocol):
         """
         ...
 
+    def submit(self, *inputs: np.ndarray) -> Handle:
+        """Begin the same; `Handle.result` gives it, in the order of submission.
+
+        Raises
+        ------
+        MemoryError
+            As a call; what was submitted before is lost then.
+        """
+        ...
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What else the record of a run says of it: JSON-able."""
+        ...
+
     def another(self, network: nn.Module) -> Engine:
         """An engine of the same kind, device and precision for another network."""
         ...
@@ -76,6 +97,7 @@ ENGINES: Registry[type[Engine]] = Registry(  # "auto" takes the first that suits
     {
         "openvino": "napari_hush.inference.engines.openvino_engine:OpenVINOEngine",
         "torch": "napari_hush.inference.engines.torch_engine:TorchEngine",
+        "compiled": "napari_hush.inference.engines.compiled_engine:CompiledEngine",
         "onnx": "napari_hush.inference.engines.onnx_engine:ONNXEngine",
     }
 )
@@ -84,7 +106,7 @@ ENGINES: Registry[type[Engine]] = Registry(  # "auto" takes the first that suits
 def choose_engine(
     network: nn.Module,
     *,
-    device: Device = "auto",
+    device: str = "auto",
     engine: str = "auto",
     precision: Precision = "auto",
     pixels: int | None = None,
@@ -95,13 +117,14 @@ def choose_engine(
     ----------
     network : torch.nn.Module
         In eval mode.
-    device : {"auto", "cpu", "cuda", "mps"}
-        ``auto`` takes CUDA, then Apple's MPS, then the CPU.
+    device : str
+        ``auto`` takes CUDA, then Apple's MPS, then the CPU; ``cuda`` the first GPU, ``cuda:1`` the second one.
     engine : str
         A name in `ENGINES`; ``auto`` takes the first that suits: OpenVINO on a CPU where it is installed and the work
         is not small, torch elsewhere.
     precision : {"auto", "float32", "bfloat16"}
-        ``auto`` takes bfloat16 with OpenVINO on processors that compute it natively, float32 elsewhere.
+        ``auto`` takes bfloat16 with OpenVINO on processors that compute it natively and on such GPUs, float32
+        elsewhere.
     pixels : int, optional
         How much there is to do; not given, it counts as much.
 
@@ -110,36 +133,23 @@ def choose_engine(
     InputError
         If what was asked for is not on this machine.
     """
-    here = available_devices()
     own = getattr(network, "engine", None)  # of a black box, which one engine alone can run
     if own is not None:
         if engine not in ("auto", own):
             raise InputError(f"this network is imported as it is, and engine {own!r} alone runs it: use engine='auto'")
         engine = own
-    where = device if device != "auto" else "cpu" if own else here[0]
-    if where not in here:
-        raise InputError(f"device {device!r} is not available: this machine and this torch offer {', '.join(here)}")
+    where = chosen_device("cpu" if own and device == "auto" else device)
     if precision not in ("auto", "float32", "bfloat16"):
         raise InputError(f"unknown precision {precision!r}: expected auto, float32 or bfloat16")
     if engine == "auto":
         kinds = (kind for kind in ENGINES.values() if not kind.refusal(where, precision))
-        chosen = next((kind for kind in kinds if kind.suits(network, precision, pixels)), ENGINES["torch"])
+        chosen = next((kind for kind in kinds if kind.suits(network, precision, pixels)), None) or ENGINES["torch"]
     elif engine not in ENGINES:
         raise InputError(f"unknown engine {engine!r}: expected auto, {' or '.join(ENGINES)}")
     else:
         chosen = ENGINES[engine]
     if reason := chosen.refusal(where, precision):
         raise InputError(reason)
+    if chosen is not ENGINES["openvino"]:  # it alone computes with what was kept of a network
+        network = whole_network(network)
     return chosen(network, where, chosen.best_precision(where) if precision == "auto" else precision)
-
-
-def available_devices() -> list[Literal["cuda", "mps", "cpu"]]:
-    """The devices of this machine, fastest first."""
-    import torch
-
-    devices: list[Literal["cuda", "mps", "cpu"]] = ["cpu"]
-    if torch.backends.mps.is_available():
-        devices.insert(0, "mps")
-    if torch.cuda.is_available():
-        devices.insert(0, "cuda")
-    return devices

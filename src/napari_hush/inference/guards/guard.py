@@ -10,15 +10,15 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
 from napari_hush.atoms.cell import LOW_PASS
-from napari_hush.atoms.lockin import REACH, grid, interpolated, lattice_amplitude, lock_in, noise_power
+from napari_hush.atoms.lockin import REACH, STRIP, grid, interpolated, lattice_amplitude, lock_in, noise_power
 from napari_hush.atoms.spectrum import bragg_spots, with_spots_of
 from napari_hush.errors import InputError
 from napari_hush.filters.smoothing import gaussian
 from napari_hush.inference.guards.sites import SiteGuard, measure_sites, site_margin, with_sites
 from napari_hush.residual.give_back import GiveBack, give_back_margin, measure_give_back
+from napari_hush.threads import in_threads, strips
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,20 +110,27 @@ class Guard:
         result = made = np.asarray(generated, np.float64)
         if self.low_pass > 0:
             seen = self.without_spikes(np.asarray(noisy, np.float64))
-            slow = self._slow(seen)
-            detail = made - self._slow(made)
-            given = None
+            result = gaussian(made, self.low_pass, truncate=REACH, rest=True)
+            slow = gaussian(seen, self.low_pass, truncate=REACH)
+            given = share = None
             if self.sites:
                 made, given = with_sites(self.sites, seen, made, origin)
-                given = given - self._slow(given)
-                detail += given
+                given = gaussian(given, self.low_pass, truncate=REACH, rest=True)
             if self.spots:
                 share = self.lattice_share(seen, made, origin)
-                detail *= share
-                given = None if given is None else given * share
+
+            def put_together(rows: slice) -> None:
+                if given is not None:
+                    result[rows] += given[rows]
+                if share is not None:
+                    result[rows] *= share[rows]
+                if given is not None and share is not None:
+                    given[rows] *= share[rows]
+                result[rows] += slow[rows]
+
+            in_threads(put_together, strips(len(result), STRIP))
             if given is not None:
-                return detail + slow, given
-            result = detail + slow
+                return result, given
         return (result, None) if self.give_back is None else self.give_back(noisy, result)
 
     def lattice_share(
@@ -149,18 +156,26 @@ class Guard:
         """JSON-able, for the record of a run."""
         return asdict(self)
 
-    def _slow(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
-        return gaussian(image, self.low_pass, truncate=REACH)
-
     def without_spikes(self, noisy: NDArray[np.float64]) -> NDArray[np.float64]:
         """A hot pixel would leave a blot of the windows' size: bring it to the brightest or darkest neighbour."""
-        ring = np.ones((3, 3), dtype=bool)
-        ring[1, 1] = False
-        highest = ndimage.maximum_filter(noisy, footprint=ring, mode="mirror")
-        spikes = noisy > highest + SPIKE * self.noise
-        lowest = ndimage.minimum_filter(noisy, footprint=ring, mode="mirror")
-        holes = noisy < lowest - SPIKE * self.noise
-        return np.where(spikes, highest, np.where(holes, lowest, noisy))
+        around = np.pad(noisy, 1, mode="reflect" if min(noisy.shape) > 1 else "edge")
+        found = np.empty_like(noisy)
+
+        def look(rows: slice) -> None:
+            seen, here = around[rows.start : rows.stop + 2], noisy[rows]
+            highest, lowest = _of_ring(seen, np.maximum), _of_ring(seen, np.minimum)
+            inner = np.where(here < lowest - SPIKE * self.noise, lowest, here)
+            found[rows] = np.where(here > highest + SPIKE * self.noise, highest, inner)
+
+        in_threads(look, strips(len(noisy), STRIP))
+        return found
+
+
+def _of_ring(around: NDArray[np.float64], most: np.ufunc) -> NDArray[np.float64]:
+    """The highest, or lowest, of the eight neighbours of each pixel but the outermost ones."""
+    three = most(most(around[:, :-2], around[:, 1:-1]), around[:, 2:])
+    beside = most(around[1:-1, :-2], around[1:-1, 2:])
+    return np.asarray(most(most(three[:-2], three[2:]), beside))
 
 
 def guard_margin(spacing: float | None, *, slow: bool = True) -> int:
@@ -213,7 +228,7 @@ def measure_guard(
     """
     if not planes:
         raise InputError("expected at least one plane to measure the guard on, got none")
-    noise = max(_noise(np.asarray(plane, np.float64)) for plane in planes)
+    noise = max(in_threads(lambda plane: _noise(np.asarray(plane, np.float64)), planes))
     if spacing is None or not slow:
         found = measure_give_back(planes, size or max(plane.size for plane in planes))
         width = WITHOUT_LATTICE if slow else 0.0
@@ -221,17 +236,18 @@ def measure_guard(
             return Guard(low_pass=width, noise=noise, give_back=found)
         return Guard(low_pass=width, noise=noise, withheld=found)
     step = max(int(spacing / 2), 1)
-    strongest: tuple[float, NDArray[np.float64], NDArray[np.floating]] | None = None
-    for plane in planes:
+
+    def look(plane: NDArray[np.floating]) -> tuple[float, NDArray[np.float64]]:
         spots = bragg_spots(plane, spacing, count=SPOTS)
         if not len(spots):
-            continue
-        strength = float(lattice_amplitude(plane, spots[:1], spacing, step=step, window=WINDOW).mean())
-        if strongest is None or strength > strongest[0]:
-            strongest = strength, spots, plane
-    if strongest is None:
+            return -1.0, spots
+        return float(lattice_amplitude(plane, spots[:1], spacing, step=step, window=WINDOW).mean()), spots
+
+    seen = in_threads(look, planes)
+    strongest = max(range(len(seen)), key=lambda number: seen[number][0])
+    (_, spots), plane = seen[strongest], planes[strongest]
+    if not len(spots):
         return Guard(low_pass=LOW_PASS * spacing, noise=noise)
-    _, spots, plane = strongest
     sites = measure_sites([plane], spacing, spots)
     if len(sites) > 1:
         spots = with_spots_of(spots, [np.array(one.vectors) for one in sites], spacing)

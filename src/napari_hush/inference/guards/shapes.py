@@ -13,7 +13,8 @@ import numpy as np
 from scipy import fft
 from scipy.spatial import cKDTree
 
-from napari_hush.atoms.patches import Neighbourhood, cut_out, draw_back
+from napari_hush.atoms.patches import Drawn, Neighbourhood, cut_out, draw_back, padded
+from napari_hush.threads import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Singles = NDArray[np.float32]
 
 NEAR = 2.5  # periods: the standard deviation of the neighbourhood in which a loss must be common
 WINDOW = 0.25  # periods: standard deviation of the Gaussian that is a column's own
@@ -30,7 +32,7 @@ STRONGEST = 1.5  # times the mean: no column gets more
 VACANT = (0.35, 0.7)  # times the mean: a column that is lower may be none, and gets nothing or less
 DARKEST = 0.1  # of what is around a column: there is none there
 OWN = 0.3  # of the Gaussian: what lies further from all columns is no column's, and comes back less
-CHUNK = 1024
+CHUNK = 256  # patches that are worked on at once, so that they stay in the processor's cache
 
 
 class Kind(NamedTuple):
@@ -39,31 +41,49 @@ class Kind(NamedTuple):
     Parameters
     ----------
     places : ndarray, shape (N, 2)
-        (y, x), px.
+        (y, x), px; in the order of `in_bands`, or it takes longer.
     heights : ndarray, shape (N,)
         In the result.
     sigma : float
         Their standard deviation, px.
+    near : Neighbourhood
+        Of the places, `NEAR` periods wide.
     """
 
     places: Floats
     heights: Floats
     sigma: float
+    near: Neighbourhood
+
+
+class _Window(NamedTuple):
+    """What patches of one size are seen through, and what is done to them; S px."""
+
+    half: int
+    bell: Singles
+    """What is a column's own, along one axis, (S,)."""
+    waves: Singles
+    """The cosine transform along one axis, (S, S)."""
+    slopes: Singles
+    """The first three derivatives along X, side by side, (S, 3 S)."""
+    across: Singles
+    """The second derivative along Y, (S, S)."""
 
 
 class _Mean(NamedTuple):
     """What is seen around the columns of a kind, on the average of each one's neighbourhood."""
 
-    lack: Floats
-    error: Floats
-    """Its variance, by the frequencies of a cosine transform."""
-    seen: Floats
-    darkest: NDArray[np.intp]
+    lack: Singles
+    """By the frequencies of a cosine transform."""
+    error: Singles
+    """Its variance."""
+    seen: Singles
+    darkest: NDArray[np.bool_]
     """Which pixels of it are darkest."""
-    strength: Floats
+    strength: Singles
     """How high each column is, over the mean."""
-    normal: Floats
-    right: Floats
+    scan: Floats
+    """Normal matrix and right side of the fit of what a scan does, (N, 4, 5)."""
 
 
 def lacking_shapes(lack: Floats, result: Floats, drawn: Floats, kinds: list[Kind], period: float, sign: int) -> Floats:
@@ -89,91 +109,142 @@ def lacking_shapes(lack: Floats, result: Floats, drawn: Floats, kinds: list[Kind
     -----
     What a scan does to all columns alike, a shift, a skew and a blur along X, is not lacking: it was put straight. Of
     the rest that comes back which exceeds its error in the cosine transform of the mean. What is lacking where the cell
-    is darkest, where no column is, is slow contrast and left out.
+    is darkest, where no column is, is slow contrast and left out. Patches are computed in single precision.
     """
     shape = (result.shape[0], result.shape[1])
-    half = int(np.ceil(HALF * period))
-    bell = _bell(half, WINDOW * period)
-    means = [_mean(lack, result, drawn, kind, half, bell, period, sign) for kind in kinds]
+    window = _window(period)
+    unit = float(max(np.ptp(lack), np.ptp(result))) or 1.0  # squares are to stay within what single precision holds
+    levels = 0.0, float(result.mean()), 0.0
+    images = [padded(one, window.half, level, unit) for one, level in zip((lack, result, drawn), levels, strict=True)]
+    kinds = [kind._replace(heights=kind.heights / unit) for kind in kinds]
+    means = [_mean(images, shape, kind, window, sign) for kind in kinds]
     trees = [cKDTree(kind.places) for kind in kinds]
-    given, weight = np.zeros(shape), np.zeros(shape)
+    given, weight = np.zeros((2, *shape))
     for kind, mean in zip(kinds, means, strict=True):
-        nearest = [tree.query(kind.places)[1] for tree in trees]
-        normal = np.sum([other.normal[n] for other, n in zip(means, nearest, strict=True)], axis=0)
-        right = np.sum([other.right[n] for other, n in zip(means, nearest, strict=True)], axis=0)
-        mine = mean.lack - _scanned(mean.seen, normal, right)
-        waves = fft.dctn(mine, axes=(1, 2), norm="ortho")
-        waves *= np.clip(1 - CERTAIN * mean.error / np.maximum(waves**2, 1e-300), 0, 1)
-        mine = fft.idctn(waves, axes=(1, 2), norm="ortho")
-        mine -= _between(mine, mean.darkest)
-        mine *= mean.strength[:, None, None]
-        given += draw_back(mine * bell, kind.places, shape)
-        weight += draw_back(np.broadcast_to(bell, mine.shape), kind.places, shape)
-    return np.asarray(given / np.maximum(weight, OWN))
+        near = [(other, None if other is mean else tree) for other, tree in zip(means, trees, strict=True)]
+        scans = [other.scan if tree is None else other.scan[tree.query(kind.places)[1]] for other, tree in near]
+        scan = _solved(np.sum(scans, axis=0))
+
+        def drawn_back(part: slice, places: Floats = kind.places, mean: _Mean = mean, scan: Singles = scan) -> Drawn:
+            return draw_back(_lacking(mean, scan, window, part), places[part], shape, window.bell)
+
+        for one in in_threads(drawn_back, _chunks(len(kind.places))):
+            given[one.part] += one.total
+            weight[one.part] += one.bells / unit
+    np.maximum(weight, OWN / unit, out=weight)
+    given /= weight
+    return given
+
+
+def _window(period: float) -> _Window:
+    half = int(np.ceil(HALF * period))
+    unit = np.eye(2 * half + 1)
+    slope = np.asarray(np.gradient(unit, axis=0))
+    along = np.concatenate([slope.T, (slope @ slope).T, (slope @ slope @ slope).T], axis=1)
+    parts = _bell(half, WINDOW * period), fft.dct(unit, axis=0, norm="ortho"), along, slope @ slope
+    bell, waves, slopes, across = (part.astype(np.float32) for part in parts)
+    return _Window(half, bell, waves, slopes, across)
 
 
 def _bell(half: int, sigma: float) -> Floats:
-    offsets = np.arange(-half, half + 1)
-    return np.asarray(np.exp(-0.5 * (offsets[:, None] ** 2 + offsets**2) / sigma**2))
+    return np.asarray(np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2))
 
 
-def _mean(
-    lack: Floats, result: Floats, drawn: Floats, kind: Kind, half: int, bell: Floats, period: float, sign: int
-) -> _Mean:
-    whole = ((kind.places >= half) & (kind.places <= np.array(result.shape) - 1 - half)).all(axis=1)
-    near = Neighbourhood(kind.places, NEAR * period, np.asarray(whole))
-    missing, shown = (cut_out(image, kind.places, half) for image in (lack, result))
-    mean, seen = near.mean(missing), near.mean(shown)
-    waves, mean_waves = (fft.dctn(values, axes=(1, 2), norm="ortho") for values in (missing, mean))
-    error = near.variance(waves, mean_waves) * near.shrinks[:, None, None]
-    darkest = _darkest(sign * seen)
-    column = _bell(half, kind.sigma)
+def _mean(images: list[Singles], shape: tuple[int, int], kind: Kind, window: _Window, sign: int) -> _Mean:
+    """From what lacks, the result and its drawn columns, each ``padded``."""
+    half, places = window.half, kind.places
+    whole = ((places >= half) & (places <= np.array(shape) - 1 - half)).all(axis=1)
+    near = kind.near.among(np.asarray(whole))
+    count, side = len(places), 2 * half + 1
+    around = np.empty((count, 4, side, side), np.float32)
+
+    def look(part: slice) -> None:
+        for number, (image, turned) in enumerate(zip(images, (window.waves, None, None), strict=True)):
+            around[part, number] = cut_out(image, places[part], half, turned)
+        around[part, 3] = around[part, 0] ** 2
+
+    in_threads(look, _chunks(count))
+    flat = around.reshape(count, 4, -1)
+    means = np.asarray(near.mean(flat), np.float32)
+    lack, seen, drawn, error = means.transpose(1, 0, 2)
+    bell = _bell(half, kind.sigma)
+    column = np.multiply.outer(bell, bell).ravel().astype(np.float32)
     column /= (column**2).sum()
-    more = sign * ((shown - seen) * column).sum(axis=(1, 2))
-    other = sign * (seen - near.mean(cut_out(drawn, kind.places, half)))  # columns may have another width in the result
-    other -= _between(other, darkest)
-    height = near.mean(kind.heights) + (other * column).sum(axis=(1, 2))
-    strength = np.where(height > 0, np.clip(1 + more / np.where(height > 0, height, 1.0), 0, STRONGEST), 0.0)
-    strength *= np.clip((strength - VACANT[0]) / (VACANT[1] - VACANT[0]), 0, 1)
-    normal, right = np.empty((len(mean), 4, 4)), np.empty((len(mean), 4))
-    for part in _chunks(len(mean)):
-        slopes = _slopes(seen[part])
-        normal[part] = np.einsum("niyx,njyx,yx->nij", slopes, slopes, bell, optimize=True)
-        right[part] = np.einsum("niyx,nyx,yx->ni", slopes, mean[part], bell, optimize=True)
-    return _Mean(mean, error, seen, darkest, strength, normal, right)
+    heights = near.mean(kind.heights)
+    darkest, strength = np.empty(seen.shape, bool), np.empty(count, np.float32)
+    scan = np.empty((count, 4, 5))
+
+    def measure(part: slice) -> None:
+        error[part] = np.maximum(error[part] - lack[part] ** 2, 0) * near.shrinks[part, None].astype(np.float32)
+        darkest[part] = _darkest(sign * seen[part])
+        other = sign * (seen[part] - drawn[part])  # columns may have another width in the result
+        other -= _between(other, darkest[part])
+        height = heights[part] + other @ column
+        more = sign * ((flat[part, 1] - seen[part]) @ column)
+        share = np.where(height > 0, np.clip(1 + more / np.where(height > 0, height, 1.0), 0, STRONGEST), 0.0)
+        strength[part] = share * np.clip((share - VACANT[0]) / (VACANT[1] - VACANT[0]), 0, 1)
+        scan[part] = _scan(lack[part], seen[part], window)
+
+    in_threads(measure, _chunks(count))
+    return _Mean(lack, error, seen, darkest, strength, scan)
 
 
 def _chunks(count: int) -> Iterator[slice]:
-    return (slice(first, first + CHUNK) for first in range(0, count, CHUNK))
+    return (slice(first, min(first + CHUNK, count)) for first in range(0, count, CHUNK))
 
 
-def _slopes(seen: Floats) -> Floats:
-    """Derivatives of patches (N, S, S): the first three along X and the second along Y, (N, 4, S, S)."""
-    first = np.gradient(seen, axis=2)
-    second = np.gradient(first, axis=2)
-    across = np.gradient(np.gradient(seen, axis=1), axis=1)
-    return np.stack([first, second, np.gradient(second, axis=2), across], axis=1)
+def _turned(patches: Singles, matrix: Singles) -> Singles:
+    """Patches (N, S²) multiplied by a matrix on both sides, (N, S, S)."""
+    side = len(matrix)
+    return np.asarray(matrix @ patches.reshape(-1, side, side) @ matrix.T)
 
 
-def _scanned(seen: Floats, normal: Floats, right: Floats) -> Floats:
-    """What a scan does to patches (N, S, S): a shift, a skew, and a blur along X beyond that along Y."""
+def _slopes(seen: Singles, window: _Window) -> Singles:
+    """Derivatives of patches (N, S²): the first three along X and the second along Y, (N, 4, S²)."""
+    count, side = len(seen), len(window.bell)
+    square = seen.reshape(count, side, side)
+    slopes = np.empty((count, 4, side, side), np.float32)
+    slopes[:, :3] = (square @ window.slopes).reshape(count, side, 3, side).transpose(0, 2, 1, 3)
+    slopes[:, 3] = window.across @ square
+    return slopes.reshape(count, 4, -1)
+
+
+def _scan(lack: Singles, seen: Singles, window: _Window) -> Floats:
+    """Normal matrix and right side of the fit of what a scan does to what lacks, (N, 4, 5)."""
+    slopes = _slopes(seen, window)
+    mean = _turned(lack, window.waves.T).reshape(len(lack), 1, -1)
+    weighed = slopes * np.multiply.outer(window.bell, window.bell).ravel()
+    return np.asarray(weighed @ np.concatenate([slopes, mean], axis=1).transpose(0, 2, 1), np.float64)
+
+
+def _solved(scan: Floats) -> Singles:
+    """How much of each slope a scan made: a shift, a skew, and a blur along X beyond that along Y, (N, 4)."""
+    normal, right = scan[..., :4], scan[..., 4:]
     ridge = 1e-9 * np.trace(normal, axis1=1, axis2=2)[:, None, None] + 1e-300
-    found = np.linalg.solve(normal + ridge * np.eye(4), right[..., None])[..., 0]
+    found = np.linalg.solve(normal + ridge * np.eye(4), right)[..., 0]
     found[:, 1] = np.maximum(found[:, 1] - found[:, 3], 0)
     found[:, 3] = 0
-    scanned = np.empty_like(seen)
-    for part in _chunks(len(seen)):
-        scanned[part] = np.einsum("ni,niyx->nyx", found[part], _slopes(seen[part]))
-    return scanned
+    return found.astype(np.float32)
 
 
-def _darkest(patches: Floats) -> NDArray[np.intp]:
-    """The pixels of each patch, counted, that are darkest."""
-    flat = patches.reshape(len(patches), -1)
-    count = max(int(DARKEST * flat.shape[1]), 1)
-    return np.argpartition(flat, count - 1, axis=1)[:, :count]
+def _lacking(mean: _Mean, scan: Singles, window: _Window, part: slice) -> Singles:
+    """What comes back around some columns, (N, S, S)."""
+    scanned = np.einsum("ni,nip->np", scan[part], _slopes(mean.seen[part], window))
+    waves = mean.lack[part] - _turned(scanned, window.waves).reshape(len(scanned), -1)
+    square = waves**2
+    waves *= np.maximum(square - CERTAIN * mean.error[part], 0) / np.maximum(square, 1e-30)
+    mine = _turned(waves, window.waves.T).reshape(len(waves), -1)
+    mine -= _between(mine, mean.darkest[part])
+    mine *= mean.strength[part, None]
+    return mine.reshape(len(mine), *window.waves.shape)
 
 
-def _between(patches: Floats, pixels: NDArray[np.intp]) -> Floats:
-    """The mean of some pixels of each patch, (N, 1, 1)."""
-    return np.asarray(np.take_along_axis(patches.reshape(len(patches), -1), pixels, axis=1).mean(axis=1)[:, None, None])
+def _darkest(patches: Singles) -> NDArray[np.bool_]:
+    """Which pixels of each patch (N, S²) are darkest."""
+    count = max(int(DARKEST * patches.shape[1]), 1)
+    return np.asarray(patches <= np.partition(patches, count - 1, axis=1)[:, count - 1, None])
+
+
+def _between(patches: Singles, pixels: NDArray[np.bool_]) -> Singles:
+    """The mean of some pixels of each patch, (N, 1)."""
+    return np.asarray((np.einsum("np,np->n", patches, pixels) / pixels.sum(axis=1))[:, None], np.float32)

@@ -7,7 +7,7 @@ average must not be added, it would fill vacancies: what comes back is the heigh
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage, sparse
@@ -17,9 +17,10 @@ from scipy.spatial import cKDTree
 from napari_hush.atoms.cell import LOW_PASS, Cell, find_cell, lattice_phases, places, without_slow
 from napari_hush.atoms.grains import WHOLE, Grain
 from napari_hush.atoms.lockin import REACH
-from napari_hush.atoms.patches import Neighbourhood
+from napari_hush.atoms.patches import Neighbourhood, in_bands
 from napari_hush.atoms.spacing import Lattices, clear_grains, find_lattices
 from napari_hush.filters.smoothing import gaussian
+from napari_hush.filters.splines import sampled
 from napari_hush.inference.guards.gates import Gate, grain_inside, measure_gate, own_places
 from napari_hush.inference.guards.shapes import NEAR, Kind, lacking_shapes
 from napari_hush.inference.planes import middle_part
@@ -41,6 +42,17 @@ OVERLAP = 3.0  # periods over which columns without their slow part overlap
 ENOUGH = (384, 28.0)  # px, or periods if they are more: so much of a plane is averaged
 FEWEST = 4  # columns of a kind
 MARGIN = 11.0  # periods: what lies further away does not matter
+
+
+class _Columns(NamedTuple):
+    """Columns, and how the slow parts that they are without overlap: heights are fitted to all of them together."""
+
+    places: Floats
+    kinds: NDArray[np.intp]
+    own: Floats
+    """The root of each one's square, (N,)."""
+    overlaps: Any
+    """Over both columns' roots, sparse, (N, N)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,22 +126,30 @@ class SiteGuard:
         if not len(positions):
             return generated, given
         lack = noisy - generated
-        heights = self._heights(self._detail(lack), positions, kinds)
+        columns = self._columns(positions, kinds)
+        heights = self._heights(self._detail(lack), columns)
         shown, lost = (self._contrasts(image, positions, kinds) for image in (generated, lack))
         back = np.zeros(len(positions))
-        several = [kind for kind in range(len(self.widths)) if (kinds == kind).sum() >= FEWEST]
-        for kind in several:
+        near = {
+            kind: Neighbourhood(positions[kinds == kind], NEAR * self.period)
+            for kind in range(len(self.widths))
+            if (kinds == kind).sum() >= FEWEST
+        }
+        for kind, around in near.items():
             mine = kinds == kind
-            back[mine] = share[mine] * self._lost(heights[mine], lost[mine] - shown[mine], positions[mine])
+            back[mine] = share[mine] * _lost(heights[mine], lost[mine] - shown[mine], around)
         chosen = back != 0
         if chosen.any():
             given = self._drawn(positions[chosen], back[chosen], kinds[chosen], generated.shape)
         result = generated + given
-        if several:
-            heights = self._heights(self._detail(result), positions, kinds)
-            columns = [Kind(positions[kinds == kind], heights[kinds == kind], self.widths[kind]) for kind in several]
+        if near:
+            heights = self._heights(self._detail(result), columns)
+            several = [
+                Kind(positions[kinds == kind], heights[kinds == kind], self.widths[kind], around)
+                for kind, around in near.items()
+            ]
             drawn = self._drawn(positions, heights, kinds, generated.shape)
-            shapes = lacking_shapes(noisy - result, result, drawn, columns, self.period, self.sign)
+            shapes = lacking_shapes(noisy - result, result, drawn, several, self.period, self.sign)
             given += shapes if where is None else shapes * where
         return generated + given, given
 
@@ -141,27 +161,32 @@ class SiteGuard:
         for site in self.sites:
             at, cells = places(phases, site, vectors)
             which = cells % self.multiple @ [self.multiple, 1]
-            found += [at[which == one] for one in range(self.multiple**2)]
+            for kind in range(self.multiple**2):
+                own = at[which == kind]
+                found.append(own[in_bands(own, NEAR * self.period)])
         return found
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, for the record of a run."""
         return asdict(self)
 
-    def _heights(self, residual: Floats, positions: Floats, kinds: NDArray[np.intp]) -> Floats:
+    def _heights(self, residual: Floats, columns: _Columns) -> Floats:
         """What each column lacks, of a residual without slow contrast.
 
         All are fitted together, since the slow parts that they are without overlap.
         """
         detail = self._detail(residual)  # the columns' own lack of slow parts
+        right = np.zeros(len(columns.kinds))
+        for kind, sigma in enumerate(self.widths):
+            mine = columns.kinds == kind
+            right[mine] = sampled(gaussian(detail, sigma, truncate=REACH), columns.places[mine])
+            right[mine] *= self.sign * 2 * np.pi * sigma**2
+        heights, _ = cg(columns.overlaps, right / columns.own, rtol=1e-7, maxiter=200)
+        return np.asarray(heights) / columns.own
+
+    def _columns(self, positions: Floats, kinds: NDArray[np.intp]) -> _Columns:
         square = self.widths**2
         slow = (LOW_PASS * self.period) ** 2
-        right = np.zeros(len(positions))
-        for kind, sigma in enumerate(self.widths):
-            mine = kinds == kind
-            seen = gaussian(detail, sigma, truncate=REACH)
-            right[mine] = ndimage.map_coordinates(seen, positions[mine].T, order=3, mode="nearest")
-            right[mine] *= self.sign * 2 * np.pi * sigma**2
         tree = cKDTree(positions)
         pairs = tree.sparse_distance_matrix(tree, OVERLAP * self.period, output_type="coo_matrix")
         first, second = square[kinds[pairs.row]], square[kinds[pairs.col]]
@@ -169,25 +194,19 @@ class SiteGuard:
         own = np.sqrt(_overlap(square, square, np.zeros(len(square)), slow))[kinds]
         scaled = sparse.diags_array(1 / own) @ pairs.tocsr() @ sparse.diags_array(1 / own)
         scaled.setdiag(1.0)
-        heights, _ = cg(scaled, right / own, rtol=1e-7, maxiter=200)
-        return np.asarray(heights) / own
+        return _Columns(positions, kinds, own, scaled)
 
     def _contrasts(self, image: Floats, positions: Floats, kinds: NDArray[np.intp]) -> Floats:
         """How far each column stands out of what is just around it, also where a larger neighbour's flank lies."""
         found = np.zeros(len(positions))
         for kind, sigma in enumerate(self.widths):
-            near, far = (gaussian(image, width * sigma) for width in CONTRAST)
             mine = kinds == kind
-            found[mine] = self.sign * ndimage.map_coordinates(near - far, positions[mine].T, order=1, mode="nearest")
+            near, far = (
+                ndimage.map_coordinates(gaussian(image, width * sigma), positions[mine].T, order=1, mode="nearest")
+                for width in CONTRAST
+            )
+            found[mine] = self.sign * (near - far)
         return found
-
-    def _lost(self, heights: Floats, excess: Floats, positions: Floats) -> Floats:
-        """The heights where the neighbourhood has lost, else 0."""
-        near = Neighbourhood(positions, NEAR * self.period, np.ones(len(positions), dtype=bool))
-        mean, variance = near.mean(heights), near.variance(heights)
-        erased = near.mean(excess) > 0  # more than half was lost; less is for the strict guard
-        lost = erased & (mean > AGREED * np.sqrt(variance * near.shrinks)) & (mean > WORTH * np.sqrt(variance))
-        return np.where(lost, heights, 0.0)
 
     def _drawn(self, positions: Floats, heights: Floats, kinds: NDArray[np.intp], shape: tuple[int, ...]) -> Floats:
         image = np.zeros(shape)
@@ -223,6 +242,14 @@ def with_sites(
         result, more = guard(noisy, result, origin, own)
         given = given + more
     return result, given
+
+
+def _lost(heights: Floats, excess: Floats, near: Neighbourhood) -> Floats:
+    """The heights where the neighbourhood has lost, else 0."""
+    mean, variance = near.mean(heights), near.variance(heights)
+    erased = near.mean(excess) > 0  # more than half was lost; less is for the strict guard
+    lost = erased & (mean > AGREED * np.sqrt(variance * near.shrinks)) & (mean > WORTH * np.sqrt(variance))
+    return np.where(lost, heights, 0.0)
 
 
 def _overlap(first: Floats, second: Floats, square: Floats, slow: float) -> Floats:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.ndimage import correlate
@@ -16,10 +17,11 @@ from napari_hush.inference.tiles.sizes import batch_size
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from napari_hush.inference.engines.at_once import Handle
     from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.guards.guard import Guard
     from napari_hush.inference.guards.strict import StrictGuard
-    from napari_hush.inference.ledger import Core, Step
+    from napari_hush.inference.ledger import Core, Side, Step
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
 
@@ -112,6 +114,15 @@ class TileRunner:
         self.sides = [side]
         self.batch = batch or batch_size(model, self.plan()[0], engine.device)
 
+    @property
+    def network_side(self) -> Side:
+        """Y and X of what is kept of one pass of the network; None for the whole plane."""
+        return self.side
+
+    @network_side.setter
+    def network_side(self, side: Side) -> None:
+        """It is that of the tiles."""
+
     def plan(self) -> list[Tile]:
         """The tiles of one plane; all windows have one size."""
         return self._plan(self.region, self.grid)
@@ -151,17 +162,23 @@ class TileRunner:
         left = self._left(before)
         if only is not None:
             left = deque(tile for tile in left if tile.core in only)
-        while left:
-            some = [left.popleft() for _ in range(min(self.batch, len(left)))]
+        going: deque[Going] = deque()  # the engine computes one while the next is read and the one before is put in
+        while left or going:
             try:
-                finished = self._run_batch(some, task)
+                while left and len(going) <= self.engine.ahead:
+                    going.append(self._begin(list(islice(left, self.batch)), task))
+                    for _ in going[-1].tiles:
+                        left.popleft()
+                finished = self._end(going[0], task)
             except MemoryError:
-                left.extendleft(reversed(some))
+                left.extendleft(tile for one in reversed(going) for tile in reversed(one.tiles))
+                going.clear()
                 left = self._shrink(left)
                 continue
-            yield finished, len(some), len(left)
+            going.popleft()
+            yield finished, len(finished), len(left) + sum(len(one.tiles) for one in going)
 
-    def finish(self, tile: Tile, output: np.ndarray, seen: Window, task: PlaneTask) -> np.ndarray:
+    def finish(self, tile: Tile, output: np.ndarray, seen: Noisy | Window, task: PlaneTask) -> np.ndarray:
         """Turn the output (C, Y, X) for a window into a tile's core in the image's units, with its NaN.
 
         As much of the margin as ``keep`` says comes with it; after the channels, where something was given back, as
@@ -197,12 +214,15 @@ class TileRunner:
         halo, stride = self.model.halo + self.margin, self.model.stride
         return plan_tiles(self.shape, tile=self.side, halo=halo, stride=stride, region=region, grid=grid)
 
-    def _run_batch(self, tiles: list[Tile], task: PlaneTask) -> list[tuple[Tile, np.ndarray]]:
+    def _begin(self, tiles: list[Tile], task: PlaneTask) -> Going:
         windows = [read_window(tile, self.shape, task) for tile in tiles]
-        outputs = self.engine(np.stack([window.values for window in windows]))  # (B, C, Y, X)
+        return Going(tiles, windows, self.engine.submit(np.stack([window.values for window in windows])))
+
+    def _end(self, batch: Going, task: PlaneTask) -> list[tuple[Tile, np.ndarray]]:
+        outputs = batch.output.result()  # (B, C, Y, X)
         return [
             (tile, self.finish(tile, output, window, task))
-            for tile, output, window in zip(tiles, outputs, windows, strict=True)
+            for tile, output, window in zip(batch.tiles, outputs, batch.windows, strict=True)
         ]
 
     def _left(self, before: Sequence[Step]) -> deque[Tile]:
@@ -216,7 +236,7 @@ class TileRunner:
                 self.side = side
                 self.sides.append(side)
                 left = [smaller for tile in left for smaller in self._plan(tile.core, (1, 1))]
-            self.batch = step.batch
+            self.batch, self.network_side = step.batch, step.network
             left = [tile for tile in left if tile.core not in step.cores]
         return deque(left)
 
@@ -228,16 +248,41 @@ class TileRunner:
         self.halve_tile()
         return deque(smaller for tile in left for smaller in self._plan(tile.core, (1, 1)))
 
+    def cut_as(self, side: Side, network_side: Side, batch: int | None = None) -> None:
+        """Cut planes from now on into tiles of this side; the batch stays if none is given."""
+        self.side, self.batch = side, batch or self.batch
+        self.network_side = network_side
+
     def halve_tile(self) -> None:
         """Plan with tiles of half the side from now on; `MemoryError` where they cannot be smaller."""
+        self.side = self._halved(self.side)
+        self.sides.append(self.side)
+
+    def _halved(self, side: Side) -> Side:
         stride = self.model.stride
-        side = self.side or self.shape
-        if max(side) <= stride:
+        height, width = side or self.shape
+        if max(height, width) <= stride:
             raise MemoryError(
                 f"not enough memory for one tile of {stride} px: close other programs, or choose another device"
             )
-        self.side = (max(side[0] // 2, 1), max(side[1] // 2, 1))
-        self.sides.append(self.side)
+        return max(height // 2, 1), max(width // 2, 1)
+
+
+class Noisy(NamedTuple):
+    """A part of the plane, (C, Y, X)."""
+
+    image: np.ndarray
+    """In the image's units, finite."""
+    holes: np.ndarray | None
+    """As they were, float32, where some values are not finite."""
+
+
+class Going(NamedTuple):
+    """Tiles that the engine computes."""
+
+    tiles: list[Tile]
+    windows: list[Window]
+    output: Handle
 
 
 class Window(NamedTuple):
@@ -246,9 +291,9 @@ class Window(NamedTuple):
     values: np.ndarray
     """Normalised, float32; with the companions behind the image."""
     image: np.ndarray
-    """In the image's units, finite."""
+    """As of `Noisy`."""
     holes: np.ndarray | None
-    """As they were, float32, where some values are not finite."""
+    """As of `Noisy`."""
 
 
 def read_window(tile: Tile, shape: tuple[int, int], task: PlaneTask) -> Window:
@@ -256,18 +301,19 @@ def read_window(tile: Tile, shape: tuple[int, int], task: PlaneTask) -> Window:
 
     Beyond the plane the image is mirrored (d c b a | a b c d), at each pixel alike in every window that contains it.
     """
-    rows, columns = _mirrored(*tile.window[:2], shape[0]), _mirrored(*tile.window[2:], shape[1])
-    # filling looks at neighbours: with some margin a pixel is filled alike in every tile that contains it
-    y, x = _with_margin(rows, shape[0]), _with_margin(columns, shape[1])
-    filled, holes = filled_block(task.read(y, x), task.norm.fill)
-    inner = np.ix_(range(len(filled)), rows - y.start, columns - x.start)
-    image = filled[inner]
-    values = image
+    noisy = read_noisy(tile, shape, task)
+    values = noisy.image
     if task.companions is not None:
-        beside = task.companions(y, x)
-        beside = beside[np.ix_(range(len(beside)), rows - y.start, columns - x.start)]
-        values = np.concatenate([image, beside])
-    return Window(task.norm.apply(values), image, None if holes is None else holes[inner])
+        y, x, inner = _place(tile, shape)
+        values = np.concatenate([values, task.companions(y, x)[(..., *inner)]])
+    return Window(task.norm.apply(values), noisy.image, noisy.holes)
+
+
+def read_noisy(tile: Tile, shape: tuple[int, int], task: PlaneTask) -> Noisy:
+    """Read what lies under a tile's window, mirrored as in `read_window`."""
+    y, x, inner = _place(tile, shape)
+    filled, holes = filled_block(task.read(y, x), task.norm.fill)
+    return Noisy(filled[(..., *inner)], None if holes is None else holes[(..., *inner)])
 
 
 def filled_block(block: np.ndarray, default: float) -> tuple[np.ndarray, np.ndarray | None]:
@@ -279,6 +325,14 @@ def filled_block(block: np.ndarray, default: float) -> tuple[np.ndarray, np.ndar
     if block.dtype.kind != "f" or np.isfinite(block).all():
         return block, None
     return np.stack([_fill(channel, default) for channel in block]), block.astype(np.float32)
+
+
+def _place(tile: Tile, shape: tuple[int, int]) -> tuple[slice, slice, tuple[Any, ...]]:
+    """What is read for a tile's window, and which of its rows and columns the window takes."""
+    rows, columns = _mirrored(*tile.window[:2], shape[0]), _mirrored(*tile.window[2:], shape[1])
+    # filling looks at neighbours: with some margin a pixel is filled alike in every tile that contains it
+    y, x = _with_margin(rows, shape[0]), _with_margin(columns, shape[1])
+    return y, x, np.ix_(rows - y.start, columns - x.start)
 
 
 def _mirrored(start: int, stop: int, size: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hush.inference.engines.devices import is_cuda
 from napari_hush.inference.tiles.geometry import Tile, aligned, balanced_tile
 from napari_hush.memory import free_memory
 
@@ -16,20 +17,23 @@ if TYPE_CHECKING:
 CPU_TILE_BYTES = 1400 << 20  # larger tiles spare hardly more halo
 LAZY_TILE_BYTES = 450 << 20  # an image that is not in memory is kept out of it for a reason
 GPU_TILE_BYTES = 4 << 30
+GUARD_BYTES = 100  # that a guard takes for a pixel
+LAZY_GUARD_BYTES = 300 << 20
 STAGED_TILE_PIXELS = 256 * 256
 
+Part = tuple[int, int, int, int]
 
-def tile_sides(
+
+def network_sides(
     model: Model,
     settings: DenoiseSettings,
     device: str,
     shape: tuple[int, int],
     *,
     lazy: bool,
-    region: tuple[int, int, int, int] | None = None,
-    margin: int = 0,
+    region: Part | None = None,
 ) -> tuple[int, int] | None:
-    """Choose the sides of a tile, px; None for one pass over the plane.
+    """Choose the sides of what one pass of the network gives, px; None for one pass over the plane.
 
     Parameters
     ----------
@@ -40,32 +44,63 @@ def tile_sides(
     lazy : bool
         Whether the image is kept out of memory.
     region : (int, int, int, int), optional
-        y0, y1, x0, x1: only this part is wanted.
-    margin : int
-        Px around a tile that must be right too.
+        y0, y1, x0, x1: only this part is needed.
     """
-    if settings.tile is False:
-        return None
     if settings.tile is not None:
-        return int(settings.tile), int(settings.tile)
-    limit = GPU_TILE_BYTES if device == "cuda" else LAZY_TILE_BYTES if lazy else CPU_TILE_BYTES
+        return _asked(settings.tile)
+    limit = GPU_TILE_BYTES if is_cuda(device) else LAZY_TILE_BYTES if lazy else CPU_TILE_BYTES
     area = min(free_memory(device) / 4, limit) / bytes_per_pixel(model)
-    height, width = shape
     if model.staged:
-        if device != "cpu" and aligned(height, model.stride) * aligned(width, model.stride) <= area:
+        if device != "cpu" and aligned(shape[0], model.stride) * aligned(shape[1], model.stride) <= area:
             return None
         # a piece looks a few pixels far: small tiles cost little and stay in the processor's cache
         side = max(int(min(area, STAGED_TILE_PIXELS) ** 0.5) // model.stride, 1) * model.stride
         return side, side
-    halo = model.halo + margin
+    return _sides(shape, region, model.halo, model.stride, area)
+
+
+def tile_sides(
+    model: Model,
+    settings: DenoiseSettings,
+    shape: tuple[int, int],
+    *,
+    lazy: bool,
+    region: Part | None = None,
+    margin: int,
+) -> tuple[int, int] | None:
+    """Choose the sides of a tile that is handed out with what its guards look at, px; None for the whole plane.
+
+    Parameters
+    ----------
+    model, settings, shape, lazy
+        As of `network_sides`.
+    region : (int, int, int, int), optional
+        y0, y1, x0, x1: only this part is wanted.
+    margin : int
+        Px around a tile that its guards look at.
+    """
+    if settings.tile is not None:
+        return _asked(settings.tile)
+    limit = LAZY_GUARD_BYTES if lazy else CPU_TILE_BYTES
+    area = min(free_memory("cpu") / 4, limit) / (GUARD_BYTES * max(model.out_channels, 1))
+    return _sides(shape, region, margin, model.stride, area)
+
+
+def _asked(tile: int | bool) -> tuple[int, int] | None:
+    return None if tile is False else (int(tile), int(tile))
+
+
+def _sides(shape: tuple[int, int], region: Part | None, halo: int, stride: int, area: float) -> tuple[int, int] | None:
+    """The sides of tiles of which one with its halo has no more than an area, px."""
+    height, width = shape
     if region is not None:  # a preview computes what it shows and the halo around it, wherever it begins
-        height, width = (end - begin + model.stride for begin, end in (region[:2], region[2:]))
-        window = [aligned(side, model.stride) + 2 * aligned(halo, model.stride) for side in (height, width)]
+        height, width = (end - begin + stride for begin, end in (region[:2], region[2:]))
+        window = [aligned(side, stride) + 2 * aligned(halo, stride) for side in (height, width)]
         if window[0] * window[1] <= area:
             return height, width
-    elif aligned(height, model.stride) * aligned(width, model.stride) <= area:
+    elif aligned(height, stride) * aligned(width, stride) <= area:
         return None
-    return balanced_tile((height, width), halo=halo, stride=model.stride, max_window_area=area)
+    return balanced_tile((height, width), halo=halo, stride=stride, max_window_area=area)
 
 
 def batch_size(model: Model, tile: Tile, device: str) -> int:

@@ -47,8 +47,10 @@ class StagedRunner(TileRunner):
         As of `TileRunner`.
     memory : int
         Bytes that the values between the pieces may take in memory; more go to a temporary file.
+    spare : int
+        Bytes that they may take in memory where the disk has no room for such a file.
     folder : Path, optional
-        Where such a file is made; the system's folder for temporary files by default.
+        Where it is made; the system's folder for temporary files by default.
     """
 
     by_tile = False
@@ -64,7 +66,8 @@ class StagedRunner(TileRunner):
         grid: tuple[int, int] = (1, 1),
         margin: int = 0,
         keep: int = 0,
-        memory: int = 1 << 30,
+        memory: int = 256 << 20,
+        spare: int = 0,
         folder: Path | None = None,
     ) -> None:
         # tile by tile: no batch is chosen
@@ -74,8 +77,10 @@ class StagedRunner(TileRunner):
         self._pieces = _make_pieces(cast("Iterator[Stage]", model.network.stages()), engine)  # type: ignore[operator]
         needed = scratch_bytes([piece.stage for piece in self._pieces], self.padded)
         self._folder = None if needed <= memory else (folder or Path(tempfile.gettempdir()))
-        if self._folder is not None:
-            _check_room(self._folder, needed)
+        if self._folder is not None and not _has_room(self._folder, needed):
+            if needed > spare:
+                raise _no_room(self._folder, needed)
+            self._folder = None
 
     def plan(self) -> list[Tile]:
         """The tiles of the last piece, which give the result."""
@@ -151,6 +156,7 @@ class StagedRunner(TileRunner):
         known = [array for key in piece.norms for array in statistics[key]]
         output = piece.engine(*inputs, *known)[0]  # (C, Y, X) of the window
         if piece is self._pieces[-1]:
+            store.forget()
             return [(tile, self.finish(tile, output, read_window(tile, self.shape, task), task))]
         core = output[(..., *(slice(s.start >> stage.level, s.stop >> stage.level) for s in tile.inner))]
         if stage.measures is not None:
@@ -311,11 +317,13 @@ def _stored_shape(stage: Stage, padded: tuple[int, int]) -> tuple[int, int, int]
     return padded[0] >> stage.level, padded[1] >> stage.level, stage.channels
 
 
-def _check_room(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needed + ROOM_LEFT:
-        raise InputError(
-            f"this network needs {needed / 2**30:.1f} GB of room for temporary files, and {folder} has "
-            f"{free / 2**30:.1f} GB left: set the environment variable TMPDIR to a folder on a larger disk, or denoise "
-            "the image in parts"
-        )
+def _has_room(folder: Path, needed: int) -> bool:
+    return shutil.disk_usage(folder).free >= needed + ROOM_LEFT
+
+
+def _no_room(folder: Path, needed: int) -> InputError:
+    return InputError(
+        f"this network needs {needed / 2**30:.1f} GB of room for temporary files, and {folder} has "
+        f"{shutil.disk_usage(folder).free / 2**30:.1f} GB left: set the environment variable TMPDIR to a folder on a "
+        "larger disk, or denoise the image in parts"
+    )

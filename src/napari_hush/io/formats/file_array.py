@@ -58,6 +58,10 @@ class FileArray(LazyArray):
         weakref.finalize(self, self._file.close)
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process goes where it lies."""
+        return FileArray, (self._path, self._offset, self._stored, self._stored_dtype, self._order)
+
     @property
     def filename(self) -> str:
         """Where it lies, as of `numpy.memmap`."""

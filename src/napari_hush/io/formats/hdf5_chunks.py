@@ -11,6 +11,7 @@ from napari_hush.errors import FileFormatError
 from napari_hush.io.formats.chunks import check_grid, check_packed, chunk_corners, missing_chunks, missing_words
 from napari_hush.io.formats.file_array import FileArray
 from napari_hush.io.formats.hdf5_filters import check_chunk, check_filters, filters_of
+from napari_hush.io.formats.hdf5_open import open_hdf5
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,10 +41,16 @@ class CheckedDataset(h5py.Dataset):  # type: ignore[misc]
             offset = self.id.get_offset()
             if offset is not None and self.id.get_storage_size() == self.nbytes:
                 self._plain = FileArray(path, offset, self.shape, self.dtype)
-        self._source, self._fill_missing = source, fill_missing
+        self._source, self._fill_missing, self._path = source, fill_missing, path
         self._filters = filters_of(dataset)
         self._packed = any(one.packs for one in self._filters)
         self._good: set[tuple[int, ...]] = set()  # unpacked once already
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process goes where it lies."""
+        if self._path is None:
+            raise TypeError(f"{self._source}: nobody knows in which file it lies")
+        return _opened_again, (self._path, str(self.name), self._source, self._fill_missing)
 
     def __getitem__(self, key: Any, new_dtype: Any = None) -> Any:
         """A part, as of `h5py.Dataset`.
@@ -107,3 +114,7 @@ def check_packing(dataset: h5py.Dataset, source: str) -> None:
     check_filters(dataset, source)
     if dataset.chunks is not None:
         check_grid(dataset.shape, dataset.chunks, dataset.dtype.itemsize, source)
+
+
+def _opened_again(path: Path, name: str, source: str, fill_missing: bool) -> CheckedDataset:
+    return CheckedDataset(open_hdf5(path)[name], source, fill_missing=fill_missing, path=path)

@@ -27,9 +27,14 @@ class LazyArray:
         return len(self.shape)
 
     @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+    @property
     def nbytes(self) -> int:
         """Of all of it."""
-        return math.prod(self.shape) * self.dtype.itemsize
+        return self.size * self.dtype.itemsize
 
     def __len__(self) -> int:
         return self.shape[0]

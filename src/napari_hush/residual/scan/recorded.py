@@ -7,10 +7,11 @@ zero level, a detector drags the image along X. None of that is an error of the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import fft, ndimage, optimize, signal
+from scipy import fft, ndimage, optimize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -251,8 +252,11 @@ def _turns(shifts: Floats, length: int) -> NDArray[np.complex128]:
 
 def dragged(image: Floats, lag: float) -> Floats:
     """An image (Y, X) after a detector that keeps a part ``lag`` of the pixel before."""
-    start = lag * image[:, :1]
-    return np.asarray(signal.lfilter([1 - lag], [1.0, -lag], image, axis=1, zi=start)[0])
+    columns = (1 - lag) * np.asarray(image, np.float64).T  # (X, Y): each is one piece of memory
+    columns[0] += lag * image[:, 0]
+    for before, column in pairwise(columns):
+        column += lag * before
+    return np.ascontiguousarray(columns.T)
 
 
 def neighbour_correlation(residual: Floats, axis: int) -> float:

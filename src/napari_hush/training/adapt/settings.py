@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from napari_hush.declare import Bounds, check_fields
-from napari_hush.inference.engines.registry import Device  # noqa: TC001 - the field is read
+from napari_hush.inference.engines.devices import Device  # noqa: TC001 - the field is read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,8 @@ class AdaptSettings:
         How often the weights are compared.
     seed : int
         Decides about places and noise.
-    device : {"auto", "cpu", "cuda", "mps"}
-        Where to compute.
+    device : str
+        Where to compute: cpu; cuda, the first GPU; cuda:1, the second one; mps, Apple's; ``auto`` takes the fastest.
 
     Raises
     ------

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton
 
-from napari_hush.errors import InputError
 from napari_hush.fidelity.glance import given_back_words
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.memory import free_memory
-from napari_hush.progress import Progress, within
 from napari_hush.reports import SYMBOLS
 from napari_hush.widgets.denoise.growing import GrowingLayer, planes_of, series_layers
-from napari_hush.widgets.denoise.result import OutputType, result_layer
+from napari_hush.widgets.denoise.growing_file import GrowingFile
+from napari_hush.widgets.denoise.in_memory import denoise_to_memory
+from napari_hush.widgets.denoise.keep import Keep
+from napari_hush.widgets.denoise.on_disk import keep_in_file
+from napari_hush.widgets.denoise.order import disk_steps, make_order
+from napari_hush.widgets.denoise.size import limited
 from napari_hush.widgets.denoise.verdict import Verdict
 from napari_hush.widgets.evaluate.table import COLOURS
 from napari_hush.widgets.parts import notify
@@ -28,17 +30,18 @@ from napari_hush.widgets.parts.dock import Dock
 from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.layer_list import LayerCombo
 from napari_hush.widgets.parts.layer_record import LayerRecord, as_metadata, is_preview, read_record
-from napari_hush.widgets.parts.layer_source import Part, Source, describe, visible_part
+from napari_hush.widgets.parts.layer_source import Part, Source, describe, image_data, visible_part
 from napari_hush.widgets.parts.model_list import ModelCombo, is_model_name
 from napari_hush.widgets.parts.preferences import preference
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     import napari
+    from napari.layers import Image
     from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
-    from napari_hush.inference.told import SeriesResult
+    from napari_hush.progress import Progress
+    from napari_hush.widgets.denoise.in_memory import InMemory
+    from napari_hush.widgets.denoise.result import OutputType
 
 MINIMUM_WIDTH = 270
 
@@ -56,12 +59,13 @@ class DenoiseWidget(Dock):
         super().__init__(napari_viewer, MINIMUM_WIDTH)
         self._pair: list[Any] = []  # the last run's image and result, by their unique names: they may be removed
         self._source: Source | None = None  # of the run under way
-        self._growing: GrowingLayer | None = None  # the result of a stack, as far as it is done
+        self._growing: GrowingLayer | GrowingFile | None = None  # the result, as far as it is done
         self._build()
         self._layers.changed.connect(self._refresh)
         self._channels.combo.currentIndexChanged.connect(self._refresh)
         self._models.changed.connect(self._refresh)
         self._models.refused.connect(notify.error)
+        self._keep.changed.connect(self._refresh)
         self._preview.clicked.connect(self.preview)
         self._run.clicked.connect(self.run)
         self._verdict.details.connect(self.show_details)
@@ -110,9 +114,11 @@ class DenoiseWidget(Dock):
         self._form.rows.insertRow(3, "Model", self._models)
         self._form.rows.insertRow(4, self._about)
         self._form.rows.addRow("Result", self._output)
+        self._keep = Keep(self)
+        self._form.rows.addRow("Keep in", self._keep.combo)
+        self._form.rows.addRow(self._keep.place)
         self._advice, self._series = small_label(), small_label()
         self._preview, self._run, self._verdict = QPushButton("Preview"), QPushButton("Run"), Verdict()
-        self._cancel.setToolTip("Stop after the current tile; no layer is added")
         buttons = row(self._preview, self._run, self._cancel)
         self._lay_out(10, self._form, buttons, self._progress, self._series, self._advice, self._verdict)
         for line in self._form.findChildren(QLineEdit):  # those of numbers would take a dropped file as text
@@ -125,6 +131,11 @@ class DenoiseWidget(Dock):
         self._words.setText("" if layer is None else describe(layer, self._channels.axis))
         frames = layer is not None and planes_of(layer) > 1 and self._channels.axis != 0
         self._form.show_field("frames", frames)
+        if not self._job.running:
+            self._keep.offer(layer, free_memory("cpu"), growing=layer is not None and planes_of(layer) > 1)
+        self._form.rows.setRowVisible(self._keep.combo, self._keep.offered)
+        self._form.rows.setRowVisible(self._keep.place, self._keep.on_disk)
+        self._keep.place.setEnabled(not self._job.running)
         about = self._models.description.partition(". ")[0].rstrip(".")
         self._about.setText(about)
         self._about.setVisible(bool(about))
@@ -137,6 +148,9 @@ class DenoiseWidget(Dock):
         self._run.setEnabled(not reason)
         self._preview.setEnabled(not reason)
         self._run.setToolTip(reason or "Denoise the whole layer into a new one")
+        self._run.setText("Go on" if self._keep.on_disk and self._keep.place.resumes else "Run")
+        kept = "what is done is kept, and can be gone on with" if self._keep.on_disk else "no layer is added"
+        self._cancel.setToolTip(f"Stop after the current tile; {kept}")
         alone = "; frames do not look together in a preview" if frames else ""
         words = f"Denoise what is in sight of the current plane: the same pixels as in a run{alone}"
         self._preview.setToolTip(reason or words)
@@ -154,19 +168,33 @@ class DenoiseWidget(Dock):
             notify.error(error)
             return
         self._series.hide()
-        first = 0
+        self._advise("")
         self._growing = None
+        as_input = self._output.currentIndex() == 1
+        first = next(iter(source.seen(visible_part(layer, self._viewer.dims))[0]), 0) if planes_of(layer) > 1 else 0
         if part is None:
+            self._refresh()  # the free memory is another one by now
             self._source, self._pair = source, [layer.unique_id]
             self._verdict.clear()
-            if planes_of(layer) > 1:
-                first = next(iter(source.seen(visible_part(layer, self._viewer.dims))[0]), 0)
-                self._growing = GrowingLayer(self._viewer, source)
-        output: OutputType = "float32" if self._output.currentIndex() == 0 else "same as input"
-        self._advise("")
+        if part is None and self._keep.on_disk:
+            try:
+                target = self._keep.place.prepare()
+                resume = self._keep.place.resumes
+                order = make_order(source, model, settings, target, as_input=as_input, first=first, resume=resume)
+            except (ValueError, OSError) as error:
+                notify.error(error)
+                return
+            self._growing = GrowingFile(self._viewer, source, target)
+            self._launch(partial(disk_steps, source, order))
+            return
+        if part is not None:
+            part = limited(part, source, free_memory("cpu"))
+        elif planes_of(layer) > 1:
+            self._growing = GrowingLayer(self._viewer, source)
+        finished = self._growing.finished if isinstance(self._growing, GrowingLayer) else None
+        output: OutputType = "same as input" if as_input else "float32"
         text = "starting…" if "torch" in sys.modules else "loading PyTorch…"
-        finished = None if self._growing is None else self._growing.finished
-        self._launch(partial(_denoise, source, model, settings, output, part, first, finished), text)
+        self._launch(partial(denoise_to_memory, source, model, settings, output, part, first, finished), text)
 
     def _advise(self, text: str) -> None:
         """Say that another model would suit the image; it stays until the next run."""
@@ -181,24 +209,41 @@ class DenoiseWidget(Dock):
     def _on_progress(self, event: Progress) -> None:
         super()._on_progress(event)
         if self._growing is not None:
-            self._growing.show()
+            self._growing.show(event)
 
     def _on_cancelled(self) -> None:
         growing, self._growing = self._growing, None
+        if isinstance(growing, GrowingFile) and (record := growing.finished_record()) is not None:
+            self._growing = growing
+            self._on_returned(record)  # it was done before it could be stopped
+            return
         kept = "" if growing is None else growing.keep()
         self._finish(f"cancelled{kept}")
 
-    def _on_returned(self, result: tuple[Any, dict[str, Any], SeriesResult | None]) -> None:
-        data, options, maps = result
-        record = read_record(options["metadata"])
-        source = self._source
-        self._finish(_summary(record, data, options["rgb"]))
-        self._advise(record.get("advice") or "")
-        if is_preview(record) and self._update_preview(data, options):
-            return
+    def _on_errored(self, error: BaseException) -> None:
         growing, self._growing = self._growing, None
-        layer = None if growing is None else growing.replace(data, options)
-        layer = layer or self._viewer.add_image(data, **options)
+        kept = growing.keep() if isinstance(growing, GrowingFile) else ""
+        self._finish(f"stopped by an error{kept}")
+        notify.error(error)
+
+    def _on_returned(self, result: InMemory | dict[str, Any]) -> None:
+        source, growing, maps = self._source, self._growing, None
+        if isinstance(growing, GrowingFile):
+            assert isinstance(result, dict)
+            layer = growing.finish(result)
+        else:
+            data, options, maps = cast("InMemory", result)
+            if is_preview(read_record(options["metadata"])) and self._update_preview(data, options):
+                layer = None
+            else:
+                layer = None if growing is None else growing.replace(data, options)
+                layer = layer or self._viewer.add_image(data, **options)
+        self._growing = None
+        record = read_record(options["metadata"] if layer is None else layer.metadata)
+        self._finish(_summary(record, layer))
+        self._advise(record.get("advice") or "")
+        if layer is None or is_preview(record):
+            return
         if maps is not None:
             for values, style in series_layers(layer, maps):
                 self._viewer.add_image(values, **style)
@@ -207,13 +252,11 @@ class DenoiseWidget(Dock):
         if isinstance(said, dict):
             self._series.setText(said["words"])
             self._series.show()
-        if source is not None and not is_preview(record):
-            self._pair.append(layer.unique_id)
-            if not preference("denoise", "verdict", True):
-                return
+        self._pair.append(layer.unique_id)
+        if source is not None and preference("denoise", "verdict", True):
             self._verdict.begin(
                 source,
-                data,
+                image_data(layer),
                 source.seen(visible_part(layer, self._viewer.dims))[0],
                 dark=record.get("dark", False),
                 assumes=record.get("assumes"),
@@ -224,7 +267,10 @@ class DenoiseWidget(Dock):
         """Write it into the record of the result, so that it is saved with it."""
         for layer in self._viewer.layers:
             if self._pair[1:] == [layer.unique_id]:
-                layer.metadata = layer.metadata | as_metadata(read_record(layer.metadata) | {"verdict": words})
+                record = read_record(layer.metadata) | {"verdict": words}
+                layer.metadata = layer.metadata | as_metadata(record)
+                if file := record.get("file"):
+                    keep_in_file(Path(file), verdict=words)
 
     def _update_preview(self, data: Any, options: dict[str, Any]) -> bool:
         """Show it in the preview layer of the same source, if there is one that can take it."""
@@ -257,63 +303,18 @@ class DenoiseWidget(Dock):
             event.acceptProposedAction()
 
 
-def _denoise(
-    source: Source,
-    model: str | Path,
-    settings: DenoiseSettings,
-    output: OutputType,
-    part: Part | None,
-    first: int = 0,
-    finished: list[tuple[tuple[int, ...], np.ndarray]] | None = None,
-) -> Generator[Progress, None, tuple[np.ndarray, dict[str, Any], SeriesResult | None]]:
-    """The whole work, in the thread: torch is not loaded before it is needed. Frames are left in ``finished``."""
-    yield Progress(0, 0, "starting…" if "torch" in sys.modules else "loading PyTorch…")
-    from napari_hush.inference.denoise import denoise_steps
-
-    image = source.colours
-    plane, region = part or (None, None)
-    if region is not None:
-        settings = replace(settings, frames=False)  # a part is denoised alone
-    yield Progress(0, 0, "loading the model…")
-    if part is None:
-        _check_size(image, free_memory("cpu"))
-    steps = denoise_steps(
-        image, model, settings, channel_axis=source.channel_axis, plane=plane, region=region, first=first
-    )
-
-    def noted(event: Progress) -> Progress:
-        if finished is not None and event.preview is not None and event.place is not None:
-            finished.append((event.place, event.preview))
-        return event
-
-    done = yield from within(steps, noted)
-    given = done.given_back if part is None else None
-    file = {"model_path": str(model)} if Path(model).is_file() else {}
-    data, options = result_layer(
-        source, done.image, done.provenance | file, output, plane=plane, region=region, given_back=given
-    )
-    return data, options, done.series
-
-
-def _check_size(image: Any, free: int) -> None:
-    """Refuse what would not fit into memory with some room to spare."""
-    needed = 4 * int(np.prod(image.shape, dtype=np.int64))
-    if needed > (free / 2 if isinstance(image, np.ndarray) else free / 4):
-        raise InputError(
-            f"the result needs {needed / 2**30:.1f} GB and {free / 2**30:.1f} GB of memory are free: denoise the file "
-            "with the command 'napari-hush denoise IN -o OUT.zarr' and open OUT.zarr, or denoise a part of it"
-        )
-
-
-def _summary(record: LayerRecord, data: Any, rgb: bool) -> str:
+def _summary(record: LayerRecord, layer: Image | None) -> str:
     seconds = max(record["seconds"], 1e-3)
     how = f"{record['engine']} on {record['device']}, {record['precision']}"
     given = f"; {words}" if (words := given_back_words(record)) else ""
     why = f"{because}, so " if (because := record.get("chosen_because")) else ""
-    if is_preview(record):  # mostly preparation: a speed would mislead
+    if layer is None or is_preview(record):  # mostly preparation: a speed would mislead
         return f"{why}preview by {record['model']}: {seconds:.1f} s ({how})"
-    pixels = np.prod(data.shape[:-1] if rgb else data.shape)
-    return f"{why}{record['model']}: {seconds:.1f} s, {pixels / seconds / 1e6:.2g} Mpx/s ({how}){given}"
+    name = f"; in {Path(file).name}" if (file := record.get("file")) else ""
+    shape = image_data(layer).shape
+    speed = np.prod(shape[:-1] if layer.rgb else shape, dtype=float) / seconds / 1e6
+    fast = "" if record.get("resumed") else f", {speed:.2g} Mpx/s"  # of which only the rest was done now
+    return f"{why}{record['model']}: {seconds:.1f} s{fast} ({how}){given}{name}"
 
 
 def _dropped_model(event: QDropEvent) -> str:

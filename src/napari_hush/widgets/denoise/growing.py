@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_hush.inference.told import SeriesResult
+    from napari_hush.progress import Progress
     from napari_hush.widgets.parts.layer_source import Source
 
 
@@ -39,7 +40,7 @@ class GrowingLayer:
         self._shown = 0
         self.finished: list[tuple[tuple[int, ...], np.ndarray]] = []
 
-    def show(self) -> None:
+    def show(self, _: Progress | None = None) -> None:
         """Bring what has been finished into the layer."""
         if self._shown == len(self.finished) or self._source.rgb or self._source.channel_axis is not None:
             return

@@ -46,13 +46,7 @@ def result_layer(
     given_back : ndarray, optional
         What the guard gave back, of the result's shape; kept in the layer's metadata for the dock *Evaluate*.
     """
-    record = {**provenance, "source_layer": source.name, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-    if file := source.notes.get("source"):
-        record["source_file"] = file
-    if channels := source.notes.get("one_of"):
-        record["one_of_channels"] = channels
-    if source.channel_axis is not None and not source.rgb:
-        record["channel_axis"] = source.channel_axis
+    record = {**provenance, **origin_record(source)}
     style = dict(source.style)
     name = f"{source.name} · {provenance['model']}"
     part: tuple[Any, ...] = ()
@@ -71,7 +65,7 @@ def result_layer(
         image = convert_dtype(image, source.data.dtype) if np.dtype(source.data.dtype).kind != "b" else image
         record["output"] = "input"
     if not source.rgb:
-        style["contrast_limits"] = _contrast_limits(image, style["contrast_limits"], 0.1 if part else 0.5)
+        style["contrast_limits"] = contrast_limits(image, style["contrast_limits"], 0.1 if part else 0.5)
     return image, {
         **style,
         "name": name,
@@ -81,7 +75,19 @@ def result_layer(
     }
 
 
-def _contrast_limits(image: np.ndarray, limits: tuple[float, float], share: float) -> tuple[float, float]:
+def origin_record(source: Source) -> dict[str, Any]:
+    """What a result says of the layer that it is made of, and when that was."""
+    record: dict[str, Any] = {"source_layer": source.name, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    if file := source.notes.get("source"):
+        record["source_file"] = file
+    if channels := source.notes.get("one_of"):
+        record["one_of_channels"] = channels
+    if source.channel_axis is not None and not source.rgb:
+        record["channel_axis"] = source.channel_axis
+    return record
+
+
+def contrast_limits(image: np.ndarray, limits: tuple[float, float], share: float) -> tuple[float, float]:
     """The source's limits where the result fills this share of them, else from the result.
 
     A preview is compared with what is around it, so it changes them only where nothing could be seen.

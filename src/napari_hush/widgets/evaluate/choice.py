@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,16 +11,19 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
 
 from napari_hush.errors import InputError
 from napari_hush.fidelity.stacks import EvaluationSettings
+from napari_hush.inference.planes import Planes
 from napari_hush.widgets.parts.bits import NoWheel, small_label, word_combo
 from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.layer_list import LayerCombo, LayerOrNone
 from napari_hush.widgets.parts.layer_record import origin, read_given_back, read_record
-from napari_hush.widgets.parts.layer_source import PLACE, Source, describe, image_data, visible_part
+from napari_hush.widgets.parts.layer_source import PLACE, Source, describe, image_data, middle_of, visible_part
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
+WHOLE = 1 << 25  # px of a plane; more would take gigabytes and minutes
+PART = 2048  # px: side of what is checked of larger planes
 SHOWN, ALL = "shown in the viewer", "all of them"
 
 
@@ -149,9 +152,16 @@ class Choice(QWidget):
         repeats = None
         if self.repeats.layer is not None:
             repeats, files["repeats"] = image_data(self.repeats.layer), _record(self.repeats.layer)
-        after = Source.of(denoised)
+        before, after = Source.of(noisy), Source.of(denoised)
+        if (region := self._region()) is not None:
+            if repeats is not None:
+                raise InputError(f"{noisy.name}: repeats of so large a plane cannot be compared; crop the layers")
+            truth = None if truth is None else replace(before, data=truth).cut(region).data
+            before, after = before.cut(region), after.cut(region)
+            height, width = (end - begin for begin, end in (region[:2], region[2:]))
+            files["denoised"]["checked"] = f"{width} x {height} pixels from ({region[2]}, {region[0]}) on"
         return Inputs(
-            noisy=Source.of(noisy),
+            noisy=before,
             denoised=after,
             truth=truth,
             planes=planes,
@@ -177,9 +187,19 @@ class Choice(QWidget):
         self._rows.setRowVisible(self.own, self.truth.layer is None and self._own() is not None)
         self._rows.setRowVisible(self.planes, self._many)
         words = self.refusal or ("" if layer is None else describe(layer))
+        if not self.refusal and self._region() is not None:
+            words += f"; of so large a plane what is in sight is checked, at most {PART} x {PART}"
         self.words.setText(words)
         self.words.setVisible(bool(words))
         self.changed.emit()
+
+    def _region(self) -> tuple[int, int, int, int] | None:
+        """What is in sight of a plane too large to be checked as a whole, or its middle; None for other planes."""
+        layer = self.denoised.layer
+        height, width = Planes(image_data(layer), -1 if layer.rgb else None).plane_shape
+        if height * width <= WHOLE:
+            return None
+        return middle_of(visible_part(layer, self._viewer.dims)[1], PART)
 
     @property
     def _many(self) -> bool:

@@ -57,7 +57,7 @@ def layers_of(
     """
     rgb, axis = _is_rgb(image), image.axes.find("C")
     common: dict[str, Any] = {"metadata": _notes(image, history), "rgb": rgb, "multiscale": bool(levels)}
-    arrays = [_lazy(one) for one in (image, *levels)]
+    arrays = [lazy(one) for one in (image, *levels)]
 
     def shown(*part: Any) -> Any:
         return [one[part] for one in arrays] if levels else arrays[0][part]
@@ -134,8 +134,8 @@ def _is_rgb(image: ImageData) -> bool:
     return last and image.dtype in (np.uint8, np.uint16) and not any(one.name for one in image.metadata.channels)
 
 
-def _lazy(image: ImageData) -> Any:
-    """The data as an array that can be cut without reading it: numpy's own, or dask in planes."""
+def lazy(image: ImageData) -> Any:
+    """The data of an image as an array that can be cut without reading it: numpy's own, or dask in planes."""
     if isinstance(image.data, np.ndarray):
         return image.data
     import dask.array

@@ -123,7 +123,11 @@ class Form(QWidget):
         self.blockSignals(True)
         try:
             for name, field in self._fields.items():
-                field.value = getattr(value, name)
+                one = getattr(value, name)
+                names = declared(type(value))[name].names
+                if names is not None and one in names and one not in field.choices:
+                    field.choices = [*field.choices, one]
+                field.value = one
         finally:
             self.blockSignals(False)
         self._on_changed()
@@ -382,7 +386,8 @@ class NumberOrEmpty(QLineEdit):
 def _make_field(about: Declared, value: Any, word: str) -> Any:
     """The widget of one field, with ``value`` and ``changed``."""
     if about.choices:
-        return create_widget(value=value, widget_type="ComboBox", options={"choices": list(about.choices)})
+        choices = list(dict.fromkeys([*about.choices, value]))  # a name may be known that is not listed
+        return create_widget(value=value, widget_type="ComboBox", options={"choices": choices})
     if bool in about.kinds:
         if not about.values:
             return create_widget(value=value, annotation=bool)

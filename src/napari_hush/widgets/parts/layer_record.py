@@ -33,7 +33,10 @@ class LayerRecord(TypedDict, total=False):
     guard: bool | dict[str, Any]  # False, or what it did
     given_back: dict[str, Any] | str | bool  # how much the guard gave back, why nothing, or False
     series: bool | dict[str, Any]  # False, or what the frames of a series said of each other
-    cancelled: str  # how much of a stack was done when it was stopped
+    cancelled: str  # how much of it was done when it was stopped
+    unfinished: str  # the file that it is to become, of a layer that is still made or was stopped
+    file: str  # that it was written to
+    resumed: bool  # whether that went on with an unfinished one
     rescale: bool | dict[str, Any]  # False, or by which factor
     dark: bool
     seconds: float  # that it took

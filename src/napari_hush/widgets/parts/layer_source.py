@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,6 +92,20 @@ class Source:
         slices = slices[:-1] if self.rgb else slices
         return tuple(slices), tuple(one.start for one in slices)
 
+    def cut(self, region: tuple[int, int, int, int]) -> Source:
+        """The region y0, y1, x0, x1 of all planes, where it lies; what is read when it is indexed stays so."""
+        planes = Planes(self.data, self.channel_axis)
+        parts, origin = [slice(None)] * len(planes.image.shape), [0] * len(planes.image.shape)
+        for axis, ends in zip(planes.axes[-2:], (region[:2], region[2:]), strict=True):
+            parts[axis], origin[axis] = slice(*ends), ends[0]
+        data, count = self.data, len(origin) - self.rgb
+        if not isinstance(data, np.ndarray) and not hasattr(data, "__dask_graph__"):
+            import dask.array
+
+            data = dask.array.from_array(data, asarray=True)  # type: ignore[no-untyped-call]
+        style = self.style | {"translate": translated(self.style, tuple(origin[:count]))}
+        return replace(self, data=data[tuple(parts)], style=style)
+
     @property
     def pixel_size(self) -> float | None:
         """The larger side of a pixel, nm; None where the layer does not know it as a length."""
@@ -115,6 +129,13 @@ def translated(style: dict[str, Any], origin: tuple[int, ...]) -> np.ndarray:
         ndim=len(origin),
     )
     return np.asarray(pose(origin), dtype=float)
+
+
+def middle_of(region: tuple[int, int, int, int], side: int) -> tuple[int, int, int, int]:
+    """The middle of a region y0, y1, x0, x1, at most so many px high and wide."""
+    y0, y1, x0, x1 = region
+    y, x = (max((begin + end - side) // 2, begin) for begin, end in ((y0, y1), (x0, x1)))
+    return y, min(y + side, y1), x, min(x + side, x1)
 
 
 def describe(layer: Image, channel_axis: int | None = None) -> str:

@@ -1,0 +1,220 @@
+"""Tiles whose guards look farther than the network: neighbours share its output, so that no pixel is computed twice."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_hush.inference.tiles.geometry import Tile, plan_tiles
+from napari_hush.inference.tiles.runner import Going, PlaneTask, TileRunner, read_noisy
+from napari_hush.inference.tiles.sizes import batch_size
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from napari_hush.inference.engines.registry import Engine
+    from napari_hush.inference.ledger import Core, Side, Step
+    from napari_hush.model import Model
+
+KEPT_BYTES = 128 << 20  # of the network's output that waits for neighbours: wider planes are done strip by strip
+
+Outputs = dict[Tile, np.ndarray]
+Part = tuple[int, int, int, int]
+
+
+class SharedRunner(TileRunner):
+    """A `TileRunner` with windows of their own for the network, whose output is computed while a guard works.
+
+    Parameters
+    ----------
+    engine, model, shape, side, region, grid, margin, keep, batch
+        As of `TileRunner`; ``side`` is that of the tiles that are handed out.
+    network_side : (int, int) or None
+        Y and X of what is kept of one pass of the network, px; None for the whole plane.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        model: Model,
+        shape: tuple[int, int],
+        side: Side,
+        *,
+        network_side: Side,
+        region: Part | None = None,
+        grid: tuple[int, int] = (1, 1),
+        margin: int = 0,
+        keep: int = 0,
+        batch: int | None = None,
+    ) -> None:
+        self._network_side = network_side
+        super().__init__(engine, model, shape, side, region=region, grid=grid, margin=margin, keep=keep, batch=1)
+        self.batch = batch or batch_size(model, self._network_plan()[0], engine.device)
+
+    @property
+    def network_side(self) -> Side:
+        """Of one pass of the network, now."""
+        return self._network_side
+
+    @network_side.setter
+    def network_side(self, side: Side) -> None:
+        self._network_side = side
+
+    def count(self) -> int:
+        """How many passes of the network one plane takes."""
+        return len(self._network_plan())
+
+    def run(
+        self, task: PlaneTask, before: Sequence[Step] = (), *, only: Collection[Core] | None = None
+    ) -> Iterator[tuple[list[tuple[Tile, np.ndarray]], int, int]]:
+        """Denoise one plane, see `TileRunner.run`; it is the passes of the network that are counted."""
+        left = self._in_strips(tile for tile in self._left(before) if only is None or tile.core in only)
+        grid, kept = _Grid(self._network_plan()), Outputs()
+        todo = {seen for tile in left for seen in grid.under(self._known(tile))}
+        ahead: Future[Outputs] | None = None
+        with ThreadPoolExecutor(1) as background:
+            while left:
+                lacking = self._lacking(left, grid, kept)
+                if ahead is None and lacking:
+                    ahead = background.submit(self._outputs, lacking, task)
+                try:
+                    computed = Outputs() if ahead is None else ahead.result()
+                except MemoryError:
+                    ahead = None
+                    self._shrink_network()
+                    grid, kept = _Grid(self._network_plan()), Outputs()
+                    todo = {seen for tile in left for seen in grid.under(self._known(tile))}
+                    continue
+                kept |= computed
+                ready = self._ready(left, grid, kept)
+                lacking = self._lacking(islice(left, len(ready), None), grid, kept)
+                ahead = background.submit(self._outputs, lacking, task) if lacking else None
+                finished = []
+                try:
+                    for tile in ready:
+                        finished.append((tile, self._finished(tile, grid, kept, task)))
+                        left.popleft()
+                except MemoryError:
+                    self.halve_tile()
+                    left = deque(smaller for tile in left for smaller in self._plan(tile.core, (1, 1)))
+                soon = {seen for tile in self._soon(left) for seen in grid.under(self._known(tile))}
+                kept = {seen: output for seen, output in kept.items() if seen in soon}
+                count = len(todo & computed.keys())
+                todo -= computed.keys()
+                yield finished, count, len(todo)
+
+    def _plan(self, region: Part | None, grid: tuple[int, int]) -> list[Tile]:
+        stride = self.model.stride
+        return plan_tiles(self.shape, tile=self.side, halo=self.margin, stride=stride, region=region, grid=grid)
+
+    def _network_plan(self) -> list[Tile]:
+        region = self.region
+        if region is not None:
+            region = Tile(region, region).around(self.margin, self.shape).core
+        halo, stride = self.model.halo, self.model.stride
+        return plan_tiles(self.shape, tile=self.network_side, halo=halo, stride=stride, region=region)
+
+    def _known(self, tile: Tile) -> Part:
+        """The part of the plane that a tile's guards look at."""
+        return tile.around(self.margin, self.shape).core
+
+    def _lacking(self, tiles: Iterable[Tile], grid: _Grid, kept: Outputs) -> list[Tile]:
+        """What the network must give for the first tile, and then for those after it until the engine has its fill."""
+        most = self.batch * (self.engine.ahead + 1)
+        lacking: dict[Tile, None] = {}
+        for tile in islice(tiles, most):
+            lacking |= dict.fromkeys(seen for seen in grid.under(self._known(tile)) if seen not in kept)
+            if len(lacking) >= most:
+                break
+        return list(lacking)[:most]
+
+    def _ready(self, tiles: Iterable[Tile], grid: _Grid, kept: Outputs) -> list[Tile]:
+        """The first tiles for which all is there."""
+        ready = []
+        for tile in tiles:
+            if not all(seen in kept for seen in grid.under(self._known(tile))):
+                break
+            ready.append(tile)
+        return ready
+
+    def _outputs(self, tiles: list[Tile], task: PlaneTask) -> Outputs:
+        going = deque(tiles[start : start + self.batch] for start in range(0, len(tiles), self.batch))
+        begun: deque[Going] = deque()
+        made = Outputs()
+        while going or begun:
+            while going and len(begun) <= self.engine.ahead:
+                begun.append(self._begin(going.popleft(), task))
+            batch = begun.popleft()
+            for tile, output in zip(batch.tiles, batch.output.result(), strict=True):
+                made[tile] = np.ascontiguousarray(output[(..., *tile.inner)])
+        return made
+
+    def _finished(self, tile: Tile, grid: _Grid, kept: Outputs, task: PlaneTask) -> np.ndarray:
+        known = Tile(tile.core, self._known(tile))
+        return self.finish(known, grid.joined(kept, known.window), read_noisy(known, self.shape, task), task)
+
+    def _in_strips(self, tiles: Iterable[Tile]) -> deque[Tile]:
+        """Row by row within strips so narrow that the output for a row and its neighbours can be kept."""
+        height = (self.side or self.shape)[0] + 2 * self.margin + (self.network_side or self.shape)[0]
+        width = KEPT_BYTES // (4 * self.model.out_channels * height)
+        return deque(sorted(tiles, key=lambda tile: (tile.core[2] // max(width, 1), tile.core[0], tile.core[2])))
+
+    def _soon(self, tiles: Sequence[Tile]) -> Iterator[Tile]:
+        """The tiles up to the neighbours below the next one."""
+        if not tiles:
+            return
+        reach = self._known(tiles[0])[1]
+        for number, tile in enumerate(tiles):
+            if number > self.batch and self._known(tile)[0] >= reach:
+                return
+            yield tile
+
+    def _shrink_network(self) -> None:
+        """Halve the batch, then the network's windows."""
+        if self.batch > 1:
+            self.batch //= 2
+        else:
+            self.network_side = self._halved(self.network_side)
+
+
+class _Grid:
+    """The passes of a plan, whose cores are the cells of a grid.
+
+    Parameters
+    ----------
+    tiles : list of Tile
+        Of `plan_tiles`.
+    """
+
+    def __init__(self, tiles: list[Tile]) -> None:
+        self._tiles = {(tile.core[0], tile.core[2]): tile for tile in tiles}
+        self._rows, self._columns = (sorted({start[axis] for start in self._tiles}) for axis in (0, 1))
+
+    def under(self, part: Part) -> list[Tile]:
+        """Those whose cores together hold a part of the plane."""
+        y0, y1, x0, x1 = part
+        return [self._tiles[top, left] for top in _cells(self._rows, y0, y1) for left in _cells(self._columns, x0, x1)]
+
+    def joined(self, kept: Outputs, part: Part) -> np.ndarray:
+        """The output (C, Y, X) for a part of the plane."""
+        tiles = self.under(part)
+        y0, y1, x0, x1 = part
+        if tiles[0].core == part:
+            return kept[tiles[0]]
+        made = np.empty((len(kept[tiles[0]]), y1 - y0, x1 - x0), np.float32)
+        for tile in tiles:
+            top, bottom, left, right = tile.core
+            y, x = slice(max(y0, top), min(y1, bottom)), slice(max(x0, left), min(x1, right))
+            there = kept[tile][:, y.start - top : y.stop - top, x.start - left : x.stop - left]
+            made[:, y.start - y0 : y.stop - y0, x.start - x0 : x.stop - x0] = there
+        return made
+
+
+def _cells(starts: list[int], start: int, stop: int) -> list[int]:
+    """Where the cells of an axis begin that hold a part of it."""
+    return starts[bisect_right(starts, start) - 1 : bisect_right(starts, stop - 1)]

@@ -1,0 +1,143 @@
+"""Work on parts of an image at the same time: numpy and scipy let other threads run while they compute."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # what torch obeys; the first that is set counts
+CGROUPS = Path("/sys/fs/cgroup")
+
+_inside = threading.local()
+
+
+def thread_count() -> int:
+    """How many threads compute: as many as torch takes, found without loading it.
+
+    What was set in torch counts where torch is loaded, then ``OMP_NUM_THREADS`` and ``MKL_NUM_THREADS``; else it is the
+    number of cores, of those that the process may use and that its container or its job is given.
+
+    Examples
+    --------
+    >>> thread_count() >= 1
+    True
+    """
+    asked = getattr(sys.modules.get("torch"), "get_num_threads", None)  # none while it is being imported
+    if asked is not None:
+        return int(asked())
+    for name in VARIABLES:
+        first = os.environ.get(name, "").partition(",")[0].strip()  # a list has a number for each level of nesting
+        if first.isdecimal() and int(first) > 0:
+            return int(first)
+    return _cores()
+
+
+def in_threads(function: Callable[[S], T], items: Iterable[S]) -> list[T]:
+    """Call a function with each item, several at a time.
+
+    Parameters
+    ----------
+    function : callable
+        Of one item; it may not change what another call reads. What it raises comes out, the first one's.
+    items : iterable
+
+    Returns
+    -------
+    list
+        In the order of the items. Within such a call everything runs in its own thread: threads do not multiply.
+
+    Examples
+    --------
+    >>> in_threads(abs, [-1, 2, -3])
+    [1, 2, 3]
+    """
+    todo = list(items)
+    count = min(thread_count(), len(todo))
+    if count < 2 or getattr(_inside, "yes", False):
+        return [function(item) for item in todo]
+    with ThreadPoolExecutor(count, initializer=_enter) as pool:
+        return list(pool.map(function, todo))
+
+
+def begun(function: Callable[[], T]) -> Callable[[], T]:
+    """Begin a computation beside what comes next; where threads do not pay, it is done when it is asked for.
+
+    Parameters
+    ----------
+    function : callable
+        It may not change what is read meanwhile.
+
+    Returns
+    -------
+    callable
+        Waits and gives the result, or raises what the computation raised.
+
+    Examples
+    --------
+    >>> total = begun(lambda: sum(range(10)))
+    >>> total()
+    45
+    """
+    if thread_count() < 2 or getattr(_inside, "yes", False):
+        return function
+    pool = ThreadPoolExecutor(1, initializer=_enter)
+    result = pool.submit(function).result
+    pool.shutdown(wait=False)  # its thread ends with the computation
+    return result
+
+
+def strips(height: int, rows: int) -> list[slice]:
+    """Rows in strips of so many, the last one with fewer.
+
+    Examples
+    --------
+    >>> strips(5, 3)
+    [slice(0, 3, None), slice(3, 5, None)]
+    """
+    return [slice(first, min(first + rows, height)) for first in range(0, height, rows)]
+
+
+def _enter() -> None:
+    _inside.yes = True
+
+
+@cache
+def _cores() -> int:
+    counts = [psutil.cpu_count(logical=False) or os.cpu_count() or 1, _quota()]
+    if hasattr(os, "sched_getaffinity"):
+        counts.append(len(os.sched_getaffinity(0)))
+    return max(min(count for count in counts if count is not None), 1)
+
+
+def _quota() -> int | None:
+    """The processors that the control groups of a container or a job allow, rounded up; None for no limit."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text("ascii").splitlines()
+        inner = next(line.partition("::")[2] for line in lines if line.startswith("0::")).strip("/")
+    except (OSError, ValueError, StopIteration):  # not Linux, or groups of version 1 alone
+        inner = ""
+    group = CGROUPS / inner
+    found = []
+    for folder in (group, *group.parents):
+        if folder == CGROUPS.parent:
+            break
+        try:
+            share, period = (folder / "cpu.max").read_text("ascii").split()
+            found.append(ceil(int(share) / int(period)))
+        except (OSError, ValueError):  # no such group, or "max"
+            continue
+    return min(found, default=None)

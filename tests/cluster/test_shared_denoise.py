@@ -126,7 +126,7 @@ def stop_after(monkeypatch):
     """End the next run after so many batches of tiles; the runs after it count for themselves."""
 
     def set_up(count):
-        left, compute = [count], TileRunner._run_batch
+        left, compute = [count], TileRunner._begin
 
         def counted(self, *arguments):
             left[0] -= 1
@@ -134,7 +134,7 @@ def stop_after(monkeypatch):
                 raise Stopped
             return compute(self, *arguments)
 
-        monkeypatch.setattr(TileRunner, "_run_batch", counted)
+        monkeypatch.setattr(TileRunner, "_begin", counted)
         return left
 
     return set_up
@@ -166,7 +166,7 @@ def test_each_goes_on_with_what_the_other_has_done(run, place, workers, stop_aft
 @pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize("second", ["cluster", "shard"])
 def test_what_was_done_in_smaller_tiles_for_lack_of_memory_is_kept(run, place, workers, monkeypatch, second):
-    calls, compute = iter(range(10**6)), TileRunner._run_batch
+    calls, compute = iter(range(10**6)), TileRunner._begin
 
     def short(self, *arguments):
         number = next(calls)
@@ -177,7 +177,7 @@ def test_what_was_done_in_smaller_tiles_for_lack_of_memory_is_kept(run, place, w
         return compute(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TileRunner, "_run_batch", short)
+        patch.setattr(TileRunner, "_begin", short)
         with pytest.raises(Stopped):
             run("stack.npy", "-o", "out.zarr")
     how = ["--cluster", workers] if second == "cluster" else ["--shard", "1/1"]

@@ -12,11 +12,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, cast
 
 from napari_hush.cluster import worker
-from napari_hush.cluster.tasks import Call, result_of, results, wait_for_workers, workers
+from napari_hush.cluster.tasks import Call, result_of, results, threads, wait_for_workers, workers
 from napari_hush.inference.ledger import NAME, Step
 from napari_hush.inference.plan import OnPlane, plan_steps
 from napari_hush.inference.ranges import MEASURING
-from napari_hush.inference.units import check_apart, left_of, units_of
+from napari_hush.inference.units import block_side, check_apart, left_of, units_of
 from napari_hush.progress import Progress, drain
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from napari_hush.inference.units import Unit
     from napari_hush.model import Model
 
+PIECES = 8  # for each thread of the workers, so that all end at the same time
 LEAST = 1 << 18  # px of a piece: less is done in the time that it takes to hand it over
 FRESH = 60.0  # s after which the ledger is touched, so that a long wait does not look like the end of the run
 
@@ -50,16 +51,20 @@ class Elsewhere:
     ----------
     name, device, precision : str
         What runs there, where, and with which numbers.
+    notes : dict
+        What else the history says of it.
     """
 
     name: str
     device: str
     precision: str
+    notes: dict[str, Any]
 
     @classmethod
-    def of(cls, computes: dict[str, Any]) -> Engine:
+    def of(cls, found: worker.Survey) -> Engine:
         """That of a survey."""
-        return cast("Engine", cls(computes["engine"], computes["device"], computes["precision"]))
+        computes = found.computes
+        return cast("Engine", cls(computes["engine"], computes["device"], computes["precision"], found.notes))
 
     def another(self, network: nn.Module) -> Elsewhere:
         """For another network the same."""
@@ -128,7 +133,7 @@ class ClusterSpread:
             for words in dict.fromkeys(found.warnings):
                 warnings.warn(words, UserWarning, stacklevel=2)
             ledger.keep_measured(found.measured)
-            ledger.settle(side=found.side, network=found.network, batch=found.batch)
+            ledger.settle(side=found.side, network=found.network, batch=found.batch, notes=found.notes)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # told by the survey
             plan = drain(
@@ -138,7 +143,7 @@ class ClusterSpread:
                     settings,
                     loaded,
                     channel_axis=channel_axis,
-                    engine=Elsewhere.of(found.computes),
+                    engine=Elsewhere.of(found),
                     ledger=ledger,
                 )
             )
@@ -151,7 +156,9 @@ class ClusterSpread:
     ) -> Generator[Progress, None, tuple[Sequence[Guard | StrictGuard], int]]:
         """Do all that the ledger does not have."""
         runner.cut_as(plan.side, plan.network_side, plan.batch)  # whatever lack of memory made of it once
-        units = units_of(plan, runner, target, least=LEAST)
+        tiles = [tile.core for tile in runner.plan()] if runner.by_tile else []
+        enough = max(PIECES * threads(self.client) // len(plan.passes), 1)
+        units = units_of(plan, runner, target, block=block_side(tiles, enough, LEAST) if tiles else 1)
         left = left_of(units, ledger)
         total, open_of = sum(one.size for one in units), {one.number: 0 for one in units}
         done = total - sum(one.size for one in left)
@@ -238,6 +245,7 @@ def _known(ledger: Ledger) -> worker.Survey | None:
     return worker.Survey(
         measured=dict(ledger.measured),
         computes=ledger.head["computes"],
+        notes=dict(ledger.head.get("notes", {})),
         weights=ledger.head["model"]["its weights"],
         side=ledger.begun,
         network=ledger.begun_network,

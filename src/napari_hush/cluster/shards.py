@@ -21,7 +21,7 @@ from napari_hush.inference.owners import FolderLock, signature, writer_of
 from napari_hush.inference.plan import plan_steps
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.target import open_target
-from napari_hush.inference.units import check_apart, compute, left_of, units_of
+from napari_hush.inference.units import Unit, check_apart, computed, left_of, units_of
 from napari_hush.io.formats.zarr_write import ARRAY, open_zarr
 from napari_hush.leftovers import remove
 from napari_hush.progress import Progress
@@ -33,10 +33,9 @@ if TYPE_CHECKING:
 
     from napari_hush.inference.denoise import Denoised
     from napari_hush.inference.loaded import LoadedModels
-    from napari_hush.inference.plan import OnPlane, Plan
+    from napari_hush.inference.plan import Plan
     from napari_hush.inference.settings import DenoiseSettings
     from napari_hush.inference.tiles.runner import TileRunner
-    from napari_hush.inference.units import Unit
     from napari_hush.io.fingerprint import Watched
     from napari_hush.model import Model
 
@@ -291,21 +290,26 @@ class ShardRun:
         total = sum(unit.size for unit in own)
         done = total - sum(unit.size for unit in left)
         yield Progress(done, total, f"shard {self.shard}")
-        found: dict[int, OnPlane] = {}
-        for unit in left:
-            if unit.number not in found:
-                found = {unit.number: plan.measure(plan.passes[unit.number])}
-            given, parts = compute(plan, runner, target, unit, found[unit.number])
-            if parts:
-                with self._lock.held():  # their chunks are other shards', too
-                    for part in parts:
-                        part.store(target)
-            if unit.cores:
-                ledger.add(unit.number, Step((plan.side,), runner.batch, unit.cores, plan.network_side), given)
-            else:
-                ledger.finish(unit.number, given)
-            done += unit.size
-            yield Progress(done, total, f"shard {self.shard}, tile {done} of {total}")
+        for number in dict.fromkeys(unit.number for unit in left):
+            units_here = [unit for unit in left if unit.number == number]
+            cores = tuple(core for unit in units_here for core in unit.cores)
+            whole = Unit(number, cores, any(unit.shared for unit in units_here))  # neighbours share what is computed
+            given_back = 0
+            for finished, given, parts in computed(plan, runner, target, whole, plan.measure(plan.passes[number])):
+                if parts:
+                    with self._lock.held():  # their chunks are other shards', too
+                        for part in parts:
+                            part.store(target)
+                if cores and finished:
+                    step = Step(tuple(runner.sides), runner.batch, finished, runner.network_side)
+                    ledger.add(number, step, given)
+                    done = min(done + len(finished), total)
+                given_back += given
+                yield Progress(done, total, f"shard {self.shard}, tile {done} of {total}")
+            if not cores:
+                ledger.finish(number, given_back)
+                done += 1
+                yield Progress(done, total, f"shard {self.shard}, plane {done} of {total}")
         return total
 
     def _of_all(self) -> Ledger:

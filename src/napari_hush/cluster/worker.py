@@ -17,7 +17,7 @@ from napari_hush.inference.ledger import Ledger, weights_sha256
 from napari_hush.inference.loaded import LoadedModels
 from napari_hush.inference.plan import plan_steps
 from napari_hush.inference.planes import Planes
-from napari_hush.inference.units import check_apart, compute
+from napari_hush.inference.units import check_apart, computed
 from napari_hush.io.fingerprint import changes, fingerprint
 from napari_hush.io.formats.zarr_write import ARRAY, open_zarr
 from napari_hush.memory import kept_arena
@@ -83,6 +83,8 @@ class Survey:
         As the ledger keeps it.
     computes : dict
         Engine, device and precision.
+    notes : dict
+        What else the history says of the engine.
     weights : str
         The SHA-256 of all that computes.
     side : (int, int) or None
@@ -97,6 +99,7 @@ class Survey:
 
     measured: dict[str, Any]
     computes: dict[str, Any]
+    notes: dict[str, Any]
     weights: str
     side: Side
     network: Side
@@ -150,6 +153,7 @@ def survey(job: Job, measured: dict[str, Any]) -> Survey:
         return Survey(
             measured=ledger.measured,
             computes=computes,
+            notes=dict(plan.engine.notes),
             weights=weights_sha256(plan.model),
             side=runner.side,
             network=runner.network_side,
@@ -179,13 +183,17 @@ def guards(on_plane: OnPlane) -> tuple[Guard | StrictGuard, ...]:
 
 
 def work(run: Given, unit: Unit, on_plane: OnPlane) -> tuple[int, list[Part]]:
-    """Do a piece, see `compute`."""
+    """Do a piece, see `computed`: pixels that were given back, and what is to be stored."""
     job, found = run
     with _process.lock:
         here = _open(job, found)
         if not (job.folder / ARRAY / "zarr.json").is_file():  # finished or thrown away by others: make nothing anew
             raise InputError(f"{job.folder}: the unfinished output is not there any more; run the command again")
-        return compute(here.plan, here.runner, here.target, unit, on_plane)
+        given_back, parts = 0, []
+        for _, given, some in computed(here.plan, here.runner, here.target, unit, on_plane):
+            given_back += given
+            parts += some
+        return given_back, parts
 
 
 @contextmanager

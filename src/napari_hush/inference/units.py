@@ -12,7 +12,7 @@ import numpy as np
 from napari_hush.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from napari_hush.inference.tiles.runner import TileRunner
     from napari_hush.model import Model
     from napari_hush.progress import Progress
+
+
+MOST_TOGETHER = 8  # tiles along an axis: a killed worker loses them
 
 
 class Store(Protocol):
@@ -128,8 +131,8 @@ def check_apart(plan: Plan) -> None:
         )
 
 
-def units_of(plan: Plan, runner: TileRunner, target: Planes, *, least: int = 1) -> list[Unit]:
-    """Cut a plan into pieces, pass after pass: as many tiles as are computed at once, or whole planes.
+def units_of(plan: Plan, runner: TileRunner, target: Planes, *, block: int = 1) -> list[Unit]:
+    """Cut a plan into pieces, pass after pass: blocks of tiles, or whole planes.
 
     Parameters
     ----------
@@ -144,8 +147,11 @@ def units_of(plan: Plan, runner: TileRunner, target: Planes, *, least: int = 1) 
     if not runner.by_tile:
         return [Unit(number) for number in range(len(plan.passes))]
     cores = [tile.core for tile in runner.plan()]
-    count = runner.batch * max(least // (max(map(_area, cores)) * runner.batch), 1)
-    groups = [tuple(cores[at : at + count]) for at in range(0, len(cores), count)]
+    rows, columns = ({start: at for at, start in enumerate(sorted({core[k] for core in cores}))} for k in (0, 2))
+    blocks: dict[tuple[int, int], list[Core]] = {}
+    for core in cores:
+        blocks.setdefault((rows[core[0]] // block, columns[core[2]] // block), []).append(core)
+    groups = [tuple(some) for some in blocks.values()]
     chunks = [set(_chunks(plan, some, target.chunk_shape)) for some in groups]
     owners = Counter(chunk for some in chunks for chunk in some)
     shared = [any(owners[chunk] > 1 for chunk in some) for some in chunks]
@@ -161,6 +167,18 @@ def _chunks(plan: Plan, cores: Iterable[Core], chunk: tuple[int, int]) -> Iterat
     for core in cores:
         y0, y1, x0, x1 = plan.scaled.place(core)
         yield from product(range(y0 // chunk[0], -(-y1 // chunk[0])), range(x0 // chunk[1], -(-x1 // chunk[1])))
+
+
+def block_side(tiles: Sequence[Core], count: int, least: int) -> int:
+    """How many tiles go together along Y and X so that there are still so many pieces, and small tiles are not alone.
+
+    Examples
+    --------
+    >>> block_side([(0, 512, 0, 512)] * 64, 16, 1), block_side([(0, 64, 0, 64)] * 64, 16, 1 << 18)
+    (2, 8)
+    """
+    side = int(max(len(tiles) / count, 1) ** 0.5)
+    return max(min(side, MOST_TOGETHER), round((least / max(map(_area, tiles))) ** 0.5), 1)
 
 
 def left_of(units: Sequence[Unit], ledger: Ledger) -> list[Unit]:
@@ -186,10 +204,10 @@ def _area(core: Core) -> int:
     return (core[1] - core[0]) * (core[3] - core[2])
 
 
-def compute(
-    plan: Plan, runner: TileRunner, target: Planes, unit: Unit, found: OnPlane, report: Callable[[], object] = bool
-) -> tuple[int, list[Part]]:
-    """Do a piece of a plan.
+def computed(
+    plan: Plan, runner: TileRunner, target: Planes, unit: Unit, found: OnPlane
+) -> Iterator[tuple[tuple[Core, ...], int, list[Part]]]:
+    """Do a piece of a plan, batch by batch.
 
     Parameters
     ----------
@@ -199,29 +217,27 @@ def compute(
         The piece.
     found : OnPlane
         What was measured on its plane.
-    report : callable
-        Called after each batch of tiles.
 
-    Returns
-    -------
+    Yields
+    ------
+    cores : tuple of (int, int, int, int)
+        The tiles that are done now; those that were cut smaller for lack of memory are smaller ones.
     given : int
-        Pixels that the guards gave back.
+        Pixels that the guards gave back in them.
     parts : list of Part
-        What the caller is to store, where chunks are shared; the rest is stored.
+        What the caller is to store of them, where chunks are shared; the rest is stored.
     """
-    one, given, kept = plan.passes[unit.number], 0, Kept()
+    one, done = plan.passes[unit.number], 0
     task = plan.task(one, found)
     if runner.by_tile:  # what did not fit into memory once may fit now: all pieces are cut alike
         runner.cut_as(plan.side, plan.network_side, plan.batch)
-    store: Store = kept if unit.shared else target
-    done = 0
     for finished, _, _ in runner.run(task, only=unit.cores or None):
+        given, kept = 0, Kept()
         for tile, values in finished:
             done += _area(tile.core)
             values, back = task.divided(values)
-            plan.store(store, one, tile, values)
+            plan.store(kept if unit.shared else target, one, tile, values)
             given += 0 if back is None else int(np.count_nonzero(back))
-        report()
+        yield tuple(tile.core for tile, _ in finished), given, kept.parts
     if unit.cores and done != sum(map(_area, unit.cores)):
         raise ValueError(f"of the tiles {unit.cores} {done} px were computed: they are not those of the plan")
-    return given, kept.parts

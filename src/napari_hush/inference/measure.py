@@ -328,10 +328,10 @@ def probes(read: Read, shape: tuple[int, int], stored: Stored | None = None) -> 
     """
     sides = [size if size <= WHOLE else WINDOW for size in shape]
     shares = [(0.5, 0.5), (0.2, 0.2), (0.8, 0.8), (0.2, 0.8), (0.8, 0.2)]
-    places = []
+    places: list[tuple[slice, slice]] = []
     for share in shares if tuple(sides) != tuple(shape) else shares[:1]:
-        starts = [round(s * (size - side)) for s, size, side in zip(share, shape, sides, strict=True)]
-        places.append(tuple(slice(start, start + side) for start, side in zip(starts, sides, strict=True)))
+        top, left = (round(s * (size - side)) for s, size, side in zip(share, shape, sides, strict=True))
+        places.append((slice(top, top + sides[0]), slice(left, left + sides[1])))
     if stored is not None and len(places) > 1:
         places = [place for place in places if stored(*place)] or _where_stored(shape, sides, stored) or places
     for y, x in places:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import product
@@ -177,8 +178,8 @@ def block_side(tiles: Sequence[Core], count: int, least: int) -> int:
     >>> block_side([(0, 512, 0, 512)] * 64, 16, 1), block_side([(0, 64, 0, 64)] * 64, 16, 1 << 18)
     (2, 8)
     """
-    side = int(max(len(tiles) / count, 1) ** 0.5)
-    return max(min(side, MOST_TOGETHER), round((least / max(map(_area, tiles))) ** 0.5), 1)
+    side = math.isqrt(max(len(tiles) // count, 1))
+    return max(min(side, MOST_TOGETHER), round(math.sqrt(least / max(map(_area, tiles)))), 1)
 
 
 def left_of(units: Sequence[Unit], ledger: Ledger) -> list[Unit]:

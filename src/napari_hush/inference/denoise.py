@@ -246,7 +246,7 @@ def denoise_steps(
             plan = yield from spread.plan_steps(
                 image, model, settings, loaded, channel_axis=channel_axis, ledger=ledger
             )
-        if plan.engine.name == "torch" and plan.engine.device == "cpu":
+        if in_memory(plan.source.image) or (plan.engine.name == "torch" and plan.engine.device == "cpu"):
             stack.enter_context(kept_arena())
         target = stack.enter_context(open_target(plan, out, None if ledger is None else ledger.folder))
         runner = plan.runner(target, out)

@@ -155,7 +155,7 @@ def test_plane_in_sight_comes_first(make_widget, finish, qtbot, here, little_mem
     stack = np.lib.format.open_memmap(tmp_path / "stack.npy", "w+", np.uint16, (4, 160, 160))
     stack[:] = scan[:160, :160]
     viewer, widget = make_widget(stack, name="stack", channel_axis=None)
-    widget._form.value = type(widget._form.value)(engine="torch", device="cpu", tile=80, frames=False)
+    widget._form.value = type(widget._form.value)(engine="torch", device="cpu", tile=16, frames=False)
     viewer.dims.set_current_step(0, 2)
     widget.run()
     wait_for_tile(qtbot, viewer)

@@ -36,7 +36,7 @@ def sampled(image: Floats, places: Floats) -> Floats:
     --------
     >>> image = np.add.outer(np.arange(8.0), np.arange(9.0))
     >>> float(sampled(image, np.array([[2.25, 3.5]]))[0].round(3))
-    5.75
+    5.747
     """
     spline = np.pad(np.asarray(image, np.float64), BORDER, mode="edge")
     for lines in (spline.T, spline):  # which do not know of each other

@@ -155,7 +155,7 @@ def even_tile(shape: tuple[int, int], *, halo: int, stride: int, max_window_area
 
     Examples
     --------
-    >>> even_tile((8192, 8192), halo=156, stride=8, max_window_area=1.8e6)
+    >>> even_tile((2048, 2048), halo=156, stride=8, max_window_area=1.8e6)
     (1024, 1024)
     """
     halo = aligned(halo, stride)

@@ -74,7 +74,10 @@ def test_what_is_missing_is_told_with_the_file(tmp_path):
         check_place(str(tmp_path / "slurm.toml"))
 
 
-@pytest.mark.parametrize("place", ["cluster", "local:", "local:0", "local:two", "http://host", "slurm"])
+@pytest.mark.parametrize(
+    "place",
+    ["cluster", "local:", "local:0", "local:two", "http://host", "slurm", "tcp://127.0.0.1", "tcp://", "ucx://a:1"],
+)
 def test_what_is_no_cluster_is_told(place):
     with pytest.raises(InputError, match=r"--cluster .*expected"):
         check_place(place)

@@ -6,6 +6,7 @@ import torch
 import zarr
 
 import napari_hush as hush
+from napari_hush.errors import InputError
 from napari_hush.inference.denoise import denoise_steps, run_steps
 from napari_hush.inference.engines.torch_engine import TorchEngine
 from napari_hush.inference.guards.guard import Guard
@@ -165,3 +166,26 @@ def test_what_is_measured_on_a_sparse_image_is_measured_where_something_was_stor
     source = Planes(read_image(tmp_path / "sparse.zarr", fill_missing=True).data)
     assert measure_spacing(source, [0]) == pytest.approx(lattice.period, rel=0.02)
     assert MeasuredLattice(source, [0]).middle.any()
+
+
+@pytest.mark.parametrize("shards", [None, (128, 128)])
+@pytest.mark.parametrize("name", ["general", "tomo"])
+def test_nothing_is_invented_where_nothing_was_stored(name, shards, tmp_path):
+    image = np.zeros((384, 384), np.uint16)
+    image[:128, 64:192] = np.random.default_rng(0).poisson(240, (128, 128))
+    array = zarr.create_array(
+        tmp_path / "sparse.zarr", shape=image.shape, chunks=(64, 64), shards=shards, dtype=image.dtype
+    )
+    array[:128, 64:192] = image[:128, 64:192]
+    sparse = read_image(tmp_path / "sparse.zarr", fill_missing=True).data
+    assert sparse.is_empty(np.s_[:64, :64]) and not sparse.is_empty(np.s_[:64, :65])
+    done = run_steps(denoise_steps(sparse, name, DenoiseSettings(device="cpu", engine="torch", tile=128)))
+    stored = image > 0
+    assert (done.image[~stored] == 0).all() and (done.image[stored] != 0).all()
+    assert done.given_back is None or not done.given_back[~stored].any()
+
+
+@pytest.mark.parametrize("region", [(50, 20, 0, 10), (0, 10, 0, 10_000), (-5, 5, 0, 10)])
+def test_a_region_that_is_no_part_of_the_plane_is_refused(model, region):
+    with pytest.raises(InputError, match="is no part of a plane"):
+        run_steps(denoise_steps(IMAGE, model, SETTINGS, region=region))

@@ -52,8 +52,8 @@ def run_text(done: Denoised) -> str:
     p = done.provenance
     tile = f"tiles of {p['tile'][0]} x {p['tile'][1]} px" if p["tile"] else "one pass"
     rate = math.prod(p["shape"]) / 1e6 / max(p["seconds"], 1e-9)
+    took = f"{p['seconds']:.1f} s ({rate:.2f} megapixels/s)"
+    if p.get("shards"):  # the seconds are those of the last one alone
+        took = f"{p['shards']} shards"
     why = f"{p['chosen_because']}, so " if p["chosen_because"] else ""
-    return (
-        f"{why}{p['model']} on {p['device']} with {p['engine']} in {p['precision']}, {tile}, {p['seconds']:.1f} s "
-        f"({rate:.2f} megapixels/s)"
-    )
+    return f"{why}{p['model']} on {p['device']} with {p['engine']} in {p['precision']}, {tile}, {took}"

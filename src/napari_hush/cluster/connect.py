@@ -57,7 +57,7 @@ def connected(place: str, *, gpus: bool = True) -> Iterator[Client]:
             address = stack.enter_context(slurm_cluster(Path(place)))
         try:
             client = Client(address, timeout=ANSWER, set_as_default=False)
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, ValueError, TypeError) as error:  # the last of TLS that is not set up
             raise InputError(
                 f"{place}: no scheduler answers there ({error}); start one with 'dask scheduler', or take the address "
                 "that it prints"
@@ -140,7 +140,7 @@ def check_place(place: str) -> None:
 
 
 def _kind(place: str) -> str:
-    if re.match(r"(tcp|tls|ws|wss|ucx)://", place):
+    if re.fullmatch(r"(tcp|tls|ws|wss)://[^/]+:\d{1,5}", place):
         return "scheduler"
     if LOCAL.fullmatch(place):
         return "local"

@@ -336,7 +336,7 @@ class SeriesRun:
                 plan.store(target, local, tile, values)
                 if given is not None:
                     extra = extra or Planes(np.zeros_like(target.image), 0)
-                    plan.store(extra, local, tile, given)
+                    plan.store(extra, local, tile, given, empty=0.0)
             self._done += count
             self._total = max(self._total, self._done)
             yield Progress(self._done, self._total, f"frame {number + 1}: tile {self._done} of {self._total}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -229,8 +230,11 @@ class Plan:
             folder=Path(out).absolute().parent if isinstance(out, str | Path) else None,
         )
 
-    def store(self, target: Store, one: Pass, tile: Tile, values: np.ndarray) -> None:
-        """Bring a finished tile (C, Y, X) to the image's pixels and store what is wanted of it."""
+    def store(self, target: Store, one: Pass, tile: Tile, values: np.ndarray, *, empty: float | None = None) -> None:
+        """Bring a finished tile (C, Y, X) to the image's pixels and store what is wanted of it.
+
+        Where nothing was ever stored of a sparse image, ``empty`` is stored: the image's fill value if it is None.
+        """
         scaled, group = self.scaled, one.group
         if len(values) > len(group.outputs):  # one grey image through a model of colours
             values = values.mean(axis=0, keepdims=True)
@@ -244,8 +248,25 @@ class Plan:
             first = len(group.inputs) // 2 if len(group.inputs) > len(group.outputs) else 0
             holes = one.native(y, x)[first:][: len(values)]
             values = scaled.back(values, (kept[0], kept[2]), y, x, holes)
+        if self.source.sparse:
+            values = self._with_gaps(one, values, y, x, empty)
         y, x = slice(y.start - top, y.stop - top), slice(x.start - left, x.stop - left)
         target.write(one.place, group.outputs, y, x, values)
+
+    def _with_gaps(self, one: Pass, values: np.ndarray, y: slice, x: slice, empty: float | None) -> np.ndarray:
+        """A part (C, Y, X) of the result with another value in the chunks of which nothing was ever stored."""
+        made = values.copy()
+        rows, columns = self.source.chunk_shape
+        tops, lefts = (range(part.start // n * n, part.stop, n) for part, n in ((y, rows), (x, columns)))
+        for top, left in product(tops, lefts):
+            v = slice(max(top, y.start), min(top + rows, y.stop))
+            u = slice(max(left, x.start), min(left + columns, x.stop))
+            inner = slice(v.start - y.start, v.stop - y.start), slice(u.start - x.start, u.stop - x.start)
+            for number, channel in enumerate(one.group.outputs):
+                if self.source.is_empty(one.index, channel, v, u):
+                    given = self.source.read(one.index, [channel], v, u)[0] if empty is None else empty
+                    made[(number, *inner)] = given
+        return made
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -366,6 +387,8 @@ def plan_steps(
     groups = channel_groups(source, model)
     if (channels := sorted(set(groups[0].inputs))) != lattice.channels or "lattice" in measured:
         lattice = MeasuredLattice(source, channels, measured.get("lattice", ()))
+    if region is not None:
+        _check_region(region, source.plane_shape)
     frames = frames_of(lattice, model, settings, region=region is not None)
     indices = _plane_indices(source, plane)
     if frames > 1 and plane is not None:  # its neighbours are looked at, too
@@ -433,6 +456,12 @@ def plan_steps(
 def in_memory(image: Any) -> bool:
     """Whether an image is an array in memory, not one that is read when it is asked for."""
     return isinstance(image, np.ndarray) and not isinstance(image, np.memmap)
+
+
+def _check_region(region: Region, shape: tuple[int, int]) -> None:
+    y0, y1, x0, x1 = region
+    if not (0 <= y0 < y1 <= shape[0] and 0 <= x0 < x1 <= shape[1]):
+        raise InputError(f"region {region} is no part of a plane of {shape[0]} x {shape[1]} px: give y0, y1, x0, x1")
 
 
 def _plane_indices(source: Planes, plane: tuple[int, ...] | None) -> list[tuple[int, ...]]:

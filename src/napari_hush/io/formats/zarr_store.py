@@ -150,26 +150,33 @@ class CheckedArray(zarr.Array[Any]):
         store = self.store
         if not (self.sparse and isinstance(store, CheckedStore)):
             return False
-        chunks = store.packing.chunks
+        packing = store.packing
         names = (
-            self.metadata.encode_chunk_key(tuple(at // n for at, n in zip(corner, chunks, strict=True)))
-            for corner in chunk_corners(self.shape, chunks, key)
+            self.metadata.encode_chunk_key(tuple(at // n for at, n in zip(corner, packing.chunks, strict=True)))
+            for corner in chunk_corners(self.shape, packing.chunks, key)
         )
-        return not any(os.path.lexists(store.root / name) for name in names)
+        if not any(os.path.lexists(store.root / name) for name in names):
+            return True
+        if packing.index_at_end is None:
+            return False
+        return all(self._is_unwritten(store, one) is not False for one in chunk_corners(self.shape, packing.inner, key))
 
     def _check_shards(self, store: CheckedStore, key: Any) -> None:
         packing, missing, total = store.packing, [], 0
         for corner in chunk_corners(self.shape, packing.inner, key):
             total += 1
-            shard = tuple(at // size for at, size in zip(corner, packing.chunks, strict=True))
-            within = tuple(
-                at % size // part for at, size, part in zip(corner, packing.chunks, packing.inner, strict=True)
-            )
-            index = self._index(store, self.metadata.encode_chunk_key(shard))
-            if index is not None and int(index[within][0]) == NEVER_WRITTEN:
+            if self._is_unwritten(store, corner):
                 missing.append(str(corner))
         if missing:
             raise FileFormatError(missing_chunks(str(store.root), missing, total))
+
+    def _is_unwritten(self, store: CheckedStore, corner: tuple[int, ...]) -> bool | None:
+        """Whether a chunk of a shard was never written; None where there is no shard."""
+        packing = store.packing
+        shard = tuple(at // size for at, size in zip(corner, packing.chunks, strict=True))
+        within = tuple(at % size // part for at, size, part in zip(corner, packing.chunks, packing.inner, strict=True))
+        index = self._index(store, self.metadata.encode_chunk_key(shard))
+        return None if index is None else int(index[within][0]) == NEVER_WRITTEN
 
     def _index(self, store: CheckedStore, name: str) -> NDArray[Any] | None:
         """Of a shard; None where the shard is not there, which the store says itself."""

@@ -10,6 +10,8 @@ from qtpy.QtWidgets import QComboBox, QFrame, QGraphicsOpacityEffect, QHBoxLayou
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qtpy.QtGui import QResizeEvent
+
 _CLEANINGS: set[Any] = set()  # Python's collector empties slots that only a dying widget holds
 
 
@@ -46,9 +48,28 @@ def rule() -> QFrame:
     return line
 
 
+class _Words(QLabel):
+    """Words that wrap, as high as they are: a layout that runs out of room would cut off their first and last lines."""
+
+    def setText(self, text: str | None) -> None:
+        """Show other words."""
+        super().setText(text)
+        self._keep_height()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Wrap them anew."""
+        super().resizeEvent(event)
+        self._keep_height()
+
+    def _keep_height(self) -> None:
+        self.setMinimumHeight(0)  # which would count
+        if self.text():
+            self.setMinimumHeight(self.heightForWidth(self.width()))
+
+
 def small_label() -> QLabel:
     """A line of explanation, hidden while it is empty."""
-    label = QLabel()
+    label = _Words()
     label.setTextFormat(Qt.TextFormat.PlainText)  # the names of layers, the words of strangers
     label.setWordWrap(True)
     faint = QGraphicsOpacityEffect(label)

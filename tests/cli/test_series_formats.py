@@ -16,6 +16,8 @@ from napari_hush.inference.denoise import denoise_steps, run_steps
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.io import read_image
 
+pytestmark = pytest.mark.slow
+
 SIDE, FRAMES = 80, 5
 SETTINGS = {"device": "cpu", "engine": "torch", "guard": False}
 

@@ -21,6 +21,8 @@ from napari_hush.leftovers import MACHINE
 from napari_hush.model import Model
 from napari_hush.normalize import NormalizationRule
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ["--engine", "torch", "--device", "cpu", "--frames", "False", "--no-verdict", "--tile", "32"]
 
 

@@ -15,6 +15,8 @@ from napari_hush.fidelity.stacks import evaluate_steps
 from napari_hush.filters.smoothing import gaussian
 from napari_hush.progress import drain
 
+pytestmark = pytest.mark.slow
+
 CLEAN = hush.sample("dented-lattice").clean[:96, :96].astype(np.float32)
 
 

@@ -33,6 +33,8 @@ from napari_hush.networks.tomogan import Upsampling, upsample
 from napari_hush.normalize import NormalizationRule
 from small_networks import SMALL
 
+pytestmark = pytest.mark.slow
+
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")

@@ -14,6 +14,8 @@ from napari_hush.fidelity.stacks import Evaluation, evaluate_steps
 from napari_hush.progress import drain
 from napari_hush.synthesis.lattices.lattice import Lattice, render_lattice
 
+pytestmark = pytest.mark.slow
+
 SIDE, FRAMES, LEVEL = 128, 8, 40.0
 SPOT = (60.0, 70.0)
 

@@ -17,6 +17,8 @@ from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.model import Model
 from napari_hush.series.compared import Frame
 
+pytestmark = pytest.mark.slow
+
 SIDE, FRAMES, NOISE = 96, 6, 10.0
 CPU = {"device": "cpu", "engine": "torch"}
 

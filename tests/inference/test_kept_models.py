@@ -27,6 +27,8 @@ from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.model import Model
 from napari_hush.networks import NETWORKS
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -20,6 +20,8 @@ from napari_hush.inference.tiles.sizes import bytes_per_pixel, tile_sides
 from napari_hush.io import read_image
 from napari_hush.model import Model
 
+pytestmark = pytest.mark.slow
+
 IMAGE = np.random.default_rng(0).poisson(20, (640, 616)).astype(np.uint16)
 SETTINGS = DenoiseSettings(engine="torch", device="cpu", precision="float32")
 

@@ -15,6 +15,8 @@ from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.inference.tiles import shared
 from napari_hush.model import Model
 
+pytestmark = pytest.mark.slow
+
 CPU = {"device": "cpu", "engine": "torch", "guard": True}
 NOISY = hush.sample("dented-lattice").noisy[:320, :384]
 

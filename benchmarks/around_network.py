@@ -39,6 +39,7 @@ import numpy as np
 import napari_hush as hush
 from napari_hush.inference import plan
 from napari_hush.inference.denoise import denoise_steps, run_steps
+from napari_hush.inference.engines.at_once import Computed
 from napari_hush.inference.engines.registry import choose_engine
 from napari_hush.inference.guards import guard
 from napari_hush.inference.loaded import LoadedModels
@@ -87,6 +88,9 @@ class TimedEngine:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
+
+    def submit(self, *inputs: np.ndarray) -> Computed:
+        return Computed(self(*inputs))
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         results: list[np.ndarray] = []

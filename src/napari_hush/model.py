@@ -164,7 +164,12 @@ class Model:
                     raise InputError(
                         f"{name!r} holds values above 65504, the largest of half precision: save with half=False"
                     )
-        header = Header(
+        header = self.header({k: _sha256(v) for k, v in state.items()})
+        atomic_write(path, to_safetensors(state, metadata={HEADER_KEY: header.model_dump_json()}))
+
+    def header(self, sha256: dict[str, str]) -> Header:
+        """All that a file says of the model beside its tensors, whose SHA-256 are given."""
+        return Header(
             architecture=self.architecture,
             hyperparameters=self.hyperparameters,
             normalization=asdict(self.normalization),
@@ -172,9 +177,8 @@ class Model:
             scale=self.scale,
             guard=self.guard,
             companions=self.companions,
-            sha256={k: _sha256(v) for k, v in state.items()},
+            sha256=sha256,
         )
-        atomic_write(path, to_safetensors(state, metadata={HEADER_KEY: header.model_dump_json()}))
 
     @classmethod
     def load(cls, path: str | Path) -> Model:

@@ -84,17 +84,7 @@ def load_kept(source: str | PathLike[str]) -> Model:
         n_weights=model.n_parameters,
         weights_sha256=weights_sha256(model),
     )
-    header = Header(
-        architecture=model.architecture,
-        hyperparameters=model.hyperparameters,
-        normalization=asdict(model.normalization),
-        card=model.card,
-        scale=model.scale,
-        guard=model.guard,
-        companions=model.companions,
-        sha256={},
-    )
-    record = {"header": header.model_dump(mode="json"), "facts": asdict(facts), "warnings": words}
+    record = {"header": model.header({}).model_dump(mode="json"), "facts": asdict(facts), "warnings": words}
     keep(f"{key}.model", json.dumps(record).encode())
     return replace(model, network=standing_for(KeptNetwork(facts, key, lambda: network)))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -249,24 +248,9 @@ class Plan:
             holes = one.native(y, x)[first:][: len(values)]
             values = scaled.back(values, (kept[0], kept[2]), y, x, holes)
         if self.source.sparse:
-            values = self._with_gaps(one, values, y, x, empty)
+            values = self.source.with_gaps(values, one.index, group.outputs, y, x, empty)
         y, x = slice(y.start - top, y.stop - top), slice(x.start - left, x.stop - left)
         target.write(one.place, group.outputs, y, x, values)
-
-    def _with_gaps(self, one: Pass, values: np.ndarray, y: slice, x: slice, empty: float | None) -> np.ndarray:
-        """A part (C, Y, X) of the result with another value in the chunks of which nothing was ever stored."""
-        made = values.copy()
-        rows, columns = self.source.chunk_shape
-        tops, lefts = (range(part.start // n * n, part.stop, n) for part, n in ((y, rows), (x, columns)))
-        for top, left in product(tops, lefts):
-            v = slice(max(top, y.start), min(top + rows, y.stop))
-            u = slice(max(left, x.start), min(left + columns, x.stop))
-            inner = slice(v.start - y.start, v.stop - y.start), slice(u.start - x.start, u.stop - x.start)
-            for number, channel in enumerate(one.group.outputs):
-                if self.source.is_empty(one.index, channel, v, u):
-                    given = self.source.read(one.index, [channel], v, u)[0] if empty is None else empty
-                    made[(number, *inner)] = given
-        return made
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -231,6 +231,36 @@ class Planes:
         """Whether nothing was ever stored of a part of a sparse image: what is read there is a fill value."""
         return self.sparse and bool(self.image.is_empty(self.key(index, channel, y, x)))
 
+    def with_gaps(
+        self,
+        values: np.ndarray,
+        index: tuple[int, ...],
+        channels: list[int],
+        y: slice,
+        x: slice,
+        empty: float | None = None,
+    ) -> np.ndarray:
+        """A copy of a part (C, Y, X) of a plane's result with another value in the chunks that were never stored.
+
+        Parameters
+        ----------
+        values, index, channels, y, x
+            The part, and where it lies, as of `write`.
+        empty : float, optional
+            The value; that of the image itself if none is given.
+        """
+        made = values.copy()
+        rows, columns = self.chunk_shape
+        tops, lefts = (range(part.start // n * n, part.stop, n) for part, n in ((y, rows), (x, columns)))
+        for top, left in product(tops, lefts):
+            v = slice(max(top, y.start), min(top + rows, y.stop))
+            u = slice(max(left, x.start), min(left + columns, x.stop))
+            inner = slice(v.start - y.start, v.stop - y.start), slice(u.start - x.start, u.stop - x.start)
+            for number, channel in enumerate(channels):
+                if self.is_empty(index, channel, v, u):
+                    made[(number, *inner)] = self.read(index, [channel], v, u)[0] if empty is None else empty
+        return made
+
 
 def has_one_colour(shape: Sequence[int]) -> bool:
     """Whether the last axis of an array holds the only colour of an image, as arrays for Keras do.

@@ -119,10 +119,6 @@ class TileRunner:
         """Y and X of what is kept of one pass of the network; None for the whole plane."""
         return self.side
 
-    @network_side.setter
-    def network_side(self, side: Side) -> None:
-        """It is that of the tiles."""
-
     def plan(self) -> list[Tile]:
         """The tiles of one plane; all windows have one size."""
         return self._plan(self.region, self.grid)
@@ -215,7 +211,9 @@ class TileRunner:
         return plan_tiles(self.shape, tile=self.side, halo=halo, stride=stride, region=region, grid=grid)
 
     def _begin(self, tiles: list[Tile], task: PlaneTask) -> Going:
-        windows = [read_window(tile, self.shape, task) for tile in tiles]
+        return self._submit(tiles, [read_window(tile, self.shape, task) for tile in tiles])
+
+    def _submit(self, tiles: list[Tile], windows: list[Window]) -> Going:
         return Going(tiles, windows, self.engine.submit(np.stack([window.values for window in windows])))
 
     def _end(self, batch: Going, task: PlaneTask) -> list[tuple[Tile, np.ndarray]]:
@@ -238,7 +236,7 @@ class TileRunner:
                 self.sides.append(side)
                 left = [tile for tile in left if tile.core not in done]
                 left = [smaller for tile in left for smaller in self._plan(tile.core, (1, 1))]
-            self.batch, self.network_side = step.batch, step.network
+            self.cut_as(self.side, step.network, step.batch)
             done.update(step.cores)
         return deque(tile for tile in left if tile.core not in done)
 
@@ -253,7 +251,6 @@ class TileRunner:
     def cut_as(self, side: Side, network_side: Side, batch: int | None = None) -> None:
         """Cut planes from now on into tiles of this side; the batch stays if none is given."""
         self.side, self.batch = side, batch or self.batch
-        self.network_side = network_side
 
     def halve_tile(self) -> None:
         """Plan with tiles of half the side from now on; `MemoryError` where they cannot be smaller."""

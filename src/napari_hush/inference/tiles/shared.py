@@ -65,9 +65,10 @@ class SharedRunner(TileRunner):
         """Of one pass of the network, now."""
         return self._network_side
 
-    @network_side.setter
-    def network_side(self, side: Side) -> None:
-        self._network_side = side
+    def cut_as(self, side: Side, network_side: Side, batch: int | None = None) -> None:
+        """See `TileRunner.cut_as`."""
+        super().cut_as(side, network_side, batch)
+        self._network_side = network_side
 
     def count(self) -> int:
         """How many passes of the network one plane takes."""
@@ -81,7 +82,7 @@ class SharedRunner(TileRunner):
         self._even_tiles.clear()
         left = self._in_strips(tile for tile in self._left(before) if only is None or tile.core in only)
         grid, kept = _Grid(self._network_plan()), Outputs()
-        todo = {seen for tile in left for seen in grid.under(self._known(tile))}
+        todo = self._seen_by(left, grid)
         ahead: Future[Outputs] | None = None
         with ThreadPoolExecutor(1) as background:
             while left:
@@ -94,7 +95,7 @@ class SharedRunner(TileRunner):
                     ahead = None
                     self._shrink_network()
                     grid, kept = _Grid(self._network_plan()), Outputs()
-                    todo = {seen for tile in left for seen in grid.under(self._known(tile))}
+                    todo = self._seen_by(left, grid)
                     continue
                 kept |= computed
                 ready = self._ready(left, grid, kept)
@@ -108,7 +109,7 @@ class SharedRunner(TileRunner):
                 except MemoryError:
                     self.halve_tile()
                     left = deque(smaller for tile in left for smaller in self._plan(tile.core, (1, 1)))
-                soon = {seen for tile in self._soon(left) for seen in grid.under(self._known(tile))}
+                soon = self._seen_by(self._soon(left), grid)
                 kept = {seen: output for seen, output in kept.items() if seen in soon}
                 count = len(todo & computed.keys())
                 todo -= computed.keys()
@@ -128,6 +129,10 @@ class SharedRunner(TileRunner):
     def _known(self, tile: Tile) -> Part:
         """The part of the plane that a tile's guards look at."""
         return tile.around(self.margin, self.shape).core
+
+    def _seen_by(self, tiles: Iterable[Tile], grid: _Grid) -> set[Tile]:
+        """The passes of the network that tiles and their guards look at."""
+        return {seen for tile in tiles for seen in grid.under(self._known(tile))}
 
     def _lacking(self, tiles: Iterable[Tile], grid: _Grid, kept: Outputs) -> list[Tile]:
         """What the network must give for the first tile, and then for those after it until the engine has its fill."""
@@ -160,7 +165,7 @@ class SharedRunner(TileRunner):
                 if all(key in self._even_outputs for key in keys):  # a window of one value gives the same everywhere
                     made |= {tile: self._even_outputs[key] for tile, key in zip(some, keys, strict=True)}
                 else:
-                    begun.append(Going(some, windows, self.engine.submit(np.stack([one.values for one in windows]))))
+                    begun.append(self._submit(some, windows))
             if not begun:
                 continue
             batch = begun.popleft()
@@ -214,7 +219,7 @@ class SharedRunner(TileRunner):
         if self.batch > 1:
             self.batch //= 2
         else:
-            self.network_side = self._halved(self.network_side)
+            self._network_side = self._halved(self._network_side)
 
 
 class _Grid:

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from napari_hush import threads
+from napari_hush import cgroups, threads
 from napari_hush.threads import begun, in_threads, thread_count
 
 
@@ -63,12 +63,16 @@ def test_without_a_number_the_cores_count(monkeypatch, value):
 
 
 def test_threads_are_not_more_than_a_job_may_use(tmp_path, monkeypatch):
-    monkeypatch.setattr(threads, "CGROUPS", tmp_path)
+    monkeypatch.setattr(cgroups, "ROOT", tmp_path)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("0::/\n")
+    limit = tmp_path / "sys/fs/cgroup/cpu.max"
+    limit.parent.mkdir(parents=True)
     monkeypatch.setattr(threads.psutil, "cpu_count", lambda logical: 64)
     assert threads._quota() is None
-    (tmp_path / "cpu.max").write_text("max 100000\n")
+    limit.write_text("max 100000\n")
     assert threads._quota() is None
-    (tmp_path / "cpu.max").write_text("150000 100000\n")
+    limit.write_text("150000 100000\n")
     assert threads._quota() == 2
     assert threads._cores.__wrapped__() <= 2
 

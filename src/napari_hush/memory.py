@@ -6,16 +6,21 @@ import ctypes
 import platform
 import sys
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import psutil
 
+from napari_hush.cgroups import ROOT, control_groups
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
-ROOT = Path("/")
+FILES = {  # limit, use, and where in the statistics the cached files are, by version
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    2: ("memory.max", "memory.current", "inactive_file"),
+}
 NO_LIMIT = 1 << 60  # bytes; version 1 of cgroups says a number near 2**63 where there is none
 
 
@@ -39,24 +44,9 @@ def free_memory(device: str, root: Path = ROOT) -> int:
 
 def _rooms_of_cgroups(root: Path) -> Iterator[int]:
     """What the limits of a container or of a cluster's job leave: of this process's cgroup and of all above it."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:  # no Linux
-        return
-    for line in lines:
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if controllers == "":
-            base, limit, used, cache = root / "sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"
-        elif "memory" in controllers.split(","):
-            base = root / "sys/fs/cgroup/memory"
-            limit, used, cache = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
-        else:
-            continue
-        inner = PurePosixPath("/", path).relative_to("/")
-        for group in (inner, *inner.parents):  # what a container does not show of the path is not there
-            if ".." not in group.parts and (room := _room(base / group, limit, used, cache)) is not None:
-                yield room
+    for version, group in control_groups("memory", root):
+        if (room := _room(group, *FILES[version])) is not None:
+            yield room
 
 
 def _room(group: Path, limit: str, used: str, cache: str) -> int | None:

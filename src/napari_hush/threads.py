@@ -8,10 +8,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from math import ceil
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import psutil
+
+from napari_hush.cgroups import control_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,7 +21,6 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # what torch obeys; the first that is set counts
-CGROUPS = Path("/sys/fs/cgroup")
 
 _inside = threading.local()
 
@@ -125,19 +125,12 @@ def _cores() -> int:
 
 def _quota() -> int | None:
     """The processors that the control groups of a container or a job allow, rounded up; None for no limit."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text("ascii").splitlines()
-        inner = next(line.partition("::")[2] for line in lines if line.startswith("0::")).strip("/")
-    except (OSError, ValueError, StopIteration):  # not Linux, or groups of version 1 alone
-        inner = ""
-    group = CGROUPS / inner
     found = []
-    for folder in (group, *group.parents):
-        if folder == CGROUPS.parent:
-            break
-        try:
-            share, period = (folder / "cpu.max").read_text("ascii").split()
-            found.append(ceil(int(share) / int(period)))
-        except (OSError, ValueError):  # no such group, or "max"
-            continue
+    for version, group in control_groups("cpu"):
+        if version == 2:
+            try:
+                share, period = (group / "cpu.max").read_text("ascii").split()
+                found.append(ceil(int(share) / int(period)))
+            except (OSError, ValueError):  # no such file, or "max"
+                continue
     return min(found, default=None)

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 import napari_hush.widgets.denoise.dock as dock_module
 from napari_hush import denoise
+from napari_hush.apart import ProcessError
 from napari_hush.errors import InputError
 from napari_hush.files import read_toml
 from napari_hush.inference.ledger import peek
@@ -28,7 +29,7 @@ from napari_hush.widgets.evaluate.choice import Choice
 from napari_hush.widgets.files.reader import get_reader
 from napari_hush.widgets.parts import recent
 from napari_hush.widgets.parts.portable import NotPortableError, packed, unpacked
-from napari_hush.widgets.parts.process import ProcessError, steps_apart
+from napari_hush.widgets.parts.process import steps_apart
 
 TIMEOUT = 300_000
 SIDE = 700

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import shutil
 import signal
-import sys
 import threading
 import time
-import traceback
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path  # noqa: TC003 - pickled
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import psutil
 
-from napari_hush.errors import InputError
+from napari_hush.apart import GRACE_SECONDS, REPORT_SECONDS, Line, make_way
 from napari_hush.progress import Progress, drain
 from napari_hush.training.figures import WITHOUT_TRUTH, of_validation
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
-
+    from napari_hush.apart import Pipe
     from napari_hush.model import Model
     from napari_hush.training.settings import TrainSettings
 
-    Pipe = Connection[Any, Any]
-
-REPORT_SECONDS = 0.1  # between two reports
-GRACE_SECONDS = 60.0  # to finish a step and write the checkpoint
+NICE = 5  # how much the process gives way to others
 SHOWN_FIGURES = ("psnr", "noisy_psnr", WITHOUT_TRUTH)
 
 
@@ -139,23 +130,14 @@ def work(pipe: Pipe, order: Order) -> None:
     """Train as ordered, and tell what happens; the process's main function."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for napari, whose end is noticed
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads would take the viewer's time
-    _make_way()
+    make_way(NICE)
     line = _Line(pipe, order.folder)
-    _tell_warnings(line)
+    line.tell_warnings()
     try:
         line.send("event", Report(progress=Progress(0, 0, "loading PyTorch…"), points=[]))
         line.send(*_train(order, line))
     except BaseException as error:  # whatever it is, napari must hear of it
-        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        mendable = isinstance(error, InputError)
-        if mendable:
-            text = str(error)
-        elif isinstance(error, OSError) and error.filename:  # the disk is full, or a drive has gone
-            text, mendable = f"{error.filename}: {error.strerror}", True
-        elif isinstance(error, MemoryError) or "out of memory" in text.lower():
-            text = f"not enough memory ({text}): take a smaller batch_size or patch, or a smaller network"
-            mendable = True
-        line.send("failed", (mendable, text, "".join(traceback.format_exception(error))))
+        line.tell_error(error, "take a smaller batch_size or patch, or a smaller network")
     line.clean_up()
 
 
@@ -210,21 +192,17 @@ def _save(model: Model, order: Order) -> TrainingOutcome:
     )
 
 
-class _Line:
+class _Line(Line):
     """The line to napari: sends, and hears in a thread what is asked for."""
 
     def __init__(self, pipe: Pipe, folder: Path) -> None:
+        super().__init__(pipe)
         self.begun = False  # before the first step there is nothing to be saved
-        self._pipe, self._folder, self._parent = pipe, folder, os.getppid()
-        self._lock, self._go, self._stop = threading.Lock(), threading.Event(), threading.Event()
+        self._folder, self._parent = folder, os.getppid()
+        self._go, self._stop = threading.Event(), threading.Event()
         self._alone = False
         self._go.set()
         threading.Thread(target=self._hear, daemon=True).start()
-
-    def send(self, kind: str, content: Any) -> None:
-        """Tell something; nobody may be there any more."""
-        with self._lock, contextlib.suppress(OSError):
-            self._pipe.send((kind, content))
 
     def wait(self) -> bool:
         """Between two steps: wait while the run is paused; returns whether it is to stop."""
@@ -327,18 +305,3 @@ class _Reporter:
 
     def _add(self, step: int, values: dict[str, float]) -> None:
         self._points += [(name, step, float(value)) for name, value in values.items()]
-
-
-def _make_way() -> None:
-    """Give way to the viewer where there is too little to compute with."""
-    with contextlib.suppress(psutil.Error, OSError):
-        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 5)
-
-
-def _tell_warnings(line: _Line) -> None:
-    def show(message: Warning | str, category: type[Warning], *_: Any) -> None:
-        if issubclass(category, UserWarning) and not issubclass(category, DeprecationWarning):
-            line.send("warning", str(message))
-
-    warnings.simplefilter("default")
-    warnings.showwarning = show  # type: ignore[assignment]

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import queue
 import shutil
 import tempfile
 import threading
-import time
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_hush.datasets.pool import main_set_aside
-from napari_hush.errors import InputError
-from napari_hush.progress import Progress
-from napari_hush.training.process.child import GRACE_SECONDS, Order, Report, TrainingOutcome, work
+from napari_hush.apart import Follower, ProcessError, follow
+from napari_hush.training.process.child import Order, Report, TrainingOutcome, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from numpy.typing import NDArray
 
-    from napari_hush.training.process.child import Pipe
+    from napari_hush.apart import Pipe
+    from napari_hush.progress import Progress
 
-POLL_SECONDS = 0.05
 MOST_POINTS = 4000  # of a curve
 
 
-class TrainingError(RuntimeError):
+class TrainingError(ProcessError):
     """What went wrong in the other process, with its traceback as the cause."""
 
 
@@ -107,83 +103,38 @@ def train_steps(
     folder = Path(tempfile.mkdtemp(prefix="napari-hush-"))
     try:
         task = yield from order(folder)
-        yield Progress(0, 0, "starting a process…")
-        context = multiprocessing.get_context("spawn")  # a fork of a process with threads of Qt or torch can hang
-        ours, theirs = context.Pipe()
-        process = context.Process(target=work, args=(theirs, task), name="napari-hush train")
-        with main_set_aside():
-            process.start()
-        theirs.close()  # so that its end is noticed here
-        run.pid = process.pid or 0
-        try:
-            return (yield from _listen(process, ours, run))
-        finally:
-            _end(process, ours, run)
+        outcome: TrainingOutcome = yield from follow(work, task, _Follower(run), name="napari-hush train")
+        return outcome
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _listen(process: Any, pipe: Pipe, run: RemoteTraining) -> Generator[Progress, None, TrainingOutcome]:
-    latest = Progress(0, 0, "starting a process…")
-    while True:
-        kind: str = ""
-        content: Any = None
-        try:
-            run.forward(pipe)
-            if pipe.poll(POLL_SECONDS):
-                kind, content = pipe.recv()
-        except (EOFError, OSError):
-            process.join(GRACE_SECONDS)
-            raise InputError(_why_it_ended(process.exitcode)) from None
+class _Follower(Follower):
+    process = "the training process"
+    advice = "take a smaller batch_size or patch. The last checkpoint is kept, if there was one: Resume goes on from it"
+    error = TrainingError
+
+    def __init__(self, run: RemoteTraining) -> None:
+        self._run = run
+
+    def started(self, pid: int) -> None:
+        self._run.pid = pid
+
+    def ask(self, pipe: Pipe) -> None:
+        self._run.forward(pipe)
+
+    def take(self, content: Report) -> Progress:
+        self._run.take(content)
+        return content.progress
+
+    def take_after_stop(self, kind: str, content: Any) -> None:
         if kind == "event":
-            run.take(content)
-            latest = content.progress
-        elif kind == "warning":
-            warnings.warn(content, UserWarning, stacklevel=2)
+            self._run.take(content)
+        elif kind == "stopped":
+            self._run.step = content
         elif kind == "failed":
-            mendable, text, trace = content
-            if mendable:
-                raise InputError(text)
-            raise TrainingError(text) from TrainingError(f"in the training process:\n{trace}")
-        elif kind == "done":
-            outcome: TrainingOutcome = content
-            return outcome
-        yield latest
+            warnings.warn(content[1], UserWarning, stacklevel=2)
 
-
-def _end(process: Any, pipe: Pipe, run: RemoteTraining) -> None:
-    """Let the process stop, and see to it that it does."""
-    deadline = time.monotonic() + GRACE_SECONDS
-
-    def patient() -> bool:
-        return process.is_alive() and time.monotonic() < deadline and not run.at_once.is_set()
-
-    try:
-        with contextlib.suppress(EOFError, OSError):
-            pipe.send("stop")
-            while patient():
-                if not pipe.poll(POLL_SECONDS):
-                    continue
-                kind, content = pipe.recv()  # it may wait for somebody who reads
-                if kind == "event":
-                    run.take(content)
-                elif kind == "stopped":
-                    run.step = content
-                elif kind == "failed":
-                    warnings.warn(content[1], UserWarning, stacklevel=2)
-        while patient():
-            process.join(POLL_SECONDS)
-    finally:
-        if process.is_alive():
-            process.kill()
-        process.join()
-        pipe.close()
-        process.close()
-
-
-def _why_it_ended(code: int | None) -> str:
-    how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
-    return (
-        f"the training process {how}, perhaps because memory ran out: take a smaller batch_size or patch. The last "
-        "checkpoint is kept, if there was one: Resume goes on from it"
-    )
+    @property
+    def in_a_hurry(self) -> bool:
+        return self._run.at_once.is_set()

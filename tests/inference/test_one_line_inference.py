@@ -11,8 +11,10 @@ import pytest
 import napari_hush as hush
 from napari_hush import cli
 from napari_hush.card import ModelCard
+from napari_hush.declare import Registry
 from napari_hush.errors import InputError
 from napari_hush.inference.denoise import denoise_steps, run_steps
+from napari_hush.inference.engines import registry
 from napari_hush.inference.engines.registry import ENGINES, choose_engine
 from napari_hush.inference.engines.torch_engine import TorchEngine
 from napari_hush.inference.settings import DenoiseSettings
@@ -63,11 +65,8 @@ def test_an_engine_that_is_in_no_line_is_refused(model):
 
 @pytest.mark.usefixtures("negative")
 def test_auto_takes_the_first_engine_that_suits(model, monkeypatch):
-    entries = {"negative": Negative, **ENGINES}
-    for name in list(ENGINES):
-        monkeypatch.delitem(ENGINES, name)
-    for name, entry in entries.items():
-        monkeypatch.setitem(ENGINES, name, entry)
+    # a registry of the test's own: in the common one, entries that are taken out and put back change their order
+    monkeypatch.setattr(registry, "ENGINES", Registry({"negative": Negative, **ENGINES}))
     assert choose_engine(model.network, device="cpu").name == "negative"
     monkeypatch.setattr(Negative, "suits", classmethod(lambda *_: False))
     assert choose_engine(model.network, device="cpu").name != "negative"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from itertools import product
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -146,10 +146,10 @@ def judge(
         )
     recorded = None if scan is None or min(test.shape) < SMALLEST_SCAN else record(test, scan, usable, spacing)
     compared = recorded if true is None else None
-    taken_away = begun(partial(_residual_of, scan, test, true, usable, spacing, recorded))
+    taken_away = cache(begun(partial(_residual_of, scan, test, true, usable, spacing, recorded)))
     values: dict[str, float] = {}
     kept = lost = new = moved = np.empty((0, 2))
-    evidence = None
+    evidence = atoms = None
     sign = -1.0 if dark else 1.0
     if spacing is not None:
         evidence = compare_lattice(reference, test, spacing, compared, scan)
@@ -192,6 +192,14 @@ def judge(
         values |= compare_pixels(true, test, usable, dent_mask(true, None if dark else spacing, through))
     if scan is not None:
         values |= whiteness(np.where(usable, scan - test, 0))
+    kept_share = None
+    if scan is not None and lattice is not None and len(kept) >= FEW_COLUMNS:
+        part = middle_part(test.shape, LARGE)
+        seen, made = scan[part], test[part]
+        kept_share = predict_transfer(
+            seen, made, spacing=spacing, dark=dark, noise=lambda: taken_away()[0].noise,
+            atoms=atoms if made.shape == test.shape else None,
+        )  # fmt: skip
     residual, support = taken_away()
     values |= {
         "missing_detail": residual.missing,
@@ -201,10 +209,6 @@ def judge(
         "detail_lost": 100 * residual.lost,
         "noise_kept": 100 * residual.kept,
     }
-    kept_share = None
-    if scan is not None and lattice is not None and len(kept) >= FEW_COLUMNS:
-        part = middle_part(test.shape, LARGE)
-        kept_share = predict_transfer(scan[part], test[part], spacing=spacing, dark=dark, noise=residual.noise)
     if kept_share is not None:
         values |= {
             "position_transfer": kept_share.positions,

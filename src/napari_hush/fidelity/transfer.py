@@ -7,7 +7,7 @@ those of its output have a slope under 1: strain, polarisation and atom counts c
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +22,8 @@ from napari_hush.inference.guards.strict import faintest_contrast, with_columns_
 from napari_hush.threads import begun
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike, NDArray
 
     from napari_hush.residual.noise import NoiseModel
@@ -90,7 +92,7 @@ class Transfer:
         return ", ".join(told)
 
 
-def measure_columns(image: ArrayLike, spacing: float, *, dark: bool = False) -> Atoms:
+def measure_columns(image: ArrayLike, spacing: float, *, dark: bool = False, atoms: Atoms | None = None) -> Atoms:
     """Find columns as `fit_atoms`, with heights that compare well between a noisy and a denoised image.
 
     Parameters
@@ -101,6 +103,8 @@ def measure_columns(image: ArrayLike, spacing: float, *, dark: bool = False) -> 
         Distance of the columns that are looked at, px; as of `find_atoms`.
     dark : bool
         Whether columns are darker than what is around them.
+    atoms : Atoms, optional
+        What `fit_atoms` found, where that is known.
 
     Returns
     -------
@@ -109,7 +113,7 @@ def measure_columns(image: ArrayLike, spacing: float, *, dark: bool = False) -> 
         three times as certain as the peak of a Gaussian whose width is fitted too.
     """
     values = np.asarray(image, np.float64)
-    atoms = fit_atoms(values, spacing, dark=dark)
+    atoms = fit_atoms(values, spacing, dark=dark) if atoms is None else atoms
     contrast = column_contrast(values, spacing)
     heights = ndimage.map_coordinates(-contrast if dark else contrast, atoms.positions.T, order=3, mode="mirror")
     good = atoms.fitted
@@ -230,7 +234,8 @@ def predict_transfer(
     *,
     spacing: float | None = None,
     dark: bool = False,
-    noise: NoiseModel | None = None,
+    noise: Callable[[], NoiseModel | None] | None = None,
+    atoms: Atoms | None = None,
 ) -> Transfer | None:
     """Tell without a truth how much of displacements and differences in height a denoised image has kept.
 
@@ -242,8 +247,11 @@ def predict_transfer(
         Distance of nearest columns, px; the lattice period if not given.
     dark : bool
         Whether columns are darker than what is around them.
-    noise : NoiseModel, optional
-        Of the noisy image, calibrated: then ``lost`` is told.
+    noise : callable, optional
+        Gives the noise of the noisy image when it is known, in a thread of its own: then ``lost`` is told, if it is
+        calibrated.
+    atoms : Atoms, optional
+        Of the output, from `fit_atoms` with that distance, where they are known.
 
     Returns
     -------
@@ -282,19 +290,25 @@ def predict_transfer(
         faintest = faintest_contrast([image], period, dark=dark)
         return measure_columns(with_columns_of(image, made, period, faintest=faintest, dark=dark), near, dark=dark)
 
-    def drawn_again(noise: NoiseModel) -> Atoms:
-        return unbiased(made + noise.draw(made, 0))
+    @cache
+    def known() -> NoiseModel | None:
+        model = None if noise is None else noise()
+        if model is None or not model.calibrated or _is_uneven(seen - made, made, model):
+            return None
+        return model
 
-    again_found = None
-    if noise is not None and noise.calibrated and not _is_uneven(seen - made, made, noise):
-        again_found = begun(partial(drawn_again, noise))  # mostly wanted
-    found = measure_columns(made, near, dark=dark)
+    def drawn_again() -> Atoms | None:
+        model = known()
+        return None if model is None else unbiased(made + model.draw(made, 0))
+
+    again_found = begun(drawn_again)  # mostly wanted
+    found = measure_columns(made, near, dark=dark, atoms=atoms)
     told = transfer(found, unbiased(seen), lattice.vectors, spacing=near)
-    if again_found is None or not told.columns:
+    if not told.columns or known() is None:
         return told
-    if told.positions_y > NEARLY_ALL:
+    if told.positions_y > NEARLY_ALL or (drawn := again_found()) is None:
         return replace(told, lost=0.0)
-    again = transfer(found, again_found(), lattice.vectors, spacing=near)
+    again = transfer(found, drawn, lattice.vectors, spacing=near)
     own = transfer(found, found, lattice.vectors, spacing=near)
     error = max(again.displacement_y**2 - own.displacement_y**2, 0.0)
     real = told.displacement_y**2 - error

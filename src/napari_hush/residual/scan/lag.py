@@ -9,10 +9,10 @@ from scipy import optimize
 
 from napari_hush.filters.resampling import cubic
 from napari_hush.residual.noise import CUT
-from napari_hush.residual.scan.recorded import Rows, dragged, move_rows, place_rows
+from napari_hush.residual.scan.recorded import along, dragged, fallen, place_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -48,17 +48,19 @@ def exact_lag(
     noisy, denoised, usable = noisy[part], denoised[part], usable[part]
     weight = usable / noise.variance(denoised)
     bounds = max(lag + LAGS[0], 0.0), min(lag + LAGS[1], MOST)
-    rows: Rows | None = None
+    shown: Floats = denoised
+    move: Callable[[Floats], Floats] | None = None
 
     def left(one: float) -> float:
-        expected = dragged_in_place(denoised, one)
-        if rows is not None:
-            expected = move_rows(expected, rows)
+        expected = dragged_in_place(shown, one)
+        if move is not None:
+            expected = move(expected)
         return float(np.minimum((noisy - expected) ** 2 * weight, CUT**2).sum())
 
     for _ in range(1 if spacing is None else 3):
         if spacing is not None:
             rows = place_rows(dragged_in_place(denoised, lag), noisy, usable, spacing)
+            shown, move = fallen(denoised, rows.falls), along(rows)  # what drags along X leaves Y as it is
         lag = float(optimize.minimize_scalar(left, bounds=bounds, method="bounded", options={"xatol": 0.005}).x)
     return lag
 

@@ -14,6 +14,8 @@ import numpy as np
 from scipy import fft, ndimage, optimize
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -157,37 +159,47 @@ def place_rows(output: Floats, noisy: Floats, usable: NDArray[np.bool_], spacing
 
 def move_rows(image: Floats, rows: Rows) -> Floats:
     """An image (Y, X) with its rows where those of another one were placed."""
-    return _Movable(image).moved(rows.shifts, rows.falls)
+    return along(rows)(fallen(image, rows.falls))
+
+
+def fallen(image: Floats, falls: Floats) -> Floats:
+    """An image (Y, X) whose rows were scanned so many px (Y,) farther down, to second order."""
+    slope = np.gradient(image, axis=0)
+    return np.asarray(image + falls[:, None] * (slope + falls[:, None] * (0.5 * np.gradient(slope, axis=0))))
+
+
+def along(rows: Rows) -> Callable[[Floats], Floats]:
+    """What moves the rows of images of one size along X to where those of another one were placed."""
+    width = rows.shifted.shape[1]
+    turns = _turns(rows.shifts, _length(width))
+    return lambda image: _back(_spectrum(image) * turns, width)
 
 
 class _Movable:
-    """An image whose rows can be moved along X, and to second order along Y."""
+    """An image whose rows can be moved along X, and to second order along Y, by the spectra of its rows."""
 
     def __init__(self, image: Floats) -> None:
         slope = np.gradient(image, axis=0)
-        padded = np.pad(image, ((0, 0), (PADDING, PADDING)), mode="symmetric")
-        self.width, self.length = image.shape[1], fft.next_fast_len(padded.shape[1], real=True)
-        self.spectra = [self._spectrum(part) for part in (image, slope, 0.5 * np.gradient(slope, axis=0))]
+        self.width = image.shape[1]
+        self.spectra = [_spectrum(part) for part in (image, slope, 0.5 * np.gradient(slope, axis=0))]
 
-    def _spectrum(self, image: Floats) -> NDArray[np.complex128]:
-        padded = np.pad(image, ((0, 0), (PADDING, PADDING)), mode="symmetric")
-        return np.asarray(fft.rfft(padded, self.length, axis=1))
-
-    def moved(self, shifts: Floats, falls: Floats) -> Floats:
-        """The image with rows (Y,) moved by so many px along X, and scanned so far down."""
+    def fallen(self, falls: Floats) -> NDArray[np.complex128]:
+        """The image with its rows (Y,) scanned so many px farther down."""
         plain, slope, bend = self.spectra
-        if falls.any():
-            plain = plain + falls[:, None] * (slope + falls[:, None] * bend)
-        return self._back(plain, shifts)
+        return plain + falls[:, None] * (slope + falls[:, None] * bend) if falls.any() else plain
 
-    def slope(self, shifts: Floats, falls: Floats) -> Floats:
+    def falling(self, falls: Floats) -> NDArray[np.complex128]:
         """How that changes with ``falls``."""
         _, slope, bend = self.spectra
-        return self._back(slope + 2 * falls[:, None] * bend, shifts)
+        return np.asarray(slope + 2 * falls[:, None] * bend)
 
-    def _back(self, spectrum: NDArray[np.complex128], shifts: Floats) -> Floats:
-        found = fft.irfft(spectrum * _turns(shifts, self.length), self.length, axis=1)
-        return np.asarray(found[:, PADDING : PADDING + self.width])
+    def turns(self, shifts: Floats) -> NDArray[np.complex128]:
+        """What moves the rows (Y,) by so many px along X."""
+        return _turns(shifts, _length(self.width))
+
+    def moved(self, spectrum: NDArray[np.complex128], turns: NDArray[np.complex128]) -> Floats:
+        """The image of a spectrum, its rows moved."""
+        return _back(spectrum * turns, self.width)
 
 
 class _Scan:
@@ -202,7 +214,7 @@ class _Scan:
     def begun(self) -> Rows:
         """The rows as noise that is alike everywhere places them."""
         still = np.zeros(len(self.noisy))
-        rows = Rows(shifted=self.movable.moved(still, still), shifts=still, variance=still, falls=still)
+        rows = Rows(shifted=self.output, shifts=still, variance=still, falls=still)
         return self.placed(rows, None, self.levels, self.alike)
 
     def plain(self, first: Rows) -> Rows:
@@ -220,6 +232,7 @@ class _Scan:
         weight = self.usable / variance
         prior = 1 / (JITTER * self.spacing) ** 2
         most = FURTHEST * self.spacing
+        fallen = self.movable.fallen(rows.falls)
         for _ in range(3):
             expected = (rows.shifted if kernel is None else _blurred(rows.shifted, kernel)) + levels
             slope = -np.gradient(expected, axis=1)  # with the shift
@@ -227,16 +240,32 @@ class _Scan:
             normal = np.einsum("yx,yx->y", weighted, slope) + prior
             right = np.einsum("yx,yx->y", weighted, self.noisy - expected) - rows.shifts * prior
             shifts = np.clip(rows.shifts + right / normal, -most, most)
-            shifted = self.movable.moved(shifts, rows.falls)
-            rows = Rows(shifted=shifted, shifts=shifts, variance=1 / normal, falls=rows.falls)
+            turns = self.movable.turns(shifts)
+            rows = Rows(shifted=self.movable.moved(fallen, turns), shifts=shifts, variance=1 / normal, falls=rows.falls)
         expected = (rows.shifted if kernel is None else _blurred(rows.shifted, kernel)) + levels
-        slope = self.movable.slope(rows.shifts, rows.falls)
+        slope = self.movable.moved(self.movable.falling(rows.falls), turns)
         weighted = weight * slope
         step = np.einsum("yx,yx->y", weighted, self.noisy - expected) - rows.falls * prior
         step /= np.einsum("yx,yx->y", weighted, slope) + prior
         falls = np.clip(rows.falls + step, -most / 3, most / 3)
-        shifted = self.movable.moved(rows.shifts, falls)
+        shifted = self.movable.moved(self.movable.fallen(falls), turns)
         return Rows(shifted=shifted, shifts=rows.shifts, variance=rows.variance, falls=falls)
+
+
+def _length(width: int) -> int:
+    """Of rows of so many px, with what is added at their ends."""
+    return int(fft.next_fast_len(width + 2 * PADDING, real=True))
+
+
+def _spectrum(image: Floats) -> NDArray[np.complex128]:
+    """Of the rows of an image (Y, X), which go on mirrored: (Y, length // 2 + 1)."""
+    padded = np.pad(image, ((0, 0), (PADDING, PADDING)), mode="symmetric")
+    return np.asarray(fft.rfft(padded, _length(image.shape[1]), axis=1))
+
+
+def _back(spectrum: NDArray[np.complex128], width: int) -> Floats:
+    """The rows (Y, width) of a spectrum."""
+    return np.asarray(fft.irfft(spectrum, _length(width), axis=1)[:, PADDING : PADDING + width])
 
 
 def _turns(shifts: Floats, length: int) -> NDArray[np.complex128]:

@@ -6,6 +6,8 @@ One that has a ``begin_with`` may give a command to read the command line again 
 
 from __future__ import annotations
 
+import atexit
+import gc
 import io
 import os
 import sys
@@ -52,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         image could not be judged, 130 after Ctrl-C, 129 and 143 after SIGHUP and SIGTERM, 141 where nobody reads the
         output to its end.
     """
+    atexit.register(gc.freeze)  # else the end looks for cycles among all that was imported, for a quarter of a second
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # a service may be started without them

@@ -9,24 +9,10 @@ import zipfile
 import zlib
 from typing import TYPE_CHECKING
 
+from napari_hush.declare import Registry
 from napari_hush.errors import FileFormatError, InputError
-from napari_hush.io.formats.bitmap import read_jpeg, read_png
-from napari_hush.io.formats.bmp import read_bmp
-from napari_hush.io.formats.czi import read_czi
-from napari_hush.io.formats.dicom import read_dicom
-from napari_hush.io.formats.hdf5_kinds import read_emd, read_hdf5_kinds
 from napari_hush.io.formats.hitachi import add_hitachi_scale
-from napari_hush.io.formats.leica import read_lif
-from napari_hush.io.formats.mrc import read_mrc
-from napari_hush.io.formats.nifti import read_nifti
-from napari_hush.io.formats.nikon import read_nd2
-from napari_hush.io.formats.nion import read_ndata
-from napari_hush.io.formats.npy import read_npy, read_npz
-from napari_hush.io.formats.panta_rhei import read_prz
 from napari_hush.io.formats.rosettasciio import RSCIIO_READERS
-from napari_hush.io.formats.tiff import read_tiff
-from napari_hush.io.formats.zarr_read import read_zarr
-from napari_hush.io.formats.zspy import read_zspy
 from napari_hush.io.inputs import split_selector
 from napari_hush.io.sniff import identify
 
@@ -36,27 +22,29 @@ if TYPE_CHECKING:
 
     from napari_hush.io.image import ImageData
 
-READERS: dict[str, Callable[..., ImageData]] = {
-    "tiff": read_tiff,
-    "png": read_png,
-    "jpeg": read_jpeg,
-    "npy": read_npy,
-    "npz": read_npz,
-    "hdf5": read_hdf5_kinds,
-    "zarr": read_zarr,
-    "zspy": read_zspy,
-    "emd": read_emd,
-    "mrc": read_mrc,
-    "ndata": read_ndata,
-    "prz": read_prz,
-    "bmp": read_bmp,
-    "czi": read_czi,
-    "lif": read_lif,
-    "nd2": read_nd2,
-    "dicom": read_dicom,
-    "nifti": read_nifti,
-    **RSCIIO_READERS,
-}
+READERS: Registry[Callable[..., ImageData]] = Registry(
+    {
+        "tiff": "napari_hush.io.formats.tiff:read_tiff",
+        "png": "napari_hush.io.formats.bitmap:read_png",
+        "jpeg": "napari_hush.io.formats.bitmap:read_jpeg",
+        "npy": "napari_hush.io.formats.npy:read_npy",
+        "npz": "napari_hush.io.formats.npy:read_npz",
+        "hdf5": "napari_hush.io.formats.hdf5_kinds:read_hdf5_kinds",
+        "zarr": "napari_hush.io.formats.zarr_read:read_zarr",
+        "zspy": "napari_hush.io.formats.zspy:read_zspy",
+        "emd": "napari_hush.io.formats.hdf5_kinds:read_emd",
+        "mrc": "napari_hush.io.formats.mrc:read_mrc",
+        "ndata": "napari_hush.io.formats.nion:read_ndata",
+        "prz": "napari_hush.io.formats.panta_rhei:read_prz",
+        "bmp": "napari_hush.io.formats.bmp:read_bmp",
+        "czi": "napari_hush.io.formats.czi:read_czi",
+        "lif": "napari_hush.io.formats.leica:read_lif",
+        "nd2": "napari_hush.io.formats.nikon:read_nd2",
+        "dicom": "napari_hush.io.formats.dicom:read_dicom",
+        "nifti": "napari_hush.io.formats.nifti:read_nifti",
+        **RSCIIO_READERS,
+    }
+)
 
 CHUNKED = ("hdf5", "zarr", "zspy", "emd")  # whose readers take `fill_missing`
 BITMAPS = ("tiff", "png", "jpeg", "bmp")  # which may have a text of their microscope beside them

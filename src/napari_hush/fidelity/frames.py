@@ -19,8 +19,6 @@ from napari_hush.filters.gaps import filled
 from napari_hush.filters.smoothing import gaussian
 from napari_hush.inference.together import WINDOW
 from napari_hush.residual.noise import measure_noise
-from napari_hush.series.affine import places_of_part
-from napari_hush.series.registration import Chain, scale_of, shown_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from napari_hush.fidelity.verdict import Evidence
     from napari_hush.residual.noise import NoiseModel
     from napari_hush.series.pairs import Pair
+    from napari_hush.series.registration import Chain
 
     Floats = NDArray[np.float64]
     Part = tuple[slice, slice]
@@ -120,6 +119,8 @@ class FramesAround:
         """Read a frame and find its place; each follows the one before."""
         if number in self._known:
             return
+        from napari_hush.series.registration import Chain, scale_of, shown_of  # not needed for single images
+
         noisy, denoised = self._read(number)
         self._scale = self._scale or scale_of(denoised)
         scale = self._scale or (0.0, 1.0)
@@ -162,6 +163,8 @@ class _Seen:
 
     def nearest(self, pair: Pair, part: Part) -> tuple[Floats, Floats, NDArray[np.bool_]]:
         """What was taken away and what was left, at the pixels nearest to another frame's, in its unit; where it is."""
+        from napari_hush.series.affine import places_of_part
+
         # not rint, which takes every second pixel twice at half a pixel
         y, x = (np.floor(at + 0.5).astype(np.intp) for at in places_of_part(pair.matrix, part))
         height, width = self.taken.shape

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import numpy as np
 
 from napari_hush.errors import InputError
-from napari_hush.inference.frames import SeriesRun
 from napari_hush.inference.guards.strict import StrictGuard
 from napari_hush.inference.ledger import Restart, Step, clear, opened
 from napari_hush.inference.loaded import LoadedModels
@@ -256,6 +255,8 @@ def denoise_steps(
         extra = _GivenBack(plan, target if out is None else None, 0 if ledger is None else ledger.given)
         series = None
         if plan.frames > 1:
+            from napari_hush.inference.frames import SeriesRun  # slow to load, and not needed for single images
+
             series = SeriesRun(plan, runner, plan.frames, first=first, keep=out is None, ledger=ledger)
             extra.pixels += series.given_before
             yield from series.run(partial(_store_frame, target, extra))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import optimize, special
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from napari_hush.residual.noise import Part
 
     Floats = NDArray[np.float64]
+    Curve = tuple[tuple[float, float], ...]
 
 BINS = 16
 UNCLIPPED = 3.0  # standard deviations from the end of the range: nearer, the noise is cut off
@@ -33,15 +35,20 @@ class Brightness:
     ----------
     coefficients : (float, float, float)
         It is ``c0 + c1 m + c2 m²``, times the curve.
-    curve : tuple of (float, float)
-        Brightness m and a ratio; empty where the parabola is good enough.
     error : float
         How badly the parabola fits, to compare fits with each other.
+    bend : callable
+        Makes the curve, which takes longer than the parabola.
     """
 
     coefficients: tuple[float, float, float]
-    curve: tuple[tuple[float, float], ...] = ()
     error: float = float("inf")
+    bend: Callable[[], Curve] = tuple
+
+    @cached_property
+    def curve(self) -> Curve:
+        """Brightness m and a ratio, several of them; empty where the parabola is good enough."""
+        return self.bend()
 
 
 def fit_brightness(
@@ -109,8 +116,8 @@ def fit_brightness(
     relative = powers / np.maximum(expected, 1e-3 * expected.max())
     return Brightness(
         coefficients=(float(c[0]), float(c[1] / span), float(c[2] / span**2)),
-        curve=_bent(span * means, relative, at, freedom, quantile),
         error=error,
+        bend=partial(_bent, span * means, relative, at, freedom, quantile),
     )
 
 
@@ -119,9 +126,7 @@ def _usual(freedom: float, quantile: float) -> float:
     return float((1 - 2 / (9 * freedom) + special.ndtri(quantile) * np.sqrt(2 / (9 * freedom))) ** 3)
 
 
-def _bent(
-    means: Floats, relative: Floats, at: list[NDArray[np.intp]], freedom: float, quantile: float
-) -> tuple[tuple[float, float], ...]:
+def _bent(means: Floats, relative: Floats, at: list[NDArray[np.intp]], freedom: float, quantile: float) -> Curve:
     """By what the bins differ from the parabola, as far as it is no chance."""
     if len(at) < BINS // 2:
         return ()

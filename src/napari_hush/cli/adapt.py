@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from napari_hush.cli.options import options_of, settings_of
+from napari_hush.cli.options import options_of, settings_of, told_by
 from napari_hush.errors import InputError
 from napari_hush.training.adapt.settings import AdaptSettings
 
@@ -28,7 +28,9 @@ class Adapt:
     """The model file. Where nothing clearly better is found it holds the model as it was, as the last line says."""
     overwrite: bool = False
     """Replace an older file."""
-    settings: tyro.conf.OmitArgPrefixes[AdaptOptions] = field(default_factory=AdaptOptions)
+    settings: Annotated[tyro.conf.OmitArgPrefixes[AdaptOptions], told_by(AdaptOptions)] = field(
+        default_factory=AdaptOptions
+    )
 
     def run(self) -> int:
         """Run it; the exit code."""

@@ -10,6 +10,7 @@ import tyro
 
 from napari_hush.cli.console import printable, size_text
 from napari_hush.cli.importing import ImportOptions, model_path
+from napari_hush.cli.options import told_by
 from napari_hush.errors import InputError
 from napari_hush.exporters import EXPORTERS
 from napari_hush.exporters import expected as exportable
@@ -30,7 +31,9 @@ class Convert:
         tyro.conf.Positional[Path],
         tyro.conf.arg(metavar="OUT", help=f"The file to write: {exportable()}."),
     ]
-    importing: tyro.conf.OmitArgPrefixes[ImportOptions] = field(default_factory=ImportOptions)
+    importing: Annotated[tyro.conf.OmitArgPrefixes[ImportOptions], told_by(ImportOptions)] = field(
+        default_factory=ImportOptions
+    )
     name: str | None = None
     """A new name for the model's card."""
     description: str | None = None

@@ -10,7 +10,7 @@ import tyro
 
 from napari_hush.cli.console import run_text, run_with_bar
 from napari_hush.cli.denoise import DenoiseOptions
-from napari_hush.cli.options import settings_of
+from napari_hush.cli.options import settings_of, told_by
 from napari_hush.errors import InputError
 from napari_hush.inference.settings import DenoiseSettings
 
@@ -36,7 +36,9 @@ class Demo:
     """Replace older files that no demo made."""
     napari: bool = False
     """Open napari with the layers in it."""
-    settings: tyro.conf.OmitArgPrefixes[DenoiseOptions] = field(default_factory=DenoiseOptions)
+    settings: Annotated[tyro.conf.OmitArgPrefixes[DenoiseOptions], told_by(DenoiseOptions)] = field(
+        default_factory=DenoiseOptions
+    )
 
     def run(self) -> int:
         """Run it; the exit code."""

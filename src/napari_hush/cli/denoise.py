@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from napari_hush.cli.console import NOTHING_LEFT, complain, one_line, run_text, run_with_bar
-from napari_hush.cli.options import options_of, settings_of
+from napari_hush.cli.options import options_of, settings_of, told_by
 from napari_hush.cli.sharing import Reading, client_of, files_on, print_waiting, shard_steps, spread_of
 from napari_hush.cli.signals import raise_if_ended
 from napari_hush.errors import InputError
@@ -81,7 +81,9 @@ class Denoise:
     this machine. A .zarr is shared out tile by tile, several other outputs file by file."""
     shard: Annotated[str | None, tyro.conf.arg(metavar="I/N")] = None
     """Do the Ith of N parts of the work, for job arrays: tiles of a .zarr, else files. The last to end finishes it."""
-    settings: tyro.conf.OmitArgPrefixes[DenoiseOptions] = field(default_factory=DenoiseOptions)
+    settings: Annotated[tyro.conf.OmitArgPrefixes[DenoiseOptions], told_by(DenoiseOptions)] = field(
+        default_factory=DenoiseOptions
+    )
 
     def run(self) -> int:
         """Run it; the exit code."""

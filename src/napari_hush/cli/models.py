@@ -15,6 +15,7 @@ from safetensors import safe_open
 from napari_hush.card import ASSUMPTIONS, ZOO, read_header
 from napari_hush.cli.console import printable, size_text
 from napari_hush.cli.importing import ImportOptions, model_path
+from napari_hush.cli.options import told_by
 from napari_hush.errors import InputError
 from napari_hush.files import file_sha256
 from napari_hush.importers.registry import expected
@@ -41,7 +42,9 @@ class Models:
     ] = None
     json: bool = False
     """Print JSON, for scripts."""
-    importing: tyro.conf.OmitArgPrefixes[ImportOptions] = field(default_factory=ImportOptions)
+    importing: Annotated[tyro.conf.OmitArgPrefixes[ImportOptions], told_by(ImportOptions)] = field(
+        default_factory=ImportOptions
+    )
 
     def run(self) -> int:
         """Run it; the exit code."""

@@ -49,6 +49,11 @@ def options_of(settings: type | Any, *, hidden: Collection[str] = ()) -> type[An
     return options
 
 
+def told_by(options: Any) -> Any:
+    """The help of a field that holds such options: given so, it is not looked for in the source of the command."""
+    return tyro.conf.arg(help=options.__doc__)
+
+
 def settings_of(options: Any, kind: type[T], **hidden: Any) -> T:
     """The settings that were given as options.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from napari_hush.cli.options import options_of, settings_of
+from napari_hush.cli.options import options_of, settings_of, told_by
 from napari_hush.datasets.settings import SynthesisSettings
 from napari_hush.errors import InputError
 
@@ -41,7 +41,7 @@ class Synthesize:
     machine, instead of --workers."""
     shard: Annotated[str | None, tyro.conf.arg(metavar="I/N")] = None
     """Make the Ith of N parts of the images, for job arrays; not with --layout hdf5."""
-    contents: tyro.conf.OmitArgPrefixes[Options] = field(default_factory=Options)
+    contents: Annotated[tyro.conf.OmitArgPrefixes[Options], told_by(Options)] = field(default_factory=Options)
 
     def run(self) -> int:
         """Run it; the exit code."""

@@ -608,6 +608,34 @@ def test_help_and_the_list_need_no_torch():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
+def test_denoising_an_image_loads_nothing_for_series_and_other_formats():
+    code = (
+        "import inspect, sys\n"
+        "from napari_hush.cli import COMMANDS, _read\n"
+        "command = COMMANDS['denoise']\n"
+        "def source(of): raise AssertionError(f'the source of {of} was looked at')\n"
+        "inspect.getsource, usual = source, inspect.getsource\n"
+        "_read({'denoise': command}, ['denoise', 'x.tif'])\n"
+        "inspect.getsource = usual\n"
+        "import napari_hush.fidelity.glance, napari_hush.inference.denoise, napari_hush.io\n"
+        "left = ('napari_hush.series', 'napari_hush.io.formats.hdf5_kinds', 'napari_hush.io.formats.czi')\n"
+        "print([name for name in sys.modules if name.startswith(left)])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_the_end_looks_for_no_cycles():
+    code = (
+        "import atexit, gc\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 0))\n"
+        "from napari_hush.cli import main\n"
+        "main(['--version'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[1:] == ["True"]
+
+
 # convert
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
-from napari_hush.atoms.columns import Atoms
+from napari_hush.atoms.columns import Atoms, fit_atoms
 from napari_hush.errors import InputError
 from napari_hush.fidelity.evaluate import judge
 from napari_hush.fidelity.transfer import lattice_patches, measure_columns, predict_transfer, transfer
+from napari_hush.residual.noise import measure_noise
 from napari_hush.synthesis import render_columns
 
 PERIOD, SIDE = 12.0, 256
@@ -116,6 +119,29 @@ def test_what_was_straightened_is_predicted_without_the_truth(positions, heights
     assert predicted.positions == pytest.approx(true.positions, abs=0.1)
     assert true.heights == pytest.approx(heights, abs=0.12)
     assert predicted.heights == pytest.approx(true.heights, abs=0.1)
+
+
+def test_what_is_known_already_is_taken_and_changes_nothing(monkeypatch):
+    clean = draw(SHIFTS, SPREAD)
+    noisy = np.random.default_rng(7).poisson(10 * clean) / 10
+    output = draw(0.6 * SHIFTS, SPREAD)
+    known = fit_atoms(output, PERIOD)
+    looked_at = []
+
+    def seen(image, *arguments, **options):
+        looked_at.append(image)
+        return fit_atoms(image, *arguments, **options)
+
+    monkeypatch.setattr("napari_hush.fidelity.transfer.fit_atoms", seen)
+    asked = asdict(predict_transfer(noisy, output, spacing=PERIOD))
+    assert sum(image is output for image in looked_at) == 1
+    looked_at.clear()
+    np.testing.assert_equal(asdict(predict_transfer(noisy, output, spacing=PERIOD, atoms=known)), asked)
+    assert not any(image is output for image in looked_at)
+    noise = measure_noise([noisy], [output])
+    told = predict_transfer(noisy, output, spacing=PERIOD, noise=lambda: noise)
+    assert told.lost > 0.01  # periods
+    assert np.isnan(predict_transfer(noisy, output, spacing=PERIOD, noise=lambda: None).lost)
 
 
 def test_without_a_lattice_nothing_is_predicted():

@@ -70,13 +70,14 @@ def fill_holes(block: NDArray[np.generic], default: float) -> NDArray[np.generic
 
 def _with_margin(
     read: Read, y: slice, x: slice, shape: tuple[int, int], margin: int
-) -> tuple[NDArray[np.generic], tuple[slice, ...]]:
+) -> tuple[NDArray[np.generic], tuple[slice, slice]]:
     """A part with what lies around it, and where the part is in it."""
-    wider = [
+    rows, columns = (
         slice(max(one.start - margin, 0), min(one.stop + margin, size)) for one, size in zip((y, x), shape, strict=True)
-    ]
-    inner = tuple(slice(one.start - two.start, one.stop - two.start) for one, two in zip((y, x), wider, strict=True))
-    return read(*wider), inner
+    )
+    top, left = y.start - rows.start, x.start - columns.start
+    inner = slice(top, top + y.stop - y.start), slice(left, left + x.stop - x.start)
+    return read(rows, columns), inner
 
 
 def _single(block: NDArray[np.generic]) -> NDArray[np.generic]:

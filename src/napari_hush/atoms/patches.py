@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from copy import copy
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from napari_hush.filters.smoothing import SMALL
-from napari_hush.threads import in_threads, strips
+from napari_hush.threads import in_threads, strips, threads_here
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     Floats = NDArray[np.floating]
+    Singles = NDArray[np.float32]
+    Numbers = NDArray[np.intp]
+    Fill = Callable[[Numbers, Singles], object]
+
+T = TypeVar("T")
 
 NODES = np.arange(-2, 3)  # px: the samples through which a polynomial goes
 STRIP = 64  # rows that one thread copies at a time
@@ -61,11 +66,14 @@ class Neighbourhood:
         self._sorted = bool((np.diff(self._order) > 0).all())
         at = places[self._order]
         numbers = _bands(at, sigma)
-        ends = np.searchsorted(numbers, np.arange(-1, (numbers[-1] if len(numbers) else 0) + 3))  # of bands, two beyond
+        self._ends = ends = np.searchsorted(
+            numbers, np.arange(-1, (numbers[-1] if len(numbers) else 0) + 3)
+        )  # of bands, two beyond
         self._runs = in_threads(
             lambda band: [_run_of(at, sigma, own, ends[band : band + 4]) for own in _runs(ends[band + 1 : band + 3])],
             range(len(ends) - 3),
         )
+        self._most = max((part.size for band in self._runs for run in band for part in run.weights), default=1) or 1
         self._weigh(None if known is None else known[self._order])
 
     def among(self, known: NDArray[np.bool_]) -> Neighbourhood:
@@ -80,23 +88,73 @@ class Neighbourhood:
         flat = np.ascontiguousarray(values.reshape(len(values), -1), kind)
         flat = flat if self._sorted else flat[self._order]
         found = np.zeros(flat.shape, kind)
-        most = max((part.size for band in self._runs for run in band for part in run.weights), default=1)
-        size = max(SMALL // max(most, 1), 1)
-        pieces = list(zip(_pieces(flat, size), _pieces(found, size), strict=True))
-
-        def add(band: list[_Run]) -> None:
-            for own, near, weights in band:
-                for source, total in pieces:
-                    for part, share in zip(near, weights, strict=True):
-                        total[:, own] += share.astype(kind, copy=False) @ source[:, part]
-                found[own] /= self._total[own, None]
-
-        in_threads(add, self._runs)
+        in_threads(lambda band: self._add(band, [(0, flat)] * 3, (0, found)), self._runs)
         return self._back(found).reshape(values.shape)
+
+    def by_band(self, size: int, fill: Fill, use: Callable[[Numbers, Singles, Singles], T]) -> list[T]:
+        """Means of so many values of each place that all of them at once would take much memory.
+
+        Parameters
+        ----------
+        size : int
+            Values of each place, M.
+        fill : callable
+            Called with the numbers of some places, (n,), and an array (n, M), for their values.
+        use : callable
+            Of the numbers of the places in a band, their values and their means, (n, M) each, which hold until it
+            returns.
+
+        Returns
+        -------
+        list
+            What ``use`` gives, by band.
+        """
+        longest = int(np.diff(self._ends).max())
+
+        def go(bands: range) -> list[T]:
+            held, means = np.empty((3, longest, size), np.float32), np.empty((longest, size), np.float32)
+
+            def filled(band: int) -> tuple[int, Singles]:
+                first, last = self._ends[band + 1 : band + 3]
+                values = held[band % 3, : last - first]
+                if last > first:
+                    fill(self._order[first:last], values)
+                return int(first), values
+
+            found: list[T] = []
+            near = [filled(bands.start - 1), filled(bands.start)]
+            for band in bands:
+                near = [*near[-2:], filled(band + 1)]
+                start, values = near[1]
+                if not len(values):
+                    continue
+                mean = means[: len(values)]
+                mean[:] = 0
+                self._add(self._runs[band], near, (start, mean))
+                found.append(use(self._order[start : start + len(values)], values, mean))
+            return found
+
+        count = len(self._runs)
+        each = -(-count // threads_here())  # neighbours of a share's outermost bands are made by two threads
+        shares = [range(first, min(first + each, count)) for first in range(0, count, each)]
+        return [one for share in in_threads(go, shares) for one in share]
 
     def variance(self, values: Floats) -> Floats:
         """Of values (N, ...) around their mean."""
         return np.maximum(self.mean(values**2) - self.mean(values) ** 2, 0)
+
+    def _add(self, band: list[_Run], near: list[tuple[int, Floats]], total: tuple[int, Floats]) -> None:
+        """Add up the values of three bands for the places of the middle one; each from which place on, and (n, M)."""
+        size = max(SMALL // self._most, 1)
+        sources = [(start, _pieces(values, size)) for start, values in near]
+        sums = _pieces(total[1], size)
+        for own, parts, weights in band:
+            here = slice(own.start - total[0], own.stop - total[0])
+            for part, share, (start, pieces) in zip(parts, weights, sources, strict=True):
+                weight = share.astype(total[1].dtype, copy=False)
+                for values, out in zip(pieces, sums, strict=True):
+                    out[:, here] += weight @ values[:, part.start - start : part.stop - start]
+            total[1][here] /= self._total[own, None]
 
     def _weigh(self, known: NDArray[np.bool_] | None) -> None:
         """Let some places count, given in order."""

@@ -349,6 +349,26 @@ def interpolation(
     return part_of
 
 
+def interpolation_at(
+    values: NDArray[Any],
+    places: Sequence[NDArray[np.integer]],
+    shape: tuple[int, int],
+    origin: tuple[int, int] = (0, 0),
+) -> Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[Any]]:
+    """What gives the values of `interpolation` at single pixels, by their rows and columns in the part, (N,) each."""
+    real = values.real.dtype
+    (above, below, down), (left, right, across) = (
+        _between(at, start, size, real) for at, start, size in zip(places, origin, shape, strict=True)
+    )
+
+    def values_at(y: NDArray[np.intp], x: NDArray[np.intp]) -> NDArray[Any]:
+        rest, share = 1 - across[x], across[x]
+        upper, lower = (values[row, left[x]] * rest + values[row, right[x]] * share for row in (above[y], below[y]))
+        return np.asarray(upper * (1 - down[y]) + lower * down[y])
+
+    return values_at
+
+
 def _between(
     places: NDArray[np.integer], start: int, size: int, dtype: np.dtype[Any]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[Any]]:

@@ -14,7 +14,7 @@ from scipy import ndimage, sparse
 from scipy.sparse.linalg import cg
 from scipy.spatial import cKDTree
 
-from napari_hush.atoms.cell import LOW_PASS, Cell, find_cell, lattice_phases, places, without_slow
+from napari_hush.atoms.cell import LOW_PASS, Cell, find_cell, places, without_slow
 from napari_hush.atoms.grains import WHOLE, Grain
 from napari_hush.atoms.lockin import REACH
 from napari_hush.atoms.patches import Neighbourhood, in_bands
@@ -156,10 +156,8 @@ class SiteGuard:
     def positions(self, noisy: Floats, origin: tuple[int, int] = (0, 0)) -> list[Floats]:
         """For each kind of columns where they lie, (N, 2), px of the part."""
         vectors = np.array(self.vectors)
-        phases = lattice_phases(noisy, vectors, self.period, origin)
         found = []
-        for site in self.sites:
-            at, cells = places(phases, site, vectors)
+        for at, cells in places(noisy, self.sites, vectors, self.period, origin):
             which = cells % self.multiple @ [self.multiple, 1]
             for kind in range(self.multiple**2):
                 own = at[which == kind]

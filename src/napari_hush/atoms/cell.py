@@ -160,7 +160,7 @@ def _pixels_of(places: Floats, shape: tuple[int, int]) -> NDArray[np.intp]:
     return np.stack(np.divmod(numbers[np.diff(numbers, prepend=-1) > 0], shape[1]))
 
 
-def without_slow(image: Floats, period: float) -> Floats:
+def without_slow(image: NDArray[Any], period: float) -> NDArray[Any]:
     """What is narrower than about half a period."""
     return gaussian(image, LOW_PASS * period, truncate=REACH, rest=True)
 

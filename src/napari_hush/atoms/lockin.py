@@ -65,7 +65,8 @@ def lock_in(
     >>> round(float(abs(lock_in(image, (1 / 16, 2 / 16), 12.0)[32, 32])), 2)
     1.0
     """
-    plane = np.asarray(image, np.float64)
+    plane = np.asarray(image)
+    plane = plane if plane.dtype == np.float32 else plane.astype(np.float64, copy=False)
     frequencies = np.asarray(spot, np.float64)
     axes = [
         _Windows(np.arange(start, start + size) if places is None else np.asarray(places), size, start, sigma)
@@ -73,16 +74,17 @@ def lock_in(
     ]
     down, across = axes
     values = np.zeros((down.padded, across.padded), np.float32)  # nothing lies beyond the image
-    values[down.held, across.held] = (plane - plane.mean())[down.kept, across.kept]
+    mean = plane.mean(dtype=np.float64)
+    np.subtract(plane[down.kept, across.kept], mean, out=values[down.held, across.held], casting="same_kind")
     pairs = [(float(y), float(x)) for y, x in frequencies.reshape(-1, 2)]
-    *carried, mean = in_threads(
+    *carried, slow = in_threads(
         lambda pair: _mean(values, axes) if pair is None else _weighed(values, axes, pair), [*pairs, None]
     )
-    found = np.empty((len(pairs), *mean.shape), np.complex128)
+    found = np.empty((len(pairs), *slow.shape), np.complex128)
 
     def without_mean(number: int) -> None:
         down, across = (axis.leak(frequency) for axis, frequency in zip(axes, pairs[number], strict=True))
-        leaked = mean * down.astype(np.complex64)[:, None]
+        leaked = slow * down.astype(np.complex64)[:, None]
         leaked *= across.astype(np.complex64)
         np.subtract(carried[number], leaked, out=found[number])
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Images = NDArray[np.floating]
     Singles = NDArray[np.float32]
     Numbers = NDArray[np.intp]
 
@@ -105,7 +106,7 @@ class _Canvas:
             self.bells[drawn.part] += drawn.bells
 
 
-def lacking_shapes(lack: Floats, result: Floats, drawn: Floats, kinds: list[Kind], period: float, sign: int) -> Floats:
+def lacking_shapes(lack: Images, result: Images, drawn: Images, kinds: list[Kind], period: float, sign: int) -> Images:
     """What a result lacks in the shape of its columns.
 
     Parameters
@@ -133,7 +134,7 @@ def lacking_shapes(lack: Floats, result: Floats, drawn: Floats, kinds: list[Kind
     shape = (result.shape[0], result.shape[1])
     window = _window(period)
     unit = float(max(np.ptp(lack), np.ptp(result))) or 1.0  # squares are to stay within what single precision holds
-    levels = 0.0, float(result.mean()), 0.0
+    levels = 0.0, float(result.mean(dtype=np.float64)), 0.0
     images = [padded(one, window.half, level, unit) for one, level in zip((lack, result, drawn), levels, strict=True)]
     kinds = [kind._replace(heights=kind.heights / unit) for kind in kinds]
     canvas = _Canvas(shape)
@@ -147,7 +148,7 @@ def lacking_shapes(lack: Floats, result: Floats, drawn: Floats, kinds: list[Kind
         _draw_several([(kind, _means(images, shape, kind, window, sign, _kept)) for kind in kinds], draw)
     np.maximum(canvas.bells, OWN, out=canvas.bells)
     canvas.total /= canvas.bells
-    return np.multiply(canvas.total, unit, dtype=np.float64)
+    return np.multiply(canvas.total, unit, dtype=result.dtype)
 
 
 def _draw_several(kinds: list[tuple[Kind, list[_Mean]]], draw: Callable[[Kind, _Mean, Floats], None]) -> None:

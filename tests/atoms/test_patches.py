@@ -16,7 +16,7 @@ def test_patches_are_cut_out_between_pixels():
     offsets = np.arange(-4, 5)
     grid = np.stack(np.meshgrid(offsets, offsets, indexing="ij")).reshape(2, 1, -1) + at.T[..., None]
     expected = ndimage.map_coordinates(IMAGE, grid, order=5).reshape(2, 9, 9)
-    np.testing.assert_allclose(cut_out(padded(IMAGE, 4), at, 4), expected, atol=0.02 * np.ptp(IMAGE))
+    np.testing.assert_allclose(cut_out(padded([IMAGE], 4, [0.0]), at, 4)[:, 0], expected, atol=0.02 * np.ptp(IMAGE))
 
 
 def test_a_patch_is_drawn_where_it_was_and_may_hang_over_the_edge():
@@ -61,6 +61,7 @@ def test_means_are_the_plain_sums_over_all_places_in_any_order(dtype):
 
 def test_a_transform_of_a_patch_is_that_of_what_was_cut_out():
     at, turn = np.array([[30.3, 20.8], [0.0, 69.0]]), np.random.default_rng(4).normal(size=(9, 9)).astype(np.float32)
-    image = padded(IMAGE, 4)
+    image = padded([IMAGE, IMAGE + 1], 4, [0.0, 1.0])
     plain = cut_out(image, at, 4)
+    np.testing.assert_allclose(plain[:, 1], plain[:, 0], atol=1e-6)
     np.testing.assert_allclose(cut_out(image, at, 4, turn), turn @ plain @ turn.T, atol=1e-4)

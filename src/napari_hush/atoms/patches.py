@@ -7,13 +7,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided, sliding_window_view
+from numpy.lib.stride_tricks import as_strided
 
 from napari_hush.filters.smoothing import SMALL
 from napari_hush.threads import in_threads, strips, threads_here
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -219,34 +219,33 @@ def _pieces(values: NDArray[Any], size: int) -> list[NDArray[Any]]:
     return [*found, values[None, :, whole * size :]] if rest else found
 
 
-def padded(image: Floats, half: int, offset: float = 0.0, unit: float = 1.0) -> NDArray[np.float32]:
-    """An image (Y, X) in a unit above an offset, with the border that `cut_out` needs, in single precision."""
+def padded(images: Sequence[Floats], half: int, offsets: Sequence[float], unit: float = 1.0) -> Singles:
+    """Images (Y, X) in a unit above an offset each, with the border that `cut_out` needs: (Y', images, X')."""
     border = half + 3
-    found = np.empty([size + 2 * border for size in image.shape], np.float32)
-    inner = found[border:-border, border:-border]
+    height, width = (size + 2 * border for size in images[0].shape)
+    found = np.empty((height, len(images), width), np.float32)
+    for number, (image, offset) in enumerate(zip(images, offsets, strict=True)):
+        lines = found[border:-border, number]
 
-    def fill(rows: slice) -> None:
-        values = image[rows] - offset
-        np.divide(values, unit, out=inner[rows], casting="same_kind")
-        found[border:-border][rows, :border] = inner[rows, :1]
-        found[border:-border][rows, -border:] = inner[rows, -1:]
+        def fill(rows: slice, lines: Singles = lines, image: Floats = image, offset: float = offset) -> None:
+            np.divide(image[rows] - offset, unit, out=lines[rows, border:-border], casting="same_kind")
+            lines[rows, :border] = lines[rows, border, None]
+            lines[rows, -border:] = lines[rows, -border - 1, None]
 
-    in_threads(fill, strips(len(image), STRIP))
+        in_threads(fill, strips(len(image), STRIP))
     found[:border], found[-border:] = found[border], found[-border - 1]
     return found
 
 
-def cut_out(
-    image: NDArray[np.float32], places: NDArray[np.float64], half: int, turned: NDArray[np.float32] | None = None
-) -> NDArray[np.float32]:
-    """What lies around each place, (N, 2 half + 1, 2 half + 1), interpolated.
+def cut_out(images: Singles, places: NDArray[np.float64], half: int, turned: Singles | None = None) -> Singles:
+    """What lies around each place, (N, images, 2 half + 1, 2 half + 1), interpolated.
 
     Parameters
     ----------
-    image : ndarray, shape (Y + 2 half + 6, X + 2 half + 6)
+    images : ndarray, shape (Y + 2 half + 6, images, X + 2 half + 6)
         As from `padded`.
     places : ndarray, shape (N, 2)
-        (y, x), px of the image without its border.
+        (y, x), px of the images without their border.
     half : int
         Px.
     turned : ndarray, shape (M, 2 half + 1), optional
@@ -254,12 +253,19 @@ def cut_out(
     """
     whole = np.rint(places).astype(np.intp)
     size = 2 * half + 1
-    start = [(whole[:, k] + 1).clip(0, image.shape[k] - size - 4) for k in (0, 1)]
-    patches = sliding_window_view(image, (size + 4, size + 4))[start[0], start[1]]
+    high, many, wide = images.shape
+    row, image, pixel = images.strides
+    start = [(whole[:, k] + 1).clip(0, n - size - 4) for k, n in ((0, high), (1, wide))]
+    windows = (high - size - 3, wide - size - 3, size + 4, many, size + 4)
+    patches = as_strided(images, windows, (row, pixel, row, image, pixel), writeable=False)[start[0], start[1]]
     taps = np.stack([np.eye(size, size + 4, k) for k in range(len(NODES))]).astype(np.float32)
     if turned is not None:
         taps = turned @ taps
-    return _moved(patches, places - whole, taps)
+    down, across = (_matrices(places[:, k] - whole[:, k], taps) for k in (0, 1))
+    side = taps.shape[1]
+    moved = down @ patches.reshape(len(places), size + 4, -1)  # the images beside each other
+    moved = moved.reshape(len(places), side * many, size + 4) @ across.transpose(0, 2, 1)
+    return np.asarray(moved.reshape(len(places), side, many, side).transpose(0, 2, 1, 3))
 
 
 class Drawn(NamedTuple):
@@ -297,15 +303,14 @@ def draw_back(
     return Drawn((inside[0], inside[1]), total[kept], bells[kept])
 
 
-def _moved(patches: NDArray[np.float32], by: NDArray[np.float64], taps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Patches (N, S, S) at places that lie ``by`` (N, 2) px further, at most 0.5; ``taps``: see `_matrices`."""
-    down, across = (_matrices(by[:, axis], taps) for axis in (0, 1))
-    return np.asarray((down @ patches) @ across.transpose(0, 2, 1), np.float32)
+def _matrices(by: NDArray[np.float64], taps: Singles) -> Singles:
+    """What moves each patch along one axis by at most 0.5 px, (N, M, S), of what takes its samples in turn, (5, M, S).
 
-
-def _matrices(by: NDArray[np.float64], taps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What moves each patch along one axis, (N, M, S), of what takes its samples one after the other, (5, M, S)."""
-    parts = [np.prod([(by - other) / (node - other) for other in NODES if other != node], axis=0) for node in NODES]
-    weights = np.stack(parts, axis=1).astype(np.float32)
-    found = np.einsum("nk,kc->nc", weights, taps.reshape(len(taps), -1))
-    return np.asarray(found, np.float32).reshape(len(by), *taps.shape[1:])
+    A polynomial goes through the samples at `NODES`.
+    """
+    weights = np.ones((len(by), len(NODES)))
+    for k, node in enumerate(NODES):
+        for other in NODES[NODES != node]:
+            weights[:, k] *= (by - other) / (node - other)
+    found = weights.astype(np.float32) @ taps.reshape(len(taps), -1)
+    return np.asarray(found).reshape(len(by), *taps.shape[1:])

@@ -75,6 +75,13 @@ class _Window(NamedTuple):
     """The second derivative along Y, (S, S)."""
 
 
+class _Images(NamedTuple):
+    """What lacks, and the result beside its drawn columns, each ``padded``."""
+
+    lack: Singles
+    shown: Singles
+
+
 class _Mean(NamedTuple):
     """What is seen around some columns of a kind, on the average of each one's neighbourhood."""
 
@@ -134,8 +141,8 @@ def lacking_shapes(lack: Images, result: Images, drawn: Images, kinds: list[Kind
     shape = (result.shape[0], result.shape[1])
     window = _window(period)
     unit = float(max(np.ptp(lack), np.ptp(result))) or 1.0  # squares are to stay within what single precision holds
-    levels = 0.0, float(result.mean(dtype=np.float64)), 0.0
-    images = [padded(one, window.half, level, unit) for one, level in zip((lack, result, drawn), levels, strict=True)]
+    level = float(result.mean(dtype=np.float64))
+    images = _Images(padded([lack], window.half, [0.0], unit), padded([result, drawn], window.half, [level, 0.0], unit))
     kinds = [kind._replace(heights=kind.heights / unit) for kind in kinds]
     canvas = _Canvas(shape)
 
@@ -208,9 +215,9 @@ def _bell(half: int, sigma: float) -> Floats:
 
 
 def _means(
-    images: list[Singles], shape: tuple[int, int], kind: Kind, window: _Window, sign: int, use: Callable[[_Mean], T]
+    images: _Images, shape: tuple[int, int], kind: Kind, window: _Window, sign: int, use: Callable[[_Mean], T]
 ) -> list[T]:
-    """From what lacks, the result and its drawn columns, each ``padded``; band by band, and what is made of each."""
+    """What is seen around the columns of a kind, band by band, and what is made of each."""
     half, places = window.half, kind.places
     whole = ((places >= half) & (places <= np.array(shape) - 1 - half)).all(axis=1)
     near = kind.near.among(np.asarray(whole))
@@ -223,8 +230,9 @@ def _means(
     def look(numbers: Numbers, values: Singles) -> None:
         around = values.reshape(len(numbers), 4, side, side)
         for part in _chunks(len(numbers)):
-            for number, (image, turned) in enumerate(zip(images, (window.waves, None, None), strict=True)):
-                around[part, number] = cut_out(image, places[numbers[part]], half, turned)
+            at = places[numbers[part]]
+            around[part, :1] = cut_out(images.lack, at, half, window.waves)
+            around[part, 1:3] = cut_out(images.shown, at, half)
             np.square(around[part, 0], out=around[part, 3])
 
     def measure(numbers: Numbers, values: Singles, means: Singles) -> T:

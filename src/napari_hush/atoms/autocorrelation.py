@@ -202,8 +202,8 @@ def _fitted(correlation: NDArray[np.float64], pair: NDArray[np.float64]) -> NDAr
             break
         places = np.rint(near @ pair).astype(int)
         for _ in range(2):  # climb to the maximum beside the expected place
-            heights = correlation[tuple((places[:, None] + AROUND + reach).transpose(2, 0, 1))]
-            places = places + AROUND[heights.argmax(axis=1)]
+            heights = correlation[tuple((places + AROUND[:, None] + reach).transpose(2, 0, 1))]
+            places = places + AROUND[heights.argmax(axis=0)]
         found, heights = _refined(correlation, places)
         slack = max(1.0, 0.15 * float(np.hypot(*pair[0])))
         good = (heights > 0) & (np.hypot(*(found - near @ pair).T) < slack)

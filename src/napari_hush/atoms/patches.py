@@ -74,7 +74,10 @@ class Neighbourhood:
             range(len(ends) - 3),
         )
         self._most = max((part.size for band in self._runs for run in band for part in run.weights), default=1) or 1
-        self._weigh(None if known is None else known[self._order])
+        self._sums = np.zeros((2, len(places)))
+        self._weigh(None)
+        if known is not None:
+            self._weigh(known[self._order])
 
     def among(self, known: NDArray[np.bool_]) -> Neighbourhood:
         """The same, of which other places count."""
@@ -158,17 +161,21 @@ class Neighbourhood:
 
     def _weigh(self, known: NDArray[np.bool_] | None) -> None:
         """Let some places count, given in order."""
-        total, squares = np.zeros((2, len(self._order)))
+        total, squares = np.copy(self._sums)
 
         def weigh(band: list[_Run]) -> list[_Run]:
-            band = band if known is None else [run.among(known) for run in band]
-            for own, _, weights in band:
-                for part in weights:
-                    total[own] += part @ np.ones(part.shape[1], np.float32)
-                    squares[own] += np.einsum("np,np->n", part, part)
-            return band
+            found = []
+            for whole in band:
+                run = whole if known is None else whole.among(known)
+                found.append(run)
+                if known is None or run is not whole:
+                    weights = np.concatenate(run.weights, axis=1)
+                    total[run.own] = weights.sum(axis=1)
+                    squares[run.own] = np.einsum("np,np->n", weights, weights)
+            return found
 
         self._runs = in_threads(weigh, self._runs)
+        self._sums = np.stack([total, squares])
         self._total = np.maximum(total, 1e-100)  # none: its square must not be 0
         self.shrinks = self._back(squares / self._total**2)
         """(N,), by how much a mean varies less than the single values."""

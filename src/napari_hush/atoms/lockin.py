@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 STRIP = 64  # rows that are interpolated at once, so that they stay in the processor's cache
+TOGETHER = 32  # sums of one matrix product: those of several spots
 BLOCK = 32  # px over which the windows of one matrix product lie
 REACH = 3.5  # standard deviations at which a Gaussian window ends; it is lowered to end at 0, or its step would ring
 
@@ -77,9 +78,12 @@ def lock_in(
     mean = plane.mean(dtype=np.float64)
     np.subtract(plane[down.kept, across.kept], mean, out=values[down.held, across.held], casting="same_kind")
     pairs = [(float(y), float(x)) for y, x in frequencies.reshape(-1, 2)]
-    *carried, slow = in_threads(
-        lambda pair: _mean(values, axes) if pair is None else _weighed(values, axes, pair), [*pairs, None]
+    some = max(TOGETHER // (2 * down.side), 1)
+    groups = [pairs[first : first + some] for first in range(0, len(pairs), some)]
+    *several, (slow,) = in_threads(
+        lambda group: [_mean(values, axes)] if group is None else _weighed(values, axes, group), [*groups, None]
     )
+    carried = [one for group in several for one in group]
     found = np.empty((len(pairs), *slow.shape), np.complex128)
 
     def without_mean(number: int) -> None:
@@ -256,22 +260,27 @@ class _Windows:
 
 
 def _weighed(
-    values: NDArray[np.float32], axes: list[_Windows], frequencies: tuple[float, float]
-) -> NDArray[np.complex64]:
-    """A padded plane through the windows of both axes, times the carrier: (places, places)."""
+    values: NDArray[np.float32], axes: list[_Windows], pairs: list[tuple[float, float]]
+) -> list[NDArray[np.complex64]]:
+    """A padded plane through the windows of both axes, times the carrier of each pair: (places, places) each."""
     down, across = axes
-    half = slid_down(down.weights(frequencies[0]), values, down.stride)
-    parts = slid_across(across.weights(frequencies[1]), half.reshape(-1, half.shape[2]), across.stride)
-    real, imaginary = parts.reshape(down.blocks, 2, down.side, across.blocks, 2, across.side).transpose(
-        1, 4, 0, 2, 3, 5
-    )
-    found = np.empty((down.blocks, down.side, across.blocks, across.side), np.complex64)
-    found.real, found.imag = real[0] - imaginary[1], real[1] + imaginary[0]
-    whole = found.reshape(down.blocks * down.side, -1)[: len(down.at), : len(across.at)]
-    turns = [axis.turn(frequency) for axis, frequency in zip(axes, frequencies, strict=True)]
-    turned = whole * turns[0].astype(np.complex64)[:, None]
-    turned *= turns[1].astype(np.complex64)
-    return np.asarray(turned)
+    halves = slid_down(np.concatenate([down.weights(pair[0]) for pair in pairs]), values, down.stride)
+    halves = halves.reshape(down.blocks, len(pairs), 2 * down.side, -1)
+    carried = []
+    for number, frequencies in enumerate(pairs):
+        half = halves[:, number].reshape(down.blocks * 2 * down.side, -1)
+        parts = slid_across(across.weights(frequencies[1]), half, across.stride)
+        real, imaginary = parts.reshape(down.blocks, 2, down.side, across.blocks, 2, across.side).transpose(
+            1, 4, 0, 2, 3, 5
+        )
+        found = np.empty((down.blocks, down.side, across.blocks, across.side), np.complex64)
+        found.real, found.imag = real[0] - imaginary[1], real[1] + imaginary[0]
+        whole = found.reshape(down.blocks * down.side, -1)[: len(down.at), : len(across.at)]
+        turns = [axis.turn(frequency) for axis, frequency in zip(axes, frequencies, strict=True)]
+        turned = whole * turns[0].astype(np.complex64)[:, None]
+        turned *= turns[1].astype(np.complex64)
+        carried.append(turned)
+    return carried
 
 
 def _mean(values: NDArray[np.float32], axes: list[_Windows]) -> NDArray[np.float32]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 NODES = np.arange(-2, 3)  # px: the samples through which a polynomial goes
+LAGRANGE = np.linalg.inv(np.vander(NODES, increasing=True))  # from powers of a place to weights of the samples
 STRIP = 64  # rows that one thread copies at a time
 RUN = 24  # places whose means are one matrix product
 
@@ -315,9 +316,6 @@ def _matrices(by: NDArray[np.float64], taps: Singles) -> Singles:
 
     A polynomial goes through the samples at `NODES`.
     """
-    weights = np.ones((len(by), len(NODES)))
-    for k, node in enumerate(NODES):
-        for other in NODES[NODES != node]:
-            weights[:, k] *= (by - other) / (node - other)
+    weights = np.vander(by, len(NODES), increasing=True) @ LAGRANGE
     found = weights.astype(np.float32) @ taps.reshape(len(taps), -1)
     return np.asarray(found).reshape(len(by), *taps.shape[1:])

@@ -71,6 +71,8 @@ class _Window(NamedTuple):
     """The cosine transform along one axis, (S, S)."""
     slopes: Singles
     """The first three derivatives along X, side by side, (S, 3 S)."""
+    turned: Singles
+    """The same with the cosine transform along X, one after the other, (3, S, S)."""
     across: Singles
     """The second derivative along Y, (S, S)."""
 
@@ -205,9 +207,10 @@ def _window(period: float) -> _Window:
     unit = np.eye(2 * half + 1)
     slope = np.asarray(np.gradient(unit, axis=0))
     along = np.concatenate([slope.T, (slope @ slope).T, (slope @ slope @ slope).T], axis=1)
-    parts = _bell(half, WINDOW * period), fft.dct(unit, axis=0, norm="ortho"), along, slope @ slope
-    bell, waves, slopes, across = (part.astype(np.float32) for part in parts)
-    return _Window(half, bell, waves, slopes, across)
+    waves = fft.dct(unit, axis=0, norm="ortho")
+    turned = along.reshape(len(unit), 3, -1).transpose(1, 0, 2) @ waves.T
+    parts = _bell(half, WINDOW * period), waves, along, turned, slope @ slope
+    return _Window(half, *(part.astype(np.float32) for part in parts))
 
 
 def _bell(half: int, sigma: float) -> Floats:
@@ -271,38 +274,37 @@ def _turned(patches: Singles, matrix: Singles) -> Singles:
     return np.asarray(matrix @ patches.reshape(-1, side, side) @ matrix.T)
 
 
-def _slopes(seen: Singles, window: _Window) -> Singles:
-    """Derivatives of patches (N, S²): the first three along X and the second along Y, (N, 4, S²)."""
+def _scan(lack: Singles, seen: Singles, window: _Window) -> Floats:
+    """Normal matrix and right side of the fit of what a scan does to what lacks, (N, 4, 5).
+
+    It makes derivatives of what is seen: the first three along X, and the second along Y.
+    """
     count, side = len(seen), len(window.bell)
     square = seen.reshape(count, side, side)
-    slopes = np.empty((count, 4, side, side), np.float32)
-    slopes[:, :3] = (square @ window.slopes).reshape(count, side, 3, side).transpose(0, 2, 1, 3)
-    slopes[:, 3] = window.across @ square
-    return slopes.reshape(count, 4, -1)
-
-
-def _scan(lack: Singles, seen: Singles, window: _Window) -> Floats:
-    """Normal matrix and right side of the fit of what a scan does to what lacks, (N, 4, 5)."""
-    slopes = _slopes(seen, window)
-    mean = _turned(lack, window.waves.T).reshape(len(lack), 1, -1)
-    weighed = slopes * np.multiply.outer(window.bell, window.bell).ravel()
-    return np.asarray(weighed @ np.concatenate([slopes, mean], axis=1).transpose(0, 2, 1), np.float64)
+    parts = np.empty((count, 5, side, side), np.float32)
+    parts[:, :3] = (square @ window.slopes).reshape(count, side, 3, side).transpose(0, 2, 1, 3)
+    parts[:, 3] = window.across @ square
+    parts[:, 4] = _turned(lack, window.waves.T)
+    flat = parts.reshape(count, 5, -1)
+    weighed = flat[:, :4] * np.multiply.outer(window.bell, window.bell).ravel()
+    return np.asarray(weighed @ flat.transpose(0, 2, 1), np.float64)
 
 
 def _solved(scan: Floats) -> Singles:
-    """How much of each slope a scan made: a shift, a skew, and a blur along X beyond that along Y, (N, 4)."""
+    """How much of each slope along X a scan made: a shift, a skew, and a blur beyond that along Y, (N, 3)."""
     normal, right = scan[..., :4], scan[..., 4:]
     ridge = 1e-9 * np.trace(normal, axis1=1, axis2=2)[:, None, None] + 1e-300
     found = np.linalg.solve(normal + ridge * np.eye(4), right)[..., 0]
     found[:, 1] = np.maximum(found[:, 1] - found[:, 3], 0)
-    found[:, 3] = 0
-    return found.astype(np.float32)
+    return found[:, :3].astype(np.float32)
 
 
 def _lacking(mean: _Mean, scan: Singles, window: _Window, part: slice) -> Singles:
     """What comes back around some columns, (N, S, S)."""
-    scanned = np.einsum("ni,nip->np", scan[part], _slopes(mean.seen[part], window))
-    waves = mean.lack[part] - _turned(scanned, window.waves).reshape(len(scanned), -1)
+    side = len(window.bell)
+    slope = (scan[part] @ window.turned.reshape(3, -1)).reshape(-1, side, side)
+    scanned = window.waves @ (mean.seen[part].reshape(-1, side, side) @ slope)
+    waves = mean.lack[part] - scanned.reshape(len(scanned), -1)
     square = waves**2
     waves *= np.maximum(square - CERTAIN * mean.error[part], 0) / np.maximum(square, 1e-30)
     mine = _turned(waves, window.waves.T).reshape(len(waves), -1)

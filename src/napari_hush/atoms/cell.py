@@ -87,7 +87,7 @@ def find_cell(plane: Floats, fit: LatticeFit, inside: Mask | None = None) -> Cel
 
 
 def places(
-    image: Floats, sites: Sequence[tuple[float, float]], vectors: Floats, period: float, origin: tuple[int, int]
+    image: NDArray[Any], sites: Sequence[tuple[float, float]], vectors: Floats, period: float, origin: tuple[int, int]
 ) -> list[tuple[Floats, NDArray[np.intp]]]:
     """Where the columns of the cell lie in all cells of an image.
 
@@ -144,10 +144,10 @@ def places(
 
     found = []
     for at, numbers in in_threads(look, sites):
-        close = cKDTree(at).query_pairs(1.0, output_type="ndarray") if len(at) > 1 else ()
-        if len(close):  # at the edge of a pixel a site may be found twice
-            at, numbers = (np.delete(one, np.unique(close[:, 1]), axis=0) for one in (at, numbers))
-        found.append((np.ascontiguousarray(at), numbers))
+        once = np.ones(len(at), bool)
+        if len(at) > 1:  # at the edge of a pixel a site may be found twice
+            once[cKDTree(at).query_pairs(1.0, output_type="ndarray")[:, 1]] = False
+        found.append((np.ascontiguousarray(at[once]), numbers[once]))
     return found
 
 
@@ -165,7 +165,7 @@ def without_slow(image: NDArray[Any], period: float) -> NDArray[Any]:
     return gaussian(image, LOW_PASS * period, truncate=REACH, rest=True)
 
 
-def lattice_phases(image: Floats, vectors: Floats, period: float, origin: tuple[int, int]) -> Floats:
+def lattice_phases(image: NDArray[Any], vectors: Floats, period: float, origin: tuple[int, int]) -> Floats:
     """The phase of each reciprocal vector at each pixel, cycles, (2, Y, X); whole numbers lie on lattice lines."""
     slow, at = _turns(image, vectors, period, origin)
     shape = (image.shape[0], image.shape[1])
@@ -182,7 +182,7 @@ def lattice_phases(image: Floats, vectors: Floats, period: float, origin: tuple[
 
 
 def _phases_at(
-    image: Floats, vectors: Floats, period: float, origin: tuple[int, int]
+    image: NDArray[Any], vectors: Floats, period: float, origin: tuple[int, int]
 ) -> Callable[[NDArray[np.intp], NDArray[np.intp]], Floats]:
     """What gives the `lattice_phases` of single pixels, (2, N), by their rows and columns in the image."""
     slow, at = _turns(image, vectors, period, origin)
@@ -196,7 +196,7 @@ def _phases_at(
 
 
 def _turns(
-    image: Floats, vectors: Floats, period: float, origin: tuple[int, int]
+    image: NDArray[Any], vectors: Floats, period: float, origin: tuple[int, int]
 ) -> tuple[NDArray[np.complex64], list[NDArray[np.integer]]]:
     """The phase of each reciprocal vector, less that of its wave, as a number of modulus 1, every few px; and where."""
     rows, columns = grid((image.shape[0], image.shape[1]), max(int(period / 6), 1), origin)

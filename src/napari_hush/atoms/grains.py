@@ -117,7 +117,7 @@ def find_grains(image: ArrayLike) -> tuple[Grain, ...]:
 
 def grains_of(plane: NDArray[np.float64]) -> tuple[Grain, ...]:
     """The grains of a `checked_plane`; of the planes that were looked at last they are remembered."""
-    key = plane.shape, blake2b(np.ascontiguousarray(plane), digest_size=16).digest()
+    key = plane.shape, blake2b(np.ascontiguousarray(plane).data, digest_size=16).digest()
     found = _remembered.get(key)
     if found is None:
         found = _searched(plane)

@@ -89,9 +89,9 @@ class Neighbourhood:
     def mean(self, values: Floats) -> Floats:
         """Of values (N, ...), in their precision."""
         kind = np.float32 if values.dtype == np.float32 else np.float64
-        flat = np.ascontiguousarray(values.reshape(len(values), -1), kind)
+        flat: Floats = np.ascontiguousarray(values.reshape(len(values), -1), kind)
         flat = flat if self._sorted else flat[self._order]
-        found = np.zeros(flat.shape, kind)
+        found: Floats = np.zeros(flat.shape, kind)
         in_threads(lambda band: self._add(band, [(0, flat)] * 3, (0, found)), self._runs)
         return self._back(found).reshape(values.shape)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_hush import threads
 from napari_hush.atoms.patches import Neighbourhood, cut_out, draw_back, in_bands, padded
 
 IMAGE = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(60, 70)), 2)
@@ -65,3 +66,23 @@ def test_a_transform_of_a_patch_is_that_of_what_was_cut_out():
     plain = cut_out(image, at, 4)
     np.testing.assert_allclose(plain[:, 1], plain[:, 0], atol=1e-6)
     np.testing.assert_allclose(cut_out(image, at, 4, turn), turn @ plain @ turn.T, atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_means_band_by_band_are_those_of_all_at_once(monkeypatch, count):
+    monkeypatch.setattr(threads, "thread_count", lambda: count)
+    rng = np.random.default_rng(5)
+    places = rng.uniform(-3, 90, (400, 2)) * [1, 2]
+    places = places[np.abs(places[:, 0] - 40) > 9]  # a band without any
+    values = rng.normal(size=(len(places), 11)).astype(np.float32)
+    near = Neighbourhood(places, 4.0)
+    found = np.full(values.shape, np.nan, np.float32)
+
+    def use(numbers, own, means):
+        np.testing.assert_array_equal(own, values[numbers])
+        found[numbers] = means
+        return len(numbers)
+
+    sizes = near.by_band(11, lambda numbers, out: np.copyto(out, values[numbers]), use)
+    assert sum(sizes) == len(places) and len(sizes) > 3
+    np.testing.assert_array_equal(found, near.mean(values))

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import napari_hush as hush
-from napari_hush.inference import plan
+from napari_hush.inference import plan, planning
 from napari_hush.inference.denoise import denoise_steps, run_steps
 from napari_hush.inference.engines.at_once import Computed
 from napari_hush.inference.engines.registry import choose_engine
@@ -131,9 +131,9 @@ def call_parts(name: str, side: int) -> dict[str, tuple[float, float]]:
         times = {part: [0.0, 0.0] for part in ("measure", "guard", "write")}
         for owner, method, part in (
             (plan, "measure_guards", "measure"),
-            (plan, "measure_scale", "measure"),
-            (plan, "norms_steps", "measure"),
-            (plan, "fitting_model", "measure"),
+            (planning, "measure_scale", "measure"),
+            (planning, "norms_steps", "measure"),
+            (planning, "fitting_model", "measure"),
             (guard.Guard, "apply", "guard"),
             (plan.Plan, "store", "write"),
         ):

@@ -142,7 +142,7 @@ def child(arguments: list[str]) -> None:
     LoadedModels.engine = clock.of("load", engine)  # type: ignore[method-assign]
     LoadedModels.model = clock.of("load", LoadedModels.model)  # type: ignore[method-assign]
     denoise.plan_steps = lambda *given, **options: _timed_steps(clock, planned(*given, **options))
-    planned = plan.plan_steps
+    planned = planning.plan_steps
     plan.Plan.task = clock.of("measure", plan.Plan.task)  # type: ignore[method-assign]
     TileRunner.finish = clock.of("guard", TileRunner.finish)  # type: ignore[method-assign]
     Denoise._verdict = clock.of("judge", Denoise._verdict)  # type: ignore[method-assign]

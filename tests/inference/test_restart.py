@@ -10,7 +10,7 @@ import zarr
 
 import napari_hush as hush
 from napari_hush.errors import InputError
-from napari_hush.inference import measure, plan
+from napari_hush.inference import measure, planning
 from napari_hush.inference.denoise import denoise_steps, run_steps
 from napari_hush.inference.engines.torch_engine import TorchEngine
 from napari_hush.inference.ledger import Restart
@@ -134,7 +134,7 @@ def test_nothing_is_measured_twice(model, tmp_path, monkeypatch):
 
     monkeypatch.setattr(NormalizationRule, "fit_steps", again)
     monkeypatch.setattr(measure, "measure_spacing", again)
-    monkeypatch.setattr(plan, "fitting_model", again)
+    monkeypatch.setattr(planning, "fitting_model", again)
     done = go(path, "auto", image=image, settings=settings)
     for name in ("model", "chosen_because", "spacing", "normalization"):
         assert done.provenance[name] == whole.provenance[name]

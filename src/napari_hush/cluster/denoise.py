@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 from napari_hush.cluster import worker
 from napari_hush.cluster.tasks import Call, result_of, results, threads, wait_for_workers, workers
 from napari_hush.inference.ledger import NAME, Step
-from napari_hush.inference.plan import OnPlane, plan_steps
+from napari_hush.inference.plan import OnPlane
+from napari_hush.inference.planning import plan_steps
 from napari_hush.inference.ranges import MEASURING
 from napari_hush.inference.units import block_side, check_apart, left_of, units_of
 from napari_hush.progress import Progress, drain

@@ -18,8 +18,8 @@ from napari_hush.errors import InputError
 from napari_hush.inference.denoise import denoise_steps
 from napari_hush.inference.ledger import FORMAT, NAME, WAYS_ON, Ledger, Restart, Step
 from napari_hush.inference.owners import FolderLock, signature, writer_of
-from napari_hush.inference.plan import plan_steps
 from napari_hush.inference.planes import Planes
+from napari_hush.inference.planning import plan_steps
 from napari_hush.inference.target import open_target
 from napari_hush.inference.units import Unit, check_apart, computed, left_of, units_of
 from napari_hush.io.formats.zarr_write import ARRAY, open_zarr

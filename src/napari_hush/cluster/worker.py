@@ -15,8 +15,8 @@ import numpy as np
 from napari_hush.errors import InputError
 from napari_hush.inference.ledger import Ledger, weights_sha256
 from napari_hush.inference.loaded import LoadedModels
-from napari_hush.inference.plan import plan_steps
 from napari_hush.inference.planes import Planes
+from napari_hush.inference.planning import plan_steps
 from napari_hush.inference.units import check_apart, computed
 from napari_hush.io.fingerprint import changes, fingerprint
 from napari_hush.io.formats.zarr_write import ARRAY, open_zarr

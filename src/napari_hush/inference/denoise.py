@@ -16,8 +16,8 @@ from napari_hush.errors import InputError
 from napari_hush.inference.guards.strict import StrictGuard
 from napari_hush.inference.ledger import Restart, Step, clear, opened
 from napari_hush.inference.loaded import LoadedModels
-from napari_hush.inference.plan import in_memory, plan_steps
 from napari_hush.inference.planes import Planes
+from napari_hush.inference.planning import in_memory, plan_steps
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.inference.target import check_out, open_target, with_mask
 from napari_hush.io.fingerprint import Watched, lies_in_file

@@ -53,7 +53,7 @@ class Spread(Protocol):
         channel_axis: int | None,
         ledger: Ledger,
     ) -> Generator[Progress, None, Plan]:
-        """As `napari_hush.inference.plan.plan_steps`."""
+        """As `napari_hush.inference.planning.plan_steps`."""
         ...
 
     def run(

@@ -15,8 +15,8 @@ from napari_hush.fidelity.repeats.compare import compare_repeats
 from napari_hush.filters.gaps import filled
 from napari_hush.filters.smoothing import gaussian
 from napari_hush.inference.denoise import denoise_steps
-from napari_hush.inference.plan import plan_steps
 from napari_hush.inference.planes import middle_part
+from napari_hush.inference.planning import plan_steps
 from napari_hush.progress import Progress, within
 from napari_hush.residual.noise import measure_noise, noise_kept
 from napari_hush.training.adapt.fields import Field, Recorrupted, Repeated, Seen

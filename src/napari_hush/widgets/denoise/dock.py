@@ -33,6 +33,7 @@ from napari_hush.widgets.parts.layer_record import LayerRecord, as_metadata, is_
 from napari_hush.widgets.parts.layer_source import Part, Source, describe, image_data, visible_part
 from napari_hush.widgets.parts.model_list import ModelCombo, is_model_name
 from napari_hush.widgets.parts.preferences import preference
+from napari_hush.widgets.parts.tabs import Chosen, raise_dock
 
 if TYPE_CHECKING:
     import napari
@@ -90,8 +91,20 @@ class DenoiseWidget(Dock):
             notify.warning("the image or its result has been removed: choose both in the dock Evaluate")
             return
         _, evaluate = self._viewer.window.add_plugin_dock_widget("napari-hush", "Evaluate", tabify=True)
+        raise_dock(evaluate)
         evaluate.choose(*layers)
         evaluate.run()
+
+    def chosen(self) -> Chosen:
+        """Model, settings and number type."""
+        return {"form": self._form.accepted, "model": self._models.path, "output": self._output.currentIndex()}
+
+    def choose_again(self, chosen: Chosen) -> None:
+        """Choose them again."""
+        self._form.value = chosen["form"]
+        if chosen["model"] is not None:
+            self._models.add(chosen["model"])
+        self._output.setCurrentIndex(chosen["output"])
 
     def _build(self) -> None:
         self._layers, self._models = LayerCombo(self._viewer), ModelCombo()

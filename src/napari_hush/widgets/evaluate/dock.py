@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_hush.fidelity.stacks import Evaluation
+    from napari_hush.widgets.parts.tabs import Chosen
 
 MINIMUM_WIDTH = 330
 
@@ -75,6 +76,15 @@ class EvaluateWidget(Dock):
     def choose(self, noisy: Image, denoised: Image) -> None:
         """Choose the layers to compare."""
         self._choice.choose(noisy, denoised)
+
+    def chosen(self) -> Chosen:
+        """Settings and planes."""
+        return {"form": self._choice.form.accepted, "planes": self._choice.planes.currentIndex()}
+
+    def choose_again(self, chosen: Chosen) -> None:
+        """Choose them again."""
+        self._choice.form.value = chosen["form"]
+        self._choice.planes.setCurrentIndex(chosen["planes"])
 
     def run(self) -> None:
         """Check the chosen layers."""

@@ -10,13 +10,16 @@ from qtpy.QtWidgets import QFrame, QLayout, QPushButton, QScrollArea, QVBoxLayou
 from napari_hush.widgets.parts import notify
 from napari_hush.widgets.parts.job import Job
 from napari_hush.widgets.parts.progress_line import ProgressLine
+from napari_hush.widgets.parts.tabs import Tab
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     import napari
+    from qtpy.QtGui import QShowEvent
 
     from napari_hush.progress import Progress
+    from napari_hush.widgets.parts.tabs import Chosen
 
 
 class Dock(QScrollArea):
@@ -39,6 +42,7 @@ class Dock(QScrollArea):
         self.setMinimumWidth(minimum_width)
         self._progress, self._cancel = ProgressLine(), QPushButton("Cancel")
         self._cancel.clicked.connect(self.cancel)
+        self._tab = Tab(self, Dock)
         self._job = Job(self)
         self._job.progressed.connect(self._on_progress)
         self._job.returned.connect(self._on_returned)
@@ -57,6 +61,13 @@ class Dock(QScrollArea):
             self._cancel.setEnabled(False)
             self._cancel.setText("Cancelling…")
             self._job.cancel()
+
+    def chosen(self) -> Chosen:
+        """What is chosen besides layers, for the next dock of this kind once this one is closed."""
+        return {}
+
+    def choose_again(self, chosen: Chosen) -> None:
+        """Choose what `chosen` of another dock of this kind gave."""
 
     def _lay_out(self, spacing: int, *parts: QWidget | QLayout) -> None:
         """Put the parts below each other, so many px apart."""
@@ -103,8 +114,15 @@ class Dock(QScrollArea):
     def _on_cancelled(self) -> None:
         self._finish("cancelled")
 
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Join the tabs of the plugin's other docks."""
+        super().showEvent(event)
+        if event is not None and not event.spontaneous():  # as that of a window that was an icon
+            self._tab.shown()
+
     def changeEvent(self, event: QEvent | None) -> None:
         """Stop when napari takes the widget out of its dock, which may be long before it is deleted."""
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._tab.keep(self.chosen())
             self._stop()

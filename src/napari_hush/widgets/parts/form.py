@@ -132,6 +132,14 @@ class Form(QWidget):
             self.blockSignals(False)
         self._on_changed()
 
+    @property
+    def accepted(self) -> Any:
+        """What the form shows; the last one that was given where the dataclass refuses that."""
+        try:
+            return self.value
+        except ValueError:
+            return self._value
+
     def chosen(self, name: str) -> Any:
         """What one field shows, also while the dataclass refuses the whole."""
         return self._fields[name].value

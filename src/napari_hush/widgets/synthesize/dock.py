@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from napari_hush.datasets.drawing import Drawer, Target
     from napari_hush.datasets.settings import SynthesisSettings
+    from napari_hush.widgets.parts.form import Form
+    from napari_hush.widgets.parts.tabs import Chosen
     from napari_hush.widgets.synthesize.materials import Measured, ToMeasure
 
     Steps = Generator[Progress, None, Any]
@@ -63,6 +65,18 @@ class SynthesizeWidget(Dock):
         self._generate.clicked.connect(self.generate)
         self._save.clicked.connect(self.save)
         self._refresh()
+
+    def chosen(self) -> Chosen:
+        """What all the forms say."""
+        return {name: form.accepted for name, form in self._forms().items()}
+
+    def choose_again(self, chosen: Chosen) -> None:
+        """Choose it again."""
+        for name, form in self._forms().items():
+            form.value = chosen[name]
+
+    def _forms(self) -> dict[str, Form]:
+        return {name: getattr(self.choices, name) for name in ("form", "transmission", "recipe")}
 
     def preview(self) -> None:
         """Draw the next target and show it with its truth."""

@@ -19,6 +19,7 @@ from napari_hush.widgets.parts.dock import Dock
 from napari_hush.widgets.parts.layer_source import Source
 from napari_hush.widgets.parts.model_list import ModelCombo
 from napari_hush.widgets.parts.recent import remember
+from napari_hush.widgets.parts.tabs import raise_dock
 from napari_hush.widgets.train.adaptation import Adaptation, AdaptationForm, FirstModel, adaptation_steps
 from napari_hush.widgets.train.data import Data, Found, store
 from napari_hush.widgets.train.form import SettingsForm
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from napari_hush.progress import Progress
     from napari_hush.training.process.child import Stored, TrainingOutcome
     from napari_hush.training.settings import TrainSettings
+    from napari_hush.widgets.parts.tabs import Chosen
     from napari_hush.widgets.train.data import ChosenImages
 
 MINIMUM_WIDTH = 300
@@ -71,6 +73,24 @@ class TrainWidget(Dock):
         ):
             button.clicked.connect(action)
         self._refresh()
+
+    def chosen(self) -> Chosen:
+        """What both forms say, the method, and the model to adapt."""
+        first = self.adaptation
+        return {
+            "adaptation": first.form.accepted,
+            "model": first.models.path,
+            "method": self.settings.method,
+            "training": self.settings.form.accepted,
+        }
+
+    def choose_again(self, chosen: Chosen) -> None:
+        """Choose it again."""
+        self.adaptation.form.value = chosen["adaptation"]
+        if chosen["model"] is not None:
+            self.adaptation.models.add(chosen["model"])
+        self.settings.method = chosen["method"]
+        self.settings.form.value = chosen["training"]
 
     @property
     def paused(self) -> bool:
@@ -147,7 +167,8 @@ class TrainWidget(Dock):
         """Open the dock *Denoise* with the new model."""
         if self._model is None:
             return
-        self._viewer.window.add_plugin_dock_widget("napari-hush", "Denoise", tabify=True)
+        _, denoise = self._viewer.window.add_plugin_dock_widget("napari-hush", "Denoise", tabify=True)
+        raise_dock(denoise)
         _offer(self._model)
 
     def _build(self) -> None:

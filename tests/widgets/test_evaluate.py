@@ -18,6 +18,7 @@ from napari_hush.widgets.evaluate.table import COLOURS, FAINT, VerdictLabel
 from napari_hush.widgets.parts.layer_record import read_given_back
 from napari_hush.widgets.parts.layer_source import Source
 from napari_hush.widgets.parts.recent import remember
+from napari_hush.widgets.parts.tabs import raise_dock
 
 FIELD = sample("dented-lattice")
 NOISY, CLEAN = (image[:96, :96] for image in (FIELD.noisy, FIELD.clean))
@@ -271,6 +272,43 @@ def test_side_by_side_and_back(make, finish):
     assert scan.contrast_limits == [0, 30]
     result.contrast_limits = (0, 8)
     assert scan.contrast_limits == [0, 30]
+
+
+def test_side_by_side_shows_its_own_layers_in_full_and_takes_its_residual_away(make, finish):
+    viewer, widget = make(scale=(0.01, 0.01))
+    viewer.add_image(NOISY, name="large", scale=(100, 100))
+    widget._choice.choose(viewer.layers["scan"], viewer.layers["scan · tiny"])
+    widget.run()
+    finish(widget)
+    widget._sides.setChecked(True)
+    assert viewer.layers["noisy - denoised"].visible
+    assert viewer.scene.camera.zoom > 100  # pixels of the canvas per unit: the layers are one unit wide
+    widget._sides.setChecked(False)
+    assert "noisy - denoised" not in viewer.layers
+    box(widget, "residual").setChecked(True)
+    widget._sides.setChecked(True)
+    widget._sides.setChecked(False)
+    assert "noisy - denoised" in viewer.layers  # somebody had asked for it
+
+
+def test_details_again_bring_their_pair_to_the_front(make_widget, finish, qtbot):
+    viewer, widget = make_widget(NOISY, window=True)
+    widget.run()
+    finish(widget)
+    qtbot.waitUntil(lambda: not widget._verdict.running, timeout=TIMEOUT)
+    widget.show_details()
+    _, evaluate = viewer.window.add_plugin_dock_widget("napari-hush", "Evaluate")
+    finish(evaluate)
+    evaluate._choice.choose(viewer.layers["noisy · tiny"], viewer.layers["noisy"])  # something else
+    raise_dock(widget)
+    qtbot.waitUntil(lambda: evaluate.visibleRegion().isEmpty(), timeout=TIMEOUT)
+    widget._verdict._button.click()
+    qtbot.waitUntil(lambda: not evaluate.visibleRegion().isEmpty(), timeout=TIMEOUT)
+    assert (evaluate._choice.noisy.currentText(), evaluate._choice.denoised.currentText()) == ("noisy", "noisy · tiny")
+    evaluate.look_at(viewer.layers["noisy"], viewer.layers["noisy · tiny"])  # while that is being checked
+    assert evaluate.running
+    qtbot.waitUntil(lambda: not evaluate.running and not evaluate._again, timeout=TIMEOUT)
+    assert evaluate.evaluation.verdict == widget._verdict.text[2:]
 
 
 def test_report(make, finish, tmp_path):

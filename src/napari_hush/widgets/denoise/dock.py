@@ -123,8 +123,7 @@ class DenoiseWidget(Dock):
         layers = self._layers.layer, result
         _, evaluate = self._viewer.window.add_plugin_dock_widget("napari-hush", "Evaluate", tabify=True)
         raise_dock(evaluate)
-        evaluate.choose(*layers)
-        evaluate.run()
+        evaluate.look_at(*layers)
 
     @property
     def _result(self) -> Any:

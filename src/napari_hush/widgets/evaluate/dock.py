@@ -16,7 +16,7 @@ from napari_hush.inference.planes import Planes
 from napari_hush.progress import Progress
 from napari_hush.widgets.evaluate.choice import Choice, Inputs
 from napari_hush.widgets.evaluate.grid import SideBySide
-from napari_hush.widgets.evaluate.layers import Evidences
+from napari_hush.widgets.evaluate.layers import Evidences, shown
 from napari_hush.widgets.evaluate.table import FindingsTable, VerdictLabel
 from napari_hush.widgets.evaluate.uncertainty import HINT, Uncertain, show_uncertain, uncertainty_of, why_not
 from napari_hush.widgets.parts import notify
@@ -59,6 +59,8 @@ class EvaluateWidget(Dock):
         self._started = 0.0  # when the run began, s
         self._path: Path | None = None  # of the last report
         self._grid = SideBySide(napari_viewer)
+        self._again = False  # whether another check begins once this one has stopped
+        self._lent = False  # whether the residual is shown for the grid alone
         self._build()
         self._choice.changed.connect(self._refresh)
         self._evaluate.clicked.connect(self.run)
@@ -76,6 +78,15 @@ class EvaluateWidget(Dock):
     def choose(self, noisy: Image, denoised: Image) -> None:
         """Choose the layers to compare."""
         self._choice.choose(noisy, denoised)
+
+    def look_at(self, noisy: Image, denoised: Image) -> None:
+        """Check two layers, instead of what is being checked."""
+        self.choose(noisy, denoised)
+        self._again = self._job.running
+        if self._again:
+            self.cancel()
+        else:
+            self.run()
 
     def chosen(self) -> Chosen:
         """Settings and planes."""
@@ -173,6 +184,12 @@ class EvaluateWidget(Dock):
         else:
             self._show(result)
 
+    def _on_cancelled(self) -> None:
+        super()._on_cancelled()
+        if self._again:
+            self._again = False
+            self.run()
+
     def _on_errored(self, error: BaseException) -> None:
         super()._on_errored(error)
         before = "" if self._evaluation is None else "; verdict and table are of the run before"
@@ -199,10 +216,14 @@ class EvaluateWidget(Dock):
     def _on_sides(self, pressed: bool) -> None:
         if not pressed:
             self._grid.restore()
+            if self._lent:
+                self._evidence.put_away("residual")
+            self._lent = False
             self._refresh()
             return
         chosen = (self._choice.noisy.layer, self._choice.denoised.layer, self._choice.truth.layer)
         layers = [layer for layer in chosen if layer is not None]
+        self._lent = shown(self._viewer, "residual") is None
         residual = self._evidence.reveal("residual")
         self._grid.show(layers, [] if residual is None else [residual])
         self._refresh()

@@ -338,6 +338,10 @@ class Evidences(QWidget):
             box.setChecked(True)
         return shown(self._viewer, what)
 
+    def put_away(self, what: str) -> None:
+        """Show one kind of evidence no longer."""
+        self._boxes[what].setChecked(False)
+
     def _on_box(self, what: str, checked: bool) -> None:
         if not checked:
             hide(self._viewer, what)

@@ -14,7 +14,8 @@ from napari_hush import sample
 from napari_hush.fidelity.stacks import EvaluationSettings
 from napari_hush.reports import SYMBOLS
 from napari_hush.widgets.evaluate.dock import EvaluateWidget
-from napari_hush.widgets.evaluate.table import COLOURS, FAINT, VerdictLabel
+from napari_hush.widgets.evaluate.table import VerdictLabel
+from napari_hush.widgets.parts.colours import colour
 from napari_hush.widgets.parts.layer_record import read_given_back
 from napari_hush.widgets.parts.layer_source import Source
 from napari_hush.widgets.parts.recent import remember
@@ -352,7 +353,7 @@ def test_what_cannot_be_judged_is_no_pass(make_widget, finish, qtbot):
     finish(widget)
     qtbot.waitUntil(lambda: not widget._verdict.running, timeout=TIMEOUT)
     assert widget._verdict.text.startswith("• No verdict: ") and "smaller than 48 px" in widget._verdict.text
-    assert FAINT in widget._verdict._label.styleSheet()
+    assert colour("open", widget) in widget._verdict._label.styleSheet()
 
 
 def test_the_verdict_is_a_traffic_light(qtbot):
@@ -361,9 +362,9 @@ def test_the_verdict_is_a_traffic_light(qtbot):
     colours = set()
     for status in ("pass", "warn", "fail", "open"):
         label.show_verdict(status, "words")
-        assert label.text() == f"{SYMBOLS[status]} words" and COLOURS[status] in label.styleSheet()
-        colours.add(COLOURS[status])
-    assert len(colours) == 4 and COLOURS["open"] == FAINT
+        assert label.text() == f"{SYMBOLS[status]} words" and colour(status, label) in label.styleSheet()
+        colours.add(colour(status, label))
+    assert len(colours) == 4
 
 
 def test_noise_that_was_kept_is_a_warning_in_amber(make, finish):
@@ -371,9 +372,9 @@ def test_noise_that_was_kept_is_a_warning_in_amber(make, finish):
     widget.run()
     finish(widget)
     assert widget._verdict.text().startswith("! ") and "of the noise is still in the output" in widget._verdict.text()
-    assert COLOURS["warn"] in widget._verdict.styleSheet()
+    assert colour("warn", widget) in widget._verdict.styleSheet()
     assert widget._table.item(0, 0).text() == "! Noise kept"
-    assert widget._table.item(0, 0).foreground().color().name() == COLOURS["warn"]
+    assert widget._table.item(0, 0).foreground().color().name() == colour("warn", widget)
 
 
 def test_a_check_that_fails_loses_nothing(make_widget, finish, qtbot):
@@ -441,7 +442,7 @@ def test_an_error_stays_to_be_read_and_the_verdict_before_is_not_taken_for_its_o
     widget.run()
     finish(widget)
     assert any("further ones of the same shape" in text for _, text in messages())
-    assert "further ones of the same shape" in widget._of.text() and "of the run before" in widget._of.text()
+    assert "further ones of the same shape" in widget._message.text and "of the run before" in widget._of.text()
     widget._choice.repeats.layer = None
     widget.run()
     finish(widget)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from qtpy.QtCore import QTimer, Slot  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton
+from qtpy.QtWidgets import QComboBox, QLineEdit
 
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.memory import free_memory
@@ -25,12 +25,11 @@ from napari_hush.widgets.denoise.preview import update_preview
 from napari_hush.widgets.denoise.size import limited
 from napari_hush.widgets.denoise.summary import summary
 from napari_hush.widgets.denoise.verdict import Verdict
-from napari_hush.widgets.evaluate.table import COLOURS
-from napari_hush.widgets.parts import notify
-from napari_hush.widgets.parts.bits import row, small_label
+from napari_hush.widgets.parts.bits import StatusLabel, row, small_label
 from napari_hush.widgets.parts.channels import Channels
 from napari_hush.widgets.parts.dock import Dock
 from napari_hush.widgets.parts.form import Form
+from napari_hush.widgets.parts.keys import PREVIEW, RUN, KeyButton
 from napari_hush.widgets.parts.layer_list import NoisyCombo
 from napari_hush.widgets.parts.layer_record import (
     as_metadata,
@@ -76,7 +75,7 @@ class DenoiseWidget(Dock):
         self._layers.changed.connect(self._on_layer)
         self._channels.combo.currentIndexChanged.connect(self._refresh)
         self._models.changed.connect(self._refresh)
-        self._models.refused.connect(notify.error)
+        self._models.refused.connect(self._tell)
         self._keep.changed.connect(self._refresh)
         self._preview.clicked.connect(self.preview)
         self._run.clicked.connect(self.run)
@@ -118,7 +117,7 @@ class DenoiseWidget(Dock):
         """Open the dock *Evaluate* with the image and its latest result."""
         result = self._result
         if result is None:
-            notify.warning("the image or its result has been removed: choose both in the dock Evaluate")
+            self._warn("the image or its result has been removed: choose both in the dock Evaluate")
             return
         layers = self._layers.layer, result
         _, evaluate = self._viewer.window.add_plugin_dock_widget("napari-hush", "Evaluate", tabify=True)
@@ -144,6 +143,7 @@ class DenoiseWidget(Dock):
 
     def _build(self) -> None:
         self._layers, self._models = NoisyCombo(self._viewer), ModelCombo()
+        self._layers.setToolTip("The image layer to denoise: follows what is chosen in napari's list of layers")
         self._words, self._about = small_label(), small_label()
         chosen = {name: preference("denoise", name, "auto") for name in ("device", "engine")}
         self._form = Form(
@@ -166,8 +166,9 @@ class DenoiseWidget(Dock):
         self._keep = Keep(self)
         self._form.rows.addRow("Keep in", self._keep.combo)
         self._form.rows.addRow(self._keep.place)
-        self._advice, self._series = small_label(), small_label()
-        self._preview, self._run, self._verdict = QPushButton("Preview"), QPushButton("Run"), Verdict()
+        self._advice, self._series = StatusLabel(), small_label()
+        self._advice.hide()
+        self._preview, self._run, self._verdict = KeyButton("Preview", PREVIEW), KeyButton("Run", RUN), Verdict()
         buttons = row(self._preview, self._run, self._cancel)
         self._lay_out(10, self._form, buttons, self._progress, self._series, self._advice, self._verdict)
         for line in self._form.findChildren(QLineEdit):  # those of numbers would take a dropped file as text
@@ -250,6 +251,7 @@ class DenoiseWidget(Dock):
             self._refuse(layer.name, error)
             return
         self._series.hide()
+        self._message.clear()
         self._advise("")
         self._told = part is None
         self._growing = None
@@ -281,8 +283,7 @@ class DenoiseWidget(Dock):
 
     def _advise(self, text: str) -> None:
         """Say that another model would suit the image; it stays until the next run."""
-        self._advice.setText(f"{SYMBOLS['warn']} {text}" if text else "")
-        self._advice.setStyleSheet(f"color: {COLOURS['warn']}")
+        self._advice.show_status("warn", f"{SYMBOLS['warn']} {text}" if text else "")
         self._advice.setVisible(bool(text))
 
     def _finish(self, text: str) -> None:
@@ -317,7 +318,7 @@ class DenoiseWidget(Dock):
         """Tell why a layer was not denoised."""
         if self._batch is not None:
             self._batch.failed.append(f"{name}: {error}")
-        notify.error(error)
+        self._tell(error)
 
     def _on_returned(self, result: InMemory | dict[str, Any]) -> None:
         with self._layers.still():

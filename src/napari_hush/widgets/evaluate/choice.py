@@ -85,6 +85,9 @@ class Choice(QWidget):
         self._viewer = viewer
         self.noisy, self.denoised = LayerCombo(viewer), LayerCombo(viewer)
         self.truth, self.repeats = LayerOrNone(viewer, "none"), LayerOrNone(viewer, "none")
+        self.noisy.setToolTip("The image layer before denoising")
+        self.denoised.setToolTip("What was made of it, of the same size")
+        self.truth.setToolTip("The clean image, where there is one, as of a simulation")
         self.repeats.setToolTip(
             "Another measurement of the same field, or a stack of them: tells the error without a truth. Of a stack of "
             "repeats the noisy layer itself"

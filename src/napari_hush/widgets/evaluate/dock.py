@@ -19,9 +19,9 @@ from napari_hush.widgets.evaluate.grid import SideBySide
 from napari_hush.widgets.evaluate.layers import Evidences, shown
 from napari_hush.widgets.evaluate.table import FindingsTable, VerdictLabel
 from napari_hush.widgets.evaluate.uncertainty import HINT, Uncertain, show_uncertain, uncertainty_of, why_not
-from napari_hush.widgets.parts import notify
 from napari_hush.widgets.parts.bits import row, small_label
 from napari_hush.widgets.parts.dock import Dock
+from napari_hush.widgets.parts.keys import KeyButton
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -104,7 +104,7 @@ class EvaluateWidget(Dock):
         try:
             inputs = self._choice.inputs()
         except ValueError as error:
-            notify.error(error)
+            self._tell(error)
             return
         self._inputs = inputs
         self._started = time.monotonic()
@@ -118,7 +118,7 @@ class EvaluateWidget(Dock):
             inputs, index = self._choice.inputs(), self._choice.plane
             steps = uncertainty_of(inputs, self._choice.denoised.layer, index)
         except ValueError as error:
-            notify.error(error)
+            self._tell(error)
             return
         self._started = time.monotonic()
         self._launch(lambda: steps)
@@ -133,7 +133,7 @@ class EvaluateWidget(Dock):
 
     def _build(self) -> None:
         self._choice = Choice(self._viewer)
-        self._evaluate = QPushButton("Evaluate")
+        self._evaluate = KeyButton("Evaluate", "E")
         self._cancel.setToolTip("Stop as soon as possible; what was found before is kept")
         self._verdict, self._table = VerdictLabel(), FindingsTable()
         self._of = small_label()
@@ -168,7 +168,7 @@ class EvaluateWidget(Dock):
             (self._csv, "Save a sheet, one row per plane"),
         ):
             button.setEnabled(not running and self._evaluation is not None)
-            button.setToolTip(does if self._evaluation is not None else "Evaluate first")
+            button.setToolTip(does if self._evaluation is not None else f"Evaluate first. {does}")
         self._sides.setEnabled(self._grid.active or not reason)
         reason = reason or why_not(self._choice.denoised.layer)
         self._map.setEnabled(not running and not reason)
@@ -192,9 +192,8 @@ class EvaluateWidget(Dock):
 
     def _on_errored(self, error: BaseException) -> None:
         super()._on_errored(error)
-        before = "" if self._evaluation is None else "; verdict and table are of the run before"
-        self._of.setText(f"{error}{before}")
-        self._of.setVisible(True)
+        self._of.setText("" if self._evaluation is None else "verdict and table are of the run before")
+        self._of.setVisible(self._evaluation is not None)
 
     def _show(self, evaluation: Evaluation) -> None:
         assert self._inputs is not None

@@ -302,6 +302,7 @@ class Evidences(QWidget):
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         for number, (what, box) in enumerate(self._boxes.items()):
+            box.setToolTip(f"{EVIDENCE[what].meaning}\nEvaluate first")
             box.toggled.connect(partial(self._on_box, what))
             grid.addWidget(box, number // 2, number % 2)
         removed, on_removed = viewer.layers.events.removed, WeakMethod(self._on_removed)

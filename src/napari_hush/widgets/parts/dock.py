@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QFrame, QLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLayout, QScrollArea, QVBoxLayout, QWidget
 
 from napari_hush.widgets.parts import notify
+from napari_hush.widgets.parts.dock_words import in_dock_words
 from napari_hush.widgets.parts.job import Job
+from napari_hush.widgets.parts.keys import CANCEL, KeyButton, make_shortcuts, order_tabs
+from napari_hush.widgets.parts.message import Message
 from napari_hush.widgets.parts.progress_line import ProgressLine
 from napari_hush.widgets.parts.tabs import Tab
 
@@ -40,7 +43,7 @@ class Dock(QScrollArea):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumWidth(minimum_width)
-        self._progress, self._cancel = ProgressLine(), QPushButton("Cancel")
+        self._progress, self._cancel, self._message = ProgressLine(), KeyButton("Cancel", CANCEL), Message()
         self._cancel.clicked.connect(self.cancel)
         self._tab = Tab(self, Dock)
         self._job = Job(self)
@@ -48,7 +51,7 @@ class Dock(QScrollArea):
         self._job.returned.connect(self._on_returned)
         self._job.errored.connect(self._on_errored)
         self._job.cancelled.connect(self._on_cancelled)
-        self._job.warned.connect(notify.warning)
+        self._job.warned.connect(self._warn)
 
     @property
     def running(self) -> bool:
@@ -75,15 +78,21 @@ class Dock(QScrollArea):
         layout = QVBoxLayout(inner)
         layout.setSpacing(spacing)
         for part in parts:
-            if isinstance(part, QLayout):
+            if part is self._progress:
+                layout.addWidget(part)
+                layout.addWidget(self._message)
+            elif isinstance(part, QLayout):
                 layout.addLayout(part)
             else:
                 layout.addWidget(part)
         layout.addStretch(1)
         self.setWidget(inner)
+        order_tabs(inner)
+        self._tab.shortcuts = make_shortcuts(self)
 
     def _launch(self, make: Callable[[], Generator[Progress, None, Any]], text: str = "starting…") -> None:
         """Start a job; ``make`` is called in its thread."""
+        self._message.clear()
         self._progress.start(text)
         self._job.start(make)
         self._refresh()
@@ -109,7 +118,16 @@ class Dock(QScrollArea):
 
     def _on_errored(self, error: BaseException) -> None:
         self._finish("stopped by an error")
-        notify.error(error)
+        self._tell(error)
+
+    def _tell(self, error: BaseException) -> None:
+        """Say what went wrong, here and in napari's notifications, which are gone in a moment and cut off."""
+        self._message.add("fail", in_dock_words(notify.error(error)))
+        self.ensureWidgetVisible(self._message)
+
+    def _warn(self, text: str) -> None:
+        self._message.add("warn", in_dock_words(text))
+        notify.warning(text)
 
     def _on_cancelled(self) -> None:
         self._finish("cancelled")

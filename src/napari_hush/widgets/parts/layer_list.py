@@ -37,6 +37,7 @@ class LayerCombo(QComboBox):
         super().__init__(parent)
         self._viewer = viewer
         self._watched: Any = None
+        self._about = ""
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(8)
         self.refill()
@@ -53,6 +54,14 @@ class LayerCombo(QComboBox):
             self._unwatch()
 
         self.destroyed.connect(forget)
+
+    def setToolTip(self, text: str | None) -> None:
+        """Say what the layer is chosen for; its name, which may be cut off, stands above it."""
+        self._about = text or ""
+        self._show_tip()
+
+    def _show_tip(self) -> None:
+        super().setToolTip("\n".join(filter(None, (self.currentText(), self._about))))
 
     @property
     def layer(self) -> Any:
@@ -78,7 +87,7 @@ class LayerCombo(QComboBox):
             self._propose()
         self.blockSignals(False)
         self._watch()
-        self.setToolTip(self.currentText())
+        self._show_tip()
         self.changed.emit()
 
     def _heard(self) -> list[tuple[Any, Callable[..., None]]]:
@@ -91,7 +100,7 @@ class LayerCombo(QComboBox):
 
     def _on_index_changed(self, _: int) -> None:
         self._watch()
-        self.setToolTip(self.currentText())
+        self._show_tip()
         self.changed.emit()
 
     def _on_layer_event(self, _: object = None) -> None:

@@ -11,6 +11,8 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qtpy.QtGui import QShortcut
+
 Chosen = dict[str, Any]
 _KEPT: WeakKeyDictionary[QMainWindow, dict[str, Chosen]] = WeakKeyDictionary()  # of docks that were closed
 
@@ -48,6 +50,7 @@ class Tab(QObject):
         self._frame: Callable[[], QDockWidget | None] = lambda: None
         self._window: Callable[[], QMainWindow | None] = lambda: None
         self._in_front = True
+        self.shortcuts: list[QShortcut] = []  # that are heard while the dock is in front
         self._later = QTimer(self)  # a layout is not changed while it is being made
         self._later.setSingleShot(True)
         self._later.timeout.connect(self._arrange)
@@ -99,3 +102,5 @@ class Tab(QObject):
         frame = self._frame()
         if frame is not None and not frame.isHidden():
             self._in_front = visible
+        for shortcut in self.shortcuts:
+            shortcut.setEnabled(visible)

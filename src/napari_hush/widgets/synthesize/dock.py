@@ -16,6 +16,7 @@ from napari_hush.datasets.synthesize import write_steps
 from napari_hush.progress import Progress
 from napari_hush.widgets.parts.bits import row, rule
 from napari_hush.widgets.parts.dock import Dock
+from napari_hush.widgets.parts.keys import PREVIEW, KeyButton
 from napari_hush.widgets.synthesize.choices import Choices
 from napari_hush.widgets.synthesize.materials import make_drawer, measure_steps
 from napari_hush.widgets.synthesize.targets import Stack, beside, check_memory, show_stack, show_target
@@ -104,7 +105,7 @@ class SynthesizeWidget(Dock):
 
     def _build(self) -> None:
         self.choices = Choices(self._viewer)
-        self._preview, self._generate = QPushButton("Preview"), QPushButton("Generate")
+        self._preview, self._generate = KeyButton("Preview", PREVIEW), KeyButton("Generate", "G")
         self._save = QPushButton("Save data set…")
         self._cancel.setToolTip("Stop after the current image; what is finished is kept")
         buttons = row(self._preview, self._generate), row(self._save, self._cancel)

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import fft
 
 from napari_hush.atoms.spacing import find_lattices
-from napari_hush.inference.tiles.runner import filled_block
+from napari_hush.inference.holes import fill_holes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -273,7 +273,7 @@ def companions_of(found: LatticeCompanions, read: Read, fill: float, known: Read
 
 def _first_filled(read: Read, fill: float) -> Read:
     def filled(y: slice, x: slice) -> NDArray[Any]:
-        block, _ = filled_block(read(y, x)[:1], fill)
+        block = fill_holes(read(y, x)[:1], fill)
         return np.asarray(block[0])
 
     return filled

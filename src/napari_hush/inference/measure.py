@@ -13,10 +13,10 @@ from napari_hush.atoms.spacing import find_lattice
 from napari_hush.errors import InputError
 from napari_hush.inference.guards.guard import Guard, measure_guard
 from napari_hush.inference.guards.strict import StrictGuard, measure_strict
+from napari_hush.inference.holes import fill_holes
 from napari_hush.inference.planes import middle_part
 from napari_hush.inference.scaling import ScaledPlane, scale_factor
 from napari_hush.inference.streaks import count_projections, kept_away
-from napari_hush.inference.tiles.runner import filled_block
 from napari_hush.residual.noise import measure_noise
 from napari_hush.threads import in_threads
 
@@ -335,7 +335,7 @@ def probes(read: Read, shape: tuple[int, int], stored: Stored | None = None) -> 
     if stored is not None and len(places) > 1:
         places = [place for place in places if stored(*place)] or _where_stored(shape, sides, stored) or places
     for y, x in places:
-        block, _ = filled_block(read(y, x), np.nan)
+        block = fill_holes(read(y, x), np.nan)
         finite = np.isfinite(block)
         yield block if finite.all() else np.where(finite, block, np.median(block[finite]) if finite.any() else 0)
 

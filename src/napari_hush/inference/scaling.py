@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hush.filters.resampling import reach, resample_part, resampled_size
-from napari_hush.inference.tiles.runner import FILL_RADIUS, filled_block
+from napari_hush.inference.holes import read_filled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,12 +150,8 @@ class ScaledPlane:
         return np.where(np.isfinite(holes), made, holes)
 
     def _filled(self, read: Read, fill: float, y: slice, x: slice) -> np.ndarray:
-        # a pixel is filled from its neighbours, alike in every part that contains it
-        rows = slice(max(y.start - FILL_RADIUS, 0), min(y.stop + FILL_RADIUS, self.shape[0]))
-        columns = slice(max(x.start - FILL_RADIUS, 0), min(x.stop + FILL_RADIUS, self.shape[1]))
-        block, _ = filled_block(read(rows, columns), fill)
-        top, left = y.start - rows.start, x.start - columns.start
-        return block[:, top : top + y.stop - y.start, left : left + x.stop - x.start]
+        filled, _ = read_filled(read, y, x, self.shape, fill)
+        return filled
 
     def _seen(self, start: int, stop: int, axis: int) -> tuple[int, int]:
         if self.factor == 1:

@@ -9,8 +9,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy.ndimage import correlate
 
+from napari_hush.inference.holes import read_filled
 from napari_hush.inference.tiles.geometry import Tile, plan_tiles
 from napari_hush.inference.tiles.sizes import batch_size
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from napari_hush.inference.ledger import Core, Side, Step
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
-
-FILL_RADIUS = 2  # px around a NaN pixel whose finite neighbours give its value
 
 Read = Callable[[slice, slice], np.ndarray]
 
@@ -311,7 +309,7 @@ def read_window(tile: Tile, shape: tuple[int, int], task: PlaneTask) -> Window:
 def read_noisy(tile: Tile, shape: tuple[int, int], task: PlaneTask) -> Noisy:
     """Read what lies under a tile's window, mirrored as in `read_window`."""
     y, x, inner = _place(tile, shape)
-    filled, holes = filled_block(task.read(y, x), task.norm.fill)
+    filled, holes = read_filled(task.read, y, x, shape, task.norm.fill)
     return Noisy(filled[(..., *inner)], None if holes is None else holes[(..., *inner)])
 
 
@@ -323,22 +321,10 @@ def only_value(values: np.ndarray) -> float | None:
     return float(first) if even else None
 
 
-def filled_block(block: np.ndarray, default: float) -> tuple[np.ndarray, np.ndarray | None]:
-    """A part (C, Y, X) of a plane without holes, and as it was in float32 if it has some."""
-    if block.dtype.kind == "f" and block.dtype.itemsize > 4:
-        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite in the result, and so a hole
-            single = block.astype(np.float32)
-        block = np.where(np.isfinite(single), block, single)
-    if block.dtype.kind != "f" or np.isfinite(block).all():
-        return block, None
-    return np.stack([_fill(channel, default) for channel in block]), block.astype(np.float32)
-
-
 def _place(tile: Tile, shape: tuple[int, int]) -> tuple[slice, slice, tuple[Any, ...]]:
     """What is read for a tile's window, and which of its rows and columns the window takes."""
     rows, columns = _mirrored(*tile.window[:2], shape[0]), _mirrored(*tile.window[2:], shape[1])
-    # filling looks at neighbours: with some margin a pixel is filled alike in every tile that contains it
-    y, x = _with_margin(rows, shape[0]), _with_margin(columns, shape[1])
+    y, x = (slice(int(places.min()), int(places.max()) + 1) for places in (rows, columns))
     if tile.window[1] <= shape[0] and tile.window[3] <= shape[1]:  # no pixel twice: a view will do
         known = ((rows, y.start), (columns, x.start))
         return y, x, tuple(slice(int(one[0]) - start, int(one[-1]) + 1 - start) for one, start in known)
@@ -349,18 +335,3 @@ def _mirrored(start: int, stop: int, size: int) -> np.ndarray:
     """Which pixels of an axis stand at positions that may lie beyond its end."""
     position = np.arange(start, stop) % (2 * size)
     return np.minimum(position, 2 * size - 1 - position)
-
-
-def _with_margin(positions: np.ndarray, size: int) -> slice:
-    return slice(max(int(positions.min()) - FILL_RADIUS, 0), min(int(positions.max()) + 1 + FILL_RADIUS, size))
-
-
-def _fill(block: np.ndarray, default: float) -> np.ndarray:
-    """Replace what is not finite by the mean of its finite neighbours, or by ``default`` where it has none."""
-    finite = np.isfinite(block)
-    window = np.ones((2 * FILL_RADIUS + 1,) * 2)
-    values = np.where(finite, block, 0).astype(np.float64)
-    total = correlate(values, window, mode="constant")
-    count = correlate(finite.astype(np.float64), window, mode="constant")
-    mean = np.where(count > 0, total / np.maximum(count, 1), default)
-    return np.where(finite, block, mean)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 
 from napari_hush.errors import InputError
-from napari_hush.inference.tiles.runner import filled_block
+from napari_hush.inference.holes import fill_holes
 from napari_hush.training.data.patches import Patch
 from napari_hush.training.streams import Purpose, stream
 
@@ -54,7 +54,7 @@ class Seen:
 
     def values(self, y: slice, x: slice) -> Array:
         """The noisy image in network units, (1, Y, X); gaps are filled."""
-        block, _ = filled_block(self.one.read(y, x), self.one.norm.fill)
+        block = fill_holes(self.one.read(y, x), self.one.norm.fill)
         return self.one.norm.apply(block)
 
     def limited(self, values: Array) -> Array:

@@ -77,6 +77,20 @@ def test_errors_and_warnings_stay_whole_until_the_next_run(make_widget, image, f
     finish(widget)
 
 
+def test_an_error_comes_into_sight_where_the_dock_is_low(make_widget, image, qtbot):
+    _, widget = make_widget(image)
+    widget.resize(300, 250)
+    with qtbot.waitExposed(widget):
+        widget.show()
+    widget._tell(InputError("one"))
+    qtbot.waitUntil(lambda: not widget._message.visibleRegion().isEmpty(), timeout=TIMEOUT)
+    widget._tell(InputError(LONG))
+    qtbot.waitUntil(
+        lambda: widget._message.visibleRegion().boundingRect().height() >= widget._message.height() - 4,
+        timeout=TIMEOUT,
+    )
+
+
 def test_a_file_that_is_no_model_is_told_in_the_dock(make_widget, image, tmp_path):
     path = tmp_path / "a file with a long name that a notification cuts off.h5"
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer, Slot  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFrame, QLayout, QScrollArea, QVBoxLayout, QWidget
 
 from napari_hush.widgets.parts import notify
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from napari_hush.progress import Progress
     from napari_hush.widgets.parts.tabs import Chosen
+
+SETTLED = 50  # ms
 
 
 class Dock(QScrollArea):
@@ -46,6 +48,10 @@ class Dock(QScrollArea):
         self._progress, self._cancel, self._message = ProgressLine(), KeyButton("Cancel", CANCEL), Message()
         self._cancel.clicked.connect(self.cancel)
         self._tab = Tab(self, Dock)
+        self._scroll = QTimer(self)  # once the layout has made room for a message
+        self._scroll.setSingleShot(True)
+        self._scroll.setInterval(SETTLED)
+        self._scroll.timeout.connect(self._show_message)
         self._job = Job(self)
         self._job.progressed.connect(self._on_progress)
         self._job.returned.connect(self._on_returned)
@@ -123,10 +129,15 @@ class Dock(QScrollArea):
     def _tell(self, error: BaseException) -> None:
         """Say what went wrong, here and in napari's notifications, which are gone in a moment and cut off."""
         self._message.add("fail", in_dock_words(notify.error(error)))
+        self._scroll.start()
+
+    @Slot()  # type: ignore[untyped-decorator]
+    def _show_message(self) -> None:
         self.ensureWidgetVisible(self._message)
 
     def _warn(self, text: str) -> None:
         self._message.add("warn", in_dock_words(text))
+        self._scroll.start()
         notify.warning(text)
 
     def _on_cancelled(self) -> None:

@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFormLayout, QLayout, QPushButton, QWidget
 
 if TYPE_CHECKING:

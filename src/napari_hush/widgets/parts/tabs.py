@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qtpy.QtGui import QShortcut
+    from qtpy.QtGui import QShortcut  # type: ignore[attr-defined]
 
 Chosen = dict[str, Any]
 _KEPT: WeakKeyDictionary[QMainWindow, dict[str, Chosen]] = WeakKeyDictionary()  # of docks that were closed

@@ -46,6 +46,11 @@ def thread_count() -> int:
     return _cores()
 
 
+def threads_here() -> int:
+    """How many of them `in_threads` takes: one within another call of it."""
+    return 1 if getattr(_inside, "yes", False) else thread_count()
+
+
 def in_threads(function: Callable[[S], T], items: Iterable[S]) -> list[T]:
     """Call a function with each item, several at a time.
 
@@ -66,8 +71,8 @@ def in_threads(function: Callable[[S], T], items: Iterable[S]) -> list[T]:
     [1, 2, 3]
     """
     todo = list(items)
-    count = min(thread_count(), len(todo))
-    if count < 2 or getattr(_inside, "yes", False):
+    count = min(threads_here(), len(todo))
+    if count < 2:
         return [function(item) for item in todo]
     with ThreadPoolExecutor(count, initializer=_enter) as pool:
         return list(pool.map(function, todo))
@@ -92,7 +97,7 @@ def begun(function: Callable[[], T]) -> Callable[[], T]:
     >>> total()
     45
     """
-    if thread_count() < 2 or getattr(_inside, "yes", False):
+    if threads_here() < 2:
         return function
     pool = ThreadPoolExecutor(1, initializer=_enter)
     result = pool.submit(function).result

@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage
 
 import napari_hush as hush
+from napari_hush.atoms import grains
 from napari_hush.atoms.grains import Grain, find_grains, several
 from napari_hush.atoms.spacing import clear_grains, estimate_spacing, find_lattice, find_lattices
 from napari_hush.atoms.spectrum import bragg_spots
@@ -168,3 +169,14 @@ def test_a_grain_beyond_the_middle_is_seen_by_its_bragg_spots():
     assert len(clear_grains(noisy)) == 2
     spots = bragg_spots(noisy, 12.0, count=6)
     assert [len(measure_sites([noisy], 12.0, seen)) for seen in (None, spots)] == [1, 2]
+
+
+def test_a_plane_is_searched_once_and_another_one_for_itself(monkeypatch):
+    searched = []
+    monkeypatch.setattr(grains, "_remembered", {})
+    monkeypatch.setattr(grains, "_searched", lambda plane: searched.append(plane[0, 0]) or ())
+    planes = [np.full((64, 64), float(number)) for number in range(grains.REMEMBERED + 1)]
+    for plane in (*planes, planes[-1].copy(), planes[0]):
+        find_grains(plane)
+    assert searched == [0, 1, 2, 3, 4, 0]  # the oldest is forgotten
+    assert len(grains._remembered) == grains.REMEMBERED

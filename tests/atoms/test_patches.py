@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_hush import threads
 from napari_hush.atoms.patches import Neighbourhood, cut_out, draw_back, in_bands, padded
 
 IMAGE = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(60, 70)), 2)
@@ -16,7 +17,7 @@ def test_patches_are_cut_out_between_pixels():
     offsets = np.arange(-4, 5)
     grid = np.stack(np.meshgrid(offsets, offsets, indexing="ij")).reshape(2, 1, -1) + at.T[..., None]
     expected = ndimage.map_coordinates(IMAGE, grid, order=5).reshape(2, 9, 9)
-    np.testing.assert_allclose(cut_out(padded(IMAGE, 4), at, 4), expected, atol=0.02 * np.ptp(IMAGE))
+    np.testing.assert_allclose(cut_out(padded([IMAGE], 4, [0.0]), at, 4)[:, 0], expected, atol=0.02 * np.ptp(IMAGE))
 
 
 def test_a_patch_is_drawn_where_it_was_and_may_hang_over_the_edge():
@@ -61,6 +62,27 @@ def test_means_are_the_plain_sums_over_all_places_in_any_order(dtype):
 
 def test_a_transform_of_a_patch_is_that_of_what_was_cut_out():
     at, turn = np.array([[30.3, 20.8], [0.0, 69.0]]), np.random.default_rng(4).normal(size=(9, 9)).astype(np.float32)
-    image = padded(IMAGE, 4)
+    image = padded([IMAGE, IMAGE + 1], 4, [0.0, 1.0])
     plain = cut_out(image, at, 4)
+    np.testing.assert_allclose(plain[:, 1], plain[:, 0], atol=1e-6)
     np.testing.assert_allclose(cut_out(image, at, 4, turn), turn @ plain @ turn.T, atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_means_band_by_band_are_those_of_all_at_once(monkeypatch, count):
+    monkeypatch.setattr(threads, "thread_count", lambda: count)
+    rng = np.random.default_rng(5)
+    places = rng.uniform(-3, 90, (400, 2)) * [1, 2]
+    places = places[np.abs(places[:, 0] - 40) > 9]  # a band without any
+    values = rng.normal(size=(len(places), 11)).astype(np.float32)
+    near = Neighbourhood(places, 4.0)
+    found = np.full(values.shape, np.nan, np.float32)
+
+    def use(numbers, own, means):
+        np.testing.assert_array_equal(own, values[numbers])
+        found[numbers] = means
+        return len(numbers)
+
+    sizes = near.by_band(11, lambda numbers, out: np.copyto(out, values[numbers]), use)
+    assert sum(sizes) == len(places) and len(sizes) > 3
+    np.testing.assert_array_equal(found, near.mean(values))

@@ -150,3 +150,21 @@ def test_a_plane_narrower_than_the_window_passes():
 def test_nothing_to_measure_on_is_told():
     with pytest.raises(InputError, match="at least one plane"):
         measure_guard([], 12.0)
+
+
+def test_single_precision_gives_what_double_precision_gives():
+    truth = sample("dented-lattice")
+    guard = measure_guard([truth.noisy], truth.period)
+    images = truth.noisy.astype(np.float32), (truth.clean / truth.transmission.clip(0.2)).astype(np.float32)
+    single, double = guard.apply(*images), guard.apply(*(image.astype(np.float64) for image in images))
+    for one, other in zip(single, double, strict=True):
+        assert one.dtype == np.float32 and other.dtype == np.float64
+        np.testing.assert_allclose(one, other, atol=1e-4 * guard.noise)
+
+
+def test_values_of_which_single_precision_holds_no_sums_are_guarded_in_double_precision():
+    truth = sample("dented-lattice")
+    guard = measure_guard([truth.noisy], truth.period)
+    huge = np.float32(1e33)
+    result, _ = guard.apply(truth.noisy.astype(np.float32) * huge, truth.clean.astype(np.float32) * huge)
+    assert result.dtype == np.float64 and np.isfinite(result).all()

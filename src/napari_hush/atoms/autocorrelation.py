@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import combinations, product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -64,8 +64,7 @@ class Spectra(NamedTuple):
 def mean_power(plane: NDArray[np.float64], parts: Sequence[tuple[slice, slice]]) -> Spectra | None:
     """The spectra of some windows of one size; None where they are constant."""
     shape = tuple(side.stop - side.start for side in parts[0])
-    padded = fft.next_fast_len(2 * shape[0], real=True), fft.next_fast_len(2 * shape[1], real=True)
-    window = (np.hanning(shape[0])[:, None] * np.hanning(shape[1])).astype(np.float32)
+    window, overlap, padded = _window(shape[0], shape[1])
     total = np.zeros((padded[0], padded[1] // 2 + 1), np.float32)
     scale = float(plane.std()) or 1.0
     for part in parts:
@@ -74,8 +73,15 @@ def mean_power(plane: NDArray[np.float64], parts: Sequence[tuple[slice, slice]])
         total += without_row_offsets(spectrum.real**2 + spectrum.imag**2)
     if not total.max() > 0:
         return None
-    overlap = _correlated(np.abs(fft.rfft2(window, padded)) ** 2, padded, min(shape) // 3)
     return Spectra(total, overlap, padded)
+
+
+@lru_cache(8)
+def _window(*shape: int) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, int]]:
+    """A window function (Y, X), its autocorrelation, and the size to which both are padded."""
+    padded = fft.next_fast_len(2 * shape[0], real=True), fft.next_fast_len(2 * shape[1], real=True)
+    window = (np.hanning(shape[0])[:, None] * np.hanning(shape[1])).astype(np.float32)
+    return window, _correlated(np.abs(fft.rfft2(window, padded)) ** 2, padded, min(shape) // 3), padded
 
 
 def autocorrelation(spectra: Spectra, width: float) -> NDArray[np.float64]:
@@ -196,8 +202,8 @@ def _fitted(correlation: NDArray[np.float64], pair: NDArray[np.float64]) -> NDAr
             break
         places = np.rint(near @ pair).astype(int)
         for _ in range(2):  # climb to the maximum beside the expected place
-            heights = correlation[tuple((places[:, None] + AROUND + reach).transpose(2, 0, 1))]
-            places = places + AROUND[heights.argmax(axis=1)]
+            heights = correlation[tuple((places + AROUND[:, None] + reach).transpose(2, 0, 1))]
+            places = places + AROUND[heights.argmax(axis=0)]
         found, heights = _refined(correlation, places)
         slack = max(1.0, 0.15 * float(np.hypot(*pair[0])))
         good = (heights > 0) & (np.hypot(*(found - near @ pair).T) < slack)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from napari_hush.atoms.lockin import REACH, STRIP, grid, interpolation, lock_in
+from napari_hush.atoms.lockin import REACH, STRIP, grid, interpolation, interpolation_at, lock_in
 from napari_hush.atoms.superlattice import multiple_of
 from napari_hush.filters.smoothing import gaussian
 from napari_hush.threads import in_threads, strips
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
     from napari_hush.atoms.autocorrelation import LatticeFit
@@ -31,6 +33,9 @@ NARROW, WIDE = 0.08, 0.3  # standard deviations of a column, periods
 HARMONICS = 2
 MOST = 12  # columns of a cell
 FURTHEST = 0.05  # of a translation: how far a column may be moved from the top that it was seen as
+WITHIN = 0.7  # cycles between pixels from which the nearest site is looked for
+FARTHEST = 6  # px between them
+EDGE = 0.15  # px beside the edge of a pixel: a place there may be the neighbour's
 LOW_PASS = 0.55  # periods: slower contrast is left out; this Gaussian lets 0.3 % of the lattice through
 
 
@@ -81,49 +86,128 @@ def find_cell(plane: Floats, fit: LatticeFit, inside: Mask | None = None) -> Cel
     return Cell(vectors, kept, sigmas, sign, multiple_of(plane, phases, vectors, inside))
 
 
-def places(phases: Floats, site: tuple[float, float], vectors: Floats) -> tuple[Floats, NDArray[np.intp]]:
-    """Where one column of the cell lies in all cells, (N, 2), px, by the `lattice_phases`, and which cells, (N, 2)."""
+def places(
+    image: NDArray[Any], sites: Sequence[tuple[float, float]], vectors: Floats, period: float, origin: tuple[int, int]
+) -> list[tuple[Floats, NDArray[np.intp]]]:
+    """Where the columns of the cell lie in all cells of an image.
+
+    Parameters
+    ----------
+    image : ndarray, shape (Y, X)
+        Noisy.
+    sites : sequence of (float, float)
+        Columns of the cell, in shares of the translations that belong to ``vectors``.
+    vectors : ndarray, shape (2, 2)
+        Reciprocal vectors (y, x) as rows, cycles per px.
+    period : float
+        Of the lattice, px.
+    origin : (int, int)
+        Where the image begins in the plane, px.
+
+    Returns
+    -------
+    list of (ndarray, shape (N, 2), and ndarray of int, shape (N, 2))
+        For each site its places, px, and which cells they belong to.
+
+    Notes
+    -----
+    A place is where the phases at the pixel that it lies on say. That pixel is found from pixels a few apart, whose
+    phases tell it to less than a pixel.
+    """
     translations = np.linalg.inv(vectors).T
+    shape = (image.shape[0], image.shape[1])
+    phases = _phases_at(image, vectors, period, origin)
+    side = int(np.clip(WITHIN / np.abs(vectors).sum(axis=1).max(), 1, FARTHEST))
+    rows, columns = (
+        np.unique(np.clip([0, *(some - start), size - 1], 0, size - 1))
+        for some, start, size in zip(grid(shape, side, origin), origin, shape, strict=True)
+    )
 
-    def look(rows: slice) -> tuple[Floats, NDArray[np.intp]]:
-        wrapped = phases[:, rows] - np.reshape(site, (2, 1, 1))
-        cells = np.rint(wrapped)
-        wrapped -= cells  # shares of the translations from the nearest site to here
-        away = [wrapped[0] * first + wrapped[1] * second for first, second in translations.T]
-        here = (np.abs(away[0]) <= 0.5) & (np.abs(away[1]) <= 0.5)
-        whole = np.argwhere(here) + np.array([rows.start, 0])
-        return whole - np.stack([part[here] for part in away], axis=1), cells[:, here].T.astype(np.intp)
+    def look(site: tuple[float, float]) -> tuple[Floats, NDArray[np.intp]]:
+        def nearest(pixels: NDArray[np.intp]) -> tuple[Floats, NDArray[np.intp]]:
+            """The way from the nearest site to some pixels (2, N), and its cell."""
+            wrapped = phases(*pixels) - np.reshape(site, (2, 1))
+            cells = np.rint(wrapped)
+            wrapped -= cells  # shares of the translations
+            away = [wrapped[0] * first + wrapped[1] * second for first, second in translations.T]
+            return np.stack(away), cells.astype(np.intp)
 
-    found = in_threads(look, strips(phases.shape[1], STRIP))
-    at, numbers = (np.concatenate(part) for part in zip(*found, strict=True))
-    if len(at) > 1:  # at the edge of a pixel a site may be found twice
-        close = cKDTree(at).query_pairs(1.0, output_type="ndarray")
-        at, numbers = (np.delete(one, np.unique(close[:, 1]), axis=0) if len(close) else one for one in (at, numbers))
-    return np.asarray(at), numbers
+        pixels = np.stack([one.ravel() for one in np.meshgrid(rows, columns, indexing="ij")])
+        away, _ = nearest(pixels)
+        near = np.abs(away).max(axis=0) <= side / 2 + 2
+        pixels, away = pixels[:, near], away[:, near]
+        for _ in range(2):
+            pixels = _pixels_of(pixels - away, shape)
+            away, cells = nearest(pixels)
+        here = np.abs(away).max(axis=0) <= 0.5
+        return (pixels - away)[:, here].T, cells[:, here].T
+
+    found = []
+    for at, numbers in in_threads(look, sites):
+        once = np.ones(len(at), bool)
+        if len(at) > 1:  # at the edge of a pixel a site may be found twice
+            once[cKDTree(at).query_pairs(1.0, output_type="ndarray")[:, 1]] = False
+        found.append((np.ascontiguousarray(at[once]), numbers[once]))
+    return found
 
 
-def without_slow(image: Floats, period: float) -> Floats:
+def _pixels_of(places: Floats, shape: tuple[int, int]) -> NDArray[np.intp]:
+    """The pixels (2, M) of an image on which some places (2, N) lie or nearly lie, row by row."""
+    several = [np.rint(places + np.reshape(by, (2, 1))) for by in product((-EDGE, EDGE), repeat=2)]
+    y, x = np.concatenate(several, axis=1).astype(np.intp)
+    inside = (y >= 0) & (y < shape[0]) & (x >= 0) & (x < shape[1])
+    numbers = np.sort(y[inside] * shape[1] + x[inside])
+    return np.stack(np.divmod(numbers[np.diff(numbers, prepend=-1) > 0], shape[1]))
+
+
+def without_slow(image: NDArray[Any], period: float) -> NDArray[Any]:
     """What is narrower than about half a period."""
     return gaussian(image, LOW_PASS * period, truncate=REACH, rest=True)
 
 
-def lattice_phases(image: Floats, vectors: Floats, period: float, origin: tuple[int, int]) -> Floats:
+def lattice_phases(image: NDArray[Any], vectors: Floats, period: float, origin: tuple[int, int]) -> Floats:
     """The phase of each reciprocal vector at each pixel, cycles, (2, Y, X); whole numbers lie on lattice lines."""
-    step = max(int(period / 6), 1)
+    slow, at = _turns(image, vectors, period, origin)
     shape = (image.shape[0], image.shape[1])
-    rows, columns = grid(shape, step, origin)
-    slow = lock_in(image, vectors, period, rows=rows, columns=columns, origin=origin)  # (2, y, x)
-    slow /= np.maximum(np.abs(slow), 1e-300)
-    turns = [interpolation(part.astype(np.complex64), (rows, columns), shape, origin) for part in slow]
+    turns = [interpolation(part, at, shape, origin) for part in slow]
     y, x = (np.arange(size) + start for size, start in zip(image.shape, origin, strict=True))
     phases = np.empty((2, *shape))
 
     def fill(part: slice) -> None:
         for out, turn, g in zip(phases, turns, vectors, strict=True):
-            out[part] = g[0] * y[part, None] + g[1] * x + np.angle(turn(part)) * np.float32(0.5 / np.pi)
+            out[part] = _phase(g, y[part, None], x, turn(part))
 
     in_threads(fill, strips(shape[0], STRIP))
     return phases
+
+
+def _phases_at(
+    image: NDArray[Any], vectors: Floats, period: float, origin: tuple[int, int]
+) -> Callable[[NDArray[np.intp], NDArray[np.intp]], Floats]:
+    """What gives the `lattice_phases` of single pixels, (2, N), by their rows and columns in the image."""
+    slow, at = _turns(image, vectors, period, origin)
+    turns = [interpolation_at(part, at, (image.shape[0], image.shape[1]), origin) for part in slow]
+
+    def phases(y: NDArray[np.intp], x: NDArray[np.intp]) -> Floats:
+        pairs = zip(vectors, turns, strict=True)
+        return np.stack([_phase(g, y + origin[0], x + origin[1], turn(y, x)) for g, turn in pairs])
+
+    return phases
+
+
+def _turns(
+    image: NDArray[Any], vectors: Floats, period: float, origin: tuple[int, int]
+) -> tuple[NDArray[np.complex64], list[NDArray[np.integer]]]:
+    """The phase of each reciprocal vector, less that of its wave, as a number of modulus 1, every few px; and where."""
+    rows, columns = grid((image.shape[0], image.shape[1]), max(int(period / 6), 1), origin)
+    slow = lock_in(image, vectors, period, rows=rows, columns=columns, origin=origin)  # (2, y, x)
+    slow /= np.maximum(np.abs(slow), 1e-300)
+    return slow.astype(np.complex64), [rows, columns]
+
+
+def _phase(vector: Floats, y: NDArray[Any], x: NDArray[Any], turn: NDArray[np.complex64]) -> Floats:
+    """Cycles at some pixels of the plane."""
+    return np.asarray(vector[0] * y + vector[1] * x + np.angle(turn) * np.float32(0.5 / np.pi))
 
 
 def strong_vectors(plane: Floats, fit: LatticeFit, inside: Mask | None = None) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,6 +34,9 @@ PRESENT = 0.2  # of the power in the middle of a grain
 ALONE = 1.6  # times that: more than a lattice seen in one window has anywhere
 FEWEST_CELLS = 25.0  # of a grain
 ONE_PERIOD = 0.03  # periods that differ less are the same
+REMEMBERED = 4  # planes: whoever asks for the period of an image mostly asks for its columns, too
+
+_remembered: dict[tuple[tuple[int, ...], bytes], tuple[Grain, ...]] = {}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,7 +116,20 @@ def find_grains(image: ArrayLike) -> tuple[Grain, ...]:
 
 
 def grains_of(plane: NDArray[np.float64]) -> tuple[Grain, ...]:
-    """The grains of a `checked_plane`."""
+    """The grains of a `checked_plane`; of the planes that were looked at last they are remembered."""
+    key = plane.shape, blake2b(np.ascontiguousarray(plane).data, digest_size=16).digest()
+    found = _remembered.get(key)
+    if found is None:
+        found = _searched(plane)
+        for grain in found:
+            grain.mask.flags.writeable = False  # it is given to several
+        for oldest in list(_remembered)[: max(len(_remembered) + 1 - REMEMBERED, 0)]:
+            _remembered.pop(oldest, None)
+        _remembered[key] = found
+    return found
+
+
+def _searched(plane: NDArray[np.float64]) -> tuple[Grain, ...]:
     spread = float(plane.std())
     if not spread > 0:
         return ()

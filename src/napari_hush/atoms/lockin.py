@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 STRIP = 64  # rows that are interpolated at once, so that they stay in the processor's cache
+TOGETHER = 32  # sums of one matrix product: those of several spots
 BLOCK = 32  # px over which the windows of one matrix product lie
 REACH = 3.5  # standard deviations at which a Gaussian window ends; it is lowered to end at 0, or its step would ring
 
@@ -65,7 +66,8 @@ def lock_in(
     >>> round(float(abs(lock_in(image, (1 / 16, 2 / 16), 12.0)[32, 32])), 2)
     1.0
     """
-    plane = np.asarray(image, np.float64)
+    plane = np.asarray(image)
+    plane = plane if plane.dtype == np.float32 else plane.astype(np.float64, copy=False)
     frequencies = np.asarray(spot, np.float64)
     axes = [
         _Windows(np.arange(start, start + size) if places is None else np.asarray(places), size, start, sigma)
@@ -73,16 +75,20 @@ def lock_in(
     ]
     down, across = axes
     values = np.zeros((down.padded, across.padded), np.float32)  # nothing lies beyond the image
-    values[down.held, across.held] = (plane - plane.mean())[down.kept, across.kept]
+    mean = plane.mean(dtype=np.float64)
+    np.subtract(plane[down.kept, across.kept], mean, out=values[down.held, across.held], casting="same_kind")
     pairs = [(float(y), float(x)) for y, x in frequencies.reshape(-1, 2)]
-    *carried, mean = in_threads(
-        lambda pair: _mean(values, axes) if pair is None else _weighed(values, axes, pair), [*pairs, None]
+    some = max(TOGETHER // (2 * down.side), 1)
+    groups = [pairs[first : first + some] for first in range(0, len(pairs), some)]
+    *several, (slow,) = in_threads(
+        lambda group: [_mean(values, axes)] if group is None else _weighed(values, axes, group), [*groups, None]
     )
-    found = np.empty((len(pairs), *mean.shape), np.complex128)
+    carried = [one for group in several for one in group]
+    found = np.empty((len(pairs), *slow.shape), np.complex128)
 
     def without_mean(number: int) -> None:
         down, across = (axis.leak(frequency) for axis, frequency in zip(axes, pairs[number], strict=True))
-        leaked = mean * down.astype(np.complex64)[:, None]
+        leaked = slow * down.astype(np.complex64)[:, None]
         leaked *= across.astype(np.complex64)
         np.subtract(carried[number], leaked, out=found[number])
 
@@ -254,22 +260,27 @@ class _Windows:
 
 
 def _weighed(
-    values: NDArray[np.float32], axes: list[_Windows], frequencies: tuple[float, float]
-) -> NDArray[np.complex64]:
-    """A padded plane through the windows of both axes, times the carrier: (places, places)."""
+    values: NDArray[np.float32], axes: list[_Windows], pairs: list[tuple[float, float]]
+) -> list[NDArray[np.complex64]]:
+    """A padded plane through the windows of both axes, times the carrier of each pair: (places, places) each."""
     down, across = axes
-    half = slid_down(down.weights(frequencies[0]), values, down.stride)
-    parts = slid_across(across.weights(frequencies[1]), half.reshape(-1, half.shape[2]), across.stride)
-    real, imaginary = parts.reshape(down.blocks, 2, down.side, across.blocks, 2, across.side).transpose(
-        1, 4, 0, 2, 3, 5
-    )
-    found = np.empty((down.blocks, down.side, across.blocks, across.side), np.complex64)
-    found.real, found.imag = real[0] - imaginary[1], real[1] + imaginary[0]
-    whole = found.reshape(down.blocks * down.side, -1)[: len(down.at), : len(across.at)]
-    turns = [axis.turn(frequency) for axis, frequency in zip(axes, frequencies, strict=True)]
-    turned = whole * turns[0].astype(np.complex64)[:, None]
-    turned *= turns[1].astype(np.complex64)
-    return np.asarray(turned)
+    halves = slid_down(np.concatenate([down.weights(pair[0]) for pair in pairs]), values, down.stride)
+    halves = halves.reshape(down.blocks, len(pairs), 2 * down.side, -1)
+    carried = []
+    for number, frequencies in enumerate(pairs):
+        half = halves[:, number].reshape(down.blocks * 2 * down.side, -1)
+        parts = slid_across(across.weights(frequencies[1]), half, across.stride)
+        real, imaginary = parts.reshape(down.blocks, 2, down.side, across.blocks, 2, across.side).transpose(
+            1, 4, 0, 2, 3, 5
+        )
+        found = np.empty((down.blocks, down.side, across.blocks, across.side), np.complex64)
+        found.real, found.imag = real[0] - imaginary[1], real[1] + imaginary[0]
+        whole = found.reshape(down.blocks * down.side, -1)[: len(down.at), : len(across.at)]
+        turns = [axis.turn(frequency) for axis, frequency in zip(axes, frequencies, strict=True)]
+        turned = whole * turns[0].astype(np.complex64)[:, None]
+        turned *= turns[1].astype(np.complex64)
+        carried.append(turned)
+    return carried
 
 
 def _mean(values: NDArray[np.float32], axes: list[_Windows]) -> NDArray[np.float32]:
@@ -347,6 +358,26 @@ def interpolation(
         return np.asarray(wide[above[rows]] * (1 - share) + wide[below[rows]] * share)
 
     return part_of
+
+
+def interpolation_at(
+    values: NDArray[Any],
+    places: Sequence[NDArray[np.integer]],
+    shape: tuple[int, int],
+    origin: tuple[int, int] = (0, 0),
+) -> Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[Any]]:
+    """What gives the values of `interpolation` at single pixels, by their rows and columns in the part, (N,) each."""
+    real = values.real.dtype
+    (above, below, down), (left, right, across) = (
+        _between(at, start, size, real) for at, start, size in zip(places, origin, shape, strict=True)
+    )
+
+    def values_at(y: NDArray[np.intp], x: NDArray[np.intp]) -> NDArray[Any]:
+        rest, share = 1 - across[x], across[x]
+        upper, lower = (values[row, left[x]] * rest + values[row, right[x]] * share for row in (above[y], below[y]))
+        return np.asarray(upper * (1 - down[y]) + lower * down[y])
+
+    return values_at
 
 
 def _between(

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from copy import copy
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided, sliding_window_view
+from numpy.lib.stride_tricks import as_strided
 
 from napari_hush.filters.smoothing import SMALL
-from napari_hush.threads import in_threads, strips
+from napari_hush.threads import in_threads, strips, threads_here
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     Floats = NDArray[np.floating]
+    Singles = NDArray[np.float32]
+    Numbers = NDArray[np.intp]
+    Fill = Callable[[Numbers, Singles], object]
+
+T = TypeVar("T")
 
 NODES = np.arange(-2, 3)  # px: the samples through which a polynomial goes
+LAGRANGE = np.linalg.inv(np.vander(NODES, increasing=True))  # from powers of a place to weights of the samples
 STRIP = 64  # rows that one thread copies at a time
 RUN = 24  # places whose means are one matrix product
 
@@ -61,12 +67,18 @@ class Neighbourhood:
         self._sorted = bool((np.diff(self._order) > 0).all())
         at = places[self._order]
         numbers = _bands(at, sigma)
-        ends = np.searchsorted(numbers, np.arange(-1, (numbers[-1] if len(numbers) else 0) + 3))  # of bands, two beyond
+        self._ends = ends = np.searchsorted(
+            numbers, np.arange(-1, (numbers[-1] if len(numbers) else 0) + 3)
+        )  # of bands, two beyond
         self._runs = in_threads(
             lambda band: [_run_of(at, sigma, own, ends[band : band + 4]) for own in _runs(ends[band + 1 : band + 3])],
             range(len(ends) - 3),
         )
-        self._weigh(None if known is None else known[self._order])
+        self._most = max((part.size for band in self._runs for run in band for part in run.weights), default=1) or 1
+        self._sums = np.zeros((2, len(places)))
+        self._weigh(None)
+        if known is not None:
+            self._weigh(known[self._order])
 
     def among(self, known: NDArray[np.bool_]) -> Neighbourhood:
         """The same, of which other places count."""
@@ -77,40 +89,94 @@ class Neighbourhood:
     def mean(self, values: Floats) -> Floats:
         """Of values (N, ...), in their precision."""
         kind = np.float32 if values.dtype == np.float32 else np.float64
-        flat = np.ascontiguousarray(values.reshape(len(values), -1), kind)
+        flat: Floats = np.ascontiguousarray(values.reshape(len(values), -1), kind)
         flat = flat if self._sorted else flat[self._order]
-        found = np.zeros(flat.shape, kind)
-        most = max((part.size for band in self._runs for run in band for part in run.weights), default=1)
-        size = max(SMALL // max(most, 1), 1)
-        pieces = list(zip(_pieces(flat, size), _pieces(found, size), strict=True))
-
-        def add(band: list[_Run]) -> None:
-            for own, near, weights in band:
-                for source, total in pieces:
-                    for part, share in zip(near, weights, strict=True):
-                        total[:, own] += share.astype(kind, copy=False) @ source[:, part]
-                found[own] /= self._total[own, None]
-
-        in_threads(add, self._runs)
+        found: Floats = np.zeros(flat.shape, kind)
+        in_threads(lambda band: self._add(band, [(0, flat)] * 3, (0, found)), self._runs)
         return self._back(found).reshape(values.shape)
+
+    def by_band(self, size: int, fill: Fill, use: Callable[[Numbers, Singles, Singles], T]) -> list[T]:
+        """Means of so many values of each place that all of them at once would take much memory.
+
+        Parameters
+        ----------
+        size : int
+            Values of each place, M.
+        fill : callable
+            Called with the numbers of some places, (n,), and an array (n, M), for their values.
+        use : callable
+            Of the numbers of the places in a band, their values and their means, (n, M) each, which hold until it
+            returns.
+
+        Returns
+        -------
+        list
+            What ``use`` gives, by band.
+        """
+        longest = int(np.diff(self._ends).max())
+
+        def go(bands: range) -> list[T]:
+            held, means = np.empty((3, longest, size), np.float32), np.empty((longest, size), np.float32)
+
+            def filled(band: int) -> tuple[int, Singles]:
+                first, last = self._ends[band + 1 : band + 3]
+                values = held[band % 3, : last - first]
+                if last > first:
+                    fill(self._order[first:last], values)
+                return int(first), values
+
+            found: list[T] = []
+            near = [filled(bands.start - 1), filled(bands.start)]
+            for band in bands:
+                near = [*near[-2:], filled(band + 1)]
+                start, values = near[1]
+                if not len(values):
+                    continue
+                mean = means[: len(values)]
+                mean[:] = 0
+                self._add(self._runs[band], near, (start, mean))
+                found.append(use(self._order[start : start + len(values)], values, mean))
+            return found
+
+        count = len(self._runs)
+        each = -(-count // threads_here())  # neighbours of a share's outermost bands are made by two threads
+        shares = [range(first, min(first + each, count)) for first in range(0, count, each)]
+        return [one for share in in_threads(go, shares) for one in share]
 
     def variance(self, values: Floats) -> Floats:
         """Of values (N, ...) around their mean."""
         return np.maximum(self.mean(values**2) - self.mean(values) ** 2, 0)
 
+    def _add(self, band: list[_Run], near: list[tuple[int, Floats]], total: tuple[int, Floats]) -> None:
+        """Add up the values of three bands for the places of the middle one; each from which place on, and (n, M)."""
+        size = max(SMALL // self._most, 1)
+        sources = [(start, _pieces(values, size)) for start, values in near]
+        sums = _pieces(total[1], size)
+        for own, parts, weights in band:
+            here = slice(own.start - total[0], own.stop - total[0])
+            for part, share, (start, pieces) in zip(parts, weights, sources, strict=True):
+                weight = share.astype(total[1].dtype, copy=False)
+                for values, out in zip(pieces, sums, strict=True):
+                    out[:, here] += weight @ values[:, part.start - start : part.stop - start]
+            total[1][here] /= self._total[own, None]
+
     def _weigh(self, known: NDArray[np.bool_] | None) -> None:
         """Let some places count, given in order."""
-        total, squares = np.zeros((2, len(self._order)))
+        total, squares = np.copy(self._sums)
 
         def weigh(band: list[_Run]) -> list[_Run]:
-            band = band if known is None else [run.among(known) for run in band]
-            for own, _, weights in band:
-                for part in weights:
-                    total[own] += part @ np.ones(part.shape[1], np.float32)
-                    squares[own] += np.einsum("np,np->n", part, part)
-            return band
+            found = []
+            for whole in band:
+                run = whole if known is None else whole.among(known)
+                found.append(run)
+                if known is None or run is not whole:
+                    weights = np.concatenate(run.weights, axis=1)
+                    total[run.own] = weights.sum(axis=1)
+                    squares[run.own] = np.einsum("np,np->n", weights, weights)
+            return found
 
         self._runs = in_threads(weigh, self._runs)
+        self._sums = np.stack([total, squares])
         self._total = np.maximum(total, 1e-100)  # none: its square must not be 0
         self.shrinks = self._back(squares / self._total**2)
         """(N,), by how much a mean varies less than the single values."""
@@ -161,34 +227,33 @@ def _pieces(values: NDArray[Any], size: int) -> list[NDArray[Any]]:
     return [*found, values[None, :, whole * size :]] if rest else found
 
 
-def padded(image: Floats, half: int, offset: float = 0.0, unit: float = 1.0) -> NDArray[np.float32]:
-    """An image (Y, X) in a unit above an offset, with the border that `cut_out` needs, in single precision."""
+def padded(images: Sequence[Floats], half: int, offsets: Sequence[float], unit: float = 1.0) -> Singles:
+    """Images (Y, X) in a unit above an offset each, with the border that `cut_out` needs: (Y', images, X')."""
     border = half + 3
-    found = np.empty([size + 2 * border for size in image.shape], np.float32)
-    inner = found[border:-border, border:-border]
+    height, width = (size + 2 * border for size in images[0].shape)
+    found = np.empty((height, len(images), width), np.float32)
+    for number, (image, offset) in enumerate(zip(images, offsets, strict=True)):
+        lines = found[border:-border, number]
 
-    def fill(rows: slice) -> None:
-        values = image[rows] - offset
-        np.divide(values, unit, out=inner[rows], casting="same_kind")
-        found[border:-border][rows, :border] = inner[rows, :1]
-        found[border:-border][rows, -border:] = inner[rows, -1:]
+        def fill(rows: slice, lines: Singles = lines, image: Floats = image, offset: float = offset) -> None:
+            np.divide(image[rows] - offset, unit, out=lines[rows, border:-border], casting="same_kind")
+            lines[rows, :border] = lines[rows, border, None]
+            lines[rows, -border:] = lines[rows, -border - 1, None]
 
-    in_threads(fill, strips(len(image), STRIP))
+        in_threads(fill, strips(len(image), STRIP))
     found[:border], found[-border:] = found[border], found[-border - 1]
     return found
 
 
-def cut_out(
-    image: NDArray[np.float32], places: NDArray[np.float64], half: int, turned: NDArray[np.float32] | None = None
-) -> NDArray[np.float32]:
-    """What lies around each place, (N, 2 half + 1, 2 half + 1), interpolated.
+def cut_out(images: Singles, places: NDArray[np.float64], half: int, turned: Singles | None = None) -> Singles:
+    """What lies around each place, (N, images, 2 half + 1, 2 half + 1), interpolated.
 
     Parameters
     ----------
-    image : ndarray, shape (Y + 2 half + 6, X + 2 half + 6)
+    images : ndarray, shape (Y + 2 half + 6, images, X + 2 half + 6)
         As from `padded`.
     places : ndarray, shape (N, 2)
-        (y, x), px of the image without its border.
+        (y, x), px of the images without their border.
     half : int
         Px.
     turned : ndarray, shape (M, 2 half + 1), optional
@@ -196,12 +261,19 @@ def cut_out(
     """
     whole = np.rint(places).astype(np.intp)
     size = 2 * half + 1
-    start = [(whole[:, k] + 1).clip(0, image.shape[k] - size - 4) for k in (0, 1)]
-    patches = sliding_window_view(image, (size + 4, size + 4))[start[0], start[1]]
+    high, many, wide = images.shape
+    row, image, pixel = images.strides
+    start = [(whole[:, k] + 1).clip(0, n - size - 4) for k, n in ((0, high), (1, wide))]
+    windows = (high - size - 3, wide - size - 3, size + 4, many, size + 4)
+    patches = as_strided(images, windows, (row, pixel, row, image, pixel), writeable=False)[start[0], start[1]]
     taps = np.stack([np.eye(size, size + 4, k) for k in range(len(NODES))]).astype(np.float32)
     if turned is not None:
         taps = turned @ taps
-    return _moved(patches, places - whole, taps)
+    down, across = (_matrices(places[:, k] - whole[:, k], taps) for k in (0, 1))
+    side = taps.shape[1]
+    moved = down @ patches.reshape(len(places), size + 4, -1)  # the images beside each other
+    moved = moved.reshape(len(places), side * many, size + 4) @ across.transpose(0, 2, 1)
+    return np.asarray(moved.reshape(len(places), side, many, side).transpose(0, 2, 1, 3))
 
 
 class Drawn(NamedTuple):
@@ -239,15 +311,11 @@ def draw_back(
     return Drawn((inside[0], inside[1]), total[kept], bells[kept])
 
 
-def _moved(patches: NDArray[np.float32], by: NDArray[np.float64], taps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Patches (N, S, S) at places that lie ``by`` (N, 2) px further, at most 0.5; ``taps``: see `_matrices`."""
-    down, across = (_matrices(by[:, axis], taps) for axis in (0, 1))
-    return np.asarray((down @ patches) @ across.transpose(0, 2, 1), np.float32)
+def _matrices(by: NDArray[np.float64], taps: Singles) -> Singles:
+    """What moves each patch along one axis by at most 0.5 px, (N, M, S), of what takes its samples in turn, (5, M, S).
 
-
-def _matrices(by: NDArray[np.float64], taps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What moves each patch along one axis, (N, M, S), of what takes its samples one after the other, (5, M, S)."""
-    parts = [np.prod([(by - other) / (node - other) for other in NODES if other != node], axis=0) for node in NODES]
-    weights = np.stack(parts, axis=1).astype(np.float32)
-    found = np.einsum("nk,kc->nc", weights, taps.reshape(len(taps), -1))
-    return np.asarray(found, np.float32).reshape(len(by), *taps.shape[1:])
+    A polynomial goes through the samples at `NODES`.
+    """
+    weights = np.vander(by, len(NODES), increasing=True) @ LAGRANGE
+    found = weights.astype(np.float32) @ taps.reshape(len(taps), -1)
+    return np.asarray(found).reshape(len(by), *taps.shape[1:])

@@ -18,13 +18,13 @@ BORDER = 12  # px by which the outermost ones are repeated, as scipy does
 STRIP = 128  # lines that one thread filters at a time
 
 
-def sampled(image: Floats, places: Floats) -> Floats:
+def sampled(image: NDArray[np.floating], places: Floats) -> Floats:
     """As `scipy.ndimage.map_coordinates` of the third order with the mode ``nearest``, on all threads.
 
     Parameters
     ----------
     image : ndarray, shape (Y, X)
-        Finite.
+        Finite; filtered in its own precision if that is single.
     places : ndarray, shape (N, 2)
         (y, x), px.
 
@@ -38,11 +38,12 @@ def sampled(image: Floats, places: Floats) -> Floats:
     >>> float(sampled(image, np.array([[2.25, 3.5]]))[0].round(3))
     5.747
     """
-    spline = np.pad(np.asarray(image, np.float64), BORDER, mode="edge")
+    kind = np.float32 if image.dtype == np.float32 else np.float64
+    spline = np.pad(np.asarray(image, kind), BORDER, mode="edge")
     for lines in (spline.T, spline):  # which do not know of each other
 
         def along(part: slice, lines: Floats = lines) -> None:
-            lines[part] = ndimage.spline_filter1d(lines[part], 3, axis=1, mode="nearest")
+            lines[part] = ndimage.spline_filter1d(lines[part], 3, axis=1, output=kind, mode="nearest")
 
         in_threads(along, strips(len(lines), STRIP))
     at = places.T + BORDER

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from napari_hush.atoms.lockin import grid, interpolated, lock_in, noise_power
+from napari_hush.atoms.lockin import STRIP, grid, interpolation, lock_in, noise_power
+from napari_hush.threads import in_threads, strips
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from napari_hush.atoms.grains import Grain
 
     Floats = NDArray[np.float64]
+    Images = NDArray[np.floating]
 
 WINDOW = 1.0  # periods: the lock-in's width
 AHEAD = 0.3  # of the power inside the grain, by which a lattice is ahead of all others where all of it is given
@@ -59,16 +61,16 @@ class Gate:
     floor: float
     bulk: tuple[float, float]
 
-    def share(self, noisy: Floats, origin: tuple[int, int] = (0, 0)) -> Floats:
-        """How strong the lattice is at each pixel of a part, (Y, X): 1 inside the grain, 0 where it is not."""
+    def share(self, noisy: Images, origin: tuple[int, int] = (0, 0)) -> Callable[[slice], Floats]:
+        """What gives for some rows of a part how strong the lattice is: 1 inside the grain, 0 where it is not."""
         shape = (noisy.shape[0], noisy.shape[1])
         rows, columns = grid(shape, max(int(self.window / 4), 1), origin)
         found = lock_in(noisy, self.spots, self.window, rows=rows, columns=columns, origin=origin)
         power = (np.abs(found) ** 2 - self.floor) / np.reshape(self.bulk, (2, 1, 1))
-        return interpolated(power.min(axis=0), (rows, columns), shape, origin)
+        return interpolation(power.min(axis=0), (rows, columns), shape, origin)
 
 
-def own_places(gates: Sequence[Gate], noisy: Floats, origin: tuple[int, int] = (0, 0)) -> list[Floats]:
+def own_places(gates: Sequence[Gate], noisy: Images, origin: tuple[int, int] = (0, 0)) -> list[Images]:
     """Where the lattice of each gate is.
 
     Parameters
@@ -86,12 +88,17 @@ def own_places(gates: Sequence[Gate], noisy: Floats, origin: tuple[int, int] = (
         From 0 to 1; at no place is more than one of them above 0.
     """
     shares = [gate.share(noisy, origin) for gate in gates]
-    found = []
-    for number, share in enumerate(shares):
-        others = [np.zeros(share.shape), *(other for k, other in enumerate(shares) if k != number)]
-        ahead = np.clip((share - np.max(others, axis=0)) / AHEAD, 0, 1)
-        found.append(ahead * np.clip((share - PRESENT[0]) / (PRESENT[1] - PRESENT[0]), 0, 1))
-    return found
+    found = np.empty((len(gates), *noisy.shape), noisy.dtype)
+
+    def fill(rows: slice) -> None:
+        here = np.stack([share(rows) for share in shares])
+        for number, share in enumerate(here):
+            others = np.delete(here, number, axis=0).max(axis=0, initial=0)
+            ahead = np.clip((share - others) / AHEAD, 0, 1)
+            found[number, rows] = ahead * np.clip((share - PRESENT[0]) / (PRESENT[1] - PRESENT[0]), 0, 1)
+
+    in_threads(fill, strips(len(noisy), STRIP))
+    return list(found)
 
 
 def grain_inside(grain: Grain, side: int) -> Inside:

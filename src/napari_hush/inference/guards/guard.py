@@ -31,6 +31,7 @@ TOLERANCE = 1.04  # jitter and lag of the scan dim the noisy lattice by a few pe
 FAINT = 0.04  # of the bulk's lattice: less, up to twice as much, is no lattice that could be too strong
 SPOTS = 6  # Bragg spots: several grains, or several orders
 WITHOUT_LATTICE = 6.6  # px: the Gaussian's width where there is no period
+LARGEST = 1e30  # in either image, where single precision is used
 SPIKE = 8.0  # standard deviations of the noise by which a spike sticks out of all its neighbours
 
 
@@ -86,7 +87,7 @@ class Guard:
 
     def __call__(
         self, noisy: NDArray[np.floating], generated: NDArray[np.floating], origin: tuple[int, int] = (0, 0)
-    ) -> NDArray[np.float64]:
+    ) -> NDArray[np.floating]:
         """Guard one part of a plane.
 
         Parameters
@@ -105,11 +106,15 @@ class Guard:
 
     def apply(
         self, noisy: NDArray[np.floating], generated: NDArray[np.floating], origin: tuple[int, int] = (0, 0)
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-        """Guard one part of a plane, and tell what was given back, (Y, X) each; None where nothing can be."""
-        result = made = np.asarray(generated, np.float64)
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
+        """Guard one part of a plane, and tell what was given back, (Y, X) each; None where nothing can be.
+
+        In single precision where both images are and there is a lattice, else in double precision.
+        """
+        kind = self._kind(noisy, generated)
+        result = made = np.asarray(generated, kind)
         if self.low_pass > 0:
-            seen = self.without_spikes(np.asarray(noisy, np.float64))
+            seen = self.without_spikes(np.asarray(noisy, kind))
             result = gaussian(made, self.low_pass, truncate=REACH, rest=True)
             slow = gaussian(seen, self.low_pass, truncate=REACH)
             given = share = None
@@ -133,9 +138,14 @@ class Guard:
                 return result, given
         return (result, None) if self.give_back is None else self.give_back(noisy, result)
 
+    def _kind(self, *images: NDArray[np.floating]) -> type[np.floating]:
+        """The precision in which they are guarded: sums of several values are to stay within what it holds."""
+        single = bool(self.spots) and all(one.dtype == np.float32 for one in images)
+        return np.float32 if single and all(max(-one.min(), one.max()) < LARGEST for one in images) else np.float64
+
     def lattice_share(
-        self, noisy: NDArray[np.float64], generated: NDArray[np.float64], origin: tuple[int, int] = (0, 0)
-    ) -> NDArray[np.float64]:
+        self, noisy: NDArray[np.floating], generated: NDArray[np.floating], origin: tuple[int, int] = (0, 0)
+    ) -> NDArray[np.floating]:
         """How much of the generated lattice the noisy image has, 0 to 1.2, (Y, X)."""
         shape = (noisy.shape[0], noisy.shape[1])
         rows, columns = grid(shape, self.step, origin)
@@ -150,13 +160,13 @@ class Guard:
         share = np.where(share < 1, np.minimum(share * TOLERANCE, 1), np.maximum(share / TOLERANCE, 1))
         gated = np.clip(made / max(FAINT * self.bulk, 1e-300) - 1, 0, 1)  # grains of unseen directions are left alone
         share = 1 + gated * (np.clip(share, 0, MOST) - 1)
-        return interpolated(share, (rows, columns), shape, origin)
+        return interpolated(share.astype(noisy.dtype, copy=False), (rows, columns), shape, origin)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, for the record of a run."""
         return asdict(self)
 
-    def without_spikes(self, noisy: NDArray[np.float64]) -> NDArray[np.float64]:
+    def without_spikes(self, noisy: NDArray[Any]) -> NDArray[Any]:
         """A hot pixel would leave a blot of the windows' size: bring it to the brightest or darkest neighbour."""
         around = np.pad(noisy, 1, mode="reflect" if min(noisy.shape) > 1 else "edge")
         found = np.empty_like(noisy)
@@ -164,14 +174,15 @@ class Guard:
         def look(rows: slice) -> None:
             seen, here = around[rows.start : rows.stop + 2], noisy[rows]
             highest, lowest = _of_ring(seen, np.maximum), _of_ring(seen, np.minimum)
-            inner = np.where(here < lowest - SPIKE * self.noise, lowest, here)
-            found[rows] = np.where(here > highest + SPIKE * self.noise, highest, inner)
+            far = here.dtype.type(SPIKE * self.noise)
+            inner = np.where(here < lowest - far, lowest, here)
+            found[rows] = np.where(here > highest + far, highest, inner)
 
         in_threads(look, strips(len(noisy), STRIP))
         return found
 
 
-def _of_ring(around: NDArray[np.float64], most: np.ufunc) -> NDArray[np.float64]:
+def _of_ring(around: NDArray[Any], most: np.ufunc) -> NDArray[Any]:
     """The highest, or lowest, of the eight neighbours of each pixel but the outermost ones."""
     three = most(most(around[:, :-2], around[:, 1:-1]), around[:, 2:])
     beside = most(around[1:-1, :-2], around[1:-1, 2:])

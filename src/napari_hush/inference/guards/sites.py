@@ -14,7 +14,7 @@ from scipy import ndimage, sparse
 from scipy.sparse.linalg import cg
 from scipy.spatial import cKDTree
 
-from napari_hush.atoms.cell import LOW_PASS, Cell, find_cell, lattice_phases, places, without_slow
+from napari_hush.atoms.cell import LOW_PASS, Cell, find_cell, places, without_slow
 from napari_hush.atoms.grains import WHOLE, Grain
 from napari_hush.atoms.lockin import REACH
 from napari_hush.atoms.patches import Neighbourhood, in_bands
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from napari_hush.atoms.autocorrelation import LatticeFit
 
     Floats = NDArray[np.float64]
+    Images = NDArray[np.floating]
 
 AGREED = 5.0  # standard errors by which the mean loss there differs from nothing: there are many neighbourhoods
 WORTH = 1.0  # of a single height's noise: what comes back must be more than the noise that comes with it
@@ -97,8 +98,8 @@ class SiteGuard:
         return site_margin(self.period)
 
     def __call__(
-        self, noisy: Floats, generated: Floats, origin: tuple[int, int] = (0, 0), where: Floats | None = None
-    ) -> tuple[Floats, Floats]:
+        self, noisy: Images, generated: Images, origin: tuple[int, int] = (0, 0), where: Images | None = None
+    ) -> tuple[Images, Images]:
         """Give lost columns back.
 
         Parameters
@@ -122,13 +123,13 @@ class SiteGuard:
         if where is not None:
             share = ndimage.map_coordinates(where, positions.T, order=1, mode="nearest")
             positions, kinds, share = positions[share > 0], kinds[share > 0], share[share > 0]
-        given = np.zeros(generated.shape)
+        given = np.zeros_like(generated)
         if not len(positions):
             return generated, given
         lack = noisy - generated
         columns = self._columns(positions, kinds)
         heights = self._heights(self._detail(lack), columns)
-        shown, lost = (self._contrasts(image, positions, kinds) for image in (generated, lack))
+        excess = self._contrasts(lack - generated, positions, kinds)  # what was lost beyond what is shown
         back = np.zeros(len(positions))
         near = {
             kind: Neighbourhood(positions[kinds == kind], NEAR * self.period)
@@ -137,10 +138,10 @@ class SiteGuard:
         }
         for kind, around in near.items():
             mine = kinds == kind
-            back[mine] = share[mine] * _lost(heights[mine], lost[mine] - shown[mine], around)
+            back[mine] = share[mine] * _lost(heights[mine], excess[mine], around)
         chosen = back != 0
         if chosen.any():
-            given = self._drawn(positions[chosen], back[chosen], kinds[chosen], generated.shape)
+            given = self._drawn(positions[chosen], back[chosen], kinds[chosen], generated)
         result = generated + given
         if near:
             heights = self._heights(self._detail(result), columns)
@@ -148,18 +149,18 @@ class SiteGuard:
                 Kind(positions[kinds == kind], heights[kinds == kind], self.widths[kind], around)
                 for kind, around in near.items()
             ]
-            drawn = self._drawn(positions, heights, kinds, generated.shape)
+            drawn = self._drawn(positions, heights, kinds, generated)
             shapes = lacking_shapes(noisy - result, result, drawn, several, self.period, self.sign)
-            given += shapes if where is None else shapes * where
+            if where is not None:
+                shapes *= where
+            given += shapes
         return generated + given, given
 
-    def positions(self, noisy: Floats, origin: tuple[int, int] = (0, 0)) -> list[Floats]:
+    def positions(self, noisy: Images, origin: tuple[int, int] = (0, 0)) -> list[Floats]:
         """For each kind of columns where they lie, (N, 2), px of the part."""
         vectors = np.array(self.vectors)
-        phases = lattice_phases(noisy, vectors, self.period, origin)
         found = []
-        for site in self.sites:
-            at, cells = places(phases, site, vectors)
+        for at, cells in places(noisy, self.sites, vectors, self.period, origin):
             which = cells % self.multiple @ [self.multiple, 1]
             for kind in range(self.multiple**2):
                 own = at[which == kind]
@@ -170,7 +171,7 @@ class SiteGuard:
         """JSON-able, for the record of a run."""
         return asdict(self)
 
-    def _heights(self, residual: Floats, columns: _Columns) -> Floats:
+    def _heights(self, residual: Images, columns: _Columns) -> Floats:
         """What each column lacks, of a residual without slow contrast.
 
         All are fitted together, since the slow parts that they are without overlap.
@@ -196,7 +197,7 @@ class SiteGuard:
         scaled.setdiag(1.0)
         return _Columns(positions, kinds, own, scaled)
 
-    def _contrasts(self, image: Floats, positions: Floats, kinds: NDArray[np.intp]) -> Floats:
+    def _contrasts(self, image: Images, positions: Floats, kinds: NDArray[np.intp]) -> Floats:
         """How far each column stands out of what is just around it, also where a larger neighbour's flank lies."""
         found = np.zeros(len(positions))
         for kind, sigma in enumerate(self.widths):
@@ -208,20 +209,20 @@ class SiteGuard:
             found[mine] = self.sign * (near - far)
         return found
 
-    def _drawn(self, positions: Floats, heights: Floats, kinds: NDArray[np.intp], shape: tuple[int, ...]) -> Floats:
-        image = np.zeros(shape)
+    def _drawn(self, positions: Floats, heights: Floats, kinds: NDArray[np.intp], like: Images) -> Images:
+        image = np.zeros_like(like)
         for kind, sigma in enumerate(self.widths):
             mine = kinds == kind
-            image += render_columns(positions[mine], self.sign * heights[mine], sigma, (shape[0], shape[1]))
+            image += render_columns(positions[mine], self.sign * heights[mine], sigma, (like.shape[0], like.shape[1]))
         return image
 
-    def _detail(self, image: Floats) -> Floats:
+    def _detail(self, image: Images) -> Images:
         return without_slow(image, self.period)
 
 
 def with_sites(
-    guards: Sequence[SiteGuard], noisy: Floats, generated: Floats, origin: tuple[int, int] = (0, 0)
-) -> tuple[Floats, Floats]:
+    guards: Sequence[SiteGuard], noisy: Images, generated: Images, origin: tuple[int, int] = (0, 0)
+) -> tuple[Images, Images]:
     """Give lost columns back, those of each grain where its own lattice is.
 
     Parameters
@@ -236,11 +237,11 @@ def with_sites(
     result, given : ndarray, shape (Y, X)
     """
     gates = [guard.gate for guard in guards if guard.gate is not None]
-    where: list[Floats | None] = [*own_places(gates, noisy, origin)] if gates else [None]
-    result, given = generated, np.zeros(generated.shape)
-    for guard, own in zip(guards, where, strict=True):
+    where: list[Images | None] = [*own_places(gates, noisy, origin)] if gates else [None]
+    result, given = guards[0](noisy, generated, origin, where[0])
+    for guard, own in zip(guards[1:], where[1:], strict=True):
         result, more = guard(noisy, result, origin, own)
-        given = given + more
+        given += more
     return result, given
 
 

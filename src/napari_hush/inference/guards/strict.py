@@ -89,11 +89,12 @@ class StrictGuard:
 
     def apply(
         self, noisy: NDArray[np.floating], generated: NDArray[np.floating], origin: tuple[int, int] = (0, 0)
-    ) -> tuple[Floats, Floats | None]:
+    ) -> tuple[Floats, NDArray[np.floating] | None]:
         """Guard one part of a plane, and tell what the plain guard gave back, see `Guard.apply`."""
         guarded, given = self.guard.apply(noisy, generated, origin)
         seen = self.guard.without_spikes(np.asarray(noisy, np.float64))
-        return with_columns_of(seen, guarded, self.spacing, faintest=self.faintest, dark=self.dark), given
+        result = np.asarray(guarded, np.float64)
+        return with_columns_of(seen, result, self.spacing, faintest=self.faintest, dark=self.dark), given
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, for the record of a run."""

@@ -187,10 +187,10 @@ class TileRunner:
                 guard.apply(noisy[min(channel, len(noisy) - 1)], values[channel], (known.core[0], known.core[2]))
                 for channel, guard in enumerate(task.guards)
             ]
-            values = np.stack([value for value, _ in pairs]).astype(np.float32)
+            values = np.stack([value for value, _ in pairs], dtype=np.float32, casting="same_kind")
             if any(given is not None and given.any() for _, given in pairs):
                 given = [np.zeros_like(value) if given is None else given for value, given in pairs]
-                values = np.concatenate([values, np.stack(given).astype(np.float32)])
+                values = np.concatenate([values, given], dtype=np.float32, casting="same_kind")
         kept = tile.around(self.keep, self.shape)
         values = values[(..., *kept.core_slices((known.core[0], known.core[2])))]
         if seen.holes is None:

@@ -173,6 +173,8 @@ def test_list_of_layers_follows_the_viewer(make_widget, image, window):
     viewer.add_image(image, name="other")
     combo = widget._layers
     assert [combo.itemText(i) for i in range(combo.count())] == ["other", "noisy"]
+    assert combo.currentText() == "other"  # what was added last is active in napari's list
+    viewer.layers.selection.active = viewer.layers["noisy"]
     assert combo.currentText() == "noisy"
     viewer.layers["noisy"].name = "renamed"
     assert combo.currentText() == "renamed"

@@ -14,10 +14,12 @@ from napari_hush import sample
 from napari_hush.fidelity.stacks import EvaluationSettings
 from napari_hush.reports import SYMBOLS
 from napari_hush.widgets.evaluate.dock import EvaluateWidget
-from napari_hush.widgets.evaluate.table import COLOURS, FAINT, VerdictLabel
+from napari_hush.widgets.evaluate.table import VerdictLabel
+from napari_hush.widgets.parts.colours import colour
 from napari_hush.widgets.parts.layer_record import read_given_back
 from napari_hush.widgets.parts.layer_source import Source
 from napari_hush.widgets.parts.recent import remember
+from napari_hush.widgets.parts.tabs import raise_dock
 
 FIELD = sample("dented-lattice")
 NOISY, CLEAN = (image[:96, :96] for image in (FIELD.noisy, FIELD.clean))
@@ -273,6 +275,43 @@ def test_side_by_side_and_back(make, finish):
     assert scan.contrast_limits == [0, 30]
 
 
+def test_side_by_side_shows_its_own_layers_in_full_and_takes_its_residual_away(make, finish):
+    viewer, widget = make(scale=(0.01, 0.01))
+    viewer.add_image(NOISY, name="large", scale=(100, 100))
+    widget._choice.choose(viewer.layers["scan"], viewer.layers["scan · tiny"])
+    widget.run()
+    finish(widget)
+    widget._sides.setChecked(True)
+    assert viewer.layers["noisy - denoised"].visible
+    assert viewer.scene.camera.zoom > 100  # pixels of the canvas per unit: the layers are one unit wide
+    widget._sides.setChecked(False)
+    assert "noisy - denoised" not in viewer.layers
+    box(widget, "residual").setChecked(True)
+    widget._sides.setChecked(True)
+    widget._sides.setChecked(False)
+    assert "noisy - denoised" in viewer.layers  # somebody had asked for it
+
+
+def test_details_again_bring_their_pair_to_the_front(make_widget, finish, qtbot):
+    viewer, widget = make_widget(NOISY, window=True)
+    widget.run()
+    finish(widget)
+    qtbot.waitUntil(lambda: not widget._verdict.running, timeout=TIMEOUT)
+    widget.show_details()
+    _, evaluate = viewer.window.add_plugin_dock_widget("napari-hush", "Evaluate")
+    finish(evaluate)
+    evaluate._choice.choose(viewer.layers["noisy · tiny"], viewer.layers["noisy"])  # something else
+    raise_dock(widget)
+    qtbot.waitUntil(lambda: evaluate.visibleRegion().isEmpty(), timeout=TIMEOUT)
+    widget._verdict._button.click()
+    qtbot.waitUntil(lambda: not evaluate.visibleRegion().isEmpty(), timeout=TIMEOUT)
+    assert (evaluate._choice.noisy.currentText(), evaluate._choice.denoised.currentText()) == ("noisy", "noisy · tiny")
+    evaluate.look_at(viewer.layers["noisy"], viewer.layers["noisy · tiny"])  # while that is being checked
+    assert evaluate.running
+    qtbot.waitUntil(lambda: not evaluate.running and not evaluate._again, timeout=TIMEOUT)
+    assert evaluate.evaluation.verdict == widget._verdict.text[2:]
+
+
 def test_report(make, finish, tmp_path):
     _, widget = make()
     widget.run()
@@ -314,7 +353,7 @@ def test_what_cannot_be_judged_is_no_pass(make_widget, finish, qtbot):
     finish(widget)
     qtbot.waitUntil(lambda: not widget._verdict.running, timeout=TIMEOUT)
     assert widget._verdict.text.startswith("• No verdict: ") and "smaller than 48 px" in widget._verdict.text
-    assert FAINT in widget._verdict._label.styleSheet()
+    assert colour("open", widget) in widget._verdict._label.styleSheet()
 
 
 def test_the_verdict_is_a_traffic_light(qtbot):
@@ -323,9 +362,9 @@ def test_the_verdict_is_a_traffic_light(qtbot):
     colours = set()
     for status in ("pass", "warn", "fail", "open"):
         label.show_verdict(status, "words")
-        assert label.text() == f"{SYMBOLS[status]} words" and COLOURS[status] in label.styleSheet()
-        colours.add(COLOURS[status])
-    assert len(colours) == 4 and COLOURS["open"] == FAINT
+        assert label.text() == f"{SYMBOLS[status]} words" and colour(status, label) in label.styleSheet()
+        colours.add(colour(status, label))
+    assert len(colours) == 4
 
 
 def test_noise_that_was_kept_is_a_warning_in_amber(make, finish):
@@ -333,9 +372,9 @@ def test_noise_that_was_kept_is_a_warning_in_amber(make, finish):
     widget.run()
     finish(widget)
     assert widget._verdict.text().startswith("! ") and "of the noise is still in the output" in widget._verdict.text()
-    assert COLOURS["warn"] in widget._verdict.styleSheet()
+    assert colour("warn", widget) in widget._verdict.styleSheet()
     assert widget._table.item(0, 0).text() == "! Noise kept"
-    assert widget._table.item(0, 0).foreground().color().name() == COLOURS["warn"]
+    assert widget._table.item(0, 0).foreground().color().name() == colour("warn", widget)
 
 
 def test_a_check_that_fails_loses_nothing(make_widget, finish, qtbot):
@@ -403,7 +442,7 @@ def test_an_error_stays_to_be_read_and_the_verdict_before_is_not_taken_for_its_o
     widget.run()
     finish(widget)
     assert any("further ones of the same shape" in text for _, text in messages())
-    assert "further ones of the same shape" in widget._of.text() and "of the run before" in widget._of.text()
+    assert "further ones of the same shape" in widget._message.text and "of the run before" in widget._of.text()
     widget._choice.repeats.layer = None
     widget.run()
     finish(widget)

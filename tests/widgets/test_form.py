@@ -13,6 +13,7 @@ from napari_hush.declare import Bounds
 from napari_hush.inference.engines import devices
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.progress import Progress
+from napari_hush.widgets.parts import devices_here
 from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.progress_line import Clock
 
@@ -218,10 +219,11 @@ def test_automatic_on_and_off_are_a_choice(qtbot):
 def test_gpus_are_listed_and_one_that_is_not_there_is_kept(qtbot, monkeypatch):
     """Settings may come from another machine: it is the run that says which devices there are."""
     monkeypatch.setattr(devices, "count_gpus", lambda: 2)
+    monkeypatch.setattr(devices_here, "may_have_gpu", lambda: True)
     form = Form(DenoiseSettings(device="cuda:5"), shown=["device"])
     qtbot.addWidget(form)
     field = form._fields["device"]
-    assert field.choices == ("auto", "cpu", "cuda", "mps", "cuda:0", "cuda:1", "cuda:5")
+    assert field.choices == ("auto", "cpu", "cuda", "cuda:0", "cuda:1", "cuda:5")
     assert form.value.device == "cuda:5"
     form.value = DenoiseSettings(device="cuda:7")
     assert form.value.device == "cuda:7"

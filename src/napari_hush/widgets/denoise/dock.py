@@ -3,40 +3,48 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton
+from qtpy.QtCore import QTimer, Slot  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QComboBox, QLineEdit
 
-from napari_hush.fidelity.glance import given_back_words
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.memory import free_memory
 from napari_hush.reports import SYMBOLS
+from napari_hush.widgets.denoise.batch import Batch
 from napari_hush.widgets.denoise.growing import GrowingLayer, planes_of, series_layers
 from napari_hush.widgets.denoise.growing_file import GrowingFile
 from napari_hush.widgets.denoise.in_memory import denoise_to_memory
 from napari_hush.widgets.denoise.keep import Keep
 from napari_hush.widgets.denoise.on_disk import keep_in_file
 from napari_hush.widgets.denoise.order import disk_steps, make_order
+from napari_hush.widgets.denoise.preview import update_preview
 from napari_hush.widgets.denoise.size import limited
+from napari_hush.widgets.denoise.summary import summary
 from napari_hush.widgets.denoise.verdict import Verdict
-from napari_hush.widgets.evaluate.table import COLOURS
-from napari_hush.widgets.parts import notify
-from napari_hush.widgets.parts.bits import row, small_label
+from napari_hush.widgets.parts.bits import StatusLabel, row, small_label
 from napari_hush.widgets.parts.channels import Channels
 from napari_hush.widgets.parts.dock import Dock
 from napari_hush.widgets.parts.form import Form
-from napari_hush.widgets.parts.layer_list import LayerCombo
-from napari_hush.widgets.parts.layer_record import LayerRecord, as_metadata, is_preview, read_record
+from napari_hush.widgets.parts.keys import PREVIEW, RUN, KeyButton
+from napari_hush.widgets.parts.layer_list import NoisyCombo
+from napari_hush.widgets.parts.layer_record import (
+    as_metadata,
+    identity,
+    is_preview,
+    latest_result,
+    read_record,
+)
 from napari_hush.widgets.parts.layer_source import Part, Source, describe, image_data, visible_part
 from napari_hush.widgets.parts.model_list import ModelCombo, is_model_name
 from napari_hush.widgets.parts.preferences import preference
+from napari_hush.widgets.parts.tabs import Chosen, raise_dock
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Image
     from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
     from napari_hush.progress import Progress
@@ -44,6 +52,7 @@ if TYPE_CHECKING:
     from napari_hush.widgets.denoise.result import OutputType
 
 MINIMUM_WIDTH = 270
+NO_IMAGE = "no image layer: open or drop an image"
 
 
 class DenoiseWidget(Dock):
@@ -57,44 +66,84 @@ class DenoiseWidget(Dock):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer, MINIMUM_WIDTH)
-        self._pair: list[Any] = []  # the last run's image and result, by their unique names: they may be removed
         self._source: Source | None = None  # of the run under way
+        self._batch: Batch | None = None  # layers that wait
+        self._image = ""  # which layer is chosen
+        self._told = True  # whether what was done last is told by the line below the buttons
         self._growing: GrowingLayer | GrowingFile | None = None  # the result, as far as it is done
         self._build()
-        self._layers.changed.connect(self._refresh)
+        self._layers.changed.connect(self._on_layer)
         self._channels.combo.currentIndexChanged.connect(self._refresh)
         self._models.changed.connect(self._refresh)
-        self._models.refused.connect(notify.error)
+        self._models.refused.connect(self._tell)
         self._keep.changed.connect(self._refresh)
         self._preview.clicked.connect(self.preview)
         self._run.clicked.connect(self.run)
         self._verdict.details.connect(self.show_details)
         self._verdict.found.connect(self._keep_verdict)
+        self._verdict.ended.connect(self._next)
+        self._layers.several.connect(self._refresh)
         self.setAcceptDrops(True)
         self._refresh()
 
+    @property
+    def running(self) -> bool:
+        """Whether a job is under way, or layers wait for theirs."""
+        return self._job.running or self._batch is not None
+
     def run(self) -> None:
-        """Denoise all planes of the chosen layer."""
-        self._start(None)
+        """Denoise all planes of the chosen layer, or of each that is selected in napari's list."""
+        if self.running:
+            return
+        if selected := self._layers.selected:
+            self._batch = Batch(selected)
+            self._next()
+        else:
+            self._start(None)
+
+    def cancel(self) -> None:
+        """Stop after the current step; layers that wait are left as they are."""
+        batch, self._batch = self._batch, None
+        super().cancel()
+        if batch is not None and not self._job.running:  # between two of them
+            self._finish(f"cancelled; {batch.summary}")
 
     def preview(self) -> None:
         """Denoise what is seen of the current plane."""
-        if self._layers.layer is not None:
+        if self._layers.layer is not None and not self.running:
             self._start(visible_part(self._layers.layer, self._viewer.dims))
 
     def show_details(self) -> None:
-        """Open the dock *Evaluate* with the image and the result of the last run."""
-        known = {layer.unique_id: layer for layer in self._viewer.layers}
-        layers = [known[one] for one in self._pair if one in known]
-        if len(layers) < 2:
-            notify.warning("the image or its result has been removed: choose both in the dock Evaluate")
+        """Open the dock *Evaluate* with the image and its latest result."""
+        result = self._result
+        if result is None:
+            self._warn("the image or its result has been removed: choose both in the dock Evaluate")
             return
+        layers = self._layers.layer, result
         _, evaluate = self._viewer.window.add_plugin_dock_widget("napari-hush", "Evaluate", tabify=True)
-        evaluate.choose(*layers)
-        evaluate.run()
+        raise_dock(evaluate)
+        evaluate.look_at(*layers)
+
+    @property
+    def _result(self) -> Any:
+        """The latest result of the chosen layer, if it is still there."""
+        layer = self._layers.layer
+        return None if layer is None else latest_result(layer, self._viewer.layers)
+
+    def chosen(self) -> Chosen:
+        """Model, settings and number type."""
+        return {"form": self._form.accepted, "model": self._models.path, "output": self._output.currentIndex()}
+
+    def choose_again(self, chosen: Chosen) -> None:
+        """Choose them again."""
+        self._form.value = chosen["form"]
+        if chosen["model"] is not None:
+            self._models.add(chosen["model"])
+        self._output.setCurrentIndex(chosen["output"])
 
     def _build(self) -> None:
-        self._layers, self._models = LayerCombo(self._viewer), ModelCombo()
+        self._layers, self._models = NoisyCombo(self._viewer), ModelCombo()
+        self._layers.setToolTip("The image layer to denoise: follows what is chosen in napari's list of layers")
         self._words, self._about = small_label(), small_label()
         chosen = {name: preference("denoise", name, "auto") for name in ("device", "engine")}
         self._form = Form(
@@ -117,8 +166,9 @@ class DenoiseWidget(Dock):
         self._keep = Keep(self)
         self._form.rows.addRow("Keep in", self._keep.combo)
         self._form.rows.addRow(self._keep.place)
-        self._advice, self._series = small_label(), small_label()
-        self._preview, self._run, self._verdict = QPushButton("Preview"), QPushButton("Run"), Verdict()
+        self._advice, self._series = StatusLabel(), small_label()
+        self._advice.hide()
+        self._preview, self._run, self._verdict = KeyButton("Preview", PREVIEW), KeyButton("Run", RUN), Verdict()
         buttons = row(self._preview, self._run, self._cancel)
         self._lay_out(10, self._form, buttons, self._progress, self._series, self._advice, self._verdict)
         for line in self._form.findChildren(QLineEdit):  # those of numbers would take a dropped file as text
@@ -140,22 +190,55 @@ class DenoiseWidget(Dock):
         self._about.setText(about)
         self._about.setVisible(bool(about))
         reason = ""
-        if self._job.running:
+        if self.running:
             reason = "A run is under way"
         elif layer is None:
-            reason = "Open an image first: there is no image layer"
-            self._words.setText("no image layer: open or drop an image")
+            some = self._layers.count() > 0
+            reason = "Choose an image first" if some else "Open an image first: there is no image layer"
+            self._words.setText("results alone: open an image, or choose one" if some else NO_IMAGE)
         self._run.setEnabled(not reason)
         self._preview.setEnabled(not reason)
-        self._run.setToolTip(reason or "Denoise the whole layer into a new one")
-        self._run.setText("Go on" if self._keep.on_disk and self._keep.place.resumes else "Run")
+        selected = [one.name for one in self._layers.selected]
+        one = "Denoise the whole layer into a new one"
+        self._run.setToolTip(reason or (f"Denoise one after the other: {', '.join(selected)}" if selected else one))
+        goes_on = self._keep.on_disk and self._keep.place.resumes
+        self._run.setText(f"Run {len(selected)} layers" if selected else "Go on" if goes_on else "Run")
         kept = "what is done is kept, and can be gone on with" if self._keep.on_disk else "no layer is added"
         self._cancel.setToolTip(f"Stop after the current tile; {kept}")
         alone = "; frames do not look together in a preview" if frames else ""
         words = f"Denoise what is in sight of the current plane: the same pixels as in a run{alone}"
         self._preview.setToolTip(reason or words)
-        self._cancel.setEnabled(self._job.running)
+        self._cancel.setEnabled(self.running)
         self._cancel.setText("Cancel")
+        result = self._result if self._told and not self._job.running else None
+        kept = "" if result is None else read_record(result.metadata).get("verdict", "")
+        self._verdict.show_of("" if result is None else identity(result), kept)
+
+    def _on_layer(self) -> None:
+        layer = self._layers.layer
+        image = "" if layer is None else identity(layer)
+        if image != self._image:
+            self._image, self._told = image, True
+        self._refresh()
+
+    @Slot()  # type: ignore[untyped-decorator]
+    def _next(self) -> None:
+        """Begin with the next layer that waits, unless something runs; say so when none is left."""
+        batch = self._batch
+        if batch is None or self._job.running or self._verdict.running:
+            return
+        if not batch.waiting:
+            self._batch = None
+            self._finish(batch.summary)
+            return
+        layer = batch.waiting.pop(0)
+        self._layers.layer = layer
+        if self._layers.layer == layer:
+            self._start(None)
+        else:
+            batch.failed.append(f"{layer.name}: has been removed")
+        if not self._job.running:
+            self._next()
 
     def _start(self, part: Part | None) -> None:
         layer, model = self._layers.layer, self._models.choice
@@ -165,16 +248,18 @@ class DenoiseWidget(Dock):
             source, settings = Source.of(layer, self._channels.axis), self._form.value
             part = None if part is None else source.seen(part)
         except ValueError as error:
-            notify.error(error)
+            self._refuse(layer.name, error)
             return
         self._series.hide()
+        self._message.clear()
         self._advise("")
+        self._told = part is None
         self._growing = None
         as_input = self._output.currentIndex() == 1
         first = next(iter(source.seen(visible_part(layer, self._viewer.dims))[0]), 0) if planes_of(layer) > 1 else 0
         if part is None:
             self._refresh()  # the free memory is another one by now
-            self._source, self._pair = source, [layer.unique_id]
+            self._source = source
             self._verdict.clear()
         if part is None and self._keep.on_disk:
             try:
@@ -182,7 +267,7 @@ class DenoiseWidget(Dock):
                 resume = self._keep.place.resumes
                 order = make_order(source, model, settings, target, as_input=as_input, first=first, resume=resume)
             except (ValueError, OSError) as error:
-                notify.error(error)
+                self._refuse(layer.name, error)
                 return
             self._growing = GrowingFile(self._viewer, source, target)
             self._launch(partial(disk_steps, source, order))
@@ -198,16 +283,18 @@ class DenoiseWidget(Dock):
 
     def _advise(self, text: str) -> None:
         """Say that another model would suit the image; it stays until the next run."""
-        self._advice.setText(f"{SYMBOLS['warn']} {text}" if text else "")
-        self._advice.setStyleSheet(f"color: {COLOURS['warn']}")
+        self._advice.show_status("warn", f"{SYMBOLS['warn']} {text}" if text else "")
         self._advice.setVisible(bool(text))
 
     def _finish(self, text: str) -> None:
         self._source = None  # it holds the image
         super()._finish(text)
+        if self._batch is not None:
+            QTimer.singleShot(0, self._next)  # after a look at the result has begun
 
     def _on_progress(self, event: Progress) -> None:
-        super()._on_progress(event)
+        before = "" if self._batch is None else f"{self._batch.place}: "
+        super()._on_progress(replace(event, message=f"{before}{event.message}"))
         if self._growing is not None:
             self._growing.show(event)
 
@@ -223,24 +310,35 @@ class DenoiseWidget(Dock):
     def _on_errored(self, error: BaseException) -> None:
         growing, self._growing = self._growing, None
         kept = growing.keep() if isinstance(growing, GrowingFile) else ""
+        name = "" if self._source is None else self._source.name
         self._finish(f"stopped by an error{kept}")
-        notify.error(error)
+        self._refuse(name, error)
+
+    def _refuse(self, name: str, error: BaseException) -> None:
+        """Tell why a layer was not denoised."""
+        if self._batch is not None:
+            self._batch.failed.append(f"{name}: {error}")
+        self._tell(error)
 
     def _on_returned(self, result: InMemory | dict[str, Any]) -> None:
+        with self._layers.still():
+            self._show(result)
+
+    def _show(self, result: InMemory | dict[str, Any]) -> None:
         source, growing, maps = self._source, self._growing, None
         if isinstance(growing, GrowingFile):
             assert isinstance(result, dict)
             layer = growing.finish(result)
         else:
             data, options, maps = cast("InMemory", result)
-            if is_preview(read_record(options["metadata"])) and self._update_preview(data, options):
+            if is_preview(read_record(options["metadata"])) and update_preview(self._viewer, data, options):
                 layer = None
             else:
                 layer = None if growing is None else growing.replace(data, options)
                 layer = layer or self._viewer.add_image(data, **options)
         self._growing = None
         record = read_record(options["metadata"] if layer is None else layer.metadata)
-        self._finish(_summary(record, layer))
+        self._finish(summary(record, layer))
         self._advise(record.get("advice") or "")
         if layer is None or is_preview(record):
             return
@@ -252,42 +350,28 @@ class DenoiseWidget(Dock):
         if isinstance(said, dict):
             self._series.setText(said["words"])
             self._series.show()
-        self._pair.append(layer.unique_id)
         if source is not None and preference("denoise", "verdict", True):
             self._verdict.begin(
                 source,
                 image_data(layer),
                 source.seen(visible_part(layer, self._viewer.dims))[0],
+                of=identity(layer),
                 dark=record.get("dark", False),
                 assumes=record.get("assumes"),
                 series=isinstance(said, dict),
             )
 
-    def _keep_verdict(self, words: str) -> None:
+    def _keep_verdict(self, result: str, words: str) -> None:
         """Write it into the record of the result, so that it is saved with it."""
         for layer in self._viewer.layers:
-            if self._pair[1:] == [layer.unique_id]:
+            if identity(layer) == result:
                 record = read_record(layer.metadata) | {"verdict": words}
                 layer.metadata = layer.metadata | as_metadata(record)
                 if file := record.get("file"):
                     keep_in_file(Path(file), verdict=words)
 
-    def _update_preview(self, data: Any, options: dict[str, Any]) -> bool:
-        """Show it in the preview layer of the same source, if there is one that can take it."""
-        source = read_record(options["metadata"])["source_layer"]
-        for layer in self._viewer.layers:
-            record = read_record(layer.metadata)
-            if not is_preview(record) or record.get("source_layer") != source:
-                continue
-            if layer.rgb != options["rgb"] or layer.data.ndim != data.ndim:
-                continue
-            layer.data = data
-            for name in ("scale", "rotate", "shear", "translate", "affine", "metadata"):
-                setattr(layer, name, options[name])
-            return True
-        return False
-
     def _stop(self) -> None:
+        self._batch = None
         super()._stop()
         self._verdict.clear()
 
@@ -301,20 +385,6 @@ class DenoiseWidget(Dock):
         if event is not None and (name := _dropped_model(event)):
             self._models.add(name)
             event.acceptProposedAction()
-
-
-def _summary(record: LayerRecord, layer: Image | None) -> str:
-    seconds = max(record["seconds"], 1e-3)
-    how = f"{record['engine']} on {record['device']}, {record['precision']}"
-    given = f"; {words}" if (words := given_back_words(record)) else ""
-    why = f"{because}, so " if (because := record.get("chosen_because")) else ""
-    if layer is None or is_preview(record):  # mostly preparation: a speed would mislead
-        return f"{why}preview by {record['model']}: {seconds:.1f} s ({how})"
-    name = f"; in {Path(file).name}" if (file := record.get("file")) else ""
-    shape = image_data(layer).shape
-    speed = np.prod(shape[:-1] if layer.rgb else shape, dtype=float) / seconds / 1e6
-    fast = "" if record.get("resumed") else f", {speed:.2g} Mpx/s"  # of which only the rest was done now
-    return f"{why}{record['model']}: {seconds:.1f} s{fast} ({how}){given}{name}"
 
 
 def _dropped_model(event: QDropEvent) -> str:

@@ -38,6 +38,7 @@ class GrowingLayer:
         self._viewer, self._source = viewer, source
         self._layer: Image | None = None
         self._shown = 0
+        self._origin = {"source_layer": source.name, "source_id": source.identity}
         self.finished: list[tuple[tuple[int, ...], np.ndarray]] = []
 
     def show(self, _: Progress | None = None) -> None:
@@ -46,7 +47,7 @@ class GrowingLayer:
             return
         if self._layer is None:
             data = np.full(self._source.data.shape, np.nan, np.float32)
-            style = dict(self._source.style)
+            style = self._source.style | {"metadata": as_metadata(self._origin)}
             self._layer = self._viewer.add_image(data, name=f"{self._source.name} · under way", **style)
         while self._shown < len(self.finished):
             place, plane = self.finished[self._shown]
@@ -76,7 +77,7 @@ class GrowingLayer:
         total = int(np.prod(self._source.data.shape[:-2]))
         words = f"{self._shown} of {total} frames"
         self._layer.name = f"{self._source.name} · {words}"
-        self._layer.metadata = as_metadata({"source_layer": self._source.name, "cancelled": words})
+        self._layer.metadata = as_metadata(self._origin | {"cancelled": words})
         return f"; {words} are kept in a layer"
 
 
@@ -98,4 +99,5 @@ def series_layers(result: Image, maps: SeriesResult) -> list[tuple[np.ndarray, d
         limits = (0.0, max(float(maps.changed.max()), 6.0))
         made.append((maps.changed, {"name": f"{result.name} · what changed", "colormap": "inferno",
                                     "blending": "additive", "contrast_limits": limits}))  # fmt: skip
-    return [(data, {**place, "visible": False, **style}) for data, style in made]
+    metadata = as_metadata({"series_map": result.name})
+    return [(data, {**place, "visible": False, "metadata": metadata, **style}) for data, style in made]

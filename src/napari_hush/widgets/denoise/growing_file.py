@@ -121,7 +121,13 @@ class GrowingFile:
         return self._layer
 
     def _marked(self) -> dict[str, Any]:
-        return as_metadata({"source_layer": self._source.name, "unfinished": str(self.target)})
+        return as_metadata(
+            {
+                "source_layer": self._source.name,
+                "source_id": self._source.identity,
+                "unfinished": str(self.target),
+            }
+        )
 
     def _stopped_before(self) -> Image | None:
         """The layer of an earlier run to the same file."""

@@ -39,6 +39,7 @@ class Keep(QObject):
         super().__init__(parent)
         self.combo, self.place = QComboBox(), FilePlace()
         self.combo.addItems([MEMORY, FILE])
+        self.combo.setToolTip("Where the result is kept: in a layer alone, or in a file that fills tile by tile")
         self._seen: Any = None
         self._offered = False
         self.combo.currentIndexChanged.connect(self._on_changed)

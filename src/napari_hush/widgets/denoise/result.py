@@ -77,7 +77,8 @@ def result_layer(
 
 def origin_record(source: Source) -> dict[str, Any]:
     """What a result says of the layer that it is made of, and when that was."""
-    record: dict[str, Any] = {"source_layer": source.name, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    record: dict[str, Any] = {"source_layer": source.name, "source_id": source.identity}
+    record["time"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     if file := source.notes.get("source"):
         record["source_file"] = file
     if channels := source.notes.get("one_of"):

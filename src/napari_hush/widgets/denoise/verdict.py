@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_hush.errors import InputError
 from napari_hush.progress import Progress
+from napari_hush.reports import SYMBOLS
 from napari_hush.widgets.evaluate.table import VerdictLabel
 from napari_hush.widgets.parts.job import Job
 
@@ -29,12 +30,15 @@ class Verdict(QWidget):
     ----------
     details : Signal()
         The button was pressed.
-    found : Signal(str)
-        What the look said, as histories have it.
+    found : Signal(str, str)
+        The `identity` of the result, and what the look said, as histories have it.
+    ended : Signal()
+        No look is under way or waits any more.
     """
 
     details = Signal()
-    found = Signal(str)
+    found = Signal(str, str)
+    ended = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -46,7 +50,9 @@ class Verdict(QWidget):
         layout.setSpacing(4)
         layout.addWidget(self._label)
         layout.addWidget(self._button)
-        self._next: partial[Any] | None = None  # waits for the end of an older one
+        self._next: tuple[str, partial[Any]] | None = None  # waits for the end of an older one
+        self._checked = self._shown = ""  # the results that are looked at and that the line is about
+        self._lines: dict[str, tuple[str, str]] = {}  # of each result: status, or nothing, and words
         self._job = Job(self)
         self._job.returned.connect(self._on_returned)
         self._job.errored.connect(self._on_errored)
@@ -70,6 +76,7 @@ class Verdict(QWidget):
         image: Any,
         plane: tuple[int, ...],
         *,
+        of: str = "result",
         dark: bool = False,
         assumes: str | None = None,
         series: bool = False,
@@ -84,6 +91,8 @@ class Verdict(QWidget):
             The result, of the same shape.
         plane : tuple of int
             Which plane, along the leading axes.
+        of : str
+            What tells this result from others.
         dark : bool
             Whether atom columns are dark.
         assumes : str, optional
@@ -92,38 +101,67 @@ class Verdict(QWidget):
             Whether it was made of several frames.
         """
         make = partial(_check, source, image, plane, dark=dark, assumes=assumes, series=series)
-        self._label.show_words("checking what was kept…")
-        self.show()
+        self._lines[of] = "", "checking what was kept…"
+        self.show_of(of)
         if self._job.running:
-            self._next = make
+            self._next = of, make
             self._job.cancel()
         else:
-            self._job.start(make)
+            self._start(of, make)
+
+    def show_of(self, result: str, kept: str = "") -> None:
+        """Show the line of one result, or nothing where there is none.
+
+        Parameters
+        ----------
+        result : str
+            What tells it from others; empty for none.
+        kept : str
+            What an earlier look said, as `found` gave it.
+        """
+        self._shown = result
+        if result and kept:
+            status, _, words = kept.partition(": ")
+            self._lines.setdefault(result, (status, words))
+        status, words = self._lines.get(result, ("", ""))
+        if status in SYMBOLS:
+            self._label.show_verdict(cast("Status", status), words)
+        else:
+            self._label.show_words(words)
+        self.setVisible(bool(words))
 
     def clear(self) -> None:
-        """Say nothing any more."""
+        """Say nothing any more, and look no further."""
         self._next = None
         self._job.cancel()
-        self.hide()
+        self.show_of("")
+
+    def _start(self, of: str, make: partial[Any]) -> None:
+        self._checked = of
+        self._job.start(make)
 
     def _on_returned(self, outcome: Outcome) -> None:
-        self._label.show_verdict(*outcome)
-        if self._next is None:  # otherwise it is of an older result
-            self.found.emit(": ".join(outcome))
+        self._lines[self._checked] = outcome
+        self.found.emit(self._checked, ": ".join(outcome))
         self._go_on()
 
     def _on_errored(self, error: BaseException) -> None:
         known = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-        self._label.show_words(f"not checked: {known}")
+        self._lines[self._checked] = "", f"not checked: {known}"
         self._go_on()
 
     def _on_cancelled(self) -> None:
+        if self._next is None or self._next[0] != self._checked:
+            del self._lines[self._checked]
         self._go_on()
 
     def _go_on(self) -> None:
-        if self._next is not None:
-            make, self._next = self._next, None
-            self._job.start(make)
+        self.show_of(self._shown)
+        if self._next is None:
+            self.ended.emit()
+            return
+        (of, make), self._next = self._next, None
+        self._start(of, make)
 
 
 def _check(

@@ -15,7 +15,7 @@ from napari_hush.inference.planes import Planes
 from napari_hush.widgets.parts.bits import NoWheel, small_label, word_combo
 from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.layer_list import LayerCombo, LayerOrNone
-from napari_hush.widgets.parts.layer_record import origin, read_given_back, read_record
+from napari_hush.widgets.parts.layer_record import is_preview, read_given_back, read_record, source_in
 from napari_hush.widgets.parts.layer_source import PLACE, Source, describe, image_data, middle_of, visible_part
 
 if TYPE_CHECKING:
@@ -85,6 +85,9 @@ class Choice(QWidget):
         self._viewer = viewer
         self.noisy, self.denoised = LayerCombo(viewer), LayerCombo(viewer)
         self.truth, self.repeats = LayerOrNone(viewer, "none"), LayerOrNone(viewer, "none")
+        self.noisy.setToolTip("The image layer before denoising")
+        self.denoised.setToolTip("What was made of it, of the same size")
+        self.truth.setToolTip("The clean image, where there is one, as of a simulation")
         self.repeats.setToolTip(
             "Another measurement of the same field, or a stack of them: tells the error without a truth. Of a stack of "
             "repeats the noisy layer itself"
@@ -221,7 +224,7 @@ class Choice(QWidget):
         """The active layer or the topmost one that was denoised here, and what it was made of."""
         active = self._viewer.layers.selection.active
         candidates = [active, *reversed(self._viewer.layers)]
-        self.denoised.layer = next((one for one in candidates if one is not None and _origin(one)), None)
+        self.denoised.layer = next((one for one in candidates if one is not None and self._source(one)), None)
         self._on_denoised()
         images = [self.noisy.itemData(i) for i in range(self.noisy.count())]
         if self.noisy.layer == self.denoised.layer:
@@ -234,14 +237,13 @@ class Choice(QWidget):
         layer = self.denoised.layer
         if layer is not None and layer != self._followed:
             self._followed = layer
-            source = _origin(layer)
-            self.noisy.layer = next((one for one in self._viewer.layers if source and one.name == source), None)
+            self.noisy.layer = self._source(layer)
         self.refresh()
 
-
-def _origin(layer: Any) -> str:
-    """The name of the layer that this one was denoised from; empty for others, and for previews."""
-    return origin(read_record(layer.metadata))
+    def _source(self, layer: Any) -> Any:
+        """The layer that this one was denoised from; None for others, and for previews."""
+        record = read_record(layer.metadata)
+        return None if is_preview(record) else source_in(record, self._viewer.layers)
 
 
 def _record(layer: Image) -> dict[str, Any]:

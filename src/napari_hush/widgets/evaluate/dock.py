@@ -16,12 +16,12 @@ from napari_hush.inference.planes import Planes
 from napari_hush.progress import Progress
 from napari_hush.widgets.evaluate.choice import Choice, Inputs
 from napari_hush.widgets.evaluate.grid import SideBySide
-from napari_hush.widgets.evaluate.layers import Evidences
+from napari_hush.widgets.evaluate.layers import Evidences, shown
 from napari_hush.widgets.evaluate.table import FindingsTable, VerdictLabel
 from napari_hush.widgets.evaluate.uncertainty import HINT, Uncertain, show_uncertain, uncertainty_of, why_not
-from napari_hush.widgets.parts import notify
 from napari_hush.widgets.parts.bits import row, small_label
 from napari_hush.widgets.parts.dock import Dock
+from napari_hush.widgets.parts.keys import KeyButton
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_hush.fidelity.stacks import Evaluation
+    from napari_hush.widgets.parts.tabs import Chosen
 
 MINIMUM_WIDTH = 330
 
@@ -58,6 +59,8 @@ class EvaluateWidget(Dock):
         self._started = 0.0  # when the run began, s
         self._path: Path | None = None  # of the last report
         self._grid = SideBySide(napari_viewer)
+        self._again = False  # whether another check begins once this one has stopped
+        self._lent = False  # whether the residual is shown for the grid alone
         self._build()
         self._choice.changed.connect(self._refresh)
         self._evaluate.clicked.connect(self.run)
@@ -76,6 +79,24 @@ class EvaluateWidget(Dock):
         """Choose the layers to compare."""
         self._choice.choose(noisy, denoised)
 
+    def look_at(self, noisy: Image, denoised: Image) -> None:
+        """Check two layers, instead of what is being checked."""
+        self.choose(noisy, denoised)
+        self._again = self._job.running
+        if self._again:
+            self.cancel()
+        else:
+            self.run()
+
+    def chosen(self) -> Chosen:
+        """Settings and planes."""
+        return {"form": self._choice.form.accepted, "planes": self._choice.planes.currentIndex()}
+
+    def choose_again(self, chosen: Chosen) -> None:
+        """Choose them again."""
+        self._choice.form.value = chosen["form"]
+        self._choice.planes.setCurrentIndex(chosen["planes"])
+
     def run(self) -> None:
         """Check the chosen layers."""
         if self._job.running:
@@ -83,7 +104,7 @@ class EvaluateWidget(Dock):
         try:
             inputs = self._choice.inputs()
         except ValueError as error:
-            notify.error(error)
+            self._tell(error)
             return
         self._inputs = inputs
         self._started = time.monotonic()
@@ -97,7 +118,7 @@ class EvaluateWidget(Dock):
             inputs, index = self._choice.inputs(), self._choice.plane
             steps = uncertainty_of(inputs, self._choice.denoised.layer, index)
         except ValueError as error:
-            notify.error(error)
+            self._tell(error)
             return
         self._started = time.monotonic()
         self._launch(lambda: steps)
@@ -112,7 +133,7 @@ class EvaluateWidget(Dock):
 
     def _build(self) -> None:
         self._choice = Choice(self._viewer)
-        self._evaluate = QPushButton("Evaluate")
+        self._evaluate = KeyButton("Evaluate", "E")
         self._cancel.setToolTip("Stop as soon as possible; what was found before is kept")
         self._verdict, self._table = VerdictLabel(), FindingsTable()
         self._of = small_label()
@@ -147,7 +168,7 @@ class EvaluateWidget(Dock):
             (self._csv, "Save a sheet, one row per plane"),
         ):
             button.setEnabled(not running and self._evaluation is not None)
-            button.setToolTip(does if self._evaluation is not None else "Evaluate first")
+            button.setToolTip(does if self._evaluation is not None else f"Evaluate first. {does}")
         self._sides.setEnabled(self._grid.active or not reason)
         reason = reason or why_not(self._choice.denoised.layer)
         self._map.setEnabled(not running and not reason)
@@ -163,11 +184,16 @@ class EvaluateWidget(Dock):
         else:
             self._show(result)
 
+    def _on_cancelled(self) -> None:
+        super()._on_cancelled()
+        if self._again:
+            self._again = False
+            self.run()
+
     def _on_errored(self, error: BaseException) -> None:
         super()._on_errored(error)
-        before = "" if self._evaluation is None else "; verdict and table are of the run before"
-        self._of.setText(f"{error}{before}")
-        self._of.setVisible(True)
+        self._of.setText("" if self._evaluation is None else "verdict and table are of the run before")
+        self._of.setVisible(self._evaluation is not None)
 
     def _show(self, evaluation: Evaluation) -> None:
         assert self._inputs is not None
@@ -189,10 +215,14 @@ class EvaluateWidget(Dock):
     def _on_sides(self, pressed: bool) -> None:
         if not pressed:
             self._grid.restore()
+            if self._lent:
+                self._evidence.put_away("residual")
+            self._lent = False
             self._refresh()
             return
         chosen = (self._choice.noisy.layer, self._choice.denoised.layer, self._choice.truth.layer)
         layers = [layer for layer in chosen if layer is not None]
+        self._lent = shown(self._viewer, "residual") is None
         residual = self._evidence.reveal("residual")
         self._grid.show(layers, [] if residual is None else [residual])
         self._refresh()

@@ -58,7 +58,7 @@ class SideBySide:
                     setattr(layer, name, getattr(grey[1], name))
             layers.link_layers(grey, LINKED)
         grid.stride, grid.shape, grid.enabled = 1, (-1, -1), True
-        self._viewer.reset_view()
+        self._viewer.reset_view(layers=shown)  # a hidden one may be a thousand times as large
         self.active = True
 
     def restore(self) -> None:
@@ -78,5 +78,6 @@ class SideBySide:
         for layer, visible in self._names.items():
             layer.name_overlay.visible = visible
         grid.enabled, grid.stride, grid.shape = self._grid
+        shown = [layer for layer in self._names if layer in layers]
         self._seen, self._styles, self._names = {}, {}, {}
-        self._viewer.reset_view()
+        self._viewer.reset_view(layers=shown or None)

@@ -302,6 +302,7 @@ class Evidences(QWidget):
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         for number, (what, box) in enumerate(self._boxes.items()):
+            box.setToolTip(f"{EVIDENCE[what].meaning}\nEvaluate first")
             box.toggled.connect(partial(self._on_box, what))
             grid.addWidget(box, number // 2, number % 2)
         removed, on_removed = viewer.layers.events.removed, WeakMethod(self._on_removed)
@@ -337,6 +338,10 @@ class Evidences(QWidget):
         if self._evaluation is not None and box.isEnabled():
             box.setChecked(True)
         return shown(self._viewer, what)
+
+    def put_away(self, what: str) -> None:
+        """Show one kind of evidence no longer."""
+        self._boxes[what].setChecked(False)
 
     def _on_box(self, what: str, checked: bool) -> None:
         if not checked:

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QSizePolicy, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from napari_hush.reports import SYMBOLS
+from napari_hush.widgets.parts.bits import StatusLabel
+from napari_hush.widgets.parts.colours import ON_DARK, colour
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_hush.fidelity.findings import Finding, Status
 
-FAINT = "#9a9fa6"
-# a traffic light, readable on napari's dark theme and its light one
-COLOURS = {"pass": "#3fbf95", "warn": "#e0b040", "fail": "#ff8a50", "open": FAINT}
 ROW = 24  # px
 SHORT = 4  # letters of a unit that the narrow table has room for; "image units" is left to the tooltip
 
 
-class VerdictLabel(QLabel):
+class VerdictLabel(StatusLabel):
     """One line that says how the checks went; hidden while there is nothing to say."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setTextFormat(Qt.TextFormat.PlainText)
-        self.setWordWrap(True)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.hide()
 
@@ -43,16 +39,15 @@ class VerdictLabel(QLabel):
         text : str
             In one line.
         """
-        self._show(f"{SYMBOLS[status]} {text}", COLOURS.get(status, FAINT), text)
+        self._say(status, f"{SYMBOLS[status]} {text}", text)
 
     def show_words(self, text: str) -> None:
         """Say something that is no verdict; nothing hides the line."""
-        self._show(text, FAINT, text)
+        self._say("open", text, text)
 
-    def _show(self, text: str, colour: str, hint: str) -> None:
-        self.setText(text)
+    def _say(self, status: str, text: str, hint: str) -> None:
+        self.show_status(status, text)
         self.setToolTip(hint)
-        self.setStyleSheet(f"color: {colour}")
         self.setVisible(bool(text))
 
 
@@ -76,10 +71,20 @@ class FindingsTable(QTableWidget):
             for column in (1, 2):
                 columns.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
             columns.setMinimumSectionSize(40)
+        self._findings: Sequence[Finding] = ()
+        self._background = ""
         self.hide()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Follow the theme."""
+        super().changeEvent(event)
+        background = self.palette().window().color().name()
+        if background != self._background and self._findings:
+            self.show_findings(self._findings)
 
     def show_findings(self, findings: Sequence[Finding]) -> None:
         """Fill the table, failures first; what does not apply is named in the last row."""
+        self._findings, self._background = findings, self.palette().window().color().name()
         order = {"fail": 0, "warn": 1, "pass": 2, "not judged": 3}
         rows = sorted((one for one in findings if one.verdict in order), key=lambda one: order[one.verdict])
         missing = [one.label for one in findings if one.verdict not in order]
@@ -90,7 +95,7 @@ class FindingsTable(QTableWidget):
             hint = "For lack of a truth, or of what they are about:\n" + "\n".join(missing)
             verb = "does" if len(missing) == 1 else "do"
             words = (f"{SYMBOLS['not measured']} {len(missing)} {verb} not apply", "", "")
-            self._put(len(rows), words, hint, FAINT)
+            self._put(len(rows), words, hint, colour("open", self))
         self.setFixedHeight(ROW * (self.rowCount() + 1) + 8)  # all rows: the dock itself scrolls
         self.setVisible(bool(findings))
 
@@ -100,14 +105,14 @@ class FindingsTable(QTableWidget):
         hint = f"{finding.label}: {finding.text}" + (f" ({allowed})" if allowed else "")
         hint = f"{hint}, {verdict}\n{finding.meaning}"
         words = (f"{SYMBOLS[verdict]} {finding.label}", _value(finding), _range(finding))
-        self._put(row, words, hint, COLOURS.get(verdict, ""))
+        self._put(row, words, hint, colour(verdict, self) if verdict in ON_DARK else "")
 
-    def _put(self, row: int, words: Sequence[str], hint: str, colour: str) -> None:
+    def _put(self, row: int, words: Sequence[str], hint: str, shade: str) -> None:
         for column, text in enumerate(words):
             item = QTableWidgetItem(text)
             item.setToolTip(hint)
-            if colour:
-                item.setForeground(QColor(colour))
+            if shade:
+                item.setForeground(QColor(shade))
             self.setItem(row, column, item)
 
 

@@ -5,12 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QComboBox, QFrame, QGraphicsOpacityEffect, QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFrame,
+    QGraphicsOpacityEffect,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QWidget,
+)
+
+from napari_hush.widgets.parts.colours import colour
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qtpy.QtGui import QResizeEvent
+    from qtpy.QtGui import QResizeEvent, QShowEvent
 
 _CLEANINGS: set[Any] = set()  # Python's collector empties slots that only a dying widget holds
 
@@ -65,6 +76,47 @@ class _Words(QLabel):
         self.setMinimumHeight(0)  # which would count
         if self.text():
             self.setMinimumHeight(self.heightForWidth(self.width()))
+
+
+class StatusLabel(_Words):
+    """Words in the colour of a status, on the dark theme and on the light one."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._status = "open"
+        self.setTextFormat(Qt.TextFormat.PlainText)  # the names of layers, the words of strangers
+        self.setWordWrap(True)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+
+    def show_status(self, status: str, text: str) -> None:
+        """Say something; grey where the status is none of a traffic light.
+
+        Parameters
+        ----------
+        status : str
+            "pass", "warn", "fail" or "open".
+        text : str
+            Shown as it is.
+        """
+        self._status = status
+        self.setText(text)
+        self._paint()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event is not None and event.type() in (QEvent.Type.PaletteChange, QEvent.Type.ParentChange):
+            self._paint()
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Follow the theme of the window that it has got into meanwhile."""
+        super().showEvent(event)
+        self._paint()
+
+    def _paint(self) -> None:
+        sheet = f"color: {colour(self._status, self)}"
+        if sheet != self.styleSheet():  # setting it is a change, too
+            self.setStyleSheet(sheet)
 
 
 def small_label() -> QLabel:

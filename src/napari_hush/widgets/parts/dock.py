@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QFrame, QLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, Qt, QTimer, Slot  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QFrame, QLayout, QScrollArea, QVBoxLayout, QWidget
 
 from napari_hush.widgets.parts import notify
+from napari_hush.widgets.parts.dock_words import in_dock_words
 from napari_hush.widgets.parts.job import Job
+from napari_hush.widgets.parts.keys import CANCEL, KeyButton, make_shortcuts, order_tabs
+from napari_hush.widgets.parts.message import Message
 from napari_hush.widgets.parts.progress_line import ProgressLine
+from napari_hush.widgets.parts.tabs import Tab
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     import napari
+    from qtpy.QtGui import QShowEvent
 
     from napari_hush.progress import Progress
+    from napari_hush.widgets.parts.tabs import Chosen
+
+SETTLED = 50  # ms
 
 
 class Dock(QScrollArea):
@@ -37,14 +45,19 @@ class Dock(QScrollArea):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumWidth(minimum_width)
-        self._progress, self._cancel = ProgressLine(), QPushButton("Cancel")
+        self._progress, self._cancel, self._message = ProgressLine(), KeyButton("Cancel", CANCEL), Message()
         self._cancel.clicked.connect(self.cancel)
+        self._tab = Tab(self, Dock)
+        self._scroll = QTimer(self)  # once the layout has made room for a message
+        self._scroll.setSingleShot(True)
+        self._scroll.setInterval(SETTLED)
+        self._scroll.timeout.connect(self._show_message)
         self._job = Job(self)
         self._job.progressed.connect(self._on_progress)
         self._job.returned.connect(self._on_returned)
         self._job.errored.connect(self._on_errored)
         self._job.cancelled.connect(self._on_cancelled)
-        self._job.warned.connect(notify.warning)
+        self._job.warned.connect(self._warn)
 
     @property
     def running(self) -> bool:
@@ -58,21 +71,34 @@ class Dock(QScrollArea):
             self._cancel.setText("Cancelling…")
             self._job.cancel()
 
+    def chosen(self) -> Chosen:
+        """What is chosen besides layers, for the next dock of this kind once this one is closed."""
+        return {}
+
+    def choose_again(self, chosen: Chosen) -> None:
+        """Choose what `chosen` of another dock of this kind gave."""
+
     def _lay_out(self, spacing: int, *parts: QWidget | QLayout) -> None:
         """Put the parts below each other, so many px apart."""
         inner = QWidget()
         layout = QVBoxLayout(inner)
         layout.setSpacing(spacing)
         for part in parts:
-            if isinstance(part, QLayout):
+            if part is self._progress:
+                layout.addWidget(part)
+                layout.addWidget(self._message)
+            elif isinstance(part, QLayout):
                 layout.addLayout(part)
             else:
                 layout.addWidget(part)
         layout.addStretch(1)
         self.setWidget(inner)
+        order_tabs(inner)
+        self._tab.shortcuts = make_shortcuts(self)
 
     def _launch(self, make: Callable[[], Generator[Progress, None, Any]], text: str = "starting…") -> None:
         """Start a job; ``make`` is called in its thread."""
+        self._message.clear()
         self._progress.start(text)
         self._job.start(make)
         self._refresh()
@@ -98,13 +124,34 @@ class Dock(QScrollArea):
 
     def _on_errored(self, error: BaseException) -> None:
         self._finish("stopped by an error")
-        notify.error(error)
+        self._tell(error)
+
+    def _tell(self, error: BaseException) -> None:
+        """Say what went wrong, here and in napari's notifications, which are gone in a moment and cut off."""
+        self._message.add("fail", in_dock_words(notify.error(error)))
+        self._scroll.start()
+
+    @Slot()  # type: ignore[untyped-decorator]
+    def _show_message(self) -> None:
+        self.ensureWidgetVisible(self._message)
+
+    def _warn(self, text: str) -> None:
+        self._message.add("warn", in_dock_words(text))
+        self._scroll.start()
+        notify.warning(text)
 
     def _on_cancelled(self) -> None:
         self._finish("cancelled")
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Join the tabs of the plugin's other docks."""
+        super().showEvent(event)
+        if event is not None and not event.spontaneous():  # as that of a window that was an icon
+            self._tab.shown()
 
     def changeEvent(self, event: QEvent | None) -> None:
         """Stop when napari takes the widget out of its dock, which may be long before it is deleted."""
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._tab.keep(self.chosen())
             self._stop()

@@ -29,6 +29,7 @@ from superqt import QLargeIntSpinBox
 
 from napari_hush.declare import declared
 from napari_hush.errors import InputError
+from napari_hush.widgets.parts.devices_here import devices_here
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,6 +132,14 @@ class Form(QWidget):
         finally:
             self.blockSignals(False)
         self._on_changed()
+
+    @property
+    def accepted(self) -> Any:
+        """What the form shows; the last one that was given where the dataclass refuses that."""
+        try:
+            return self.value
+        except ValueError:
+            return self._value
 
     def chosen(self, name: str) -> Any:
         """What one field shows, also while the dataclass refuses the whole."""
@@ -386,7 +395,8 @@ class NumberOrEmpty(QLineEdit):
 def _make_field(about: Declared, value: Any, word: str) -> Any:
     """The widget of one field, with ``value`` and ``changed``."""
     if about.choices:
-        choices = list(dict.fromkeys([*about.choices, value]))  # a name may be known that is not listed
+        here = devices_here() if about.name == "device" else about.choices
+        choices = list(dict.fromkeys([*here, value]))  # a name may be known that is not listed
         return create_widget(value=value, widget_type="ComboBox", options={"choices": choices})
     if bool in about.kinds:
         if not about.values:
@@ -431,6 +441,7 @@ def _heading(text: str, part: QWidget) -> QToolButton:
     """A line that opens and closes what is below it."""
     heading = QToolButton()
     heading.setText(text)
+    heading.setToolTip("Show or hide the settings that are seldom changed")
     heading.setCheckable(True)
     heading.setAutoRaise(True)
     heading.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)

@@ -1,14 +1,19 @@
-"""A list of the viewer's image layers to choose from."""
+"""Lists of the viewer's image layers to choose from."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QWidget
 
+from napari_hush.widgets.parts.layer_record import is_noisy, read_record, source_in
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from napari.components import ViewerModel
 
 
@@ -32,23 +37,31 @@ class LayerCombo(QComboBox):
         super().__init__(parent)
         self._viewer = viewer
         self._watched: Any = None
+        self._about = ""
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(8)
         self.refill()
         self.layer = viewer.layers.selection.active
         self._watch()
         self.currentIndexChanged.connect(self._on_index_changed)
-        emitters = [getattr(viewer.layers.events, name) for name in ("inserted", "removed", "reordered", "renamed")]
-        for emitter in emitters:
-            emitter.connect(self.refill)
-        refill = self.refill
+        heard = self._heard()
+        for emitter, slot in heard:
+            emitter.connect(slot)
 
         def forget(_: object = None) -> None:  # napari would go on to call a deleted widget
-            for emitter in emitters:
-                emitter.disconnect(refill)
+            for emitter, slot in heard:
+                emitter.disconnect(slot)
             self._unwatch()
 
         self.destroyed.connect(forget)
+
+    def setToolTip(self, text: str | None) -> None:
+        """Say what the layer is chosen for; its name, which may be cut off, stands above it."""
+        self._about = text or ""
+        self._show_tip()
+
+    def _show_tip(self) -> None:
+        super().setToolTip("\n".join(filter(None, (self.currentText(), self._about))))
 
     @property
     def layer(self) -> Any:
@@ -70,14 +83,24 @@ class LayerCombo(QComboBox):
             if isinstance(layer, Image):
                 self.addItem(layer.name, layer)
         self.layer = chosen
+        if chosen is None or self.layer != chosen:
+            self._propose()
         self.blockSignals(False)
         self._watch()
-        self.setToolTip(self.currentText())
+        self._show_tip()
         self.changed.emit()
+
+    def _heard(self) -> list[tuple[Any, Callable[..., None]]]:
+        """What of the viewer is listened to."""
+        names = ("inserted", "removed", "reordered", "renamed")
+        return [(getattr(self._viewer.layers.events, name), self.refill) for name in names]
+
+    def _propose(self) -> None:
+        """Choose where what was chosen has gone; at first the topmost layer."""
 
     def _on_index_changed(self, _: int) -> None:
         self._watch()
-        self.setToolTip(self.currentText())
+        self._show_tip()
         self.changed.emit()
 
     def _on_layer_event(self, _: object = None) -> None:
@@ -95,6 +118,75 @@ class LayerCombo(QComboBox):
             self._watched.events.data.disconnect(self._on_layer_event)
             self._watched.events.axis_labels.disconnect(self._on_layer_event)
             self._watched = None
+
+
+class NoisyCombo(LayerCombo):
+    """The image layers of a viewer, to denoise one: follows what is chosen in napari's list.
+
+    A result stands for the layer that it was made of; it can be chosen, and is never proposed.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        What is active there is chosen at first.
+
+    Attributes
+    ----------
+    several : Signal()
+        Other layers are selected together.
+    """
+
+    several = Signal()
+
+    def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(viewer, parent)
+        self._still = False
+        self.setPlaceholderText("choose…")
+        self._propose()
+
+    @property
+    def selected(self) -> list[Any]:
+        """What is meant by the layers that are selected together, from the top; empty where that is a single one."""
+        chosen = self._viewer.layers.selection
+        meant = [self._meant(layer) for layer in reversed(self._viewer.layers) if layer in chosen]
+        layers: list[Any] = []
+        for layer in meant:
+            if layer is not None and layer not in layers:
+                layers.append(layer)
+        return layers if len(layers) > 1 else []
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Keep the choice while the dock adds layers, which napari makes the active ones."""
+        self._still = True
+        try:
+            yield
+        finally:
+            self._still = False
+
+    def _heard(self) -> list[tuple[Any, Callable[..., None]]]:
+        chosen = self._viewer.layers.selection.events
+        return [*super()._heard(), (chosen.active, self._follow), (chosen.changed, self._on_selection)]
+
+    def _follow(self, _: object = None) -> None:
+        meant = self._meant(self._viewer.layers.selection.active)
+        if meant is not None and not self._still:
+            self.layer = meant
+
+    def _on_selection(self, _: object = None) -> None:
+        self.several.emit()
+
+    def _propose(self) -> None:
+        layers = self._viewer.layers
+        candidates = (self._meant(layer) for layer in (layers.selection.active, *reversed(layers)))
+        self.setCurrentIndex(-1)
+        self.layer = next((layer for layer in candidates if layer is not None), None)
+
+    def _meant(self, layer: Any) -> Any:
+        """The layer that would be denoised if this one is chosen; None where it says nothing."""
+        if not isinstance(layer, Image):
+            return None
+        return layer if is_noisy(layer) else source_in(read_record(layer.metadata), self._viewer.layers)
 
 
 class LayerOrNone(LayerCombo):

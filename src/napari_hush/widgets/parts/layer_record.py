@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypedDict, cast
+from uuid import uuid4
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from napari.layers import Layer
 
 KEY = "napari-hush"
 FILE = "napari-hush file"  # beside the record: what the file of the layer said of it, see `file_notes`
 GIVEN_BACK = "napari-hush given back"  # an array beside the record, which is for reading
+SESSION = uuid4().hex[:12]  # napari numbers layers anew in each
 
 
 class LayerRecord(TypedDict, total=False):
@@ -41,11 +45,14 @@ class LayerRecord(TypedDict, total=False):
     dark: bool
     seconds: float  # that it took
     verdict: str  # what one look at it said
-    source_layer: str  # name of the noisy layer
+    source_layer: str  # name of the noisy layer, as it was then
+    source_id: str  # its `identity`
     time: str  # ISO 8601
     # a preview of a result
     plane: list[int]  # place along the leading axes
     region: list[int]  # y0, y1, x0, x1, px
+    # a map of a series
+    series_map: str  # which
     # evidence
     evaluate: str  # a name in `EVIDENCE`, or "uncertainty"
     # a target
@@ -99,6 +106,39 @@ def is_preview(record: LayerRecord) -> bool:
     return "region" in record
 
 
-def origin(record: LayerRecord) -> str:
-    """The name of the layer that a result was made of; empty for previews and for other layers."""
-    return "" if is_preview(record) else str(record.get("source_layer", ""))
+def is_result(record: LayerRecord) -> bool:
+    """Whether a layer shows a finished result of a whole layer."""
+    return "model" in record and "unfinished" not in record and not is_preview(record)
+
+
+def is_noisy(layer: Layer) -> bool:
+    """Whether a layer may be denoised: not one that shows a result, a preview or evidence."""
+    record = read_record(layer.metadata)
+    return not record or "noisy" in str(record.get("synthesise", ""))
+
+
+def identity(layer: Layer) -> str:
+    """What tells a layer from all others, whatever it is called."""
+    return f"{SESSION}:{layer.unique_id}"
+
+
+def source_in(record: LayerRecord, layers: Iterable[Layer]) -> Any:
+    """The layer that something was made of, if it is among these; None where it is not.
+
+    Names can change and be given twice: they count where the record is of another session alone.
+    """
+    known = record.get("source_id", "")
+    if known.startswith(f"{SESSION}:"):
+        return next((layer for layer in layers if identity(layer) == known), None)
+    name = record.get("source_layer")
+    named = (layer for layer in layers if name and layer.name == name)
+    return next((layer for layer in named if read_record(layer.metadata) != record), None)
+
+
+def latest_result(source: Layer, layers: Iterable[Layer]) -> Any:
+    """The newest result of a layer among these; None where there is none."""
+    layers = list(layers)
+    records = [(layer, read_record(layer.metadata)) for layer in layers]
+    made = [(record.get("time", ""), number, layer) for number, (layer, record) in enumerate(records)
+            if is_result(record) and source_in(record, layers) == source]  # fmt: skip
+    return max(made, key=lambda one: one[:2])[2] if made else None

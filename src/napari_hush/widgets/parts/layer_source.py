@@ -12,7 +12,7 @@ from napari_hush.errors import InputError
 from napari_hush.inference.planes import Planes, has_one_colour
 from napari_hush.io import looks_like_labels
 from napari_hush.io.units import METRES, canonical
-from napari_hush.widgets.parts.layer_record import file_notes
+from napari_hush.widgets.parts.layer_record import file_notes, identity
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -35,6 +35,8 @@ class Source:
         As the layer holds it; the finest level of a multiscale layer.
     name : str
         The layer's name.
+    identity : str
+        What tells the layer from others, whatever they are called.
     rgb : bool
         Whether the last axis counts colours.
     style : dict
@@ -51,6 +53,7 @@ class Source:
     style: dict[str, Any]
     channel_axis: int | None = None
     notes: dict[str, Any] = field(default_factory=dict)
+    identity: str = ""
 
     @classmethod
     def of(cls, layer: Image, channel_axis: int | None = None) -> Source:
@@ -64,7 +67,8 @@ class Source:
         axis = len(data.shape) - 1 if last else channel_axis
         notes = file_notes(layer.metadata)
         notes.pop("history", None)  # that of the source, not of what is made of it
-        return cls(data=data, name=layer.name, rgb=rgb, style=style, channel_axis=axis, notes=notes)
+        known = {"name": layer.name, "identity": identity(layer)}
+        return cls(data=data, rgb=rgb, style=style, channel_axis=axis, notes=notes, **known)
 
     @property
     def colours(self) -> Any:

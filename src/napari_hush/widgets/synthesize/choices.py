@@ -122,7 +122,13 @@ class Choices(QWidget):
         self.variant.setToolTip("The masks that went with the published recipe; each sets smoothing and distance")
         self.recipe.rows.insertRow(0, "Variant", self.variant)
         self.show_mask = QCheckBox("Show mask")
+        self.show_mask.setToolTip("Show what was made of the image with the dents, step by step, in layers over it")
         self.noise = LayerOrNone(self._viewer, "random")
+        self.crop.setToolTip(
+            "A clean piece of a lattice, two periods or more in each direction, that targets are made of"
+        )
+        self.dents.setToolTip("An image whose missing or thinner places the targets get")
+        self.noise.setToolTip("An image whose noise the targets get; random takes another noise for each")
         self._words = {name: small_label() for name in ("settings", "unit crop", "dents", "noise")}
         self._sources = QFormLayout()
         self._sources.setContentsMargins(0, 0, 0, 0)

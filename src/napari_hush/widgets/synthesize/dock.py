@@ -16,6 +16,7 @@ from napari_hush.datasets.synthesize import write_steps
 from napari_hush.progress import Progress
 from napari_hush.widgets.parts.bits import row, rule
 from napari_hush.widgets.parts.dock import Dock
+from napari_hush.widgets.parts.keys import PREVIEW, KeyButton
 from napari_hush.widgets.synthesize.choices import Choices
 from napari_hush.widgets.synthesize.materials import make_drawer, measure_steps
 from napari_hush.widgets.synthesize.targets import Stack, beside, check_memory, show_stack, show_target
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from napari_hush.datasets.drawing import Drawer, Target
     from napari_hush.datasets.settings import SynthesisSettings
+    from napari_hush.widgets.parts.form import Form
+    from napari_hush.widgets.parts.tabs import Chosen
     from napari_hush.widgets.synthesize.materials import Measured, ToMeasure
 
     Steps = Generator[Progress, None, Any]
@@ -64,6 +67,18 @@ class SynthesizeWidget(Dock):
         self._save.clicked.connect(self.save)
         self._refresh()
 
+    def chosen(self) -> Chosen:
+        """What all the forms say."""
+        return {name: form.accepted for name, form in self._forms().items()}
+
+    def choose_again(self, chosen: Chosen) -> None:
+        """Choose it again."""
+        for name, form in self._forms().items():
+            form.value = chosen[name]
+
+    def _forms(self) -> dict[str, Form]:
+        return {name: getattr(self.choices, name) for name in ("form", "transmission", "recipe")}
+
     def preview(self) -> None:
         """Draw the next target and show it with its truth."""
         self._start(partial(_preview, number=self._number))
@@ -90,7 +105,7 @@ class SynthesizeWidget(Dock):
 
     def _build(self) -> None:
         self.choices = Choices(self._viewer)
-        self._preview, self._generate = QPushButton("Preview"), QPushButton("Generate")
+        self._preview, self._generate = KeyButton("Preview", PREVIEW), KeyButton("Generate", "G")
         self._save = QPushButton("Save data set…")
         self._cancel.setToolTip("Stop after the current image; what is finished is kept")
         buttons = row(self._preview, self._generate), row(self._save, self._cancel)

@@ -13,12 +13,13 @@ from napari_hush.files import atomic_write
 from napari_hush.training.process.child import Order
 from napari_hush.training.process.parent import RemoteTraining, train_steps
 from napari_hush.training.settings_file import train_settings_to_toml
-from napari_hush.widgets.parts import notify
 from napari_hush.widgets.parts.bits import row, rule
 from napari_hush.widgets.parts.dock import Dock
+from napari_hush.widgets.parts.keys import RUN, KeyButton, order_tabs
 from napari_hush.widgets.parts.layer_source import Source
 from napari_hush.widgets.parts.model_list import ModelCombo
 from napari_hush.widgets.parts.recent import remember
+from napari_hush.widgets.parts.tabs import raise_dock
 from napari_hush.widgets.train.adaptation import Adaptation, AdaptationForm, FirstModel, adaptation_steps
 from napari_hush.widgets.train.data import Data, Found, store
 from napari_hush.widgets.train.form import SettingsForm
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from napari_hush.progress import Progress
     from napari_hush.training.process.child import Stored, TrainingOutcome
     from napari_hush.training.settings import TrainSettings
+    from napari_hush.widgets.parts.tabs import Chosen
     from napari_hush.widgets.train.data import ChosenImages
 
 MINIMUM_WIDTH = 300
@@ -62,7 +64,7 @@ class TrainWidget(Dock):
         self.place.changed.connect(self._refresh)
         self.adaptation.changed.connect(self._refresh)
         self.adaptation.wanted.connect(self.adapt)
-        self.adaptation.models.refused.connect(notify.error)
+        self.adaptation.models.refused.connect(self._tell)
         for button, action in (
             (self._start, self.start),
             (self._resume, self.resume),
@@ -71,6 +73,24 @@ class TrainWidget(Dock):
         ):
             button.clicked.connect(action)
         self._refresh()
+
+    def chosen(self) -> Chosen:
+        """What both forms say, the method, and the model to adapt."""
+        first = self.adaptation
+        return {
+            "adaptation": first.form.accepted,
+            "model": first.models.path,
+            "method": self.settings.method,
+            "training": self.settings.form.accepted,
+        }
+
+    def choose_again(self, chosen: Chosen) -> None:
+        """Choose it again."""
+        self.adaptation.form.value = chosen["adaptation"]
+        if chosen["model"] is not None:
+            self.adaptation.models.add(chosen["model"])
+        self.settings.method = chosen["method"]
+        self.settings.form.value = chosen["training"]
 
     @property
     def paused(self) -> bool:
@@ -85,7 +105,7 @@ class TrainWidget(Dock):
         try:
             source, settings = Source.of(part.layers.layer), part.settings
         except ValueError as error:
-            notify.error(error)
+            self._tell(error)
             return
         path = self.place.file(".safetensors", self.place.free(name=file_name(part.stem)))
         self._adapting, self._model = True, None
@@ -108,10 +128,10 @@ class TrainWidget(Dock):
             if self.place.file(".toml").is_file():
                 self.settings.take_up(self.place.file(".toml"))
         except (InputError, OSError) as error:
-            notify.error(error)
+            self._tell(error)
             return
         if self._refusal():
-            notify.error(InputError(self._refusal()))
+            self._tell(InputError(self._refusal()))
             return
         self._begin(resume=True)
 
@@ -147,7 +167,8 @@ class TrainWidget(Dock):
         """Open the dock *Denoise* with the new model."""
         if self._model is None:
             return
-        self._viewer.window.add_plugin_dock_widget("napari-hush", "Denoise", tabify=True)
+        _, denoise = self._viewer.window.add_plugin_dock_widget("napari-hush", "Denoise", tabify=True)
+        raise_dock(denoise)
         _offer(self._model)
 
     def _build(self) -> None:
@@ -156,7 +177,7 @@ class TrainWidget(Dock):
         self.data = Data(self._viewer, self.settings.method)
         self.place = Place(self.settings.method)
         self._method = self.settings.method
-        self._start, self._resume = QPushButton("Start"), QPushButton("Resume")
+        self._start, self._resume = KeyButton("Start", RUN), QPushButton("Resume")
         self._pause, self._denoise = QPushButton("Pause"), QPushButton("Denoise with it")
         self._denoise.setToolTip("Open the dock Denoise with the new model")
         self._denoise.hide()
@@ -217,7 +238,7 @@ class TrainWidget(Dock):
             text = train_settings_to_toml(self.settings.method, settings)
             atomic_write(self.place.file(".toml"), text.encode())
         except OSError as error:
-            notify.error(InputError(f"{error.filename}: {error.strerror}; choose another folder"))
+            self._tell(InputError(f"{error.filename}: {error.strerror}; choose another folder"))
             return
         self._run, self._shown, self._model, self._adapting = RemoteTraining(), None, None, False
         self.curves.begin()
@@ -231,6 +252,7 @@ class TrainWidget(Dock):
             self._method = method
             self.place.suggest(method)
             self.data.method = method
+            order_tabs(self)  # the form is another one
         self._refresh()
 
     def _on_progress(self, event: Progress) -> None:
@@ -272,7 +294,7 @@ class TrainWidget(Dock):
 
     def _on_errored(self, error: BaseException) -> None:
         self._finish(f"stopped by an error{self._kept()}")
-        notify.error(error)
+        self._tell(error)
 
     def _on_cancelled(self) -> None:
         if self._adapting:

@@ -8,6 +8,8 @@ from napari.layers import Image
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QWidget
 
+from napari_hush.widgets.parts.layer_record import is_tool, read_record
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
@@ -67,7 +69,7 @@ class LayerCombo(QComboBox):
         self.blockSignals(True)
         self.clear()
         for layer in reversed(self._viewer.layers):  # the order of napari's layer list: the topmost first
-            if isinstance(layer, Image):
+            if isinstance(layer, Image) and not is_tool(read_record(layer.metadata)):
                 self.addItem(layer.name, layer)
         self.layer = chosen
         self.blockSignals(False)

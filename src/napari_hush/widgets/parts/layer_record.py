@@ -48,6 +48,8 @@ class LayerRecord(TypedDict, total=False):
     region: list[int]  # y0, y1, x0, x1, px
     # evidence
     evaluate: str  # a name in `EVIDENCE`, or "uncertainty"
+    # what the dock *Compare* shows for a while
+    compare: str
     # a target
     synthesise: str  # which of its layers
     number: int
@@ -97,6 +99,11 @@ def file_notes(metadata: Mapping[str, Any]) -> dict[str, Any]:
 def is_preview(record: LayerRecord) -> bool:
     """Whether a layer shows the preview of a part, not a result."""
     return "region" in record
+
+
+def is_tool(record: LayerRecord) -> bool:
+    """Whether a layer is no image of its own, but shows others."""
+    return "compare" in record
 
 
 def origin(record: LayerRecord) -> str:

@@ -123,7 +123,7 @@ class Curtain:
     def _across(self, layer: Image) -> int:
         """The axis of a layer that runs from left to right."""
         dims = self._viewer.dims
-        return max(dims.displayed[-1] - (dims.ndim - layer.ndim), 0)
+        return max(int(dims.displayed[-1]) - (dims.ndim - layer.ndim), 0)
 
     def _at(self, share: float) -> int:
         """Px of an edge, at least one from either end."""
@@ -151,7 +151,7 @@ class Curtain:
         assert self._before is not None
         place = float(self._before.world_to_data(position)[self._axis])
         step = abs(float(self._before.scale[self._axis]))
-        return abs(place + 0.5 - self._edge) * step * self._viewer.scene.camera.zoom
+        return abs(place + 0.5 - self._edge) * step * float(self._viewer.scene.camera.zoom)
 
     def _hover(self, _: Any, event: Any) -> None:
         """Keep the camera from moving while the mouse is over the edge."""

@@ -137,7 +137,8 @@ def values_along(layer: Image, dims: Dims, first: Any, last: Any, *, width: int)
         part = part[..., :3].mean(axis=-1)
     start, stop = ends
     origin = y0, x0
-    found = profile_line(part, start - origin, stop - origin, linewidth=width, order=1, mode="nearest")
+    way = start - origin, stop - origin
+    found = profile_line(part, *way, linewidth=width, order=1, mode="nearest")  # type: ignore[no-untyped-call]
     places = np.linspace(start, stop, len(found))
     outside = ((places < -0.5) | (places > np.array([height, size]) - 0.5)).any(axis=1)
     length = float(np.linalg.norm((stop - start) * np.asarray(layer.scale[-2:])))

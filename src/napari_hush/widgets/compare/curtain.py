@@ -123,7 +123,7 @@ class Curtain:
     def _across(self, layer: Image) -> int:
         """The axis of a layer that runs from left to right."""
         dims = self._viewer.dims
-        return max(int(dims.displayed[-1]) - (dims.ndim - layer.ndim), 0)
+        return max(int(dims.displayed[-1]) - int(dims.ndim - layer.ndim), 0)
 
     def _at(self, share: float) -> int:
         """Px of an edge, at least one from either end."""

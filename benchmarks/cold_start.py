@@ -125,7 +125,7 @@ def child(arguments: list[str]) -> None:
     importlib.import_module = clock.of("import", importlib.import_module)
     from napari_hush.cli import main as command
     from napari_hush.cli.denoise import Denoise
-    from napari_hush.inference import denoise, plan
+    from napari_hush.inference import denoise, plan, planning
     from napari_hush.inference.loaded import LoadedModels
     from napari_hush.inference.tiles.runner import TileRunner
 

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QAbstractButton, QLabel
 import napari_hush.inference.denoise
 from napari_hush.errors import InputError
 from napari_hush.progress import Progress
+from napari_hush.widgets.compare.dock import CompareWidget
 from napari_hush.widgets.denoise.dock import DenoiseWidget
 from napari_hush.widgets.evaluate.dock import EvaluateWidget
 from napari_hush.widgets.evaluate.table import VerdictLabel
@@ -118,7 +119,7 @@ def test_messages_name_controls_and_no_keywords(said, read):
 
 def test_every_control_that_a_message_may_name_exists(make_widget, qtbot):
     viewer, denoise = make_widget(np.zeros((3, 16, 16), np.float32))
-    docks = [denoise, *(kind(viewer) for kind in (EvaluateWidget, SynthesizeWidget, TrainWidget))]
+    docks = [denoise, *(kind(viewer) for kind in (EvaluateWidget, CompareWidget, SynthesizeWidget, TrainWidget))]
     names = set()
     for dock in docks:
         qtbot.addWidget(dock)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_hush.widgets.compare.dock import CompareWidget
 from napari_hush.widgets.denoise.dock import DenoiseWidget
 from napari_hush.widgets.evaluate.dock import EvaluateWidget
 from napari_hush.widgets.parts.tabs import frame_of
 from napari_hush.widgets.synthesize.dock import SynthesizeWidget
 from napari_hush.widgets.train.dock import TrainWidget
 
-KINDS = (DenoiseWidget, EvaluateWidget, SynthesizeWidget, TrainWidget)
+KINDS = (DenoiseWidget, EvaluateWidget, CompareWidget, SynthesizeWidget, TrainWidget)
 TIMEOUT = 60_000
 
 
@@ -36,13 +37,13 @@ def in_front(widget):
     return widget.isVisible() and not widget.visibleRegion().isEmpty()
 
 
-def test_four_docks_are_tabs_and_each_has_the_whole_height(dock, qtbot):
+def test_docks_are_tabs_and_each_has_the_whole_height(dock, qtbot):
     alone = dock(DenoiseWidget)
     height = alone.height()
     others = [dock(kind) for kind in KINDS[1:]]
-    assert [in_front(one) for one in (alone, *others)] == [False, False, False, True]
+    assert [in_front(one) for one in (alone, *others)] == [False] * (len(KINDS) - 1) + [True]
     frame = frame_of(alone)
-    assert len(frame.parentWidget().tabifiedDockWidgets(frame)) == 3
+    assert len(frame.parentWidget().tabifiedDockWidgets(frame)) == len(KINDS) - 1
     qtbot.waitUntil(lambda: others[-1].height() > height - 60, timeout=TIMEOUT)  # the tabs take some of it
     for one in others[:-1]:
         frame_of(one).raise_()

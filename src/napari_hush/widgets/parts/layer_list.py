@@ -9,7 +9,7 @@ from napari.layers import Image
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QWidget
 
-from napari_hush.widgets.parts.layer_record import is_noisy, read_record, source_in
+from napari_hush.widgets.parts.layer_record import is_noisy, is_tool, read_record, source_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,7 +80,7 @@ class LayerCombo(QComboBox):
         self.blockSignals(True)
         self.clear()
         for layer in reversed(self._viewer.layers):  # the order of napari's layer list: the topmost first
-            if isinstance(layer, Image):
+            if isinstance(layer, Image) and not is_tool(read_record(layer.metadata)):
                 self.addItem(layer.name, layer)
         self.layer = chosen
         if chosen is None or self.layer != chosen:

@@ -55,6 +55,8 @@ class LayerRecord(TypedDict, total=False):
     series_map: str  # which
     # evidence
     evaluate: str  # a name in `EVIDENCE`, or "uncertainty"
+    # what the dock *Compare* shows for a while
+    compare: str
     # a target
     synthesise: str  # which of its layers
     number: int
@@ -137,8 +139,14 @@ def source_in(record: LayerRecord, layers: Iterable[Layer]) -> Any:
 
 def latest_result(source: Layer, layers: Iterable[Layer]) -> Any:
     """The newest result of a layer among these; None where there is none."""
-    layers = list(layers)
-    records = [(layer, read_record(layer.metadata)) for layer in layers]
-    made = [(record.get("time", ""), number, layer) for number, (layer, record) in enumerate(records)
-            if is_result(record) and source_in(record, layers) == source]  # fmt: skip
+    layers, made = list(layers), []
+    for number, layer in enumerate(layers):
+        record = read_record(layer.metadata)
+        if is_result(record) and source_in(record, layers) == source:
+            made.append((record.get("time", ""), number, layer))
     return max(made, key=lambda one: one[:2])[2] if made else None
+
+
+def is_tool(record: LayerRecord) -> bool:
+    """Whether a layer is no image of its own, but shows others."""
+    return "compare" in record

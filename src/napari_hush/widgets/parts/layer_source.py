@@ -102,13 +102,9 @@ class Source:
         parts, origin = [slice(None)] * len(planes.image.shape), [0] * len(planes.image.shape)
         for axis, ends in zip(planes.axes[-2:], (region[:2], region[2:]), strict=True):
             parts[axis], origin[axis] = slice(*ends), ends[0]
-        data, count = self.data, len(origin) - self.rgb
-        if not isinstance(data, np.ndarray) and not hasattr(data, "__dask_graph__"):
-            import dask.array
-
-            data = dask.array.from_array(data, asarray=True)  # type: ignore[no-untyped-call]
+        count = len(origin) - self.rgb
         style = self.style | {"translate": translated(self.style, tuple(origin[:count]))}
-        return replace(self, data=data[tuple(parts)], style=style)
+        return replace(self, data=lazy_view(self.data, tuple(parts)), style=style)
 
     @property
     def pixel_size(self) -> float | None:
@@ -116,6 +112,15 @@ class Source:
         steps = zip(self.style["scale"][-2:], self.style["units"][-2:], strict=True)
         metres = [abs(float(step)) * METRES.get(canonical(unit), np.nan) for step, unit in steps]
         return 1e9 * max(metres) if np.isfinite(metres).all() and min(metres) > 0 else None
+
+
+def lazy_view(data: Any, parts: tuple[slice, ...]) -> Any:
+    """A part of an array; what is read when it is indexed stays so."""
+    if not isinstance(data, np.ndarray) and not hasattr(data, "__dask_graph__"):
+        import dask.array
+
+        data = dask.array.from_array(data, asarray=True)  # type: ignore[no-untyped-call]
+    return data[parts]
 
 
 def image_data(layer: Image) -> Any:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils.theme import get_theme
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QPen
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_hush.training.figures import is_metric
 from napari_hush.widgets.parts.layer_record import as_metadata, read_record
+from napari_hush.widgets.parts.plot import make_plot
 from napari_hush.widgets.synthesize.targets import beside
 
 if TYPE_CHECKING:
@@ -103,30 +102,13 @@ class Curves(QWidget):
         self._plots[0].getPlotItem().getAxis("left").setTicks([ticks])
 
     def _make(self) -> None:
-        try:
-            pyqtgraph = import_module("pyqtgraph")
-        except ImportError:
-            label = QLabel(MISSING)
-            label.setWordWrap(True)
-            self._layout.addWidget(label)
-            return
-        theme = get_theme(self._viewer.theme)
-        ink = theme.text.as_rgb_tuple()
         for _ in range(2):
-            plot = pyqtgraph.PlotWidget(background=theme.background.as_rgb_tuple())
-            plot.setFixedHeight(HEIGHT)
-            plot.setMenuEnabled(False)
-            plot.hideButtons()
-            plot.setMouseEnabled(x=False, y=False)  # the wheel scrolls the dock
-            plot.viewport().setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents, True)
-            item = plot.getPlotItem()
-            item.showGrid(x=True, y=True, alpha=0.15)
-            for side in ("left", "bottom"):
-                axis = item.getAxis(side)
-                axis.setPen(ink)
-                axis.setTextPen(ink)
-                axis.enableAutoSIPrefix(False)
-            item.getAxis("left").setWidth(46)
+            plot = make_plot(self._viewer, HEIGHT)
+            if plot is None:
+                label = QLabel(MISSING)
+                label.setWordWrap(True)
+                self._layout.addWidget(label)
+                return
             caption = QLabel()
             caption.setWordWrap(True)
             self._layout.addWidget(caption)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from napari_hush.apart import ProcessError
 from napari_hush.errors import InputError
 from napari_hush.files import read_toml
 from napari_hush.inference.ledger import peek
+from napari_hush.inference.tiles.shared import SharedRunner
 from napari_hush.io import read_image, write_image
 from napari_hush.io.formats.zarr_growing import GrowingArray, growing_levels
 from napari_hush.io.formats.zarr_write import zarr_writer
@@ -70,6 +72,21 @@ def make_open(make_widget):
     return make
 
 
+@pytest.fixture
+def held(monkeypatch):
+    """Tiles come a second apart, so that the layer is there before the last of them, until the test lets them go."""
+    let_go, run = threading.Event(), SharedRunner.run
+
+    def held_run(*given, **options):
+        for step in run(*given, **options):
+            yield step
+            let_go.wait(1)
+
+    monkeypatch.setattr(SharedRunner, "run", held_run)
+    yield let_go
+    let_go.set()
+
+
 def wait_for_tile(qtbot, viewer):
     qtbot.waitUntil(lambda: len(viewer.layers) > 1, timeout=TIMEOUT)
 
@@ -106,16 +123,17 @@ def test_result_goes_into_a_zarr_beside_the_file(
 
 
 def test_layer_is_the_growing_file_and_a_stop_can_be_gone_on_with(
-    make_open, finish, qtbot, here, little_memory, scan, tmp_path, model_file
+    make_open, finish, qtbot, here, held, little_memory, scan, tmp_path, model_file
 ):
     write_image(tmp_path / "scan.tif", scan)
-    viewer, widget = make_open(tmp_path / "scan.tif")
+    viewer, widget = make_open(tmp_path / "scan.tif", batch_size=1)
     viewer.layers[0].data = dask.array.from_array(scan, chunks=256)
     widget.run()
     wait_for_tile(qtbot, viewer)
     layer = viewer.layers[1]
     assert isinstance(layer.data[0].array, zarr.Array) and layer.name == "scan · under way"
     widget.cancel()
+    held.set()
     finish(widget)
     assert peek(tmp_path / "scan_denoised.zarr") is not None
     assert layer.name == "scan · stopped" and "Go on takes it up" in widget._progress.text

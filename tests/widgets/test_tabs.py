@@ -86,6 +86,8 @@ def test_a_dock_that_is_opened_again_has_the_choices_of_before(dock, qtbot, kind
         first._choice.planes.setCurrentIndex(1)
     elif kind is SynthesizeWidget:
         first.choices.settings = type(first.choices.settings)(n=7)
+    elif kind is CompareWidget:
+        first._across.setValue(9)
     else:
         first.settings.method = "noise2void"
         first.settings.form.value = type(first.settings.settings)(steps=77)

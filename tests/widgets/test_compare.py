@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -163,6 +165,14 @@ def test_the_profile_follows_its_line_and_the_plane_in_sight(make):
     np.testing.assert_allclose(curve.yData, CLEAN[0] + 50)
     viewer.layers.remove(line)
     assert not widget._profile.isChecked() and widget._plot.isHidden()
+
+
+def test_without_pyqtgraph_it_says_how_to_install_it(make, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyqtgraph", None)
+    viewer, widget = make()
+    widget._profile.setChecked(True)
+    assert "pip install pyqtgraph" in widget._shown_plot.text() and not widget._shown_plot.isHidden()
+    assert "profile" in viewer.layers
 
 
 def test_the_edge_is_dragged_with_the_mouse(make, make_napari_viewer):

@@ -128,8 +128,9 @@ class CompareWidget(Dock):
         line.addWidget(QLabel("Width"))
         line.addWidget(self._across)
         self._plot = make_plot(self._viewer, HEIGHT)
-        plot = QLabel(MISSING) if self._plot is None else self._plot
-        self._shown_plot = plot
+        missing = QLabel(MISSING)
+        missing.setWordWrap(True)
+        plot = self._shown_plot = missing if self._plot is None else self._plot
         plot.hide()
         self._lay_out(8, rows, self._words, row(*self._ways), self._slider, line, plot, self._caption)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -21,19 +23,27 @@ CPU = {"device": "cpu", "engine": "torch", "guard": True}
 NOISY = hush.sample("dented-lattice").noisy[:320, :384]
 
 
+@pytest.fixture(autouse=True, params=[1, 2])
+def threads(request, monkeypatch):
+    """One computes all in turn; with two the network goes ahead of the guard."""
+    monkeypatch.setattr(shared, "thread_count", lambda: request.param)
+    return request.param
+
+
 class Counting(TorchEngine):
-    """Counts the pixels that it is given; windows above a limit do not fit."""
+    """Counts the pixels that it is given, and in which threads; windows above a limit do not fit."""
 
     limit = 10**9
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        self.pixels = []
+        self.pixels, self.threads = [], set()
 
     def __call__(self, *inputs):
         if inputs[0].size > self.limit:
             raise MemoryError("simulated")
         self.pixels.append(inputs[0].size)
+        self.threads.add(threading.get_ident())
         return super().__call__(*inputs)
 
 
@@ -70,6 +80,11 @@ def test_tiles_equal_the_whole_image(model, whole, monkeypatch, kept, batch):
 def test_each_pixel_goes_once_through_the_network(model):
     _, _, engine = run(model, DenoiseSettings(tile=64, batch_size=1, **CPU))
     assert len(engine.pixels) == 5 * 6  # as many as without a guard
+
+
+def test_who_is_given_one_thread_takes_one(model, threads):
+    _, _, engine = run(model, DenoiseSettings(tile=64, batch_size=1, **CPU))
+    assert (threading.get_ident() in engine.threads) == (threads == 1) and len(engine.threads) == 1
 
 
 def test_what_does_not_fit_is_halved_for_the_network_alone(model, whole):

@@ -5,17 +5,19 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_hush.inference.tiles.geometry import Tile, plan_tiles
 from napari_hush.inference.tiles.runner import Going, PlaneTask, TileRunner, Window, only_value, read_noisy, read_window
 from napari_hush.inference.tiles.sizes import batch_size
+from napari_hush.threads import thread_count
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.ledger import Core, Side, Step
@@ -84,7 +86,7 @@ class SharedRunner(TileRunner):
         grid, kept = _Grid(self._network_plan()), Outputs()
         todo = self._seen_by(left, grid)
         ahead: Future[Outputs] | None = None
-        with ThreadPoolExecutor(1) as background:
+        with ThreadPoolExecutor(1) if thread_count() > 1 else _SameThread() as background:
             while left:
                 lacking = self._lacking(left, grid, kept)
                 if ahead is None and lacking:
@@ -220,6 +222,22 @@ class SharedRunner(TileRunner):
             self.batch //= 2
         else:
             self._network_side = self._halved(self._network_side)
+
+
+class _SameThread(AbstractContextManager["_SameThread"]):
+    """An executor without a thread of its own: who is given one thread takes one."""
+
+    def __exit__(self, *_: object) -> None:
+        """There is nothing to wait for."""
+
+    def submit(self, work: Callable[..., Outputs], *given: Any) -> Future[Outputs]:
+        """Do it now; what goes wrong is raised where the result is asked for."""
+        future: Future[Outputs] = Future()
+        try:
+            future.set_result(work(*given))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 class _Grid:

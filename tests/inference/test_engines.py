@@ -85,6 +85,38 @@ def test_threads_do_not_disturb_each_other(threads, shared):
         assert difference(done[number], hush.denoise(images[number], models[number], **TORCH)) < 1e-5
 
 
+PINNED = """
+import os, sys, threading, time
+import numpy as np, torch
+from napari_hush.inference.engines.openvino_engine import OpenVINOEngine
+from napari_hush.model import Model
+
+torch.set_num_threads(1)
+engine = OpenVINOEngine(Model.create("cnn", {"widths": (16, 16)}).network)
+seen, image = set(), np.zeros((1, 1, 256, 256), np.float32)
+engine(image)
+going = threading.Thread(target=lambda: [engine(image) for _ in range(100)])
+going.start()
+while going.is_alive():
+    for task in os.listdir("/proc/self/task"):
+        try:
+            seen.add(frozenset(os.sched_getaffinity(int(task))))
+        except OSError:
+            pass  # it has ended
+    time.sleep(0.001)
+print(len(seen))
+"""
+
+
+@needs_openvino
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="affinities are read as Linux has them")
+def test_threads_are_pinned_to_no_core_which_other_processes_would_take_too():
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("there is one core")
+    done = subprocess.run([sys.executable, "-c", PINNED], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "1"
+
+
 @needs_openvino
 def test_threads_can_share_a_staged_model():
     model = make("cyclegan_resnet", width=4, blocks=1)

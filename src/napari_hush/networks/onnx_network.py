@@ -151,6 +151,7 @@ def _with_openvino(content: bytes) -> Any:
         raise InputError('ONNX networks need a program that runs them: pip install "napari-hush[onnx]"')
     openvino = importlib.import_module("openvino")
     core = openvino.Core()
-    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    threads = torch.get_num_threads()
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
     compiled = core.compile_model(core.read_model(content, b""), "CPU", options)
     return lambda images: compiled([images])[0]

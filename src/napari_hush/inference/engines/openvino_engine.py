@@ -91,7 +91,12 @@ class OpenVINOEngine(AtOnce):
         graph = self._graph(shapes)
         PROCESS.openvino_used = True
         hint = {"float32": "f32", "bfloat16": "bf16"}[self.precision]
-        options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": thread_count()}
+        # pinned to cores, the threads of processes side by side would all be pinned to the same ones
+        options = {
+            "INFERENCE_PRECISION_HINT": hint,
+            "INFERENCE_NUM_THREADS": thread_count(),
+            "ENABLE_CPU_PINNING": False,
+        }
         request = _openvino_core().compile_model(graph, "CPU", options).create_infer_request()
         PROCESS.undying.add(request)
         return request

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from math import ceil
 from typing import TYPE_CHECKING, TypeVar
@@ -15,7 +16,7 @@ import psutil
 from napari_hush.cgroups import control_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -103,6 +104,22 @@ def begun(function: Callable[[], T]) -> Callable[[], T]:
     result = pool.submit(function).result
     pool.shutdown(wait=False)  # its thread ends with the computation
     return result
+
+
+@contextmanager
+def beside() -> Iterator[Callable[[Callable[[], T]], Callable[[], T]]]:
+    """A thread for one computation after another, which have ended when the block ends.
+
+    Yields
+    ------
+    callable
+        Begins a computation, as `begun` does, and gives what waits for its result; in one thread it is done then.
+    """
+    if threads_here() < 2:
+        yield lambda function: function
+        return
+    with ThreadPoolExecutor(1) as pool:
+        yield lambda function: pool.submit(function).result
 
 
 def strips(height: int, rows: int) -> list[slice]:

@@ -26,7 +26,7 @@ NOISY = hush.sample("dented-lattice").noisy[:320, :384]
 @pytest.fixture(autouse=True, params=[1, 2])
 def threads(request, monkeypatch):
     """One computes all in turn; with two the network goes ahead of the guard."""
-    monkeypatch.setattr(shared, "thread_count", lambda: request.param)
+    monkeypatch.setattr("napari_hush.threads.thread_count", lambda: request.param)
     return request.param
 
 

@@ -50,15 +50,12 @@ def read_filled(
     block, inner = _with_margin(read, y, x, shape, 2 * NEAR)  # who is near, and who is near to those
     block = _single(block)
     part = block[(..., *inner)]
-    if np.isfinite(block).all():
-        return part, None
-    holes = None if np.isfinite(part).all() else part.astype(np.float32)
-    if holes is None:
+    if block.dtype.kind != "f" or np.isfinite(part).all():
         return part, None
     if any(wide[inner].any() for wide in map(_wide, block)):
         block, inner = _with_margin(read, y, x, shape, REACH)
         block = _single(block)
-    return np.stack([_filled(channel, default) for channel in block])[(..., *inner)], holes
+    return np.stack([_filled(channel, default) for channel in block])[(..., *inner)], part.astype(np.float32)
 
 
 def fill_holes(block: NDArray[np.generic], default: float) -> NDArray[np.generic]:

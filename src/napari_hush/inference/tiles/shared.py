@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_hush.inference.tiles.geometry import Tile, plan_tiles
 from napari_hush.inference.tiles.runner import Going, PlaneTask, TileRunner, Window, only_value, read_noisy, read_window
 from napari_hush.inference.tiles.sizes import batch_size
-from napari_hush.threads import thread_count
+from napari_hush.threads import beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -85,14 +84,14 @@ class SharedRunner(TileRunner):
         left = self._in_strips(tile for tile in self._left(before) if only is None or tile.core in only)
         grid, kept = _Grid(self._network_plan()), Outputs()
         todo = self._seen_by(left, grid)
-        ahead: Future[Outputs] | None = None
-        with ThreadPoolExecutor(1) if thread_count() > 1 else _SameThread() as background:
+        ahead: Callable[[], Outputs] | None = None
+        with beside() as begin:
             while left:
                 lacking = self._lacking(left, grid, kept)
                 if ahead is None and lacking:
-                    ahead = background.submit(self._outputs, lacking, task)
+                    ahead = begin(partial(self._outputs, lacking, task))
                 try:
-                    computed = Outputs() if ahead is None else ahead.result()
+                    computed = Outputs() if ahead is None else ahead()
                 except MemoryError:
                     ahead = None
                     self._shrink_network()
@@ -102,7 +101,7 @@ class SharedRunner(TileRunner):
                 kept |= computed
                 ready = self._ready(left, grid, kept)
                 lacking = self._lacking(islice(left, len(ready), None), grid, kept)
-                ahead = background.submit(self._outputs, lacking, task) if lacking else None
+                ahead = begin(partial(self._outputs, lacking, task)) if lacking else None
                 finished = []
                 try:
                     for tile in ready:
@@ -222,22 +221,6 @@ class SharedRunner(TileRunner):
             self.batch //= 2
         else:
             self._network_side = self._halved(self._network_side)
-
-
-class _SameThread(AbstractContextManager["_SameThread"]):
-    """An executor without a thread of its own: who is given one thread takes one."""
-
-    def __exit__(self, *_: object) -> None:
-        """There is nothing to wait for."""
-
-    def submit(self, work: Callable[..., Outputs], *given: Any) -> Future[Outputs]:
-        """Do it now; what goes wrong is raised where the result is asked for."""
-        future: Future[Outputs] = Future()
-        try:
-            future.set_result(work(*given))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 class _Grid:

@@ -33,16 +33,6 @@ class Blink(QObject):
         self._timer.setInterval(PAUSE)
         self._timer.timeout.connect(self.swap)
 
-    @property
-    def active(self) -> bool:
-        """Whether it goes by itself."""
-        return self._timer.isActive()
-
-    @property
-    def shown(self) -> Layer | None:
-        """The layer in sight; None while the layers are as they were."""
-        return None if self._pair is None else next((one for one in self._pair if one.visible), None)
-
     def begin(self, before: Layer, after: Layer) -> None:
         """Let two layers take turns by themselves."""
         self._take(before, after)

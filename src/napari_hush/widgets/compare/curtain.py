@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.widgets.parts.layer_record import as_metadata
-from napari_hush.widgets.parts.layer_source import COPIED, lazy_view
+from napari_hush.widgets.parts.layer_source import lazy_view, style_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -65,11 +65,8 @@ class Curtain:
         self.remove()
         self._before, self._axis, self._pair = before, self._across(before), (before, after)
         self._edge = self._at(share)
-        style = {name: getattr(before, name) for name in COPIED}
-        style["affine"] = np.array(before.affine.affine_matrix)
-        if before.rgb:
-            del style["contrast_limits"], style["colormap"]
-        elif not after.rgb:  # at one contrast the eye compares like with like
+        style = style_of(before)
+        if not before.rgb and not after.rgb:  # at one contrast the eye compares like with like
             style["contrast_limits"] = after.contrast_limits
         chosen = set(self._viewer.layers.selection)
         self._layer = self._viewer.add_image(
@@ -104,11 +101,10 @@ class Curtain:
 
     def draw(self, share: float) -> None:
         """Draw it to a share of the width, from 0 to 1."""
-        if self._before is not None:
-            self._draw(self._at(share))
-
-    def _draw(self, edge: int) -> None:
-        if self.active and edge != self._edge and self._layer is not None:
+        if not self.active or self._layer is None:
+            return
+        edge = self._at(share)
+        if edge != self._edge:
             self._edge = edge
             self._layer.data = self._cut()
 

@@ -17,7 +17,7 @@ from napari_hush.widgets.parts.bits import NoWheel, row, small_label
 from napari_hush.widgets.parts.dock import Dock
 from napari_hush.widgets.parts.keys import KeyButton
 from napari_hush.widgets.parts.layer_list import LayerCombo
-from napari_hush.widgets.parts.layer_record import is_preview, read_record, source_in
+from napari_hush.widgets.parts.layer_record import made_of, result_in_sight
 from napari_hush.widgets.parts.layer_source import image_data
 from napari_hush.widgets.parts.plot import make_plot
 
@@ -136,26 +136,19 @@ class CompareWidget(Dock):
 
     def _choose_first(self) -> None:
         """The active layer or the topmost one that was denoised here, and what it was made of."""
-        candidates = [self._viewer.layers.selection.active, *reversed(self._viewer.layers)]
-        made = next((one for one in candidates if one is not None and self._source_of(one) is not None), None)
-        if made is not None:
+        if (made := result_in_sight(self._viewer.layers)) is not None:
             self._after.layer = made
         self._follow()
 
     def _follow(self) -> None:
         """The layer before is the one that the layer after was made of."""
         after = self._after.layer
-        made_of = None if after is None else self._source_of(after)
+        source = None if after is None else made_of(after, self._viewer.layers)
         images = [self._before.itemData(index) for index in range(self._before.count())]
-        if made_of is None and self._before.layer is after:
-            made_of = next((one for one in images if one is not after), None)
-        if made_of is not None:
-            self._before.layer = made_of
-
-    def _source_of(self, layer: Any) -> Any:
-        """The layer that a result was made of; None for other layers."""
-        record = read_record(layer.metadata)
-        return None if is_preview(record) else source_in(record, self._viewer.layers)
+        if source is None and self._before.layer is after:
+            source = next((one for one in images if one is not after), None)
+        if source is not None:
+            self._before.layer = source
 
     def _on_after(self) -> None:
         self._follow()

@@ -15,7 +15,7 @@ from napari_hush.inference.planes import Planes
 from napari_hush.widgets.parts.bits import NoWheel, small_label, word_combo
 from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.layer_list import LayerCombo, LayerOrNone
-from napari_hush.widgets.parts.layer_record import is_preview, read_given_back, read_record, source_in
+from napari_hush.widgets.parts.layer_record import made_of, read_given_back, read_record, result_in_sight
 from napari_hush.widgets.parts.layer_source import PLACE, Source, describe, image_data, middle_of, visible_part
 
 if TYPE_CHECKING:
@@ -222,9 +222,7 @@ class Choice(QWidget):
 
     def _choose_first(self) -> None:
         """The active layer or the topmost one that was denoised here, and what it was made of."""
-        active = self._viewer.layers.selection.active
-        candidates = [active, *reversed(self._viewer.layers)]
-        self.denoised.layer = next((one for one in candidates if one is not None and self._source(one)), None)
+        self.denoised.layer = result_in_sight(self._viewer.layers)
         self._on_denoised()
         images = [self.noisy.itemData(i) for i in range(self.noisy.count())]
         if self.noisy.layer == self.denoised.layer:
@@ -237,13 +235,8 @@ class Choice(QWidget):
         layer = self.denoised.layer
         if layer is not None and layer != self._followed:
             self._followed = layer
-            self.noisy.layer = self._source(layer)
+            self.noisy.layer = made_of(layer, self._viewer.layers)
         self.refresh()
-
-    def _source(self, layer: Any) -> Any:
-        """The layer that this one was denoised from; None for others, and for previews."""
-        record = read_record(layer.metadata)
-        return None if is_preview(record) else source_in(record, self._viewer.layers)
 
 
 def _record(layer: Image) -> dict[str, Any]:

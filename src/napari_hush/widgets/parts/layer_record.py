@@ -10,6 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from napari.components import LayerList
     from napari.layers import Layer
 
 KEY = "napari-hush"
@@ -135,6 +136,18 @@ def source_in(record: LayerRecord, layers: Iterable[Layer]) -> Any:
     name = record.get("source_layer")
     named = (layer for layer in layers if name and layer.name == name)
     return next((layer for layer in named if read_record(layer.metadata) != record), None)
+
+
+def made_of(layer: Layer, layers: Iterable[Layer]) -> Any:
+    """The layer that a result was made of, if it is among these; None for other layers, and for previews."""
+    record = read_record(layer.metadata)
+    return None if is_preview(record) else source_in(record, layers)
+
+
+def result_in_sight(layers: LayerList) -> Any:
+    """The active layer, or else the topmost one, that was made of another one of these; None where there is none."""
+    candidates = [layers.selection.active, *reversed(layers)]
+    return next((one for one in candidates if one is not None and made_of(one, layers) is not None), None)
 
 
 def latest_result(source: Layer, layers: Iterable[Layer]) -> Any:

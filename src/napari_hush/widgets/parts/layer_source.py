@@ -58,10 +58,7 @@ class Source:
     @classmethod
     def of(cls, layer: Image, channel_axis: int | None = None) -> Source:
         """Take what a run needs; the axis of channels is that of a layer that is no RGB."""
-        style = {name: getattr(layer, name) for name in COPIED}
-        style["affine"] = np.array(layer.affine.affine_matrix)
-        if layer.rgb:
-            del style["contrast_limits"], style["colormap"]
+        style = style_of(layer)
         data, rgb = image_data(layer), bool(layer.rgb)
         last = rgb or (channel_axis is None and has_one_colour(data.shape))
         axis = len(data.shape) - 1 if last else channel_axis
@@ -112,6 +109,15 @@ class Source:
         steps = zip(self.style["scale"][-2:], self.style["units"][-2:], strict=True)
         metres = [abs(float(step)) * METRES.get(canonical(unit), np.nan) for step, unit in steps]
         return 1e9 * max(metres) if np.isfinite(metres).all() and min(metres) > 0 else None
+
+
+def style_of(layer: Image) -> dict[str, Any]:
+    """Arguments of a layer that looks and lies like this one."""
+    style = {name: getattr(layer, name) for name in COPIED}
+    style["affine"] = np.array(layer.affine.affine_matrix)
+    if layer.rgb:
+        del style["contrast_limits"], style["colormap"]
+    return style
 
 
 def lazy_view(data: Any, parts: tuple[slice, ...]) -> Any:

@@ -14,12 +14,14 @@ import numpy as np
 
 from napari_hush.errors import InputError
 from napari_hush.filters.gaps import unmasked
-from napari_hush.inference.levels import lowered, measure_levels, raised
+from napari_hush.inference.levels import level_steps, lowered, raised
+from napari_hush.progress import drain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from napari_hush.inference.levels import Level
+    from napari_hush.progress import Progress
 
 BLOCK = 1024  # px: the values of an image are looked at in parts of about so many, squared
 WIDE = 16  # px: a last axis of 1 behind two axes of as many holds one colour, as arrays for Keras do
@@ -99,7 +101,12 @@ class Planes:
 
     def lowered(self, *, each: bool = False) -> Planes:
         """The same image less its pedestal, if it stands on one; ``each``: each plane has one of its own."""
-        return replace(self, levels=measure_levels(self, each=each))
+        return drain(self.lowered_steps(each=each))
+
+    def lowered_steps(self, *, each: bool = False) -> Generator[Progress, None, Planes]:
+        """As `lowered`, in steps: looking at a lazy image may take long."""
+        levels = yield from level_steps(self, each=each)
+        return replace(self, levels=levels)
 
     def level(self, index: tuple[int, ...], channel: int) -> Level:
         """What is taken off a channel of a plane."""

@@ -19,6 +19,7 @@ from napari_hush.widgets.denoise.growing import GrowingLayer, planes_of, series_
 from napari_hush.widgets.denoise.growing_file import GrowingFile
 from napari_hush.widgets.denoise.in_memory import denoise_to_memory
 from napari_hush.widgets.denoise.keep import Keep
+from napari_hush.widgets.denoise.live import Live
 from napari_hush.widgets.denoise.on_disk import keep_in_file
 from napari_hush.widgets.denoise.order import disk_steps, make_order
 from napari_hush.widgets.denoise.preview import update_preview
@@ -30,6 +31,7 @@ from napari_hush.widgets.parts.channels import Channels
 from napari_hush.widgets.parts.dock import Dock
 from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.keys import PREVIEW, RUN, KeyButton
+from napari_hush.widgets.parts.known_layers import KnownLayers
 from napari_hush.widgets.parts.layer_list import NoisyCombo
 from napari_hush.widgets.parts.layer_record import (
     as_metadata,
@@ -69,14 +71,22 @@ class DenoiseWidget(Dock):
         self._source: Source | None = None  # of the run under way
         self._batch: Batch | None = None  # layers that wait
         self._image = ""  # which layer is chosen
+        self._known = KnownLayers()
         self._told = True  # whether what was done last is told by the line below the buttons
         self._growing: GrowingLayer | GrowingFile | None = None  # the result, as far as it is done
+        self._left: GrowingFile | None = None  # that of a run which was cancelled and has not ended yet
+        self._previewed: tuple[object, ...] = ()  # what the preview is of
+        self._again = False  # whether a preview is made at the end of the one that is cancelled
         self._build()
         self._layers.changed.connect(self._on_layer)
         self._channels.combo.currentIndexChanged.connect(self._refresh)
         self._models.changed.connect(self._refresh)
         self._models.refused.connect(self._tell)
         self._keep.changed.connect(self._refresh)
+        self._live.due.connect(self._follow)
+        for changed in (self._layers.changed, self._models.changed, self._form.changed):
+            changed.connect(self._live.touch)
+        self._channels.combo.currentIndexChanged.connect(self._live.touch)
         self._preview.clicked.connect(self.preview)
         self._run.clicked.connect(self.run)
         self._verdict.details.connect(self.show_details)
@@ -111,7 +121,27 @@ class DenoiseWidget(Dock):
     def preview(self) -> None:
         """Denoise what is seen of the current plane."""
         if self._layers.layer is not None and not self.running:
+            self._previewed = self._seen
             self._start(visible_part(self._layers.layer, self._viewer.dims))
+
+    @property
+    def _seen(self) -> tuple[object, ...]:
+        """What a preview now would be of."""
+        layer = self._layers.layer
+        part = visible_part(layer, self._viewer.dims)
+        chosen = self._channels.axis, str(self._models.choice), self._form.accepted
+        return identity(layer), id(image_data(layer)), part, *chosen
+
+    @Slot()  # type: ignore[untyped-decorator]
+    def _follow(self) -> None:
+        """Preview what is in sight now, instead of what was a moment ago."""
+        if self._layers.layer is None or not self._live.isChecked() or self._seen == self._previewed:
+            return
+        if not self.running:
+            self.preview()
+        elif self._source is None and self._batch is None:  # what runs is a preview
+            self._again = True
+            self._job.cancel(at_once=True)
 
     def show_details(self) -> None:
         """Open the dock *Evaluate* with the image and its latest result."""
@@ -169,8 +199,9 @@ class DenoiseWidget(Dock):
         self._advice, self._series = StatusLabel(), small_label()
         self._advice.hide()
         self._preview, self._run, self._verdict = KeyButton("Preview", PREVIEW), KeyButton("Run", RUN), Verdict()
+        self._live = Live(self._viewer)
         buttons = row(self._preview, self._run, self._cancel)
-        self._lay_out(10, self._form, buttons, self._progress, self._series, self._advice, self._verdict)
+        self._lay_out(10, self._form, self._live, buttons, self._progress, self._series, self._advice, self._verdict)
         for line in self._form.findChildren(QLineEdit):  # those of numbers would take a dropped file as text
             line.setAcceptDrops(False)
 
@@ -279,7 +310,8 @@ class DenoiseWidget(Dock):
         finished = self._growing.finished if isinstance(self._growing, GrowingLayer) else None
         output: OutputType = "same as input" if as_input else "float32"
         text = "starting…" if "torch" in sys.modules else "loading PyTorch…"
-        self._launch(partial(denoise_to_memory, source, model, settings, output, part, first, finished), text)
+        known = self._known.of(layer)
+        self._launch(partial(denoise_to_memory, source, model, settings, output, part, first, finished, known), text)
 
     def _advise(self, text: str) -> None:
         """Say that another model would suit the image; it stays until the next run."""
@@ -289,6 +321,9 @@ class DenoiseWidget(Dock):
     def _finish(self, text: str) -> None:
         self._source = None  # it holds the image
         super()._finish(text)
+        if self._again:
+            self._again = False
+            QTimer.singleShot(0, self._follow)
         if self._batch is not None:
             QTimer.singleShot(0, self._next)  # after a look at the result has begun
 
@@ -305,7 +340,19 @@ class DenoiseWidget(Dock):
             self._on_returned(record)  # it was done before it could be stopped
             return
         kept = "" if growing is None else growing.keep()
+        self._left = growing if isinstance(growing, GrowingFile) else None
         self._finish(f"cancelled{kept}")
+
+    def _on_settled(self) -> None:
+        growing, self._left = self._left, None
+        if growing is None or self._job.running:
+            return
+        if (record := growing.finished_record()) is not None:
+            self._growing = growing
+            self._on_returned(record)
+        else:
+            growing.keep()
+            self._refresh()
 
     def _on_errored(self, error: BaseException) -> None:
         growing, self._growing = self._growing, None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from napari_hush.inference.settings import DenoiseSettings
     from napari_hush.inference.told import SeriesResult
+    from napari_hush.widgets.parts.known_layers import KnownLayer
     from napari_hush.widgets.parts.layer_source import Part, Source
 
 InMemory = tuple[np.ndarray, dict[str, Any], "SeriesResult | None"]  # data and arguments of a layer, and the maps
@@ -30,6 +31,7 @@ def denoise_to_memory(
     part: Part | None,
     first: int = 0,
     finished: list[tuple[tuple[int, ...], np.ndarray]] | None = None,
+    known: KnownLayer | None = None,
 ) -> Generator[Progress, None, InMemory]:
     """Denoise a layer, or a part of it; torch is not loaded before it is needed.
 
@@ -45,6 +47,8 @@ def denoise_to_memory(
         A plane and a region of it, for a preview.
     finished : list, optional
         Planes are left there as they are done, with their places.
+    known : KnownLayer, optional
+        What was measured on the layer before.
     """
     yield Progress(0, 0, "starting…" if "torch" in sys.modules else "loading PyTorch…")
     from napari_hush.inference.denoise import denoise_steps
@@ -54,7 +58,14 @@ def denoise_to_memory(
         settings = replace(settings, frames=False)  # a part is denoised alone
     yield Progress(0, 0, "loading the model…")
     steps = denoise_steps(
-        source.colours, model, settings, channel_axis=source.channel_axis, plane=plane, region=region, first=first
+        source.colours,
+        model,
+        settings,
+        channel_axis=source.channel_axis,
+        plane=plane,
+        region=region,
+        first=first,
+        known=None if known is None else known.now(),
     )
 
     def noted(event: Progress) -> Progress:

@@ -44,8 +44,8 @@ class Planes:
     Raises
     ------
     InputError
-        If this is no image: wrong type, fewer than two dimensions, empty, complex, or five dimensions and more
-        without a ``channel_axis``.
+        If this is no image: wrong type, fewer than two dimensions, empty, complex, or more than two leading axes longer
+        than 1 without a ``channel_axis``.
     """
 
     image: Any
@@ -83,10 +83,10 @@ class Planes:
         if axis is None and has_one_colour(shape):
             axis = -1
         if axis is None:
-            if len(shape) > 4:
+            if sum(n > 1 for n in shape[:-2]) > 2:
                 raise InputError(
                     f"the image has {len(shape)} dimensions, shape {tuple(shape)}: name its channels with "
-                    "channel_axis, or denoise one (T, Z, Y, X) part at a time"
+                    "channel_axis= (--channel-axis, Channels in the dock), or denoise one (T, Z, Y, X) part at a time"
                 )
             return
         if not -len(shape) <= axis < len(shape):

@@ -42,6 +42,7 @@ from napari_hush.widgets.parts.layer_record import (
 )
 from napari_hush.widgets.parts.layer_source import Part, Source, describe, image_data, visible_part
 from napari_hush.widgets.parts.model_list import ModelCombo, is_model_name
+from napari_hush.widgets.parts.not_offered import why_not_denoised, why_not_offered
 from napari_hush.widgets.parts.preferences import preference
 from napari_hush.widgets.parts.tabs import Chosen, raise_dock
 
@@ -120,7 +121,8 @@ class DenoiseWidget(Dock):
 
     def preview(self) -> None:
         """Denoise what is seen of the current plane."""
-        if self._layers.layer is not None and not self.running:
+        layer = self._layers.layer
+        if layer is not None and not self.running and not why_not_denoised(layer, self._channels.axis):
             self._previewed = self._seen
             self._start(visible_part(self._layers.layer, self._viewer.dims))
 
@@ -209,7 +211,10 @@ class DenoiseWidget(Dock):
         """Bring the texts and the buttons in line with what is chosen and what runs."""
         layer = self._layers.layer
         self._form.rows.setRowVisible(self._channels.combo, self._channels.offer(layer))
-        self._words.setText("" if layer is None else describe(layer, self._channels.axis))
+        refused = "" if layer is None else why_not_denoised(layer, self._channels.axis)
+        words = "" if layer is None else refused or describe(layer, self._channels.axis)
+        other = why_not_offered(self._viewer.layers.selection.active)
+        self._words.setText(f"{words}. {other}" if words and other else words or other)
         frames = layer is not None and planes_of(layer) > 1 and self._channels.axis != 0
         self._form.show_field("frames", frames)
         if not self._job.running:
@@ -226,7 +231,10 @@ class DenoiseWidget(Dock):
         elif layer is None:
             some = self._layers.count() > 0
             reason = "Choose an image first" if some else "Open an image first: there is no image layer"
-            self._words.setText("results alone: open an image, or choose one" if some else NO_IMAGE)
+            nothing = "results alone: open an image, or choose one" if some else NO_IMAGE
+            self._words.setText(other or nothing)
+        elif refused:
+            reason = f"Not possible: {refused}"
         self._run.setEnabled(not reason)
         self._preview.setEnabled(not reason)
         selected = [one.name for one in self._layers.selected]

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 from qtpy.QtCore import QTimer, Slot  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QLineEdit
 
+from napari_hush.batch.folder import FolderRun, is_folder_of_images
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.memory import free_memory
 from napari_hush.reports import SYMBOLS
 from napari_hush.widgets.denoise.batch import Batch
+from napari_hush.widgets.denoise.folder import FolderButtons
 from napari_hush.widgets.denoise.growing import GrowingLayer, planes_of, series_layers
 from napari_hush.widgets.denoise.growing_file import GrowingFile
 from napari_hush.widgets.denoise.in_memory import denoise_to_memory
@@ -77,6 +79,7 @@ class DenoiseWidget(Dock):
         self._growing: GrowingLayer | GrowingFile | None = None  # the result, as far as it is done
         self._left: GrowingFile | None = None  # that of a run which was cancelled and has not ended yet
         self._previewed: tuple[object, ...] = ()  # what the preview is of
+        self._files: FolderRun | None = None  # of the run under way
         self._again = False  # whether a preview is made at the end of the one that is cancelled
         self._build()
         self._layers.changed.connect(self._on_layer)
@@ -85,6 +88,7 @@ class DenoiseWidget(Dock):
         self._models.refused.connect(self._tell)
         self._keep.changed.connect(self._refresh)
         self._live.due.connect(self._follow)
+        self._folder.chosen.connect(self.run_folder)
         for changed in (self._layers.changed, self._models.changed, self._form.changed):
             changed.connect(self._live.touch)
         self._channels.combo.currentIndexChanged.connect(self._live.touch)
@@ -111,6 +115,21 @@ class DenoiseWidget(Dock):
             self._next()
         else:
             self._start(None)
+
+    def run_folder(self, folder: Path) -> None:
+        """Denoise all images of a folder into files beside them."""
+        if self.running:
+            return
+        try:
+            settings = self._form.value
+        except ValueError as error:
+            self._tell(error)
+            return
+        dtype = "input" if self._output.currentIndex() == 1 else "auto"
+        run = self._files = FolderRun(folder=folder, model=str(self._models.choice), settings=settings, dtype=dtype)
+        self._told = False
+        self._folder.offer(None)
+        self._launch(run.steps)
 
     def cancel(self) -> None:
         """Stop after the current step; layers that wait are left as they are."""
@@ -141,7 +160,7 @@ class DenoiseWidget(Dock):
             return
         if not self.running:
             self.preview()
-        elif self._source is None and self._batch is None:  # what runs is a preview
+        elif self._source is None and self._batch is None and self._files is None:  # what runs is a preview
             self._again = True
             self._job.cancel(at_once=True)
 
@@ -201,9 +220,11 @@ class DenoiseWidget(Dock):
         self._advice, self._series = StatusLabel(), small_label()
         self._advice.hide()
         self._preview, self._run, self._verdict = KeyButton("Preview", PREVIEW), KeyButton("Run", RUN), Verdict()
-        self._live = Live(self._viewer)
+        self._live, self._folder = Live(self._viewer), FolderButtons(self._viewer)
         buttons = row(self._preview, self._run, self._cancel)
-        self._lay_out(10, self._form, self._live, buttons, self._progress, self._series, self._advice, self._verdict)
+        self._lay_out(
+            10, self._form, self._live, buttons, self._folder, self._progress, self._series, self._advice, self._verdict
+        )
         for line in self._form.findChildren(QLineEdit):  # those of numbers would take a dropped file as text
             line.setAcceptDrops(False)
 
@@ -226,6 +247,7 @@ class DenoiseWidget(Dock):
         self._about.setText(about)
         self._about.setVisible(bool(about))
         reason = ""
+        self._folder.allow("A run is under way" if self.running else "")
         if self.running:
             reason = "A run is under way"
         elif layer is None:
@@ -328,6 +350,9 @@ class DenoiseWidget(Dock):
 
     def _finish(self, text: str) -> None:
         self._source = None  # it holds the image
+        files, self._files = self._files, None
+        if files is not None:
+            self._folder.offer(files)
         super()._finish(text)
         if self._again:
             self._again = False
@@ -342,6 +367,9 @@ class DenoiseWidget(Dock):
             self._growing.show(event)
 
     def _on_cancelled(self) -> None:
+        if self._files is not None:
+            self._finish(f"cancelled; {self._files.summary}")
+            return
         growing, self._growing = self._growing, None
         if isinstance(growing, GrowingFile) and (record := growing.finished_record()) is not None:
             self._growing = growing
@@ -375,7 +403,10 @@ class DenoiseWidget(Dock):
             self._batch.failed.append(f"{name}: {error}")
         self._tell(error)
 
-    def _on_returned(self, result: InMemory | dict[str, Any]) -> None:
+    def _on_returned(self, result: InMemory | dict[str, Any] | FolderRun) -> None:
+        if isinstance(result, FolderRun):
+            self._finish(result.summary)
+            return
         with self._layers.still():
             self._show(result)
 
@@ -431,18 +462,22 @@ class DenoiseWidget(Dock):
         self._verdict.clear()
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        """Accept a model file."""
-        if event is not None and _dropped_model(event):
+        """Accept a model file or a folder."""
+        if event is not None and _dropped(event):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent | None) -> None:
-        """Choose the model file that was dropped."""
-        if event is not None and (name := _dropped_model(event)):
+        """Choose the model file that was dropped, or denoise the folder."""
+        if event is None or not (name := _dropped(event)):
+            return
+        event.acceptProposedAction()
+        if is_model_name(name):
             self._models.add(name)
-            event.acceptProposedAction()
+        else:
+            self.run_folder(Path(name))
 
 
-def _dropped_model(event: QDropEvent) -> str:
+def _dropped(event: QDropEvent) -> str:
     content = event.mimeData()
     names = [url.toLocalFile() for url in content.urls()] if content is not None else []
-    return next((name for name in names if is_model_name(name)), "")
+    return next((name for name in names if is_model_name(name) or is_folder_of_images(name)), "")

@@ -18,6 +18,7 @@ _BARE = re.compile(r"(?<![\w-])(\w+)=(?=[\s,.;:)]|$)")
 _OPTION = re.compile(r"\s*\((?:(?:or )?--[a-z-]+[^)]*)\)|(?<=\w)\s+with (?:--[a-z-]+)")
 CONVERT = "To say so, choose under Model the file that 'napari-hush convert FILE OUT.safetensors {}' makes"
 _ANEW = re.compile(r" with --no-resume \(in Python\s+resume=False, in napari Begin anew\)")
+_OLDER = "choose another name, or give --overwrite"
 _RESUME = re.compile(r" (?:\(--resume, in Python resume=True\)|\(--no-resume, resume=False\))")
 
 
@@ -36,6 +37,7 @@ def in_dock_words(text: str) -> str:
     >>> in_dock_words("if axis 0 holds channels, give channel_axis=0 (--channel-axis 0, Channels in the dock)")
     'if axis 0 holds channels, give Channels: axis 0'
     """
+    text = text.replace(_OLDER, "move it away, or choose other images")
     text = _BARE.sub(lambda found: CONTROLS.get(found[1], found[0]), text)
     said = _GIVEN.sub(_control, _OPTION.sub("", _ANEW.sub(" (Begin anew)", _RESUME.sub("", text))))
     options = [

@@ -58,7 +58,7 @@ class FolderButtons(QWidget):
         self._results = [] if run is None else [*run.older, *run.done]
         count = len(self._results)
         self.open.setText(f"Open {count} results" if count > 1 else "Open the result")
-        self.open.setToolTip("\n".join(str(path) for path in self._results[:20]))
+        self.open.setToolTip("\n".join(["Open as layers:", *(str(path) for path in self._results[:20])]))
         self.open.setVisible(count > 0)
 
     def _on_folder(self) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
-SAID = {"auto": "automatic", "True": "on", "False": "off", "None": "automatic"}
+from napari_hush.widgets.parts.labels import AUTOMATIC, label_of
+
+SAID = {"auto": AUTOMATIC, "True": "on", "False": "off", "None": AUTOMATIC}
 CONTROLS = {
-    **{name: name.replace("_", " ").capitalize() for name in
+    **{name: label_of(name) for name in
        "device tile batch_size engine precision guard rescale frames normalize dark spacing match repeats truth model "
        "patch steps minutes learning_rate network".split()},
     "channel_axis": "Channels",
@@ -33,7 +35,7 @@ def in_dock_words(text: str) -> str:
     Examples
     --------
     >>> in_dock_words("no lattice was found: use guard='auto'")
-    'no lattice was found: use Guard: automatic'
+    'no lattice was found: use Give back: automatic'
     >>> in_dock_words("if axis 0 holds channels, give channel_axis=0 (--channel-axis 0, Channels in the dock)")
     'if axis 0 holds channels, give Channels: axis 0'
     """

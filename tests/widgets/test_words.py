@@ -20,7 +20,8 @@ from napari_hush.widgets.train.dock import TrainWidget
 DOCKS = [DenoiseWidget, EvaluateWidget, CompareWidget, SynthesizeWidget, TrainWidget]
 UNITS = (
     "px|pixels|nm|Å|counts|electrons|%|percentiles?|0 to (?:under )?1|shares?|degrees|minutes|steps|updates|patches|"
-    "images|tiles|frames|slices|projections|processes|threads|validations|times|axis|weight|decay|millions|norm|periods|grey levels"
+    "images|tiles|frames|slices|projections|processes|threads|validations|times|axis|weight|decay|millions|norm|periods|"
+    "grey levels|image's unit"
 )
 UNIT = re.compile(rf"\b(?:{UNITS})\b|%", re.IGNORECASE)
 PURE = {"seed", "learning_rate", "final_learning_rate", "checks"}  # what has no unit, whatever its text says

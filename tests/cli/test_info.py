@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from napari_hush import cli
-from napari_hush.cli.repeat import command
 from napari_hush.files import file_sha256
 from napari_hush.inference.denoise import denoise
+from napari_hush.inference.repeat import command
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.io import read_image, write_image
 from napari_hush.io.history import read_history

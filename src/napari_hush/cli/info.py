@@ -146,8 +146,8 @@ def _metadata_lines(metadata: Metadata) -> Iterator[Line]:
 
 def _history_lines(history: Mapping[str, Any]) -> Iterator[Line]:
     """Everything of it that a person reads; whoever wrote it may have left anything out."""
-    from napari_hush.cli.repeat import command
     from napari_hush.fidelity.glance import given_back_words
+    from napari_hush.inference.repeat import command
 
     request = history.get("request") or {}
     yield "history", f"{history.get('made', 'made')} by {history['software']}, {_date(history)}".rstrip(", ")

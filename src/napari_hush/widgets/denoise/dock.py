@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from qtpy.QtCore import QTimer, Slot  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QLineEdit
 
+from napari_hush.errors import InputError
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.memory import free_memory
 from napari_hush.reports import SYMBOLS
@@ -22,11 +23,12 @@ from napari_hush.widgets.denoise.keep import Keep
 from napari_hush.widgets.denoise.on_disk import keep_in_file
 from napari_hush.widgets.denoise.order import disk_steps, make_order
 from napari_hush.widgets.denoise.preview import update_preview
+from napari_hush.widgets.denoise.repeat import Wanted, command_of, python_of
 from napari_hush.widgets.denoise.size import limited
 from napari_hush.widgets.denoise.summary import summary
 from napari_hush.widgets.denoise.verdict import Verdict
 from napari_hush.widgets.parts.bits import StatusLabel, row, small_label
-from napari_hush.widgets.parts.channels import Channels
+from napari_hush.widgets.parts.channels import Channels, labelled_axis
 from napari_hush.widgets.parts.dock import Dock
 from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.keys import PREVIEW, RUN, KeyButton
@@ -39,17 +41,19 @@ from napari_hush.widgets.parts.layer_record import (
     read_record,
 )
 from napari_hush.widgets.parts.layer_source import Part, Source, describe, image_data, visible_part
-from napari_hush.widgets.parts.model_list import ModelCombo, is_model_name
+from napari_hush.widgets.parts.model_list import ModelCombo, dropped_model
 from napari_hush.widgets.parts.preferences import preference
 from napari_hush.widgets.parts.tabs import Chosen, raise_dock
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Image
     from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
     from napari_hush.progress import Progress
     from napari_hush.widgets.denoise.in_memory import InMemory
     from napari_hush.widgets.denoise.result import OutputType
+    from napari_hush.widgets.parts.run import Run
 
 MINIMUM_WIDTH = 270
 NO_IMAGE = "no image layer: open or drop an image"
@@ -87,14 +91,19 @@ class DenoiseWidget(Dock):
         self._refresh()
 
     @property
+    def refusal(self) -> str:
+        """Why there can be no run; empty where there can."""
+        if self._layers.layer is not None:
+            return ""
+        return "Choose an image first" if self._layers.count() else "Open an image first: there is no image layer"
+
+    @property
     def running(self) -> bool:
         """Whether a job is under way, or layers wait for theirs."""
         return self._job.running or self._batch is not None
 
-    def run(self) -> None:
+    def _begin_run(self) -> None:
         """Denoise all planes of the chosen layer, or of each that is selected in napari's list."""
-        if self.running:
-            return
         if selected := self._layers.selected:
             self._batch = Batch(selected)
             self._next()
@@ -107,10 +116,40 @@ class DenoiseWidget(Dock):
         super().cancel()
         if batch is not None and not self._job.running:  # between two of them
             self._finish(f"cancelled; {batch.summary}")
+            self._after_cancel()
 
-    def preview(self) -> None:
+    def preview(self) -> Run:
         """Denoise what is seen of the current plane."""
-        if self._layers.layer is not None and not self.running:
+        return self._followed(self._begin_preview)
+
+    def as_python(self) -> str:
+        """See `Dock.as_python`; of layers that are selected together one after the other."""
+        return "\n".join(map(python_of, self._wanted()))
+
+    def as_command(self) -> str:
+        """See `Dock.as_command`; of layers that are selected together one after the other."""
+        return "\n".join(map(command_of, self._wanted()))
+
+    def _wanted(self) -> list[Wanted]:
+        """What a run would do."""
+        if self.refusal:
+            raise InputError(self.refusal)
+        chosen = [(one, labelled_axis(one)) for one in self._layers.selected]
+        return [
+            Wanted(
+                layer=layer,
+                channel_axis=axis,
+                model=self.model,
+                settings=self.settings,
+                first=self._first(Source.of(layer, axis), layer),
+                as_input=self._output.currentIndex() == 1,
+                target=self._keep.place.target if self._keep.on_disk and not chosen else None,
+            )
+            for layer, axis in chosen or [(self._layers.layer, self._channels.axis)]
+        ]
+
+    def _begin_preview(self) -> None:
+        if self._layers.layer is not None:
             self._start(visible_part(self._layers.layer, self._viewer.dims))
 
     def show_details(self) -> None:
@@ -193,8 +232,7 @@ class DenoiseWidget(Dock):
         if self.running:
             reason = "A run is under way"
         elif layer is None:
-            some = self._layers.count() > 0
-            reason = "Choose an image first" if some else "Open an image first: there is no image layer"
+            some, reason = self._layers.count() > 0, self.refusal
             self._words.setText("results alone: open an image, or choose one" if some else NO_IMAGE)
         self._run.setEnabled(not reason)
         self._preview.setEnabled(not reason)
@@ -230,6 +268,9 @@ class DenoiseWidget(Dock):
         if not batch.waiting:
             self._batch = None
             self._finish(batch.summary)
+            self._error = InputError(batch.summary) if batch.failed else None
+            self._several = True
+            self._settle()
             return
         layer = batch.waiting.pop(0)
         self._layers.layer = layer
@@ -256,7 +297,7 @@ class DenoiseWidget(Dock):
         self._told = part is None
         self._growing = None
         as_input = self._output.currentIndex() == 1
-        first = next(iter(source.seen(visible_part(layer, self._viewer.dims))[0]), 0) if planes_of(layer) > 1 else 0
+        first = self._first(source, layer)
         if part is None:
             self._refresh()  # the free memory is another one by now
             self._source = source
@@ -280,6 +321,10 @@ class DenoiseWidget(Dock):
         output: OutputType = "same as input" if as_input else "float32"
         text = "starting…" if "torch" in sys.modules else "loading PyTorch…"
         self._launch(partial(denoise_to_memory, source, model, settings, output, part, first, finished), text)
+
+    def _first(self, source: Source, layer: Image) -> int:
+        """The frame that is done first: the one in sight."""
+        return next(iter(source.seen(visible_part(layer, self._viewer.dims))[0]), 0) if planes_of(layer) > 1 else 0
 
     def _advise(self, text: str) -> None:
         """Say that another model would suit the image; it stays until the next run."""
@@ -325,13 +370,13 @@ class DenoiseWidget(Dock):
             self._show(result)
 
     def _show(self, result: InMemory | dict[str, Any]) -> None:
-        source, growing, maps = self._source, self._growing, None
+        source, growing, maps, shown = self._source, self._growing, None, None
         if isinstance(growing, GrowingFile):
             assert isinstance(result, dict)
             layer = growing.finish(result)
         else:
             data, options, maps = cast("InMemory", result)
-            if is_preview(read_record(options["metadata"])) and update_preview(self._viewer, data, options):
+            if is_preview(read_record(options["metadata"])) and (shown := update_preview(self._viewer, data, options)):
                 layer = None
             else:
                 layer = None if growing is None else growing.replace(data, options)
@@ -340,6 +385,7 @@ class DenoiseWidget(Dock):
         record = read_record(options["metadata"] if layer is None else layer.metadata)
         self._finish(summary(record, layer))
         self._advise(record.get("advice") or "")
+        self._made = shown if layer is None else layer
         if layer is None or is_preview(record):
             return
         if maps is not None:
@@ -377,17 +423,11 @@ class DenoiseWidget(Dock):
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """Accept a model file."""
-        if event is not None and _dropped_model(event):
+        if event is not None and dropped_model(event):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent | None) -> None:
         """Choose the model file that was dropped."""
-        if event is not None and (name := _dropped_model(event)):
+        if event is not None and (name := dropped_model(event)):
             self._models.add(name)
             event.acceptProposedAction()
-
-
-def _dropped_model(event: QDropEvent) -> str:
-    content = event.mimeData()
-    names = [url.toLocalFile() for url in content.urls()] if content is not None else []
-    return next((name for name in names if is_model_name(name)), "")

@@ -174,6 +174,8 @@ def _history_lines(history: Mapping[str, Any]) -> Iterator[Line]:
         yield "scaling", "; ".join(f"(values - {one['offset']:.6g}) / {one['scale']:.6g}" for one in norms[:4])
     if "guard" in history:
         yield "guard", (given_back_words(history) or "slow contrast") if history["guard"] else "none"
+    if (share := history.get("settings", {}).get("strength", 1)) != 1:
+        yield "strength", f"{share:g} of what was taken away"
     if series := history.get("series"):
         yield "series", str(series.get("words"))
     if "tile" in history:

@@ -352,7 +352,7 @@ class _GivenBack:
         self.pixels += int(np.count_nonzero(values))
         if self._like is None:
             return
-        self._plan.store(self._kept(), one, tile, values, empty=0.0)
+        self._plan.store(self._kept(), one, tile, values, given=True)
 
     def store_plane(self, one: Pass, values: np.ndarray) -> None:
         """Keep a whole plane (C, Y, X)."""

@@ -51,7 +51,7 @@ class DenoiseSettings:
         sees the image with its contrast turned.
     strength : float
         The share of what was taken away that stays taken away, from 0 to 1: the result is noisy + strength *
-        (denoised - noisy). Less than 1 leaves noise, and what the network made up counts less; the verdict is on that mixture.
+        (denoised - noisy). Less than 1 leaves noise, and what the network made up counts less.
     """
 
     device: Device = "auto"

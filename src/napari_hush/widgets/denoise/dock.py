@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from qtpy.QtCore import QTimer, Slot  # type: ignore[attr-defined]
@@ -16,17 +15,18 @@ from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.memory import free_memory
 from napari_hush.reports import SYMBOLS
 from napari_hush.widgets.denoise.batch import Batch
+from napari_hush.widgets.denoise.blend import blend_all, can_blend
 from napari_hush.widgets.denoise.growing import GrowingLayer, planes_of, series_layers
 from napari_hush.widgets.denoise.growing_file import GrowingFile
 from napari_hush.widgets.denoise.in_memory import denoise_to_memory
 from napari_hush.widgets.denoise.keep import Keep
-from napari_hush.widgets.denoise.on_disk import keep_in_file
 from napari_hush.widgets.denoise.order import disk_steps, make_order
 from napari_hush.widgets.denoise.preview import update_preview
 from napari_hush.widgets.denoise.repeat import Wanted, command_of, python_of
 from napari_hush.widgets.denoise.size import limited
+from napari_hush.widgets.denoise.strength import Strength
 from napari_hush.widgets.denoise.summary import summary
-from napari_hush.widgets.denoise.verdict import Verdict
+from napari_hush.widgets.denoise.verdict import Verdict, keep_verdict
 from napari_hush.widgets.parts.bits import StatusLabel, row, small_label
 from napari_hush.widgets.parts.channels import Channels, labelled_axis
 from napari_hush.widgets.parts.dock import Dock
@@ -34,13 +34,12 @@ from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.keys import PREVIEW, RUN, KeyButton
 from napari_hush.widgets.parts.layer_list import NoisyCombo
 from napari_hush.widgets.parts.layer_record import (
-    as_metadata,
     identity,
     is_preview,
     latest_result,
     read_record,
 )
-from napari_hush.widgets.parts.layer_source import Part, Source, describe, image_data, visible_part
+from napari_hush.widgets.parts.layer_source import Part, Source, describe, visible_part
 from napari_hush.widgets.parts.model_list import ModelCombo, dropped_model
 from napari_hush.widgets.parts.preferences import preference
 from napari_hush.widgets.parts.tabs import Chosen, raise_dock
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
     from napari_hush.widgets.parts.run import Run
 
 MINIMUM_WIDTH = 270
+REST = 700  # ms
 NO_IMAGE = "no image layer: open or drop an image"
 
 
@@ -76,6 +76,11 @@ class DenoiseWidget(Dock):
         self._told = True  # whether what was done last is told by the line below the buttons
         self._growing: GrowingLayer | GrowingFile | None = None  # the result, as far as it is done
         self._build()
+        self._rest = QTimer(self)  # once the strength is left alone
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(REST)
+        self._rest.timeout.connect(self._judge_again)
+        self._strength.changed.connect(self._on_strength)
         self._layers.changed.connect(self._on_layer)
         self._channels.combo.currentIndexChanged.connect(self._refresh)
         self._models.changed.connect(self._refresh)
@@ -184,11 +189,13 @@ class DenoiseWidget(Dock):
         self._layers, self._models = NoisyCombo(self._viewer), ModelCombo()
         self._layers.setToolTip("The image layer to denoise: follows what is chosen in napari's list of layers")
         self._words, self._about = small_label(), small_label()
+        self._strength = Strength()
         chosen = {name: preference("denoise", name, "auto") for name in ("device", "engine")}
         self._form = Form(
             DenoiseSettings(**chosen),
-            shown=("frames", "dark", "device", "tile"),
+            shown=("frames", "dark", "strength", "device", "tile"),
             words={"tile": "whole plane", "frames": "each alone"},
+            made={"strength": self._strength},
         )
         self._output = QComboBox()
         self._output.addItems(["float32", "same as input"])
@@ -313,18 +320,18 @@ class DenoiseWidget(Dock):
             self._growing = GrowingFile(self._viewer, source, target)
             self._launch(partial(disk_steps, source, order))
             return
+        output: OutputType = "same as input" if as_input else "float32"
         if part is not None:
             part = limited(part, source, free_memory("cpu"))
         elif planes_of(layer) > 1:
-            self._growing = GrowingLayer(self._viewer, source)
+            self._growing = GrowingLayer(self._viewer, source, settings.strength if can_blend(source, output) else 1.0)
         finished = self._growing.finished if isinstance(self._growing, GrowingLayer) else None
-        output: OutputType = "same as input" if as_input else "float32"
         text = "starting…" if "torch" in sys.modules else "loading PyTorch…"
         self._launch(partial(denoise_to_memory, source, model, settings, output, part, first, finished), text)
 
     def _first(self, source: Source, layer: Image) -> int:
         """The frame that is done first: the one in sight."""
-        return next(iter(source.seen(visible_part(layer, self._viewer.dims))[0]), 0) if planes_of(layer) > 1 else 0
+        return next(iter(self._plane_of(source, layer)), 0) if planes_of(layer) > 1 else 0
 
     def _advise(self, text: str) -> None:
         """Say that another model would suit the image; it stays until the next run."""
@@ -397,24 +404,37 @@ class DenoiseWidget(Dock):
             self._series.setText(said["words"])
             self._series.show()
         if source is not None and preference("denoise", "verdict", True):
-            self._verdict.begin(
-                source,
-                image_data(layer),
-                source.seen(visible_part(layer, self._viewer.dims))[0],
-                of=identity(layer),
-                dark=record.get("dark", False),
-                assumes=record.get("assumes"),
-                series=isinstance(said, dict),
-            )
+            self._verdict.judge(source, layer, self._plane_of(source, layer))
+
+    def _plane_of(self, source: Source, layer: Image) -> tuple[int, ...]:
+        """The plane of a layer that is in sight, along the leading axes of its image."""
+        return source.seen(visible_part(layer, self._viewer.dims))[0]
+
+    def _on_strength(self, strength: float) -> None:
+        """Show the latest result and the preview at another strength, at once; it is judged when the hand rests."""
+        layer = self._layers.layer
+        if layer is None or self.running:
+            return
+        changed, reason = blend_all(layer, self._viewer.layers, strength)
+        if reason:
+            self._progress.finish(f"strength {strength:g} counts from the next run on: {reason}")
+        for one in changed:
+            record = read_record(one.metadata)
+            if not is_preview(record):
+                self._progress.finish(summary(record, one))
+                self._verdict.withdraw(identity(one), f"at strength {strength:g}: to be checked…")
+                self._rest.start()
+
+    @Slot()  # type: ignore[untyped-decorator]
+    def _judge_again(self) -> None:
+        layer, result = self._layers.layer, self._result
+        if layer is None or result is None or self.running or not preference("denoise", "verdict", True):
+            return
+        source = Source.of(layer, read_record(result.metadata).get("channel_axis"))
+        self._verdict.judge(source, result, self._plane_of(source, result))
 
     def _keep_verdict(self, result: str, words: str) -> None:
-        """Write it into the record of the result, so that it is saved with it."""
-        for layer in self._viewer.layers:
-            if identity(layer) == result:
-                record = read_record(layer.metadata) | {"verdict": words}
-                layer.metadata = layer.metadata | as_metadata(record)
-                if file := record.get("file"):
-                    keep_in_file(Path(file), verdict=words)
+        keep_verdict(self._viewer.layers, result, words)
 
     def _stop(self) -> None:
         self._batch = None

@@ -28,6 +28,7 @@ class CopyButton(QToolButton):
     def __init__(self) -> None:
         super().__init__()
         self.setText("Copy")
+        self.setStyleSheet("QToolButton { padding: 3px 16px 3px 6px }")  # beside the arrow that napari draws
         self.setToolTip(TIP)
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self)

@@ -107,7 +107,7 @@ class Dock(Scripted):
         line.addWidget(self._progress, 1)
         self._copy_button = CopyButton()
         self._copy_button.wanted.connect(self.copy)
-        line.addWidget(self._copy_button)
+        line.addWidget(self._copy_button, 0, Qt.AlignmentFlag.AlignTop)
         return line
 
     def _launch(self, make: Callable[[], Generator[Progress, None, Any]], text: str = "starting…") -> None:

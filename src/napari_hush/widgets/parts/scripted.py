@@ -152,7 +152,7 @@ class Scripted(QScrollArea):
         if self.running or self._script is None:
             return
         run, self._script = self._script, None
-        made = self._results
+        made, self._results = self._results, []  # nothing is kept of a layer that goes
         run.end(made if self._several else made[-1] if made else None, self._error)
 
     def _tell(self, error: BaseException) -> None:

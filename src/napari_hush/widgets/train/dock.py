@@ -271,8 +271,8 @@ class TrainWidget(Dock):
 
     def _chosen_images(self) -> dict[str, Any]:
         """Layers and paths, by name."""
-        if self.data.noisy.source is None:
-            raise InputError(self.refusal)
+        if isinstance(self.data.found, InputError):
+            raise InputError(str(self.data.found))
         return self.data.chosen()
 
     def _begin(self, *, resume: bool) -> None:

@@ -69,5 +69,22 @@ def call(function: str, *positional: str, **named: Any) -> str:
 
 
 def literal(value: Any) -> str:
-    """A value as it stands in Python."""
-    return repr(str(value) if isinstance(value, Path) else value)
+    r"""A value as it stands in Python: a path as a text, a number of numpy as a number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> literal({"dose": (np.float64(2.0), 5), "start": Path("a'b")})
+    '{\'dose\': (2.0, 5), \'start\': "a\'b"}'
+    """
+    return repr(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(_plain(one) for one in value)
+    return value.item() if hasattr(value, "item") else value

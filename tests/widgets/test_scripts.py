@@ -184,6 +184,35 @@ def test_copied_text_repeats_a_denoising_of_a_file(make_widget, image, model_fil
     np.testing.assert_array_equal(read_image(tmp_path / "my scan_denoised.tif").data, layer.data)
 
 
+@pytest.mark.parametrize("name", ["it's [1] $HOME.tif", '"quoted"\nimport nothing.tif', "-o.tif", "ä ∂.tif"])
+def test_names_are_no_code(make_widget, image, model_file, tmp_path, name):
+    viewer, dock = make_widget(image, name=name)
+    dock.settings = replace(TORCH, strength=np.float64(0.5))
+    layer = dock.run().wait(TIMEOUT)
+    np.testing.assert_array_equal(ran(dock.as_python(), viewer=viewer)["result"], layer.data)
+    write_image(tmp_path / name, image)
+    (dock.layer,) = opened(viewer, tmp_path / name)
+    np.testing.assert_array_equal(ran(dock.as_python())["result"], layer.data)
+    words = shlex.split(dock.as_command())[1:]
+    assert cli.main([*words, "--no-verdict", "-o", str(tmp_path / "out.npy")]) == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), layer.data)
+
+
+def test_a_run_can_follow_a_run(make_widget, image):
+    _, dock = make_widget(image)
+    jobs, made = [], []
+
+    def again(layer):
+        made.append(layer)
+        if not jobs:
+            jobs.append(dock.run())
+
+    dock.finished.connect(again)
+    first = dock.run().wait(TIMEOUT)
+    second = jobs[0].wait(TIMEOUT)
+    assert made == [first, second] and first is not second
+
+
 def test_copied_text_repeats_a_series_from_the_frame_in_sight(make_widget, model_file, tmp_path):
     movie = napari_hush.sample("stack").noisy[:4, :64, :64]
     write_image(tmp_path / "movie.tif", movie, axes="TYX")

@@ -114,7 +114,7 @@ class Denoise:
             loaded = stack.enter_context(LoadedModels(settings, many=True, kept=True))
             own = None if self.model == AUTO else loaded.model(self.model)  # told before the first image
             model = own or AUTO
-            known = {"model": model, "settings": settings, "loaded": loaded}
+            known: dict[str, Any] = {"model": model, "settings": settings, "loaded": loaded}
             denoise: Callable[..., Any] = partial(denoise_steps, first=self.first, **known)
             if shard is not None and not several:
                 denoise = partial(shard_steps, shard=shard, **known)  # each plane alone: the order is nobody's

@@ -288,12 +288,14 @@ def test_copied_text_repeats_a_result_in_a_file(make_widget, image, model_file, 
     np.testing.assert_array_equal(np.asarray(read_image(target).data), expected)
 
 
-def test_the_menu_copies(make_widget, image):
+def test_the_menu_copies(make_widget, image, qtbot):
     _, dock = make_widget(image)
     (button,) = dock.findChildren(CopyButton)
     first, _ = button.menu().actions()
     first.trigger()
     assert QApplication.clipboard().text() == dock.as_python()
+    assert button.text() == "Copied"
+    qtbot.waitUntil(lambda: button.text() == "Copy", timeout=10_000)
 
 
 def test_copied_text_repeats_an_evaluation(qtbot, tmp_path):

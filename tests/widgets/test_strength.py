@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from qtpy.QtWidgets import QSlider
 
 import napari_hush as hush
@@ -15,8 +16,10 @@ import napari_hush.inference.denoise
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.io.history import read_history
 from napari_hush.widgets.denoise.blend import WHOLE, why_fixed
+from napari_hush.widgets.denoise.growing import GrowingLayer
 from napari_hush.widgets.files.writer import write_layer
 from napari_hush.widgets.parts.layer_record import read_given_back, read_record
+from napari_hush.widgets.parts.layer_source import Source
 
 TIMEOUT = 300
 TORCH = {"engine": "torch", "device": "cpu"}
@@ -116,6 +119,26 @@ def test_a_look_that_is_overtaken_says_nothing(make_widget, qtbot):
     slide(dock, 50)
     qtbot.waitUntil(lambda: bool(found) and not dock._verdict.running, timeout=1000 * TIMEOUT)
     assert found == [0.5]
+
+
+def test_a_result_is_judged_again_after_another_layer_was_chosen(make_widget, qtbot):
+    viewer, dock = make_widget(LATTICE)
+    dock.settings = DenoiseSettings(**TORCH)
+    layer = dock.run().wait(TIMEOUT)
+    slide(dock, 50)
+    dock.layer = viewer.add_image(LATTICE[::-1], name="other")
+    assert dock._verdict.text == "" and "verdict" not in read_record(layer.metadata)
+    qtbot.waitUntil(lambda: "verdict" in read_record(layer.metadata), timeout=1000 * TIMEOUT)
+    assert dock._verdict.isHidden()
+
+
+def test_frames_of_a_series_come_at_the_strength():
+    viewer = ViewerModel()
+    source = Source.of(viewer.add_image(np.stack([LATTICE, LATTICE]), name="series"))
+    growing = GrowingLayer(viewer, source, 0.25)
+    growing.finished.append(((1,), LATTICE[None] + 4))
+    growing.show()
+    np.testing.assert_allclose(viewer.layers[-1].data[1], LATTICE + 1, rtol=1e-5)
 
 
 def test_a_preview_follows(make_widget, no_network):

@@ -38,6 +38,7 @@ from napari_hush.widgets.parts.layer_record import (
     is_preview,
     latest_result,
     read_record,
+    source_in,
 )
 from napari_hush.widgets.parts.layer_source import Part, Source, describe, visible_part
 from napari_hush.widgets.parts.model_list import ModelCombo, dropped_model
@@ -75,6 +76,7 @@ class DenoiseWidget(Dock):
         self._image = ""  # which layer is chosen
         self._told = True  # whether what was done last is told by the line below the buttons
         self._growing: GrowingLayer | GrowingFile | None = None  # the result, as far as it is done
+        self._changed = ""  # the result whose strength was changed last
         self._build()
         self._rest = QTimer(self)  # once the strength is left alone
         self._rest.setSingleShot(True)
@@ -422,16 +424,23 @@ class DenoiseWidget(Dock):
             record = read_record(one.metadata)
             if not is_preview(record):
                 self._progress.finish(summary(record, one))
-                self._verdict.withdraw(identity(one), f"at strength {strength:g}: to be checked…")
+                wanted = preference("denoise", "verdict", True)
+                self._verdict.withdraw(identity(one), f"at strength {strength:g}: to be checked…" if wanted else "")
+                self._changed = identity(one)
                 self._rest.start()
 
     @Slot()  # type: ignore[untyped-decorator]
     def _judge_again(self) -> None:
-        layer, result = self._layers.layer, self._result
-        if layer is None or result is None or self.running or not preference("denoise", "verdict", True):
+        """Judge the result whose strength was changed, also where another layer is chosen by now."""
+        if self.running:
+            self._rest.start()
             return
-        source = Source.of(layer, read_record(result.metadata).get("channel_axis"))
-        self._verdict.judge(source, result, self._plane_of(source, result))
+        result = next((layer for layer in self._viewer.layers if identity(layer) == self._changed), None)
+        layer = None if result is None else source_in(read_record(result.metadata), self._viewer.layers)
+        if layer is not None and preference("denoise", "verdict", True):
+            source = Source.of(layer, read_record(result.metadata).get("channel_axis"))
+            self._verdict.judge(source, result, self._plane_of(source, result))
+            self._refresh()  # the line is about the chosen layer
 
     def _keep_verdict(self, result: str, words: str) -> None:
         keep_verdict(self._viewer.layers, result, words)

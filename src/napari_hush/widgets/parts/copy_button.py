@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QMenu, QToolButton
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QAction  # type: ignore[attr-defined]
 
 WAYS = {"Copy as Python": "as_python", "Copy as command": "as_command"}  # methods of a dock
+SEEN_MS = 1500
 TIP = "Copy what would be done with these choices, as Python or as a command: it gives the same bits"
 
 
@@ -38,6 +39,18 @@ class CopyButton(QToolButton):
                 action.setData(way)
         menu.triggered.connect(self._on_action)
         self.setMenu(menu)
+        self._back = QTimer(self)
+        self._back.setSingleShot(True)
+        self._back.setInterval(SEEN_MS)
+        self._back.timeout.connect(self._say)
+
+    def show_copied(self) -> None:
+        """Say for a moment that it was done."""
+        self._say("Copied")
+        self._back.start()
+
+    def _say(self, word: str = "Copy") -> None:
+        self.setText(word)
 
     def _on_action(self, action: QAction) -> None:
         self.wanted.emit(action.data())

@@ -9,6 +9,7 @@ from qtpy.QtCore import Signal, Slot  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QScrollArea
 
 from napari_hush.errors import InputError
+from napari_hush.widgets.parts.copy_button import CopyButton
 from napari_hush.widgets.parts.run import Run
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ class Scripted(QScrollArea):
         clipboard = QApplication.clipboard()
         if clipboard is not None:
             clipboard.setText(text)
+            for button in self.findChildren(CopyButton):
+                button.show_copied()
 
     def _begin_run(self) -> None:
         """What the dock's main button does; nothing in a dock that shows layers and makes none."""

@@ -264,7 +264,7 @@ def _keep(known: dict[Any, np.ndarray], key: Key, values: np.ndarray) -> None:
 
 
 def _digest(values: np.ndarray) -> bytes:
-    return blake2b(np.ascontiguousarray(values), digest_size=16).digest()
+    return blake2b(values.tobytes(), digest_size=16).digest()
 
 
 def _ends(tile: Tile) -> tuple[int, ...]:

@@ -15,11 +15,12 @@ from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.memory import free_memory
 from napari_hush.reports import SYMBOLS
 from napari_hush.widgets.denoise.batch import Batch
-from napari_hush.widgets.denoise.blend import blend_all, can_blend
+from napari_hush.widgets.denoise.blend import can_blend
 from napari_hush.widgets.denoise.growing import GrowingLayer, planes_of, series_layers
 from napari_hush.widgets.denoise.growing_file import GrowingFile
 from napari_hush.widgets.denoise.in_memory import denoise_to_memory
 from napari_hush.widgets.denoise.keep import Keep
+from napari_hush.widgets.denoise.live_strength import LiveStrength
 from napari_hush.widgets.denoise.order import disk_steps, make_order
 from napari_hush.widgets.denoise.preview import update_preview
 from napari_hush.widgets.denoise.repeat import Wanted, command_of, python_of
@@ -38,7 +39,6 @@ from napari_hush.widgets.parts.layer_record import (
     is_preview,
     latest_result,
     read_record,
-    source_in,
 )
 from napari_hush.widgets.parts.layer_source import Part, Source, describe, visible_part
 from napari_hush.widgets.parts.model_list import ModelCombo, dropped_model
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from napari_hush.widgets.parts.run import Run
 
 MINIMUM_WIDTH = 270
-REST = 700  # ms
 NO_IMAGE = "no image layer: open or drop an image"
 
 
@@ -76,12 +75,10 @@ class DenoiseWidget(Dock):
         self._image = ""  # which layer is chosen
         self._told = True  # whether what was done last is told by the line below the buttons
         self._growing: GrowingLayer | GrowingFile | None = None  # the result, as far as it is done
-        self._changed = ""  # the result whose strength was changed last
         self._build()
-        self._rest = QTimer(self)  # once the strength is left alone
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(REST)
-        self._rest.timeout.connect(self._judge_again)
+        self._live = LiveStrength(napari_viewer, self._verdict, self)
+        self._live.told.connect(self._progress.finish)
+        self._live.judged.connect(self._refresh)  # the line is about the chosen layer
         self._strength.changed.connect(self._on_strength)
         self._layers.changed.connect(self._on_layer)
         self._channels.combo.currentIndexChanged.connect(self._refresh)
@@ -413,34 +410,8 @@ class DenoiseWidget(Dock):
         return source.seen(visible_part(layer, self._viewer.dims))[0]
 
     def _on_strength(self, strength: float) -> None:
-        """Show the latest result and the preview at another strength, at once; it is judged when the hand rests."""
-        layer = self._layers.layer
-        if layer is None or self.running:
-            return
-        changed, reason = blend_all(layer, self._viewer.layers, strength)
-        if reason:
-            self._progress.finish(f"strength {strength:g} counts from the next run on: {reason}")
-        for one in changed:
-            record = read_record(one.metadata)
-            if not is_preview(record):
-                self._progress.finish(summary(record, one))
-                wanted = preference("denoise", "verdict", True)
-                self._verdict.withdraw(identity(one), f"at strength {strength:g}: to be checked…" if wanted else "")
-                self._changed = identity(one)
-                self._rest.start()
-
-    @Slot()  # type: ignore[untyped-decorator]
-    def _judge_again(self) -> None:
-        """Judge the result whose strength was changed, also where another layer is chosen by now."""
-        if self.running:
-            self._rest.start()
-            return
-        result = next((layer for layer in self._viewer.layers if identity(layer) == self._changed), None)
-        layer = None if result is None else source_in(read_record(result.metadata), self._viewer.layers)
-        if layer is not None and preference("denoise", "verdict", True):
-            source = Source.of(layer, read_record(result.metadata).get("channel_axis"))
-            self._verdict.judge(source, result, self._plane_of(source, result))
-            self._refresh()  # the line is about the chosen layer
+        if self._layers.layer is not None and not self.running:
+            self._live.change(self._layers.layer, strength)
 
     def _keep_verdict(self, result: str, words: str) -> None:
         keep_verdict(self._viewer.layers, result, words)

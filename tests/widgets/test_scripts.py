@@ -131,6 +131,16 @@ def test_several_selected_layers_give_a_list(make_widget, image):
     assert [layer.name for layer in made] == ["other · tiny", "noisy · tiny"]
 
 
+def test_of_several_layers_those_that_failed_are_told(make_widget, image):
+    viewer, dock = make_widget(image)
+    other = viewer.add_image(np.zeros((2, 2, 2, 16, 16), np.float32), name="five axes")
+    viewer.layers.selection = {viewer.layers["noisy"], other}
+    job = dock.run()
+    with pytest.raises(InputError, match=r"1 of 2 layers denoised.*five axes"):
+        job.wait(TIMEOUT)
+    assert [layer.name for layer in job.result] == ["noisy · tiny"]
+
+
 def test_a_run_of_a_closed_dock_ends(make_widget, image, slow, qtbot):
     _, dock = make_widget(image, window=True)
     job = dock.run()

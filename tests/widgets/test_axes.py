@@ -146,7 +146,7 @@ def test_train_counts_channels_as_channels(make_widget, qtbot):
     viewer, _ = make_widget(data)
     train = TrainWidget(viewer)
     qtbot.addWidget(train)
-    train.settings.method = "noise2void"
+    train.data.method = "noise2void"
     qtbot.waitUntil(lambda: "3 channels" in train.data.words.text(), timeout=60_000)
     assert train.data.parts()["noisy"].channel_axis == 0
     train.data._channels.axis = None

@@ -66,7 +66,7 @@ def test_live_preview_follows_once_the_camera_rests(make_widget, finish, image, 
     camera.zoom = 2
     qtbot.wait(600)
     assert len(viewer.layers) == 1  # nobody has asked for it
-    widget._live.setChecked(True)
+    widget._live_preview.setChecked(True)
     qtbot.waitUntil(lambda: len(viewer.layers) == 2 and not widget.running, timeout=TIMEOUT)
     preview = viewer.layers[1]
     sight[0] = (), (0, 30, 10, 60)
@@ -77,7 +77,7 @@ def test_live_preview_follows_once_the_camera_rests(make_widget, finish, image, 
     qtbot.wait(600)
     assert not widget.running
     assert widget._progress.text == started
-    widget._live.setChecked(False)
+    widget._live_preview.setChecked(False)
     sight[0] = (), (0, 20, 10, 60)
     camera.zoom = 4
     qtbot.wait(600)
@@ -95,7 +95,7 @@ def test_live_preview_leaves_one_of_what_is_out_of_sight(make_widget, image, sig
 
     monkeypatch.setattr(module, "denoise_to_memory", slow)
     viewer, widget = make_widget(image)
-    widget._live.setChecked(True)
+    widget._live_preview.setChecked(True)
     qtbot.waitUntil(lambda: len(begun) == 1, timeout=TIMEOUT)
     sight[0] = (), (0, 30, 10, 60)
     viewer.scene.camera.zoom = 3
@@ -118,7 +118,7 @@ def test_live_leaves_a_run_alone(make_widget, image, sight, qtbot, monkeypatch):
     monkeypatch.setattr(module, "denoise_to_memory", slow)
     viewer, widget = make_widget(image)
     widget.run()
-    widget._live.setChecked(True)
+    widget._live_preview.setChecked(True)
     viewer.scene.camera.zoom = 3
     qtbot.wait(600)
     assert len(begun) == 1

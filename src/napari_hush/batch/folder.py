@@ -75,6 +75,7 @@ class FolderRun:
         from napari_hush.batch.jobs import Replacing, plan_jobs, requests, without_results
         from napari_hush.inference.ledger import tidy
         from napari_hush.inference.loaded import LoadedModels
+        from napari_hush.inference.repeat import USUAL
         from napari_hush.io import expand_inputs, is_image
 
         found = expand_inputs([Path(glob.escape(str(self.folder))) / "*"]) if any(self.folder.glob("*")) else []
@@ -82,9 +83,8 @@ class FolderRun:
         if not images:
             raise InputError(f"{self.folder}: holds no image of a format that is read here; choose another folder")
         sources = without_results(images, [])[0]
-        options = {"dtype": self.dtype, "channel_axis": None, "fill_missing": False, "volume": False, "series": False}
         yield Progress(0, 0, "looking for results…")
-        asked = requests(sources, self.model, self.settings, **options)
+        asked = requests(sources, self.model, self.settings, **USUAL | {"dtype": self.dtype})
         needed = [self.model] if Path(self.model).is_file() else []
         jobs, older = plan_jobs(sources, asked, None, None, Replacing(skip_existing=True), several=True, needed=needed)
         for job in older:

@@ -70,6 +70,7 @@ def denoise(
     model: str | Path | Model = AUTO,
     *,
     channel_axis: int | None = None,
+    first: int = 0,
     out: Any = None,
     resume: bool | None = None,
     progress: Callable[[Progress], object] | bool | None = None,
@@ -91,6 +92,9 @@ def denoise(
     channel_axis : int, optional
         The axis of colours or dyes. A one-channel model takes each channel by itself. A last axis of length 1 behind
         two wide ones is taken for it.
+    first : int
+        The frame that is done first, along the first leading axis; then those after it, then those before. Frames of a
+        series that look together depend on it a little: how they lie is found from there.
     out : zarr array, array or path, optional
         Filled tile by tile instead of a new array, for images larger than memory. A path makes a ``.zarr`` there; an
         integer array gets clipped and rounded values. Where it fails, a path is removed again. An array in memory may
@@ -137,7 +141,7 @@ def denoise(
     elif resume is not None:
         raise InputError(f"resume= needs out= to be the path of a .zarr, got {type(out).__name__}")
     steps = denoise_steps(
-        image, model, DenoiseSettings(**settings), channel_axis=channel_axis, out=out, restart=restart
+        image, model, DenoiseSettings(**settings), channel_axis=channel_axis, out=out, restart=restart, first=first
     )
     return run_steps(steps, progress).image
 
@@ -189,7 +193,7 @@ def denoise_steps(
 
     Parameters
     ----------
-    image, model, channel_axis
+    image, model, channel_axis, first
         As in `denoise`.
     out : optional
         As in `denoise`; or a callable that takes ``chunks=`` (one tile) and ``dtype=`` (that holds the result) and
@@ -205,8 +209,6 @@ def denoise_steps(
     region : (int, int, int, int), optional
         Only y0, y1, x0, x1, for a preview: the same pixels as in the full result, where each plane stands alone; frames
         of a series do not look together then, and a number of ``frames`` is refused.
-    first : int
-        The frame that is done first, along the first leading axis; then those after it, then those before.
     restart : Restart, optional
         What is done about an unfinished run to the same output, and whether this one is kept where it is stopped.
     watched : Watched, optional
@@ -318,6 +320,7 @@ def denoise_steps(
         "guard": guards[0].as_dict() if guards else False,
         "given_back": extra.record(guards),
         "series": False if series is None else series.record(),
+        **({} if series is None or not first else {"first": first}),
         "shape": [int(n) for n in (plan.source.image if whole else result).shape],
         "seconds": round(time.perf_counter() - start, 3),
     }
@@ -354,7 +357,7 @@ class _GivenBack:
         self.pixels += int(np.count_nonzero(values))
         if self._like is None:
             return
-        self._plan.store(self._kept(), one, tile, values, empty=0.0)
+        self._plan.store(self._kept(), one, tile, values, given=True)
 
     def store_plane(self, one: Pass, values: np.ndarray) -> None:
         """Keep a whole plane (C, Y, X)."""

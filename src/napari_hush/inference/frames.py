@@ -120,6 +120,9 @@ class SeriesRun:
                 told, known = self._told.state(), dict(series.places)
                 result, given = yield from self._frame(series, number)
                 one = series.passes[number]
+                whole = [slice(0, size) for size in self._plan.source.plane_shape]
+                result = self._plan.blended(one, result, *whole)
+                given = None if given is None else self._plan.weakened(given)
                 pixels = store(one, result, given)
                 if self._ledger is not None:
                     state = kept_state(series.places, series.pairs, series.chains, known) if series.alike else None
@@ -322,7 +325,7 @@ class SeriesRun:
 
     def _plane(self, one: Pass, number: int) -> Steps:
         """Run the network over one plane: the result (C, Y, X) in memory, and what the guard gave back."""
-        plan, runner = self._plan, self._runner
+        plan, runner = self._plan.at_full_strength, self._runner  # `run` blends the result, once
         height, width = plan.source.plane_shape
         channels = len(one.group.outputs)
         target = Planes(np.empty((channels, height, width), np.float32), 0)
@@ -336,15 +339,14 @@ class SeriesRun:
                 plan.store(target, local, tile, values)
                 if given is not None:
                     extra = extra or Planes(np.zeros_like(target.image), 0)
-                    plan.store(extra, local, tile, given, empty=0.0)
+                    plan.store(extra, local, tile, given, given=True)
             self._done += count
             self._total = max(self._total, self._done)
             yield Progress(self._done, self._total, f"frame {number + 1}: tile {self._done} of {self._total}")
         return target.image, None if extra is None else extra.image
 
     def _native(self, one: Pass) -> np.ndarray:
-        height, width = self._plan.source.plane_shape
-        return one.native(slice(0, height), slice(0, width))
+        return one.native(*(slice(0, size) for size in self._plan.source.plane_shape))
 
     def _seeing(self, one: Pass, noisy: np.ndarray, holes: NDArray[np.bool_]) -> Pass:
         """The same pass over another image of the plane."""

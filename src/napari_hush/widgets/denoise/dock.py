@@ -12,31 +12,34 @@ from qtpy.QtCore import QTimer, Slot  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QLineEdit
 
 from napari_hush.batch.folder import FolderRun, is_folder_of_images
+from napari_hush.errors import InputError
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.memory import free_memory
 from napari_hush.reports import SYMBOLS
 from napari_hush.widgets.denoise.batch import Batch
+from napari_hush.widgets.denoise.blend import can_blend
 from napari_hush.widgets.denoise.folder import FolderButtons
 from napari_hush.widgets.denoise.growing import GrowingLayer, planes_of, series_layers
 from napari_hush.widgets.denoise.growing_file import GrowingFile
 from napari_hush.widgets.denoise.in_memory import denoise_to_memory
 from napari_hush.widgets.denoise.keep import Keep
 from napari_hush.widgets.denoise.live import Live
-from napari_hush.widgets.denoise.on_disk import keep_in_file
+from napari_hush.widgets.denoise.live_strength import LiveStrength
 from napari_hush.widgets.denoise.order import disk_steps, make_order
 from napari_hush.widgets.denoise.preview import update_preview
+from napari_hush.widgets.denoise.repeat import Wanted, command_of, python_of
 from napari_hush.widgets.denoise.size import limited
+from napari_hush.widgets.denoise.strength import Strength
 from napari_hush.widgets.denoise.summary import summary
-from napari_hush.widgets.denoise.verdict import Verdict
+from napari_hush.widgets.denoise.verdict import Verdict, keep_verdict
 from napari_hush.widgets.parts.bits import StatusLabel, row, small_label
-from napari_hush.widgets.parts.channels import Channels
+from napari_hush.widgets.parts.channels import Channels, proposed_axis
 from napari_hush.widgets.parts.dock import Dock
 from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.keys import PREVIEW, RUN, KeyButton
 from napari_hush.widgets.parts.known_layers import KnownLayers
 from napari_hush.widgets.parts.layer_list import NoisyCombo
 from napari_hush.widgets.parts.layer_record import (
-    as_metadata,
     identity,
     is_preview,
     latest_result,
@@ -50,11 +53,13 @@ from napari_hush.widgets.parts.tabs import Chosen, raise_dock
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Image
     from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
     from napari_hush.progress import Progress
     from napari_hush.widgets.denoise.in_memory import InMemory
     from napari_hush.widgets.denoise.result import OutputType
+    from napari_hush.widgets.parts.run import Run
 
 MINIMUM_WIDTH = 270
 NO_IMAGE = "no image layer: open or drop an image"
@@ -82,16 +87,20 @@ class DenoiseWidget(Dock):
         self._files: FolderRun | None = None  # of the run under way
         self._again = False  # whether a preview is made at the end of the one that is cancelled
         self._build()
+        self._live = LiveStrength(napari_viewer, self._verdict, self)
+        self._live.told.connect(self._progress.finish)
+        self._live.judged.connect(self._refresh)  # the line is about the chosen layer
+        self._strength.changed.connect(self._on_strength)
         self._layers.changed.connect(self._on_layer)
         self._channels.combo.currentIndexChanged.connect(self._refresh)
         self._models.changed.connect(self._refresh)
         self._models.refused.connect(self._tell)
         self._keep.changed.connect(self._refresh)
-        self._live.due.connect(self._follow)
+        self._live_preview.due.connect(self._follow)
         self._folder.chosen.connect(self.run_folder)
         for changed in (self._layers.changed, self._models.changed, self._form.changed):
-            changed.connect(self._live.touch)
-        self._channels.combo.currentIndexChanged.connect(self._live.touch)
+            changed.connect(self._live_preview.touch)
+        self._channels.combo.currentIndexChanged.connect(self._live_preview.touch)
         self._preview.clicked.connect(self.preview)
         self._run.clicked.connect(self.run)
         self._verdict.details.connect(self.show_details)
@@ -102,24 +111,32 @@ class DenoiseWidget(Dock):
         self._refresh()
 
     @property
+    def refusal(self) -> str:
+        """Why there can be no run; empty where there can."""
+        layer = self._layers.layer
+        if layer is not None:
+            why = why_not_denoised(layer, self._channels.axis)
+            return f"Not possible: {why}" if why else ""
+        return "Choose an image first" if self._layers.count() else "Open an image first: there is no image layer"
+
+    @property
     def running(self) -> bool:
         """Whether a job is under way, or layers wait for theirs."""
         return self._job.running or self._batch is not None
 
-    def run(self) -> None:
+    def _begin_run(self) -> None:
         """Denoise all planes of the chosen layer, or of each that is selected in napari's list."""
-        if self.running:
-            return
         if selected := self._layers.selected:
             self._batch = Batch(selected)
             self._next()
         else:
             self._start(None)
 
-    def run_folder(self, folder: Path) -> None:
+    def run_folder(self, folder: Path) -> Run:
         """Denoise all images of a folder into files beside them."""
-        if self.running:
-            return
+        return self._followed(partial(self._begin_folder, folder))
+
+    def _begin_folder(self, folder: Path) -> None:
         try:
             settings = self._form.value
         except ValueError as error:
@@ -137,11 +154,40 @@ class DenoiseWidget(Dock):
         super().cancel()
         if batch is not None and not self._job.running:  # between two of them
             self._finish(f"cancelled; {batch.summary}")
+            self._after_cancel()
 
-    def preview(self) -> None:
+    def preview(self) -> Run:
         """Denoise what is seen of the current plane."""
-        layer = self._layers.layer
-        if layer is not None and not self.running and not why_not_denoised(layer, self._channels.axis):
+        return self._followed(self._begin_preview)
+
+    def as_python(self) -> str:
+        """See `Dock.as_python`; of layers that are selected together one after the other."""
+        return "\n".join(map(python_of, self._wanted()))
+
+    def as_command(self) -> str:
+        """See `Dock.as_command`; of layers that are selected together one after the other."""
+        return "\n".join(map(command_of, self._wanted()))
+
+    def _wanted(self) -> list[Wanted]:
+        """What a run would do."""
+        if self.refusal:
+            raise InputError(self.refusal)
+        chosen = [(one, proposed_axis(one)) for one in self._layers.selected]
+        return [
+            Wanted(
+                layer=layer,
+                channel_axis=axis,
+                model=self.model,
+                settings=self.settings,
+                first=self._first(Source.of(layer, axis), layer),
+                as_input=self._output.currentIndex() == 1,
+                target=self._keep.place.target if self._keep.on_disk and not chosen else None,
+            )
+            for layer, axis in chosen or [(self._layers.layer, self._channels.axis)]
+        ]
+
+    def _begin_preview(self) -> None:
+        if self._layers.layer is not None and not self.running and not self.refusal:
             self._previewed = self._seen
             self._start(visible_part(self._layers.layer, self._viewer.dims))
 
@@ -156,7 +202,7 @@ class DenoiseWidget(Dock):
     @Slot()  # type: ignore[untyped-decorator]
     def _follow(self) -> None:
         """Preview what is in sight now, instead of what was a moment ago."""
-        if self._layers.layer is None or not self._live.isChecked() or self._seen == self._previewed:
+        if self._layers.layer is None or not self._live_preview.isChecked() or self._seen == self._previewed:
             return
         if not self.running:
             self.preview()
@@ -196,11 +242,13 @@ class DenoiseWidget(Dock):
         self._layers, self._models = NoisyCombo(self._viewer), ModelCombo()
         self._layers.setToolTip("The image layer to denoise: follows what is chosen in napari's list of layers")
         self._words, self._about = small_label(), small_label()
+        self._strength = Strength()
         chosen = {name: preference("denoise", name, "auto") for name in ("device", "engine")}
         self._form = Form(
             DenoiseSettings(**chosen),
-            shown=("frames", "dark", "device", "tile"),
+            shown=("frames", "dark", "strength", "device", "tile"),
             words={"tile": "whole plane", "frames": "each alone"},
+            made={"strength": self._strength},
         )
         self._output = QComboBox()
         self._output.addItems(["float32", "same as input"])
@@ -220,10 +268,18 @@ class DenoiseWidget(Dock):
         self._advice, self._series = StatusLabel(), small_label()
         self._advice.hide()
         self._preview, self._run, self._verdict = KeyButton("Preview", PREVIEW), KeyButton("Run", RUN), Verdict()
-        self._live, self._folder = Live(self._viewer), FolderButtons(self._viewer)
+        self._live_preview, self._folder = Live(self._viewer), FolderButtons(self._viewer)
         buttons = row(self._preview, self._run, self._cancel)
         self._lay_out(
-            10, self._form, self._live, buttons, self._folder, self._progress, self._series, self._advice, self._verdict
+            10,
+            self._form,
+            self._live_preview,
+            buttons,
+            self._folder,
+            self._progress,
+            self._series,
+            self._advice,
+            self._verdict,
         )
         for line in self._form.findChildren(QLineEdit):  # those of numbers would take a dropped file as text
             line.setAcceptDrops(False)
@@ -251,12 +307,10 @@ class DenoiseWidget(Dock):
         if self.running:
             reason = "A run is under way"
         elif layer is None:
-            some = self._layers.count() > 0
-            reason = "Choose an image first" if some else "Open an image first: there is no image layer"
-            nothing = "results alone: open an image, or choose one" if some else NO_IMAGE
-            self._words.setText(other or nothing)
+            some, reason = self._layers.count() > 0, self.refusal
+            self._words.setText(other or ("results alone: open an image, or choose one" if some else NO_IMAGE))
         elif refused:
-            reason = f"Not possible: {refused}"
+            reason = self.refusal
         self._run.setEnabled(not reason)
         self._preview.setEnabled(not reason)
         selected = [one.name for one in self._layers.selected]
@@ -291,6 +345,9 @@ class DenoiseWidget(Dock):
         if not batch.waiting:
             self._batch = None
             self._finish(batch.summary)
+            self._error = InputError(batch.summary) if batch.failed else None
+            self._several = True
+            self._settle()
             return
         layer = batch.waiting.pop(0)
         self._layers.layer = layer
@@ -317,7 +374,7 @@ class DenoiseWidget(Dock):
         self._told = part is None
         self._growing = None
         as_input = self._output.currentIndex() == 1
-        first = next(iter(source.seen(visible_part(layer, self._viewer.dims))[0]), 0) if planes_of(layer) > 1 else 0
+        first = self._first(source, layer)
         if part is None:
             self._refresh()  # the free memory is another one by now
             self._source = source
@@ -333,15 +390,19 @@ class DenoiseWidget(Dock):
             self._growing = GrowingFile(self._viewer, source, target)
             self._launch(partial(disk_steps, source, order))
             return
+        output: OutputType = "same as input" if as_input else "float32"
         if part is not None:
             part = limited(part, source, free_memory("cpu"))
         elif planes_of(layer) > 1:
-            self._growing = GrowingLayer(self._viewer, source)
+            self._growing = GrowingLayer(self._viewer, source, settings.strength if can_blend(source, output) else 1.0)
         finished = self._growing.finished if isinstance(self._growing, GrowingLayer) else None
-        output: OutputType = "same as input" if as_input else "float32"
         text = "starting…" if "torch" in sys.modules else "loading PyTorch…"
         known = self._known.of(layer)
         self._launch(partial(denoise_to_memory, source, model, settings, output, part, first, finished, known), text)
+
+    def _first(self, source: Source, layer: Image) -> int:
+        """The frame that is done first: the one in sight."""
+        return next(iter(self._plane_of(source, layer)), 0) if planes_of(layer) > 1 else 0
 
     def _advise(self, text: str) -> None:
         """Say that another model would suit the image; it stays until the next run."""
@@ -411,13 +472,13 @@ class DenoiseWidget(Dock):
             self._show(result)
 
     def _show(self, result: InMemory | dict[str, Any]) -> None:
-        source, growing, maps = self._source, self._growing, None
+        source, growing, maps, shown = self._source, self._growing, None, None
         if isinstance(growing, GrowingFile):
             assert isinstance(result, dict)
             layer = growing.finish(result)
         else:
             data, options, maps = cast("InMemory", result)
-            if is_preview(read_record(options["metadata"])) and update_preview(self._viewer, data, options):
+            if is_preview(read_record(options["metadata"])) and (shown := update_preview(self._viewer, data, options)):
                 layer = None
             else:
                 layer = None if growing is None else growing.replace(data, options)
@@ -426,6 +487,7 @@ class DenoiseWidget(Dock):
         record = read_record(options["metadata"] if layer is None else layer.metadata)
         self._finish(summary(record, layer))
         self._advise(record.get("advice") or "")
+        self._made = shown if layer is None else layer
         if layer is None or is_preview(record):
             return
         if maps is not None:
@@ -437,24 +499,18 @@ class DenoiseWidget(Dock):
             self._series.setText(said["words"])
             self._series.show()
         if source is not None and preference("denoise", "verdict", True):
-            self._verdict.begin(
-                source,
-                image_data(layer),
-                source.seen(visible_part(layer, self._viewer.dims))[0],
-                of=identity(layer),
-                dark=record.get("dark", False),
-                assumes=record.get("assumes"),
-                series=isinstance(said, dict),
-            )
+            self._verdict.judge(source, layer, self._plane_of(source, layer))
+
+    def _plane_of(self, source: Source, layer: Image) -> tuple[int, ...]:
+        """The plane of a layer that is in sight, along the leading axes of its image."""
+        return source.seen(visible_part(layer, self._viewer.dims))[0]
+
+    def _on_strength(self, strength: float) -> None:
+        if self._layers.layer is not None and not self.running:
+            self._live.change(self._layers.layer, strength)
 
     def _keep_verdict(self, result: str, words: str) -> None:
-        """Write it into the record of the result, so that it is saved with it."""
-        for layer in self._viewer.layers:
-            if identity(layer) == result:
-                record = read_record(layer.metadata) | {"verdict": words}
-                layer.metadata = layer.metadata | as_metadata(record)
-                if file := record.get("file"):
-                    keep_in_file(Path(file), verdict=words)
+        keep_verdict(self._viewer.layers, result, words)
 
     def _stop(self) -> None:
         self._batch = None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hush.inference.strength import blended
 from napari_hush.widgets.parts.layer_record import as_metadata
 from napari_hush.widgets.parts.layer_source import PLACE, image_data
 
@@ -27,6 +28,8 @@ class GrowingLayer:
         Where it is shown once the first frame is done.
     source : Source
         What is denoised.
+    strength : float
+        At which a frame that comes at strength 1 is shown.
 
     Attributes
     ----------
@@ -34,8 +37,8 @@ class GrowingLayer:
         Frames that are done, (C, Y, X), with their places: the thread adds them, `show` takes them.
     """
 
-    def __init__(self, viewer: napari.Viewer, source: Source) -> None:
-        self._viewer, self._source = viewer, source
+    def __init__(self, viewer: napari.Viewer, source: Source, strength: float = 1.0) -> None:
+        self._viewer, self._source, self._strength = viewer, source, strength
         self._layer: Image | None = None
         self._shown = 0
         self._origin = {"source_layer": source.name, "source_id": source.identity}
@@ -51,7 +54,8 @@ class GrowingLayer:
             self._layer = self._viewer.add_image(data, name=f"{self._source.name} · under way", **style)
         while self._shown < len(self.finished):
             place, plane = self.finished[self._shown]
-            self._layer.data[place] = plane[0]
+            noisy = self._source.data[place] if self._strength < 1 else None
+            self._layer.data[place] = blended(noisy, plane[0], self._strength)
             self._shown += 1
         if self._layer in self._viewer.layers:
             self._layer.refresh()

@@ -110,6 +110,10 @@ def test_train_follows_the_list_of_layers(make_widget, image, qtbot, tmp_path):
     viewer, _ = make_widget(image)
     train = TrainWidget(viewer)
     qtbot.addWidget(train)
+    first = train.data.noisy.source
+    viewer.add_image(image, name="clean, perhaps")  # which a method of pairs still waits for
+    assert train.data.noisy.source == first
+    train.data.method = "noise2void"
     other = viewer.add_image(image, name="other")
     assert train.data.noisy.source == other
     viewer.layers.selection.active = viewer.layers[0]

@@ -185,7 +185,9 @@ class Data(QWidget):
     def _follow(self, _: object = None) -> None:
         """Take the noisy layer from napari's list, as *Denoise* does; a file stays, and what is clean is not noisy."""
         meant = noisy_of(self._viewer.layers.selection.active, self._viewer.layers)
+        waits = "clean" in self._names() and self.clean.source is None  # the next one is the clean one, or may be
         taken = isinstance(self.noisy.source, Path) or meant in (self.clean.source, self.truth.source)
+        taken = taken or (waits and self.noisy.source is not None)
         if meant is not None and not taken:
             self.noisy.source = meant
         self._refresh()
@@ -216,6 +218,11 @@ class Data(QWidget):
         """What was chosen and counts, by name, as it is now."""
         axis = self._channels.axis
         return {name: one if isinstance(one, Path) else Source.of(one, axis) for name, one in self.chosen().items()}
+
+    @property
+    def channel_axis(self) -> int | None:
+        """The axis of channels of layers that are no RGB."""
+        return self._channels.axis
 
     def chosen(self) -> dict[str, Any]:
         """The layers and paths that count, by name."""

@@ -111,11 +111,15 @@ class TrainWidget(Dock):
 
     def as_python(self) -> str:
         """See `Dock.as_python`: of *Start*."""
-        return python_of(self.form.method, self.settings, self._chosen_images(), self._next_model())
+        return python_of(
+            self.form.method, self.settings, self._chosen_images(), self._next_model(), self.data.channel_axis
+        )
 
     def as_command(self) -> str:
         """See `Dock.as_command`: of *Start*."""
-        return command_of(self.form.method, self.settings, self._chosen_images(), self._next_model())
+        return command_of(
+            self.form.method, self.settings, self._chosen_images(), self._next_model(), self.data.channel_axis
+        )
 
     def adapt(self) -> Run:
         """Fine-tune a model on one layer."""

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from napari_hush.training.settings import TrainSettings
 
 
-def python_of(method: str, settings: TrainSettings, parts: Mapping[str, Any], model: Path) -> str:
+def python_of(
+    method: str, settings: TrainSettings, parts: Mapping[str, Any], model: Path, channel_axis: int | None = None
+) -> str:
     """Python that trains and writes the model.
 
     Parameters
@@ -27,9 +29,12 @@ def python_of(method: str, settings: TrainSettings, parts: Mapping[str, Any], mo
         The noisy images, and where they count the clean ones and the truth.
     model : Path
         The file.
+    channel_axis : int, optional
+        The axis of channels of layers that are no RGB.
     """
     layers = [(name, part) for name, part in parts.items() if not isinstance(part, Path)]
-    axis = next((layer.channel_axis for _, layer in layers), None)
+    colours = any(layer.rgb for _, layer in layers)
+    axis = -1 if colours else channel_axis if layers else None
     code = {name: name for name, _ in layers} | {
         name: literal(part) for name, part in parts.items() if isinstance(part, Path)
     }
@@ -38,7 +43,7 @@ def python_of(method: str, settings: TrainSettings, parts: Mapping[str, Any], mo
     also = []
     if axis is not None or "truth" in code:
         also.append("from napari_hush.training.data.open import TrainingSource")
-        named = {} if axis is None else {"channel_axis": -1 if layers[0][1].rgb else axis}
+        named = {} if axis is None else {"channel_axis": axis}
         truth = [f"truth={code['truth']}"] if "truth" in code else []
         data = call("TrainingSource", f"data={data}", *truth, **named)
     lines = [*preamble(layers, *also)]
@@ -47,7 +52,9 @@ def python_of(method: str, settings: TrainSettings, parts: Mapping[str, Any], mo
     return "\n".join(lines) + "\n"
 
 
-def command_of(method: str, settings: TrainSettings, parts: Mapping[str, Any], model: Path) -> str:
+def command_of(
+    method: str, settings: TrainSettings, parts: Mapping[str, Any], model: Path, channel_axis: int | None = None
+) -> str:
     """The command; parameters as of `python_of`.
 
     Raises
@@ -62,7 +69,7 @@ def command_of(method: str, settings: TrainSettings, parts: Mapping[str, Any], m
             continue
         if part.rgb and part.data.shape[-1] == 4:
             raise InputError(f"{part.name}: has an alpha channel, which a command takes for a colour: copy as Python")
-        if part.channel_axis is not None and not part.rgb:
+        if channel_axis is not None and not part.rgb:
             raise InputError(f"{part.name}: no option says which axis counts channels in a training: copy as Python")
         named[name] = require_file(part).name
     data = [named[name] for name in ("noisy", "clean") if name in named]

@@ -23,7 +23,7 @@ from napari_hush.inference.target import check_out, open_target, with_mask
 from napari_hush.io.fingerprint import Watched, lies_in_file
 from napari_hush.io.formats.zarr_write import open_zarr
 from napari_hush.io.history import add_to_zarr
-from napari_hush.memory import give_back, kept_arena
+from napari_hush.memory import give_back, kept_arena, lean_arena
 from napari_hush.progress import Progress, drain_with_bar
 
 if TYPE_CHECKING:
@@ -247,8 +247,9 @@ def denoise_steps(
             plan = yield from spread.plan_steps(
                 image, model, settings, loaded, channel_axis=channel_axis, ledger=ledger
             )
-        if in_memory(plan.source.image) or (plan.engine.name == "torch" and plan.engine.device == "cpu"):
-            stack.enter_context(kept_arena())
+        lazy = not in_memory(plan.source.image)
+        torch_alone = plan.engine.name == "torch" and plan.engine.device == "cpu"  # a fault for each of its blocks
+        stack.enter_context(lean_arena() if lazy and not torch_alone else kept_arena())
         target = stack.enter_context(open_target(plan, out, None if ledger is None else ledger.folder))
         runner = plan.runner(target, out)
         stack.callback(runner.close)
@@ -274,7 +275,7 @@ def denoise_steps(
                 done += runner.count()
                 continue
             task = plan.task(one)
-            if number == 0 and not in_memory(plan.source.image):
+            if number == 0 and lazy:
                 give_back()  # of what was measured
             guards = task.guards
             before = () if ledger is None else ledger.steps.get(number, ())
@@ -282,6 +283,8 @@ def denoise_steps(
             for finished, count, left in runner.run(task, before):
                 if before:
                     done, before = max(end - left - count, done), ()
+                if finished and lazy:
+                    give_back()  # what guards leave behind in each thread adds up
                 seen = extra.pixels
                 for tile, values in finished:
                     values, given = task.divided(values)

@@ -234,7 +234,8 @@ def _nothing(values: list[Values], labels: str) -> str:
 
 def _middle_plane(planes: Planes) -> np.ndarray:
     indices, (height, width) = list(planes.indices()), planes.plane_shape
-    return planes.read(indices[len(indices) // 2], [0], slice(0, height), slice(0, min(width, 1024)))[0]
+    part: np.ndarray = planes.read(indices[len(indices) // 2], [0], slice(0, height), slice(0, min(width, 1024)))[0]
+    return part
 
 
 def _each(words: list[str], several: bool) -> str:

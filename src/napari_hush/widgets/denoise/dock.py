@@ -18,7 +18,7 @@ from napari_hush.widgets.denoise.about import AboutCard
 from napari_hush.widgets.denoise.batch import Batch
 from napari_hush.widgets.denoise.growing import GrowingLayer, planes_of, series_layers
 from napari_hush.widgets.denoise.growing_file import GrowingFile
-from napari_hush.widgets.denoise.in_memory import denoise_to_memory
+from napari_hush.widgets.denoise.in_memory import denoise_to_memory, kind_of_run
 from napari_hush.widgets.denoise.keep import Keep
 from napari_hush.widgets.denoise.on_disk import keep_in_file
 from napari_hush.widgets.denoise.order import disk_steps, make_order
@@ -290,7 +290,8 @@ class DenoiseWidget(Dock):
         finished = self._growing.finished if isinstance(self._growing, GrowingLayer) else None
         output: OutputType = "same as input" if as_input else "float32"
         text = "starting…" if "torch" in sys.modules else "loading PyTorch…"
-        self._launch(partial(denoise_to_memory, source, model, settings, output, part, first, finished), text)
+        make = partial(denoise_to_memory, source, model, settings, output, part, first, finished)
+        self._launch(make, text, kind_of_run(source, model, settings, part))
 
     def _advise(self, text: str) -> None:
         """Say that another model would suit the image; it stays until the next run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, Qt, QTimer, Slot  # type: ignore[attr-defined]
@@ -11,6 +12,7 @@ from napari_hush.widgets.parts import notify
 from napari_hush.widgets.parts.dock_words import in_dock_words
 from napari_hush.widgets.parts.job import Job
 from napari_hush.widgets.parts.keys import CANCEL, KeyButton, make_shortcuts, order_tabs
+from napari_hush.widgets.parts.lasted import Kind, expected, keep
 from napari_hush.widgets.parts.message import Message
 from napari_hush.widgets.parts.progress_line import ProgressLine
 from napari_hush.widgets.parts.tabs import Tab
@@ -47,6 +49,8 @@ class Dock(QScrollArea):
         self.setMinimumWidth(minimum_width)
         self._progress, self._cancel, self._message = ProgressLine(), KeyButton("Cancel", CANCEL), Message()
         self._cancel.clicked.connect(self.cancel)
+        self._kind: Kind | None = None  # of the job under way
+        self._began = 0.0
         self._tab = Tab(self, Dock)
         self._scroll = QTimer(self)  # once the layout has made room for a message
         self._scroll.setSingleShot(True)
@@ -54,6 +58,7 @@ class Dock(QScrollArea):
         self._scroll.timeout.connect(self._show_message)
         self._job = Job(self)
         self._job.progressed.connect(self._on_progress)
+        self._job.returned.connect(self._keep_time)
         self._job.returned.connect(self._on_returned)
         self._job.errored.connect(self._on_errored)
         self._job.cancelled.connect(self._on_cancelled)
@@ -96,10 +101,13 @@ class Dock(QScrollArea):
         order_tabs(inner)
         self._tab.shortcuts = make_shortcuts(self)
 
-    def _launch(self, make: Callable[[], Generator[Progress, None, Any]], text: str = "starting…") -> None:
-        """Start a job; ``make`` is called in its thread."""
+    def _launch(
+        self, make: Callable[[], Generator[Progress, None, Any]], text: str = "starting…", kind: Kind | None = None
+    ) -> None:
+        """Start a job; ``make`` is called in its thread. Of a ``kind`` that is known the time left is estimated."""
         self._message.clear()
-        self._progress.start(text)
+        self._kind, self._began = kind, time.monotonic()
+        self._progress.start(text, None if kind is None else expected(kind))
         self._job.start(make)
         self._refresh()
 
@@ -118,6 +126,10 @@ class Dock(QScrollArea):
 
     def _on_progress(self, event: Progress) -> None:
         self._progress.show_progress(event)
+
+    def _keep_time(self, _: Any) -> None:
+        if self._kind is not None:
+            keep(self._kind, time.monotonic() - self._began)
 
     def _on_returned(self, result: Any) -> None:
         raise NotImplementedError

@@ -27,7 +27,7 @@ from napari_hush.memory import give_back, kept_arena
 from napari_hush.progress import Progress, drain_with_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.guards.guard import Guard
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from napari_hush.inference.units import Spread
     from napari_hush.model import Model
 
+ALL = slice(None)
 VISIBLE = 0.1  # of the noise: less that was given back is the tail of something
 
 
@@ -176,7 +177,7 @@ def denoise_steps(
     loaded: LoadedModels | None = None,
     plane: tuple[int, ...] | None = None,
     region: tuple[int, int, int, int] | None = None,
-    first: int = 0,
+    first: int | Callable[[], int] = 0,
     restart: Restart | None = None,
     watched: Watched | None = None,
     spread: Spread | None = None,
@@ -203,8 +204,10 @@ def denoise_steps(
     region : (int, int, int, int), optional
         Only y0, y1, x0, x1, for a preview: the same pixels as in the full result, where each plane stands alone; frames
         of a series do not look together then, and a number of ``frames`` is refused.
-    first : int
-        The frame that is done first, along the first leading axis; then those after it, then those before.
+    first : int or callable
+        The frame that is done first, along the first leading axis; then those after it, then those before. A callable
+        says which is wanted now, and is asked again before each frame; of frames that look together, and of a run that
+        is kept where it is stopped, once.
     restart : Restart, optional
         What is done about an unfinished run to the same output, and whether this one is kept where it is stopped.
     watched : Watched, optional
@@ -223,6 +226,7 @@ def denoise_steps(
     with ExitStack() as stack:
         ledger = None
         if restart is not None and restart.keep and watched is not None:
+            first = first() if callable(first) else first  # a run that goes on has to know the order
             asked = {"settings": asdict(settings), "channel_axis": channel_axis, "first": first}
             ledger = stack.enter_context(opened(restart, watched, **asked))
         elif restart is not None:
@@ -265,10 +269,10 @@ def denoise_steps(
         if spread is not None and ledger is not None:
             guards, given_now = yield from spread.run(plan, runner, target, ledger)
             extra.pixels += given_now
-        passes = sorted(plan.passes, key=lambda one: (one.index[:1] < (first,), one.index)) if first else plan.passes
-        for number, one in enumerate(passes if series is None and spread is None else ()):
+        passes = in_order(plan.passes, first) if series is None and spread is None else ()
+        for number, one in enumerate(passes):
             total = max(total, done + runner.count() * (len(plan.passes) - number))
-            if ledger is not None and number in ledger.complete and number + 1 < len(passes):
+            if ledger is not None and number in ledger.complete and number + 1 < len(plan.passes):
                 done += runner.count()
                 continue
             task = plan.task(one)
@@ -296,6 +300,9 @@ def denoise_steps(
                 yield Progress(done, total, f"tile {done} of {total}")
             if ledger is not None:
                 ledger.finish(number, 0 if runner.by_tile else extra.pixels - before_this)
+            if out is None and plan.plane is None and one.index:
+                preview = np.stack([target.image[target.key(one.place, k, ALL, ALL)] for k in one.group.outputs])
+                yield Progress(done, total, f"tile {done} of {total}", preview=preview, place=one.index)
         if watched is not None and whole:
             watched.check()
     result, given = target.image if out is None else out, extra.image
@@ -325,6 +332,23 @@ def denoise_steps(
         maps = [None if one is None else np.squeeze(one, axis=axes) for one in (found.carried, found.changed)]
         found = replace(found, carried=maps[0], changed=maps[1])
     return Denoised(result, record, given, found)
+
+
+def in_order(passes: Sequence[Pass], first: int | Callable[[], int]) -> Iterator[Pass]:
+    """Passes in the order in which they are done: from a frame on, and then those before it.
+
+    Parameters
+    ----------
+    passes : sequence of Pass
+        All of them.
+    first : int or callable
+        As of `denoise_steps`.
+    """
+    left = sorted(passes, key=lambda one: one.index)
+    while left:
+        wanted = first() if callable(first) else first
+        at = next((k for k, one in enumerate(left) if one.index[:1] >= (wanted,)), 0)
+        yield left.pop(at)
 
 
 def _store_frame(target: Planes, extra: _GivenBack, one: Pass, values: np.ndarray, given: np.ndarray | None) -> int:

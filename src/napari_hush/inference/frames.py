@@ -74,8 +74,9 @@ class SeriesRun:
         What runs the network over a plane.
     window : int
         Frames that look together.
-    first : int
-        The frame that is done first; then those after it, then those before.
+    first : int or callable
+        The frame that is done first; then those after it, then those before. One that says which frame is wanted now is
+        asked before each, as long as frames stand alone; those that look together are placed by their neighbours.
     keep : bool
         Whether the maps are kept for the caller.
     ledger : Ledger, optional
@@ -88,11 +89,13 @@ class SeriesRun:
         runner: TileRunner,
         window: int,
         *,
-        first: int = 0,
+        first: int | Callable[[], int] = 0,
         keep: bool = True,
         ledger: Ledger | None = None,
     ) -> None:
-        self._plan, self._runner, self._window, self._first = plan, runner, window, first
+        self._plan, self._runner, self._window = plan, runner, window
+        self._sight = first if callable(first) else None
+        self._first = first() if callable(first) else first
         self._tiles = runner.count()
         self._done = 0
         self._all_series = self._split()
@@ -116,7 +119,10 @@ class SeriesRun:
             wanted = self._wanted(series)
             if before:
                 yield from self._go_on(series, before, anything_left=len(before) < len(wanted))
-            for number in wanted[len(before) :]:
+            left = wanted[len(before) :]
+            while left:
+                number = self._next(series, left)
+                left.remove(number)
                 told, known = self._told.state(), dict(series.places)
                 result, given = yield from self._frame(series, number)
                 one = series.passes[number]
@@ -182,6 +188,13 @@ class SeriesRun:
             return [self._plan.plane[0]]
         first = min(max(self._first, 0), count - 1)
         return [*range(first, count), *range(first - 1, -1, -1)]
+
+    def _next(self, series: _Series, left: list[int]) -> int:
+        """Which of the frames that are left is done now."""
+        if self._sight is None or series.alike is not False or self._ledger is not None:
+            return left[0]
+        sight = self._sight()
+        return min(left, key=lambda number: (number < sight, number))
 
     def _around(self, series: _Series, number: int) -> range:
         count = len(series.passes)

@@ -286,11 +286,12 @@ class DenoiseWidget(Dock):
         if part is not None:
             part = limited(part, source, free_memory("cpu"))
         elif planes_of(layer) > 1:
-            self._growing = GrowingLayer(self._viewer, source)
-        finished = self._growing.finished if isinstance(self._growing, GrowingLayer) else None
+            self._growing = GrowingLayer(self._viewer, source, layer)
+        grows = isinstance(self._growing, GrowingLayer)
+        finished, wanted = (self._growing.finished, self._growing.wanted) if grows else (None, first)
         output: OutputType = "same as input" if as_input else "float32"
         text = "starting…" if "torch" in sys.modules else "loading PyTorch…"
-        make = partial(denoise_to_memory, source, model, settings, output, part, first, finished)
+        make = partial(denoise_to_memory, source, model, settings, output, part, wanted, finished)
         self._launch(make, text, kind_of_run(source, model, settings, part))
 
     def _advise(self, text: str) -> None:

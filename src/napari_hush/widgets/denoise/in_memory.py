@@ -16,7 +16,7 @@ from napari_hush.widgets.denoise.result import OutputType, result_layer
 from napari_hush.widgets.parts.lasted import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from napari_hush.inference.settings import DenoiseSettings
     from napari_hush.inference.told import SeriesResult
@@ -31,7 +31,7 @@ def denoise_to_memory(
     settings: DenoiseSettings,
     output: OutputType,
     part: Part | None,
-    first: int = 0,
+    first: int | Callable[[], int] = 0,
     finished: list[tuple[tuple[int, ...], np.ndarray]] | None = None,
 ) -> Generator[Progress, None, InMemory]:
     """Denoise a layer, or a part of it; torch is not loaded before it is needed.

@@ -287,8 +287,8 @@ class DenoiseWidget(Dock):
             part = limited(part, source, free_memory("cpu"))
         elif planes_of(layer) > 1:
             self._growing = GrowingLayer(self._viewer, source, layer)
-        grows = isinstance(self._growing, GrowingLayer)
-        finished, wanted = (self._growing.finished, self._growing.wanted) if grows else (None, first)
+        growing = self._growing
+        finished, wanted = (None, first) if growing is None else (growing.finished, growing.wanted)
         output: OutputType = "same as input" if as_input else "float32"
         text = "starting…" if "torch" in sys.modules else "loading PyTorch…"
         make = partial(denoise_to_memory, source, model, settings, output, part, wanted, finished)

@@ -252,7 +252,7 @@ def train(tour: Tour, scratch: Path) -> None:
     tour.pause()
     training = _docks(tour.window, "Train")[0]
     training.place.folder = scratch
-    fields = training.settings.form._fields
+    fields = training.form.form._fields
     fields["steps"].value, fields["patch"].value = 20, 64
     tour.wait(lambda: training.data.found is not None)
     tour.picture("train")

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from napari_hush import cli
-from napari_hush.cli.repeat import command
 from napari_hush.files import file_sha256
 from napari_hush.inference.denoise import denoise
+from napari_hush.inference.repeat import command
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.io import read_image, write_image
 from napari_hush.io.history import read_history
@@ -119,6 +119,7 @@ def test_the_command_of_a_layer_that_was_saved():
     assert shlex.split(command(layer))[1:] == ["denoise", "/a b/c.tif", "--model", "stem", "--dark"]
     assert command(layer | {"output": "input"}).endswith("--dtype input")
     assert command(layer | {"channel_axis": 0}).endswith("--channel-axis 0")
+    assert command(layer | {"first": 2}).endswith("--first 2")
     for part in ("one_of_channels", "region", "cancelled"):  # no command makes it of the file
         assert command(layer | {part: [2]}) == ""
 

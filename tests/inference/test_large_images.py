@@ -50,7 +50,7 @@ def model():
 @pytest.fixture
 def small(monkeypatch, model):
     """Tiles that are hardly larger than what the guard looks at, and smaller pieces."""
-    monkeypatch.setattr(sizes, "LAZY_GUARD_BYTES", sizes.GUARD_BYTES * 440**2)
+    monkeypatch.setattr(sizes, "LAZY_GUARD_BYTES", sizes.GUARD_BYTES[False] * 440**2)
     monkeypatch.setattr(sizes, "LAZY_TILE_BYTES", bytes_per_pixel(model) * 120**2)
 
 
@@ -76,19 +76,19 @@ def test_what_has_one_value_is_computed_once(model, small, monkeypatch):
     monkeypatch.setattr(shared, "only_value", lambda values: None)
     every = Counting(model.network)
     whole = run(image, model, every)
-    assert engine.pixels < 0.7 * every.pixels
-    assert calls < 0.8 * (len(guarded) - calls)
+    assert engine.pixels < 0.3 * every.pixels  # 0.17: the plane's borders, too, are computed once
+    assert calls < 0.5 * (len(guarded) - calls)
     assert np.abs(done.image - whole.image).max() <= 1e-6 * np.ptp(whole.image)
     np.testing.assert_allclose(done.image[650:800, 650:800], 7, rtol=1e-6)
 
 
-@pytest.mark.parametrize("margin", [121, 156])
-def test_a_tile_and_its_margin_fit_and_the_margin_is_not_most_of_it(margin):
+@pytest.mark.parametrize(("margin", "lattice"), [(121, True), (156, False)])
+def test_a_tile_and_its_margin_fit_and_the_margin_is_not_most_of_it(margin, lattice):
     model = Model.create("tomogan")
     for size in (2048, 4096, 8192, 131072):
-        side = tile_sides(model, SETTINGS, (size, size), lazy=True, margin=margin)
+        side = tile_sides(model, SETTINGS, (size, size), lazy=True, margin=margin, lattice=lattice)
         seen = [min(one + 2 * margin + 16, size) for one in side]
-        assert sizes.GUARD_BYTES * np.prod(seen) < 1.3 * sizes.LAZY_GUARD_BYTES
+        assert sizes.GUARD_BYTES[lattice] * np.prod(seen) < 1.3 * sizes.LAZY_GUARD_BYTES
         assert np.prod(seen) < 2.2 * np.prod(side)
 
 

@@ -86,6 +86,6 @@ def test_training_is_opened_with_its_choices(make_widget, ask, qtbot, image, but
     ask(widget._card)
     getattr(widget._card, button).click()
     _, train = viewer.window.add_plugin_dock_widget("napari-hush", "Train")
-    assert train.settings.method == method and train.data.noisy.source == noisy
+    assert train.form.method == method and train.data.noisy.source == noisy
     assert train.data.clean.source == (targets if button == "_targets" else None)
     qtbot.waitUntil(lambda: train.data.found is not None, timeout=TIMEOUT)

@@ -35,32 +35,32 @@ def widget(monkeypatch, qtbot, tmp_path):
 
 def test_a_network_is_in_the_lists(widget):
     for method, names in (("supervised", ["network"]), ("two-stage", ["network", "final_network"])):
-        widget.settings.method = method
+        widget.form.method = method
         for name in names:
-            field = widget.settings.form._fields[name]
+            field = widget.form.form._fields[name]
             assert "dummy" in field.choices
             field.value = "dummy"
-            assert getattr(widget.settings.settings, name) == "dummy"
+            assert getattr(widget.form.settings, name) == "dummy"
 
 
 def test_a_method_is_offered_with_its_words_settings_and_presets(widget):
-    combo = widget.settings.methods
+    combo = widget.form.methods
     names = [combo.itemText(index) for index in range(combo.count())]
     assert combo.itemData(names.index("dummy"), 3) == "from noise"
-    widget.settings.method = "dummy"
+    widget.form.method = "dummy"
     assert combo.toolTip() == "from noise"
-    assert widget.settings.settings == DummySettings()
+    assert widget.form.settings == DummySettings()
     assert widget.data.needs == "noisy"
     assert widget.place.name == "dummy"
-    widget.settings._on_preset("weak")
-    assert widget.settings.settings == DummySettings(pull=0.1)
-    assert widget.settings.presets.currentText() == "weak"
-    widget.settings.form._fields["pull"].value = 2.5
-    assert widget.settings.settings.pull == 2.5
+    widget.form._on_preset("weak")
+    assert widget.form.settings == DummySettings(pull=0.1)
+    assert widget.form.presets.currentText() == "weak"
+    widget.form.form._fields["pull"].value = 2.5
+    assert widget.form.settings.pull == 2.5
 
 
 def test_a_method_is_trained_with_a_network_of_its_own(widget, qtbot, tmp_path):
-    widget.settings.settings = replace(DummySettings(), **SMALL)
+    widget.form.settings = replace(DummySettings(), **SMALL)
     qtbot.waitUntil(lambda: not widget.data.study.busy, timeout=TIMEOUT)
     assert widget.data.words.text() == "6 noisy images of 64 x 48 px"
     widget.start()

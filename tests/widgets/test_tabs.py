@@ -89,8 +89,8 @@ def test_a_dock_that_is_opened_again_has_the_choices_of_before(dock, qtbot, kind
     elif kind is CompareWidget:
         first._across.setValue(9)
     else:
-        first.settings.method = "noise2void"
-        first.settings.form.value = type(first.settings.settings)(steps=77)
+        first.form.method = "noise2void"
+        first.form.form.value = type(first.form.settings)(steps=77)
     chosen = first.chosen()
     dock.viewer.window.remove_dock_widget(first)
     again = dock(kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -20,8 +21,11 @@ import zarr
 from napari.components import ViewerModel
 
 import napari_hush as hush
+from napari_hush import cli
 from napari_hush.errors import InputError
 from napari_hush.fidelity.metrics import METRICS
+from napari_hush.importers.registry import load_model
+from napari_hush.io import write_image
 from napari_hush.model import Model
 from napari_hush.progress import Progress
 from napari_hush.training.checkpoint import FREE, read_checkpoint
@@ -36,6 +40,7 @@ from napari_hush.training.settings import (
 )
 from napari_hush.training.settings_file import train_settings_to_toml
 from napari_hush.widgets.denoise.dock import DenoiseWidget
+from napari_hush.widgets.files.reader import get_reader
 from napari_hush.widgets.parts.layer_source import Source
 from napari_hush.widgets.parts.model_list import ModelCombo
 from napari_hush.widgets.parts.recent import recent_files
@@ -88,7 +93,7 @@ def make(request, qtbot, tmp_path):
         else:
             qtbot.addWidget(widget)
         widget.place.folder = tmp_path / "models"
-        widget.settings.settings = settings
+        widget.form.settings = settings
         for name in ("noisy", "clean", "truth"):
             if name in images:
                 getattr(widget.data, name).source = viewer.layers[name]
@@ -216,7 +221,7 @@ def test_cancelled_and_resumed_equals_uninterrupted(make, begun, trained, pair, 
     assert widget._progress.text == f"cancelled after step {done}; Resume goes on from the checkpoint"
     assert not checkpoint.with_suffix(".safetensors").exists()
     short = replace(settings, steps=done + 5)
-    widget.settings.settings = short
+    widget.form.settings = short
     trained(widget, resume=True)
     wanted = hush.train("supervised", (noisy, clean), short)
     assert_same(weights(Model.load(checkpoint.with_suffix(".safetensors"))), weights(wanted))
@@ -229,12 +234,12 @@ def test_resume_takes_the_settings_of_the_run(make, begun, looked, pair, qtbot):
     begun(widget)
     widget.cancel()
     qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
-    widget.settings.settings = Noise2VoidSettings(patch=32)
+    widget.form.settings = Noise2VoidSettings(patch=32)
     looked(widget)
     widget.place.name = "supervised"
     widget.resume()
-    assert widget.settings.method == "supervised"
-    assert widget.settings.settings == LONG
+    assert widget.form.method == "supervised"
+    assert widget.form.settings == LONG
 
 
 def test_pause_holds_the_step(make, begun, pair, qtbot):
@@ -292,7 +297,7 @@ def test_killed_process_is_reported_and_resumed(new_process, make, begun, traine
     assert "Resume" in widget._progress.text
     assert widget._resume.isEnabled()
     done = read_checkpoint(checkpoint)["step"]
-    widget.settings.settings = replace(settings, steps=done + 2)
+    widget.form.settings = replace(settings, steps=done + 2)
     trained(widget, resume=True)
     assert f"{done + 2} steps" in widget._progress.text
 
@@ -494,7 +499,7 @@ def test_other_methods(make, looked, trained, pair, settings, names, words, tmp_
     if isinstance(settings, CycleGANSettings):  # that each method trains is tested without the dock
         trained(widget)
         (path,) = (tmp_path / "models").glob("*.safetensors")
-        assert path.stem == widget.settings.method
+        assert path.stem == widget.form.method
 
 
 def test_simulated_from_a_settings_file(make, looked, trained, tmp_path):
@@ -550,9 +555,9 @@ def test_stored_array_is_the_same(kind, tmp_path):
 @pytest.mark.parametrize("method", METHODS)
 def test_form_shows_the_defaults_of_every_method(make, method):
     _, widget = make()
-    widget.settings.method = "noise2void" if method == "supervised" else "supervised"
-    widget.settings.method = method
-    assert widget.settings.settings == METHODS[method].settings()
+    widget.form.method = "noise2void" if method == "supervised" else "supervised"
+    widget.form.method = method
+    assert widget.form.settings == METHODS[method].settings()
     assert widget.data.needs == METHODS[method].needs
     assert widget.place.name == method
 
@@ -566,39 +571,39 @@ def test_every_number_that_a_settings_file_may_hold_is_kept(make, tmp_path, name
     settings = replace(SupervisedSettings(), **{name: value})
     path.write_text(train_settings_to_toml("supervised", settings))
     _, widget = make()
-    widget.settings.take_up(path)
-    assert getattr(widget.settings.settings, name) == value
-    assert widget.settings.settings == settings
+    widget.form.take_up(path)
+    assert getattr(widget.form.settings, name) == value
+    assert widget.form.settings == settings
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_setting_is_in_the_form(make, method):
     _, widget = make()
-    widget.settings.method = method
-    assert widget.settings.form._fields.keys() == {field.name for field in fields(METHODS[method].settings)}
+    widget.form.method = method
+    assert widget.form.form._fields.keys() == {field.name for field in fields(METHODS[method].settings)}
 
 
 def test_methods_with_the_same_settings_are_told_apart(make, monkeypatch, tmp_path):
     monkeypatch.setitem(METHODS, "twin", METHODS["supervised"])
     _, widget = make()
-    widget.settings.method = "twin"
-    widget.settings.settings = replace(TINY, steps=9)
-    assert widget.settings.method == "twin"
+    widget.form.method = "twin"
+    widget.form.settings = replace(TINY, steps=9)
+    assert widget.form.method == "twin"
     path = tmp_path / "a.toml"
     path.write_text(train_settings_to_toml("supervised", TINY))
-    widget.settings.take_up(path)
-    assert (widget.settings.method, widget.settings.settings) == ("supervised", TINY)
+    widget.form.take_up(path)
+    assert (widget.form.method, widget.form.settings) == ("supervised", TINY)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_preset_fills_the_form(make, name):
     _, widget = make()
-    widget.settings.method = PRESETS[name].method
-    widget.settings._on_preset(name)
-    assert widget.settings.settings == PRESETS[name].settings
-    assert widget.settings.presets.currentText() == name
-    widget.settings.settings = replace(PRESETS[name].settings, steps=77)
-    assert widget.settings.presets.currentText() == train_form.OWN
+    widget.form.method = PRESETS[name].method
+    widget.form._on_preset(name)
+    assert widget.form.settings == PRESETS[name].settings
+    assert widget.form.presets.currentText() == name
+    widget.form.settings = replace(PRESETS[name].settings, steps=77)
+    assert widget.form.presets.currentText() == train_form.OWN
 
 
 def test_what_may_change_on_resuming_is_known():
@@ -607,8 +612,8 @@ def test_what_may_change_on_resuming_is_known():
 
 def test_refused_settings_are_told(make):
     _, widget = make()
-    widget.settings.form._fields["network_options"].value = "width ="
-    assert "network_options" in widget.settings.refusal
+    widget.form.form._fields["network_options"].value = "width ="
+    assert "network_options" in widget.form.refusal
     assert not widget._start.isEnabled()
 
 
@@ -642,3 +647,38 @@ def test_the_menu_opens_the_widget(make_napari_viewer):
     viewer = make_napari_viewer()
     _, widget = viewer.window.add_plugin_dock_widget("napari-hush", "Train")
     assert type(widget).__name__ == "TrainWidget"
+
+
+def test_copied_text_trains_the_same_model(make, looked, pair, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, data in zip(("noisy", "clean"), pair, strict=True):
+        write_image(tmp_path / f"{name}.tif", data, axes="QYX")
+    viewer, widget = make(replace(TINY, steps=3))
+    for name in ("noisy", "clean"):
+        ((data, options, _),) = get_reader(str(tmp_path / f"{name}.tif"))(str(tmp_path / f"{name}.tif"))
+        getattr(widget.data, name).source = viewer.add_image(data, **options)
+    looked(widget)
+    python, command = widget.as_python(), widget.as_command()
+    path = widget.run().wait(TIMEOUT / 1000)
+    assert f"'{path}'" in python and str(path) in shlex.split(command)
+    expected = load_model(path).network.state_dict()
+    for suffix in (".safetensors", ".ckpt", ".toml"):
+        path.with_suffix(suffix).rename(tmp_path / f"dock{suffix}")
+    namespace = {}
+    exec(compile(python, "copied", "exec", dont_inherit=True), namespace)
+    assert cli.main([*shlex.split(command)[1:], "--overwrite"]) == 0
+    for again in (namespace["model"], load_model(path)):
+        found = again.network.state_dict()
+        assert found.keys() == expected.keys()
+        for name, weights in expected.items():
+            np.testing.assert_array_equal(found[name].numpy(), weights.numpy(), err_msg=name)
+
+
+def test_a_training_without_images_says_so(make):
+    _, widget = make()
+    with pytest.raises(InputError, match="choose noisy images"):
+        widget.run().wait(TIMEOUT / 1000)
+    with pytest.raises(InputError, match="choose noisy images"):
+        widget.as_python()
+    with pytest.raises(InputError, match="there is no checkpoint"):
+        widget.resume().wait(TIMEOUT / 1000)

@@ -56,4 +56,6 @@ def run_text(done: Denoised) -> str:
     if p.get("shards"):  # the seconds are those of the last one alone
         took = f"{p['shards']} shards"
     why = f"{p['chosen_because']}, so " if p["chosen_because"] else ""
+    share = p["settings"]["strength"]
+    took += "" if share == 1 else f", strength {share:g}"
     return f"{why}{p['model']} on {p['device']} with {p['engine']} in {p['precision']}, {tile}, {took}"

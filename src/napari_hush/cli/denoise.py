@@ -18,6 +18,7 @@ from napari_hush.cli.options import options_of, settings_of, told_by
 from napari_hush.cli.sharing import Reading, client_of, files_on, print_waiting, shard_steps, spread_of
 from napari_hush.cli.signals import raise_if_ended
 from napari_hush.errors import InputError
+from napari_hush.inference.repeat import USUAL
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.leftovers import sweep
 from napari_hush.names import stem
@@ -60,6 +61,8 @@ class Denoise:
     series: bool = False
     """The images of each folder or pattern are the frames of one series, in the order of the numbers in their names; of
     a single file the first axis counts frames, whatever the file says."""
+    first: int = 0
+    """The frame that is done first. Frames of a series that look together depend on it a little."""
     series_maps: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Of frames that looked together write how many carry each pixel (NAME_carried.tif), what changed (NAME_changed.tif
     and NAME_changes.csv) and the drift (NAME_drift.csv, NAME_drift.png); to zarr outputs the tables alone."""
@@ -111,9 +114,10 @@ class Denoise:
             loaded = stack.enter_context(LoadedModels(settings, many=True, kept=True))
             own = None if self.model == AUTO else loaded.model(self.model)  # told before the first image
             model = own or AUTO
-            denoise: Callable[..., Any] = partial(denoise_steps, model=model, settings=settings, loaded=loaded)
+            known: dict[str, Any] = {"model": model, "settings": settings, "loaded": loaded}
+            denoise: Callable[..., Any] = partial(denoise_steps, first=self.first, **known)
             if shard is not None and not several:
-                denoise = partial(shard_steps, shard=shard, model=model, settings=settings, loaded=loaded)
+                denoise = partial(shard_steps, shard=shard, **known)  # each plane alone: the order is nobody's
             client = None
             if self.cluster is not None and jobs:
                 client = client_of(self.cluster, stack, gpus=settings.device in ("auto", "cuda"))
@@ -178,7 +182,7 @@ class Denoise:
                 complain(
                     "left out", f"{len(results)} made by napari-hush ({names}); name one alone to denoise it again"
                 )
-        options = {name: getattr(self, name) for name in ("dtype", "channel_axis", "fill_missing", "volume", "series")}
+        options = {name: getattr(self, name) for name in USUAL}
         asked = requests(sources, self.model, settings, **options)
         replacing = Replacing(overwrite=self.overwrite, skip_existing=self.skip_existing or self.resume or bool(shard))
         needed = [self.model] if Path(self.model).is_file() else []

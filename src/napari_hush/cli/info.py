@@ -159,8 +159,8 @@ def _metadata_lines(metadata: Metadata) -> Iterator[Line]:
 
 def _history_lines(history: Mapping[str, Any]) -> Iterator[Line]:
     """Everything of it that a person reads; whoever wrote it may have left anything out."""
-    from napari_hush.cli.repeat import command
     from napari_hush.fidelity.glance import given_back_words
+    from napari_hush.inference.repeat import command
 
     request = history.get("request") or {}
     yield "history", f"{history.get('made', 'made')} by {history['software']}, {_date(history)}".rstrip(", ")
@@ -187,6 +187,8 @@ def _history_lines(history: Mapping[str, Any]) -> Iterator[Line]:
         yield "scaling", "; ".join(f"(values - {one['offset']:.6g}) / {one['scale']:.6g}" for one in norms[:4])
     if "guard" in history:
         yield "guard", (given_back_words(history) or "slow contrast") if history["guard"] else "none"
+    if (share := history.get("settings", {}).get("strength", 1)) != 1:
+        yield "strength", f"{share:g} of what was taken away"
     if series := history.get("series"):
         yield "series", str(series.get("words"))
     if "tile" in history:

@@ -124,7 +124,7 @@ def shard_steps(
 def print_waiting(command: Denoise, job: Job, waiting: Waiting) -> None:
     """Say which shards are missing, and how one of them is run."""
     from napari_hush.cli.batch import COMPUTING
-    from napari_hush.cli.repeat import command as repeated
+    from napari_hush.inference.repeat import command as repeated
 
     count, target = len(waiting.missing), str(job.target)
     names = ", ".join(map(str, waiting.missing[:10])) + (", ..." if count > 10 else "")
@@ -238,7 +238,7 @@ def file_on_worker(command: Denoise, job: Job) -> tuple[str, list[tuple[str, str
         loaded = loaded_models(settings)
         try:
             model = AUTO if command.model == AUTO else loaded.model(command.model)
-            denoise = partial(denoise_steps, model=model, settings=settings, loaded=loaded)
+            denoise = partial(denoise_steps, first=command.first, model=model, settings=settings, loaded=loaded)
             watched = Watched.of(job.source)
             command.denoise_file(job, watched, "", denoise, lambda steps, _label: run_steps(steps), lines.append)
         except (InputError, OSError, MemoryError) as error:

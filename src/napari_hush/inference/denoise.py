@@ -70,6 +70,7 @@ def denoise(
     model: str | Path | Model = AUTO,
     *,
     channel_axis: int | None = None,
+    first: int = 0,
     out: Any = None,
     resume: bool | None = None,
     progress: Callable[[Progress], object] | bool | None = None,
@@ -91,6 +92,9 @@ def denoise(
     channel_axis : int, optional
         The axis of colours or dyes. A one-channel model takes each channel by itself. A last axis of length 1 behind
         two wide ones is taken for it.
+    first : int
+        The frame that is done first, along the first leading axis; then those after it, then those before. Frames of a
+        series that look together depend on it a little: how they lie is found from there.
     out : zarr array, array or path, optional
         Filled tile by tile instead of a new array, for images larger than memory. A path makes a ``.zarr`` there; an
         integer array gets clipped and rounded values. Where it fails, a path is removed again. An array in memory may
@@ -137,7 +141,7 @@ def denoise(
     elif resume is not None:
         raise InputError(f"resume= needs out= to be the path of a .zarr, got {type(out).__name__}")
     steps = denoise_steps(
-        image, model, DenoiseSettings(**settings), channel_axis=channel_axis, out=out, restart=restart
+        image, model, DenoiseSettings(**settings), channel_axis=channel_axis, out=out, restart=restart, first=first
     )
     return run_steps(steps, progress).image
 
@@ -205,9 +209,8 @@ def denoise_steps(
         Only y0, y1, x0, x1, for a preview: the same pixels as in the full result, where each plane stands alone; frames
         of a series do not look together then, and a number of ``frames`` is refused.
     first : int or callable
-        The frame that is done first, along the first leading axis; then those after it, then those before. A callable
-        says which is wanted now, and is asked again before each frame; of frames that look together, and of a run that
-        is kept where it is stopped, once.
+        As in `denoise`; or a callable that says which is wanted now, and is asked again before each frame; of frames
+        that look together, and of a run that is kept where it is stopped, once.
     restart : Restart, optional
         What is done about an unfinished run to the same output, and whether this one is kept where it is stopped.
     watched : Watched, optional
@@ -220,14 +223,15 @@ def denoise_steps(
         raise InputError("out= takes whole images: leave plane= and region= out, or out=")
     check_out(Planes(image, channel_axis), out)
     start = time.perf_counter()
+    begin = first() if callable(first) else first
     whole = plane is None and region is None
     if watched is None and whole and (lies_in_file(image) or (restart is not None and restart.keep)):
         watched = Watched.of(image)
     with ExitStack() as stack:
         ledger = None
         if restart is not None and restart.keep and watched is not None:
-            first = first() if callable(first) else first  # a run that goes on has to know the order
-            asked = {"settings": asdict(settings), "channel_axis": channel_axis, "first": first}
+            first = begin  # a run that goes on has to know the order
+            asked = {"settings": asdict(settings), "channel_axis": channel_axis, "first": begin}
             ledger = stack.enter_context(opened(restart, watched, **asked))
         elif restart is not None:
             clear(restart)
@@ -261,7 +265,8 @@ def denoise_steps(
         if plan.frames > 1:
             from napari_hush.inference.frames import SeriesRun  # slow to load, and not needed for single images
 
-            series = SeriesRun(plan, runner, plan.frames, first=first, keep=out is None, ledger=ledger)
+            series = SeriesRun(plan, runner, plan.frames, first=begin, keep=out is None, ledger=ledger)
+            series.sight = first if callable(first) else None
             extra.pixels += series.given_before
             yield from series.run(partial(_store_frame, target, extra))
         done = total = 0
@@ -320,6 +325,7 @@ def denoise_steps(
         "guard": guards[0].as_dict() if guards else False,
         "given_back": extra.record(guards),
         "series": False if series is None else series.record(),
+        **({} if series is None or not begin else {"first": begin}),
         "shape": [int(n) for n in (plan.source.image if whole else result).shape],
         "seconds": round(time.perf_counter() - start, 3),
     }
@@ -373,7 +379,7 @@ class _GivenBack:
         self.pixels += int(np.count_nonzero(values))
         if self._like is None:
             return
-        self._plan.store(self._kept(), one, tile, values, empty=0.0)
+        self._plan.store(self._kept(), one, tile, values, given=True)
 
     def store_plane(self, one: Pass, values: np.ndarray) -> None:
         """Keep a whole plane (C, Y, X)."""

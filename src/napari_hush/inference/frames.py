@@ -74,9 +74,8 @@ class SeriesRun:
         What runs the network over a plane.
     window : int
         Frames that look together.
-    first : int or callable
-        The frame that is done first; then those after it, then those before. One that says which frame is wanted now is
-        asked before each, as long as frames stand alone; those that look together are placed by their neighbours.
+    first : int
+        The frame that is done first; then those after it, then those before.
     keep : bool
         Whether the maps are kept for the caller.
     ledger : Ledger, optional
@@ -89,13 +88,12 @@ class SeriesRun:
         runner: TileRunner,
         window: int,
         *,
-        first: int | Callable[[], int] = 0,
+        first: int = 0,
         keep: bool = True,
         ledger: Ledger | None = None,
     ) -> None:
-        self._plan, self._runner, self._window = plan, runner, window
-        self._sight = first if callable(first) else None
-        self._first = first() if callable(first) else first
+        self._plan, self._runner, self._window, self._first = plan, runner, window, first
+        self.sight: Callable[[], int] | None = None  # says which of frames that stand alone is wanted now
         self._tiles = runner.count()
         self._done = 0
         self._all_series = self._split()
@@ -126,6 +124,9 @@ class SeriesRun:
                 told, known = self._told.state(), dict(series.places)
                 result, given = yield from self._frame(series, number)
                 one = series.passes[number]
+                whole = [slice(0, size) for size in self._plan.source.plane_shape]
+                result = self._plan.blended(one, result, *whole)
+                given = None if given is None else self._plan.weakened(given)
                 pixels = store(one, result, given)
                 if self._ledger is not None:
                     state = kept_state(series.places, series.pairs, series.chains, known) if series.alike else None
@@ -191,9 +192,9 @@ class SeriesRun:
 
     def _next(self, series: _Series, left: list[int]) -> int:
         """Which of the frames that are left is done now."""
-        if self._sight is None or series.alike is not False or self._ledger is not None:
+        if self.sight is None or series.alike is not False or self._ledger is not None:
             return left[0]
-        sight = self._sight()
+        sight = self.sight()
         return min(left, key=lambda number: (number < sight, number))
 
     def _around(self, series: _Series, number: int) -> range:
@@ -335,7 +336,7 @@ class SeriesRun:
 
     def _plane(self, one: Pass, number: int) -> Steps:
         """Run the network over one plane: the result (C, Y, X) in memory, and what the guard gave back."""
-        plan, runner = self._plan, self._runner
+        plan, runner = self._plan.at_full_strength, self._runner  # `run` blends the result, once
         height, width = plan.source.plane_shape
         channels = len(one.group.outputs)
         target = Planes(np.empty((channels, height, width), np.float32), 0)
@@ -349,15 +350,14 @@ class SeriesRun:
                 plan.store(target, local, tile, values)
                 if given is not None:
                     extra = extra or Planes(np.zeros_like(target.image), 0)
-                    plan.store(extra, local, tile, given, empty=0.0)
+                    plan.store(extra, local, tile, given, given=True)
             self._done += count
             self._total = max(self._total, self._done)
             yield Progress(self._done, self._total, f"frame {number + 1}: tile {self._done} of {self._total}")
         return target.image, None if extra is None else extra.image
 
     def _native(self, one: Pass) -> np.ndarray:
-        height, width = self._plan.source.plane_shape
-        return one.native(slice(0, height), slice(0, width))
+        return one.native(*(slice(0, size) for size in self._plan.source.plane_shape))
 
     def _seeing(self, one: Pass, noisy: np.ndarray, holes: NDArray[np.bool_]) -> Pass:
         """The same pass over another image of the plane."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from napari_hush.inference.levels import raised, result_dtype
 from napari_hush.inference.measure import (
     measure_guards,
 )
+from napari_hush.inference.strength import blended
 from napari_hush.inference.tiles.geometry import Tile, aligned
 from napari_hush.inference.tiles.runner import PlaneTask, TileRunner
 from napari_hush.inference.tiles.shared import SharedRunner
@@ -65,6 +66,12 @@ class Pass:
     norm: Normalization
     native: Read
     read: Read
+
+    def under(self, channels: int, y: slice, x: slice) -> np.ndarray:
+        """The noisy image under so many channels of a result, (C, Y, X): of several slices the middle one."""
+        group = self.group
+        first = len(group.inputs) // 2 if len(group.inputs) > len(group.outputs) else 0
+        return self.native(y, x)[first:][:channels]
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,10 +218,11 @@ class Plan:
             folder=Path(out).absolute().parent if isinstance(out, str | Path) else None,
         )
 
-    def store(self, target: Store, one: Pass, tile: Tile, values: np.ndarray, *, empty: float | None = None) -> None:
-        """Bring a finished tile (C, Y, X) to the image's pixels and store what is wanted of it.
+    def store(self, target: Store, one: Pass, tile: Tile, values: np.ndarray, *, given: bool = False) -> None:
+        """Bring a finished tile (C, Y, X) to the image's pixels and store what is wanted of it, at its strength.
 
-        Where nothing was ever stored of a sparse image, ``empty`` is stored: the image's fill value if it is None.
+        Where nothing was ever stored of a sparse image, the image's fill value is stored; of what guards have ``given``
+        back 0.
         """
         scaled, group = self.scaled, one.group
         if len(values) > len(group.outputs):  # one grey image through a model of colours
@@ -226,13 +234,27 @@ class Plan:
             return
         if scaled.factor != 1:
             kept = tile.around(scaled.keep, scaled.seen_shape).core
-            first = len(group.inputs) // 2 if len(group.inputs) > len(group.outputs) else 0
-            holes = one.native(y, x)[first:][: len(values)]
-            values = scaled.back(values, (kept[0], kept[2]), y, x, holes)
+            values = scaled.back(values, (kept[0], kept[2]), y, x, one.under(len(values), y, x))
+        values = self.weakened(values) if given else self.blended(one, values, y, x)
         if self.source.sparse:
-            values = self.source.with_gaps(values, one.index, group.outputs, y, x, empty)
+            values = self.source.with_gaps(values, one.index, group.outputs, y, x, 0.0 if given else None)
         y, x = slice(y.start - top, y.stop - top), slice(x.start - left, x.stop - left)
         target.write(one.place, group.outputs, y, x, values)
+
+    def blended(self, one: Pass, values: np.ndarray, y: slice, x: slice) -> np.ndarray:
+        """A part of a result (C, Y, X) at the strength that is wanted."""
+        strength = self.settings.strength
+        return values if strength == 1 else blended(one.under(len(values), y, x), values, strength)
+
+    def weakened(self, given: np.ndarray) -> np.ndarray:
+        """What guards gave back, as much of it as is in the result."""
+        strength = self.settings.strength
+        return given if strength == 1 else given * given.dtype.type(strength)
+
+    @property
+    def at_full_strength(self) -> Plan:
+        """The same plan for what is looked at before it is blended."""
+        return replace(self, settings=replace(self.settings, strength=1.0))
 
     @property
     def shape(self) -> tuple[int, ...]:

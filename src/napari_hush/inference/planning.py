@@ -126,7 +126,8 @@ def plan_steps(
     if begun is not None:
         side, network_side = begun.begun, begun.begun_network
     elif margin and not model.staged:
-        side = tile_sides(model, settings, shape, lazy=lazy, region=part, margin=margin)
+        lattice_there = period is not None
+        side = tile_sides(model, settings, shape, lazy=lazy, region=part, margin=margin, lattice=lattice_there)
     passes = []
     for index in indices:
         for group, norm in zip(groups, [found[index] for found in norms], strict=True):

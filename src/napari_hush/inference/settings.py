@@ -49,6 +49,9 @@ class DenoiseSettings:
     dark : bool
         Atom columns are darker than what is around them (bright field, ABF): the network, which knows bright ones,
         sees the image with its contrast turned.
+    strength : float
+        The share of what was taken away that stays taken away, from 0 to 1: the result is noisy + strength *
+        (denoised - noisy). Less than 1 leaves noise, and what the network made up counts less.
     """
 
     device: Device = "auto"
@@ -61,6 +64,7 @@ class DenoiseSettings:
     frames: Annotated[int, Bounds(2, 64)] | Literal["auto", False] = "auto"
     normalize: Literal["stack", "plane"] = "stack"
     dark: bool = False
+    strength: Annotated[float, Bounds(0, 1)] = 1.0
 
     def __post_init__(self) -> None:
         check_fields(self)

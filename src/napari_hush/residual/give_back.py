@@ -50,7 +50,7 @@ class GiveBack:
         """How far around a part the images must be known, px."""
         return give_back_margin(self.scales)
 
-    def __call__(self, noisy: Floats, generated: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def __call__(self, noisy: Floats, generated: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Give back what is missing, and take off what is contradicted.
 
         Parameters
@@ -67,7 +67,7 @@ class GiveBack:
         """
         made = np.asarray(generated, np.float32)
         seen = np.asarray(noisy, np.float32)
-        given = np.zeros(made.shape, np.float32)
+        given = np.zeros(1, np.float32)
         spikes = find_spikes(seen, made, self.noise.variance(made), self.noise.coefficients[1])
         changed = True
         for scale in self.scales:
@@ -75,19 +75,22 @@ class GiveBack:
                 result = made + given
                 clear = self.noise.comparable(result, seen) & ~spikes
                 rest, variance, third = moments(seen - result, result, self.noise, clear)
+                del result
             nothing = np.zeros(1, np.float32)
             z, _ = standardised(rest, variance, third, nothing, scale, self.noise, relative=False)
-            out = np.abs(z) > self.threshold
+            out = (z > self.threshold) | (z < -self.threshold)
+            del z
             changed = bool(out.any())
             if not changed:
                 continue
             radius = int(np.ceil(GROWN * scale))
             y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
             grown = ndimage.binary_dilation(out, y**2 + x**2 <= (GROWN * scale) ** 2)
-            weight = gaussian(grown.astype(np.float32), SOFT * scale, truncate=3.0)
-            share = blurred(clear.astype(np.float32), scale)
-            given += weight * (blurred(rest, scale) / np.maximum(share, 0.3))
-        return (made + given).astype(np.float64), given.astype(np.float64)
+            back = blurred(rest, scale)
+            back /= np.maximum(blurred(clear.astype(np.float32), scale), np.float32(0.3))
+            back *= gaussian(grown.astype(np.float32), SOFT * scale, truncate=3.0)
+            given = given + back
+        return made + given, np.broadcast_to(given, made.shape)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, for the record of a run."""

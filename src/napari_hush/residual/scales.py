@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import lambertw
 
 from napari_hush.filters.smoothing import gaussian
+from napari_hush.threads import in_threads, strips
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +23,7 @@ SHORT = 0.3  # skewness that is taken into account on the side of the short tail
 ALARMS = 0.01  # share of faultless images that fail
 MEDIAN = 256  # rows and columns that tell a median of an image
 REACH = 4.0  # standard deviations at which a Gaussian ends
+STRIP = 32  # rows that a thread looks at together: they stay in its cache
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,11 +145,20 @@ def moments(
     -------
     ndarray, shape (Y, X), three times
     """
-    variance = noise.variance(brightness)
-    deviation = np.sqrt(variance)
     down, up = noise.cut
-    r = np.clip(np.asarray(residual, np.float32), -down * deviation, up * deviation) * clear
-    return r, variance * clear, noise.third_moment(brightness) * clear
+    r, variance, third = (np.empty(clear.shape, np.float32) for _ in range(3))
+
+    def look(part: slice) -> None:
+        bright, counts = brightness[part], clear[part]
+        power = noise.variance(bright)
+        deviation = np.sqrt(power)
+        rest = np.clip(np.asarray(residual[part], np.float32), -down * deviation, up * deviation)
+        np.multiply(rest, counts, out=r[part])
+        np.multiply(power, counts, out=variance[part])
+        np.multiply(noise.third_moment(bright), counts, out=third[part])
+
+    in_threads(look, strips(len(clear), STRIP))
+    return r, variance, third
 
 
 def standardised(
@@ -181,39 +192,71 @@ def standardised(
     z : ndarray, shape (Y, X)
     energy : float
     """
-    seen = blurred(r, scale)
-    power = blurred(variance, scale / np.sqrt(2)) / np.float32(4 * np.pi * scale**2)
-    power *= np.float32(noise.widened(scale))
-    power += rows
-    power += np.float32(noise.row_variance / (2 * np.sqrt(np.pi) * scale))
-    least = np.float32(1e-12) * max(float(power.max()), 1e-30)
+    z, power = blurred(r, scale), blurred(variance, scale / np.sqrt(2))
+    gamma = blurred(third, scale / np.sqrt(3)) if third.any() else None
+    parts = strips(len(z), STRIP)
+    widened = np.float32(noise.widened(scale))
+    level = np.float32(noise.row_variance / (2 * np.sqrt(np.pi) * scale))
+
+    def add_up(part: slice) -> tuple[float, float, float]:
+        here = power[part]
+        here /= np.float32(4 * np.pi * scale**2)
+        here *= widened
+        here += rows[part] if rows.ndim == 2 else rows
+        here += level
+        return float(here.max()), float(here.sum(dtype=np.float64)), float(np.square(z[part]).sum(dtype=np.float64))
+
+    most, total, seen = zip(*in_threads(add_up, parts), strict=True)
+    energy = sum(seen) / sum(total) if sum(total) > 0 else float("nan")
+    least = np.float32(1e-12) * max(*most, 1e-30)
     floor = noise.floor / (4 * np.pi * scale**2)
     some = power[:: max(len(power) // MEDIAN, 1), :: max(power.shape[1] // MEDIAN, 1)]
     if relative and (some > least).any():
         floor = float(np.median(some[some > least]))
-    nowhere = power <= np.float32(0.02 * floor)
-    total = float(power.sum(dtype=np.float64))
-    energy = float(np.square(seen).sum(dtype=np.float64)) / total if total > 0 else float("nan")
-    deviation = np.sqrt(np.maximum(power, least, out=power), out=power)
-    z = np.divide(seen, deviation, out=seen)
-    if third.any():
-        sign = np.float32(-1.0 if noise.falling else 1.0)
-        gamma = blurred(third, scale / np.sqrt(3))
-        gamma *= sign * np.float32((noise.widened(scale) / (2 * np.pi * scale**2)) ** 2 / 3)
-        gamma /= deviation * deviation * deviation
-        np.clip(gamma, np.float32(1e-4), np.float32(3.0), out=gamma)
-        z *= sign
-        # the short tail of a skewed distribution ends: there a small error of the brightness would weigh too much
-        np.minimum(gamma, np.float32(SHORT), out=gamma, where=z < 0)
-        z *= gamma
-        z /= 2
-        z += 1
-        np.power(np.maximum(z, 0, out=z), np.float32(1 / 3), out=z)
-        z -= 1
-        z += gamma * gamma / np.float32(36)
-        z *= sign * np.float32(6) / gamma
-    z[nowhere] = 0
+    faint = np.float32(0.02 * floor)
+    sign = np.float32(-1.0 if noise.falling else 1.0)
+    skew = sign * np.float32((noise.widened(scale) / (2 * np.pi * scale**2)) ** 2 / 3)
+
+    def standardise(part: slice) -> None:
+        here, deviation = z[part], power[part]
+        nowhere = deviation <= faint
+        np.sqrt(np.maximum(deviation, least, out=deviation), out=deviation)
+        here /= deviation
+        if gamma is not None:
+            skewness = gamma[part]
+            skewness *= skew
+            skewness /= deviation * deviation * deviation
+            _unskew(here, skewness, sign)
+        here[nowhere] = 0
+
+    in_threads(standardise, parts)
     return z, energy
+
+
+def _unskew(z: NDArray[np.float32], gamma: NDArray[np.float32], sign: np.float32) -> None:
+    """Bring a mean of counts to a Gaussian by the cube root of Wilson and Hilferty, in place.
+
+    Parameters
+    ----------
+    z : ndarray
+        In standard deviations.
+    gamma : ndarray
+        Its skewness; is written over.
+    sign : float
+        -1 where counts count downwards.
+    """
+    np.clip(gamma, np.float32(1e-4), np.float32(3.0), out=gamma)
+    z *= sign
+    # the short tail of a skewed distribution ends: there a small error of the brightness would weigh too much
+    np.minimum(gamma, np.float32(SHORT), out=gamma, where=z < 0)
+    z *= gamma
+    z /= 2
+    z += 1
+    np.power(np.maximum(z, 0, out=z), np.float32(1 / 3), out=z)
+    z -= 1
+    z += gamma * gamma / np.float32(36)
+    z *= sign * np.float32(6)
+    z /= gamma
 
 
 def blurred(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:

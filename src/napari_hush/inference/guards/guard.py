@@ -109,38 +109,43 @@ class Guard:
     ) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
         """Guard one part of a plane, and tell what was given back, (Y, X) each; None where nothing can be.
 
-        In single precision where both images are and there is a lattice, else in double precision.
+        In single precision where both images are, else in double precision.
         """
         kind = self._kind(noisy, generated)
-        result = made = np.asarray(generated, kind)
+        result, given = np.asarray(generated, kind), None
         if self.low_pass > 0:
-            seen = self.without_spikes(np.asarray(noisy, kind))
-            result = gaussian(made, self.low_pass, truncate=REACH, rest=True)
-            slow = gaussian(seen, self.low_pass, truncate=REACH)
-            given = share = None
-            if self.sites:
-                made, given = with_sites(self.sites, seen, made, origin)
-                given = gaussian(given, self.low_pass, truncate=REACH, rest=True)
-            if self.spots:
-                share = self.lattice_share(seen, made, origin)
+            result, given = self._without_its_own(np.asarray(noisy, kind), result, origin)
+        return (result, given) if self.give_back is None else self.give_back(noisy, result)
 
-            def put_together(rows: slice) -> None:
-                if given is not None:
-                    result[rows] += given[rows]
-                if share is not None:
-                    result[rows] *= share[rows]
-                if given is not None and share is not None:
-                    given[rows] *= share[rows]
-                result[rows] += slow[rows]
+    def _without_its_own(
+        self, noisy: NDArray[np.floating], made: NDArray[np.floating], origin: tuple[int, int]
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
+        """With slow contrast, columns and the lattice's strength as they are in the noisy image; and the columns."""
+        seen, generated = self.without_spikes(noisy), made
+        given = share = None
+        if self.sites:
+            made, given = with_sites(self.sites, seen, made, origin)
+            given = gaussian(given, self.low_pass, truncate=REACH, rest=True)
+        if self.spots:
+            share = self.lattice_share(seen, made, origin)
+        result = gaussian(generated, self.low_pass, truncate=REACH, rest=True)
+        slow = gaussian(seen, self.low_pass, truncate=REACH)
 
-            in_threads(put_together, strips(len(result), STRIP))
+        def put_together(rows: slice) -> None:
             if given is not None:
-                return result, given
-        return (result, None) if self.give_back is None else self.give_back(noisy, result)
+                result[rows] += given[rows]
+            if share is not None:
+                result[rows] *= share[rows]
+            if given is not None and share is not None:
+                given[rows] *= share[rows]
+            result[rows] += slow[rows]
+
+        in_threads(put_together, strips(len(result), STRIP))
+        return result, given
 
     def _kind(self, *images: NDArray[np.floating]) -> type[np.floating]:
         """The precision in which they are guarded: sums of several values are to stay within what it holds."""
-        single = bool(self.spots) and all(one.dtype == np.float32 for one in images)
+        single = all(one.dtype == np.float32 for one in images)
         return np.float32 if single and all(max(-one.min(), one.max()) < LARGEST for one in images) else np.float64
 
     def lattice_share(

@@ -145,6 +145,8 @@ def lacking_shapes(lack: Images, result: Images, drawn: Images, kinds: list[Kind
     unit = float(max(np.ptp(lack), np.ptp(result))) or 1.0  # squares are to stay within what single precision holds
     level = float(result.mean(dtype=np.float64))
     images = _Images(padded([lack], window.half, [0.0], unit), padded([result, drawn], window.half, [level, 0.0], unit))
+    kind_of = result.dtype
+    del lack, result, drawn
     kinds = [kind._replace(heights=kind.heights / unit) for kind in kinds]
     canvas = _Canvas(shape)
 
@@ -157,7 +159,7 @@ def lacking_shapes(lack: Images, result: Images, drawn: Images, kinds: list[Kind
         _draw_several([(kind, _means(images, shape, kind, window, sign, _kept)) for kind in kinds], draw)
     np.maximum(canvas.bells, OWN, out=canvas.bells)
     canvas.total /= canvas.bells
-    return np.multiply(canvas.total, unit, dtype=result.dtype)
+    return np.multiply(canvas.total, unit, dtype=kind_of)
 
 
 def _draw_several(kinds: list[tuple[Kind, list[_Mean]]], draw: Callable[[Kind, _Mean, Floats], None]) -> None:

@@ -130,6 +130,7 @@ class SiteGuard:
         columns = self._columns(positions, kinds)
         heights = self._heights(self._detail(lack), columns)
         excess = self._contrasts(lack - generated, positions, kinds)  # what was lost beyond what is shown
+        del lack
         back = np.zeros(len(positions))
         near = {
             kind: Neighbourhood(positions[kinds == kind], NEAR * self.period)
@@ -142,15 +143,22 @@ class SiteGuard:
         chosen = back != 0
         if chosen.any():
             given = self._drawn(positions[chosen], back[chosen], kinds[chosen], generated)
-        result = generated + given
         if near:
+            result = generated + given
             heights = self._heights(self._detail(result), columns)
             several = [
                 Kind(positions[kinds == kind], heights[kinds == kind], self.widths[kind], around)
                 for kind, around in near.items()
             ]
-            drawn = self._drawn(positions, heights, kinds, generated)
-            shapes = lacking_shapes(noisy - result, result, drawn, several, self.period, self.sign)
+            del columns
+            shapes = lacking_shapes(
+                noisy - result,
+                result,
+                self._drawn(positions, heights, kinds, generated),  # given away, as what lacks: neither is kept
+                several,
+                self.period,
+                self.sign,
+            )
             if where is not None:
                 shapes *= where
             given += shapes

@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from functools import partial
+from hashlib import blake2b
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from napari_hush.inference.ledger import Core, Side, Step
     from napari_hush.model import Model
 
-KEPT_BYTES = 48 << 20  # of the network's output that waits for neighbours: wider planes are done strip by strip
-EVEN = 6  # results of tiles of one value that are kept: inside of the plane, and at its borders
+KEPT_BYTES = 24 << 20  # of the network's output that waits for neighbours: wider planes are done strip by strip
+EVEN = (
+    16  # outputs, and results, of windows of one value that are kept: inside of the plane, and at each of its borders
+)
 
 Outputs = dict[Tile, np.ndarray]
 Part = tuple[int, int, int, int]
-Key = tuple[float | None, ...]
+Key = tuple[float | bytes, ...]
 
 
 class SharedRunner(TileRunner):
@@ -162,7 +165,7 @@ class SharedRunner(TileRunner):
             while going and len(begun) <= self.engine.ahead:
                 some = going.popleft()
                 windows = [read_window(tile, self.shape, task) for tile in some]
-                keys = [self._even_window(tile, window) for tile, window in zip(some, windows, strict=True)]
+                keys = [_even_window(tile, window) for tile, window in zip(some, windows, strict=True)]
                 if all(key in self._even_outputs for key in keys):  # a window of one value gives the same everywhere
                     made |= {tile: self._even_outputs[key] for tile, key in zip(some, keys, strict=True)}
                 else:
@@ -172,31 +175,23 @@ class SharedRunner(TileRunner):
             batch = begun.popleft()
             for tile, window, output in zip(batch.tiles, batch.windows, batch.output.result(), strict=True):
                 made[tile] = np.ascontiguousarray(output[(..., *tile.inner)])
-                if (key := self._even_window(tile, window)) is not None:
+                if (key := _even_window(tile, window)) is not None:
                     value = only_value(made[tile])
                     made[tile] = made[tile] if value is None else np.broadcast_to(np.float32(value), made[tile].shape)
-                    self._even_outputs = {key: made[tile]}
+                    _keep(self._even_outputs, key, made[tile])
         return made
-
-    def _even_window(self, tile: Tile, window: Window) -> Key | None:
-        """What the output for a window follows from where it has one value, away from the plane's borders."""
-        y0, y1, x0, x1 = tile.window
-        if not (y0 > 0 and x0 > 0 and y1 < self.shape[0] and x1 < self.shape[1]):
-            return None
-        value = only_value(window.values)
-        return None if value is None else (value, *window.values.shape, *_ends(tile))
 
     def _finished(self, tile: Tile, grid: _Grid, kept: Outputs, task: PlaneTask) -> np.ndarray:
         known = Tile(tile.core, self._known(tile))
         output, noisy = grid.joined(kept, known.window), read_noisy(known, self.shape, task)
-        values = only_value(noisy.image), only_value(output)
-        if noisy.holes is not None or None in values:
+        value = only_value(noisy.image)
+        if noisy.holes is not None or value is None:
             return self.finish(known, output, noisy, task)
-        key = (*values, *output.shape, *_ends(known))
-        if key not in self._even_tiles:  # one value guarded by one value is the same everywhere
-            if len(self._even_tiles) == EVEN:
-                self._even_tiles.clear()
-            self._even_tiles[key] = self.finish(known, output, noisy, task)
+        given = only_value(output)
+        of_output = _digest(output) if given is None else given  # at a border it changes with the distance to it
+        key = (value, of_output, *output.shape, *_ends(known))
+        if key not in self._even_tiles:  # one value guarded by what became of it is the same everywhere
+            _keep(self._even_tiles, key, self.finish(known, output, noisy, task))
         return self._even_tiles[key]
 
     def _in_strips(self, tiles: Iterable[Tile]) -> deque[Tile]:
@@ -254,6 +249,22 @@ class _Grid:
             there = kept[tile][:, y.start - top : y.stop - top, x.start - left : x.stop - left]
             made[:, y.start - y0 : y.stop - y0, x.start - x0 : x.stop - x0] = there
         return made
+
+
+def _even_window(tile: Tile, window: Window) -> Key | None:
+    """What the output for a window follows from where it has one value."""
+    value = only_value(window.values)
+    return None if value is None else (value, *window.values.shape, *_ends(tile))
+
+
+def _keep(known: dict[Any, np.ndarray], key: Key, values: np.ndarray) -> None:
+    if len(known) == EVEN:
+        known.pop(next(iter(known)))
+    known[key] = values
+
+
+def _digest(values: np.ndarray) -> bytes:
+    return blake2b(values.tobytes(), digest_size=16).digest()
 
 
 def _ends(tile: Tile) -> tuple[int, ...]:

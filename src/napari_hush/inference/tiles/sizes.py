@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 CPU_TILE_BYTES = 1400 << 20  # larger tiles spare hardly more halo
 LAZY_TILE_BYTES = 240 << 20  # an image that is not in memory is kept out of it for a reason
 GPU_TILE_BYTES = 4 << 30
-GUARD_BYTES = 100  # that a guard takes for a pixel
-LAZY_GUARD_BYTES = 170 << 20
+GUARD_BYTES = {True: 85, False: 55}  # that a guard and its images take for a pixel, with and without a lattice
+LAZY_GUARD_BYTES = 120 << 20  # smaller tiles would be margin for the most part
 STAGED_TILE_PIXELS = 256 * 256
 
 Part = tuple[int, int, int, int]
@@ -67,6 +67,7 @@ def tile_sides(
     lazy: bool,
     region: Part | None = None,
     margin: int,
+    lattice: bool,
 ) -> tuple[int, int] | None:
     """Choose the sides of a tile that is handed out with what its guards look at, px; None for the whole plane.
 
@@ -78,11 +79,13 @@ def tile_sides(
         y0, y1, x0, x1: only this part is wanted.
     margin : int
         Px around a tile that its guards look at.
+    lattice : bool
+        Whether they give columns back.
     """
     if settings.tile is not None:
         return _asked(settings.tile)
     limit = LAZY_GUARD_BYTES if lazy else CPU_TILE_BYTES
-    area = min(free_memory("cpu") / 4, limit) / (GUARD_BYTES * max(model.out_channels, 1))
+    area = min(free_memory("cpu") / 4, limit) / (GUARD_BYTES[lattice] * max(model.out_channels, 1))
     if lazy and region is None and aligned(shape[0], model.stride) * aligned(shape[1], model.stride) > area:
         # an output that is not in memory has chunks, which are all alike
         return even_tile(shape, halo=margin, stride=model.stride, max_window_area=area)

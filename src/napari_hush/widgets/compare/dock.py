@@ -66,6 +66,15 @@ class CompareWidget(Dock):
         napari_viewer.bind_key(BLINK_KEY, self._swap, overwrite=True)
         self._refresh()
 
+    @property
+    def before(self) -> Any:
+        """The layer that `layer` is compared with."""
+        return self._before.layer
+
+    @before.setter
+    def before(self, layer: Any) -> None:
+        self._before.choose(layer)
+
     def choose(self, before: Any, after: Any) -> None:
         """Choose the layers to compare."""
         self._after.layer = after
@@ -100,6 +109,7 @@ class CompareWidget(Dock):
         rows.addRow("After", self._after)
         self._before.setToolTip("The layer that is left of the curtain")
         self._after.setToolTip("The layer that is right of the curtain; a result brings the layer that it was made of")
+        self._layers = self._after
         guard = NoWheel(self)
         self._words = small_label()
         self._drawn, self._blinks = KeyButton("Curtain", "U"), KeyButton("Blink", BLINK_KEY)

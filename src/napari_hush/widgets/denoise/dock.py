@@ -5,52 +5,56 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from qtpy.QtCore import QTimer, Slot  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QLineEdit
 
+from napari_hush.errors import InputError
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.memory import free_memory
 from napari_hush.reports import SYMBOLS
 from napari_hush.widgets.denoise.about import AboutCard
 from napari_hush.widgets.denoise.batch import Batch
+from napari_hush.widgets.denoise.blend import can_blend
 from napari_hush.widgets.denoise.growing import GrowingLayer, planes_of, series_layers
 from napari_hush.widgets.denoise.growing_file import GrowingFile
 from napari_hush.widgets.denoise.in_memory import denoise_to_memory, kind_of_run
 from napari_hush.widgets.denoise.keep import Keep
-from napari_hush.widgets.denoise.on_disk import keep_in_file
+from napari_hush.widgets.denoise.live_strength import LiveStrength
 from napari_hush.widgets.denoise.order import disk_steps, make_order
 from napari_hush.widgets.denoise.preview import update_preview
+from napari_hush.widgets.denoise.repeat import Wanted, command_of, python_of
 from napari_hush.widgets.denoise.size import limited
+from napari_hush.widgets.denoise.strength import Strength
 from napari_hush.widgets.denoise.summary import summary
-from napari_hush.widgets.denoise.verdict import Verdict
+from napari_hush.widgets.denoise.verdict import Verdict, keep_verdict
 from napari_hush.widgets.parts.bits import StatusLabel, row, small_label
-from napari_hush.widgets.parts.channels import Channels
+from napari_hush.widgets.parts.channels import Channels, labelled_axis
 from napari_hush.widgets.parts.dock import Dock
 from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.keys import PREVIEW, RUN, KeyButton
 from napari_hush.widgets.parts.layer_list import NoisyCombo
 from napari_hush.widgets.parts.layer_record import (
-    as_metadata,
     identity,
     is_preview,
     latest_result,
     read_record,
 )
-from napari_hush.widgets.parts.layer_source import Part, Source, describe, image_data, visible_part
-from napari_hush.widgets.parts.model_list import ModelCombo, is_model_name
+from napari_hush.widgets.parts.layer_source import Part, Source, describe, visible_part
+from napari_hush.widgets.parts.model_list import ModelCombo, dropped_model
 from napari_hush.widgets.parts.preferences import preference
 from napari_hush.widgets.parts.tabs import Chosen, raise_dock
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Image
     from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
     from napari_hush.progress import Progress
     from napari_hush.widgets.denoise.in_memory import InMemory
     from napari_hush.widgets.denoise.result import OutputType
+    from napari_hush.widgets.parts.run import Run
 
 MINIMUM_WIDTH = 270
 NO_IMAGE = "no image layer: open or drop an image"
@@ -73,6 +77,10 @@ class DenoiseWidget(Dock):
         self._told = True  # whether what was done last is told by the line below the buttons
         self._growing: GrowingLayer | GrowingFile | None = None  # the result, as far as it is done
         self._build()
+        self._live = LiveStrength(napari_viewer, self._verdict, self)
+        self._live.told.connect(self._progress.finish)
+        self._live.judged.connect(self._refresh)  # the line is about the chosen layer
+        self._strength.changed.connect(self._on_strength)
         self._layers.changed.connect(self._on_layer)
         self._channels.combo.currentIndexChanged.connect(self._refresh)
         self._models.changed.connect(self._refresh)
@@ -89,14 +97,19 @@ class DenoiseWidget(Dock):
         self._refresh()
 
     @property
+    def refusal(self) -> str:
+        """Why there can be no run; empty where there can."""
+        if self._layers.layer is not None:
+            return ""
+        return "Choose an image first" if self._layers.count() else "Open an image first: there is no image layer"
+
+    @property
     def running(self) -> bool:
         """Whether a job is under way, or layers wait for theirs."""
         return self._job.running or self._batch is not None
 
-    def run(self) -> None:
+    def _begin_run(self) -> None:
         """Denoise all planes of the chosen layer, or of each that is selected in napari's list."""
-        if self.running:
-            return
         if selected := self._layers.selected:
             self._batch = Batch(selected)
             self._next()
@@ -115,10 +128,40 @@ class DenoiseWidget(Dock):
         super().cancel()
         if batch is not None and not self._job.running:  # between two of them
             self._finish(f"cancelled; {batch.summary}")
+            self._after_cancel()
 
-    def preview(self) -> None:
+    def preview(self) -> Run:
         """Denoise what is seen of the current plane."""
-        if self._layers.layer is not None and not self.running:
+        return self._followed(self._begin_preview)
+
+    def as_python(self) -> str:
+        """See `Dock.as_python`; of layers that are selected together one after the other."""
+        return "\n".join(map(python_of, self._wanted()))
+
+    def as_command(self) -> str:
+        """See `Dock.as_command`; of layers that are selected together one after the other."""
+        return "\n".join(map(command_of, self._wanted()))
+
+    def _wanted(self) -> list[Wanted]:
+        """What a run would do."""
+        if self.refusal:
+            raise InputError(self.refusal)
+        chosen = [(one, labelled_axis(one)) for one in self._layers.selected]
+        return [
+            Wanted(
+                layer=layer,
+                channel_axis=axis,
+                model=self.model,
+                settings=self.settings,
+                first=self._first(Source.of(layer, axis), layer),
+                as_input=self._output.currentIndex() == 1,
+                target=self._keep.place.target if self._keep.on_disk and not chosen else None,
+            )
+            for layer, axis in chosen or [(self._layers.layer, self._channels.axis)]
+        ]
+
+    def _begin_preview(self) -> None:
+        if self._layers.layer is not None:
             self._start(visible_part(self._layers.layer, self._viewer.dims))
 
     def show_details(self) -> None:
@@ -153,11 +196,13 @@ class DenoiseWidget(Dock):
         self._layers, self._models = NoisyCombo(self._viewer), ModelCombo()
         self._layers.setToolTip("The image layer to denoise: follows what is chosen in napari's list of layers")
         self._words, self._about = small_label(), small_label()
+        self._strength = Strength()
         chosen = {name: preference("denoise", name, "auto") for name in ("device", "engine")}
         self._form = Form(
             DenoiseSettings(**chosen),
-            shown=("frames", "dark", "device", "tile"),
+            shown=("frames", "dark", "strength", "device", "tile"),
             words={"tile": "whole plane", "frames": "each alone"},
+            made={"strength": self._strength},
         )
         self._output = QComboBox()
         self._output.addItems(["float32", "same as input"])
@@ -204,8 +249,7 @@ class DenoiseWidget(Dock):
         if self.running:
             reason = "A run is under way"
         elif layer is None:
-            some = self._layers.count() > 0
-            reason = "Choose an image first" if some else "Open an image first: there is no image layer"
+            some, reason = self._layers.count() > 0, self.refusal
             self._words.setText("results alone: open an image, or choose one" if some else NO_IMAGE)
         self._run.setEnabled(not reason)
         self._preview.setEnabled(not reason)
@@ -241,6 +285,9 @@ class DenoiseWidget(Dock):
         if not batch.waiting:
             self._batch = None
             self._finish(batch.summary)
+            self._error = InputError(batch.summary) if batch.failed else None
+            self._several = True
+            self._settle()
             return
         layer = batch.waiting.pop(0)
         self._layers.layer = layer
@@ -267,7 +314,7 @@ class DenoiseWidget(Dock):
         self._told = part is None
         self._growing = None
         as_input = self._output.currentIndex() == 1
-        first = next(iter(source.seen(visible_part(layer, self._viewer.dims))[0]), 0) if planes_of(layer) > 1 else 0
+        first = self._first(source, layer)
         if part is None:
             self._refresh()  # the free memory is another one by now
             self._source = source
@@ -283,16 +330,21 @@ class DenoiseWidget(Dock):
             self._growing = GrowingFile(self._viewer, source, target)
             self._launch(partial(disk_steps, source, order))
             return
+        output: OutputType = "same as input" if as_input else "float32"
         if part is not None:
             part = limited(part, source, free_memory("cpu"))
         elif planes_of(layer) > 1:
-            self._growing = GrowingLayer(self._viewer, source, layer)
+            strength = settings.strength if can_blend(source, output) else 1.0
+            self._growing = GrowingLayer(self._viewer, source, layer, strength)
         growing = self._growing
         finished, wanted = (None, first) if growing is None else (growing.finished, growing.wanted)
-        output: OutputType = "same as input" if as_input else "float32"
         text = "starting…" if "torch" in sys.modules else "loading PyTorch…"
         make = partial(denoise_to_memory, source, model, settings, output, part, wanted, finished)
         self._launch(make, text, kind_of_run(source, model, settings, part))
+
+    def _first(self, source: Source, layer: Image) -> int:
+        """The frame that is done first: the one in sight."""
+        return next(iter(self._plane_of(source, layer)), 0) if planes_of(layer) > 1 else 0
 
     def _advise(self, text: str) -> None:
         """Say that another model would suit the image; it stays until the next run."""
@@ -338,13 +390,13 @@ class DenoiseWidget(Dock):
             self._show(result)
 
     def _show(self, result: InMemory | dict[str, Any]) -> None:
-        source, growing, maps = self._source, self._growing, None
+        source, growing, maps, shown = self._source, self._growing, None, None
         if isinstance(growing, GrowingFile):
             assert isinstance(result, dict)
             layer = growing.finish(result)
         else:
             data, options, maps = cast("InMemory", result)
-            if is_preview(read_record(options["metadata"])) and update_preview(self._viewer, data, options):
+            if is_preview(read_record(options["metadata"])) and (shown := update_preview(self._viewer, data, options)):
                 layer = None
             else:
                 layer = None if growing is None else growing.replace(data, options)
@@ -353,6 +405,7 @@ class DenoiseWidget(Dock):
         record = read_record(options["metadata"] if layer is None else layer.metadata)
         self._finish(summary(record, layer))
         self._advise(record.get("advice") or "")
+        self._made = shown if layer is None else layer
         if layer is None or is_preview(record):
             return
         if maps is not None:
@@ -364,24 +417,18 @@ class DenoiseWidget(Dock):
             self._series.setText(said["words"])
             self._series.show()
         if source is not None and preference("denoise", "verdict", True):
-            self._verdict.begin(
-                source,
-                image_data(layer),
-                source.seen(visible_part(layer, self._viewer.dims))[0],
-                of=identity(layer),
-                dark=record.get("dark", False),
-                assumes=record.get("assumes"),
-                series=isinstance(said, dict),
-            )
+            self._verdict.judge(source, layer, self._plane_of(source, layer))
+
+    def _plane_of(self, source: Source, layer: Image) -> tuple[int, ...]:
+        """The plane of a layer that is in sight, along the leading axes of its image."""
+        return source.seen(visible_part(layer, self._viewer.dims))[0]
+
+    def _on_strength(self, strength: float) -> None:
+        if self._layers.layer is not None and not self.running:
+            self._live.change(self._layers.layer, strength)
 
     def _keep_verdict(self, result: str, words: str) -> None:
-        """Write it into the record of the result, so that it is saved with it."""
-        for layer in self._viewer.layers:
-            if identity(layer) == result:
-                record = read_record(layer.metadata) | {"verdict": words}
-                layer.metadata = layer.metadata | as_metadata(record)
-                if file := record.get("file"):
-                    keep_in_file(Path(file), verdict=words)
+        keep_verdict(self._viewer.layers, result, words)
 
     def _stop(self) -> None:
         self._batch = None
@@ -391,17 +438,11 @@ class DenoiseWidget(Dock):
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """Accept a model file."""
-        if event is not None and _dropped_model(event):
+        if event is not None and dropped_model(event):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent | None) -> None:
         """Choose the model file that was dropped."""
-        if event is not None and (name := _dropped_model(event)):
+        if event is not None and (name := dropped_model(event)):
             self._models.add(name)
             event.acceptProposedAction()
-
-
-def _dropped_model(event: QDropEvent) -> str:
-    content = event.mimeData()
-    names = [url.toLocalFile() for url in content.urls()] if content is not None else []
-    return next((name for name in names if is_model_name(name)), "")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hush.inference.strength import blended
 from napari_hush.widgets.parts.layer_record import as_metadata
 from napari_hush.widgets.parts.layer_source import PLACE, image_data, visible_part
 
@@ -29,6 +30,8 @@ class GrowingLayer:
         What is denoised.
     layer : napari.layers.Image
         The layer of that source, by which is known which frame is in sight.
+    strength : float
+        At which a frame that comes at strength 1 is shown.
 
     Attributes
     ----------
@@ -36,8 +39,8 @@ class GrowingLayer:
         Frames that are done, (C, Y, X), with their places: the thread adds them, `show` takes them.
     """
 
-    def __init__(self, viewer: napari.Viewer, source: Source, layer: Image) -> None:
-        self._viewer, self._source, self._noisy = viewer, source, layer
+    def __init__(self, viewer: napari.Viewer, source: Source, layer: Image, strength: float = 1.0) -> None:
+        self._viewer, self._source, self._noisy, self._strength = viewer, source, layer, strength
         self._sight = self._look()
         self._layer: Image | None = None
         self._shown = 0
@@ -64,7 +67,8 @@ class GrowingLayer:
         in_sight = set(self._viewer.dims.displayed) != {self._viewer.dims.ndim - 2, self._viewer.dims.ndim - 1}
         while self._shown < len(self.finished):
             place, plane = self.finished[self._shown]
-            self._layer.data[place] = plane[0]
+            noisy = self._source.data[place] if self._strength < 1 else None
+            self._layer.data[place] = blended(noisy, plane[0], self._strength)
             self.finished[self._shown] = place, plane[:0]  # the layer has it now
             in_sight |= place == self._sight
             self._shown += 1

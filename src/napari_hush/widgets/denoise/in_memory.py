@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_hush.inference.planes import Planes
 from napari_hush.progress import Progress, within
+from napari_hush.widgets.denoise.blend import at_strength, can_blend
 from napari_hush.widgets.denoise.result import OutputType, result_layer
 from napari_hush.widgets.parts.lasted import Kind
 
@@ -55,6 +56,9 @@ def denoise_to_memory(
     plane, region = part or (None, None)
     if region is not None:
         settings = replace(settings, frames=False)  # a part is denoised alone
+    strength, again = settings.strength, can_blend(source, output)
+    if again:  # the result is kept whole, so that it can be blended anew
+        settings = replace(settings, strength=1.0)
     yield Progress(0, 0, "loading the model…")
     steps = denoise_steps(
         source.colours, model, settings, channel_axis=source.channel_axis, plane=plane, region=region, first=first
@@ -71,6 +75,8 @@ def denoise_to_memory(
     data, options = result_layer(
         source, done.image, done.provenance | file, output, plane=plane, region=region, given_back=given
     )
+    if again:
+        data, options = at_strength(source, part, data, options, strength)
     return data, options, done.series
 
 

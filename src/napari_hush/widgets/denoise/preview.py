@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from napari_hush.widgets.parts.layer_record import is_preview, read_record
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Image
 
 POSE = ("scale", "rotate", "shear", "translate", "affine", "metadata")
 
 
-def update_preview(viewer: ViewerModel, data: Any, options: dict[str, Any]) -> bool:
-    """Show a preview in the layer of an older one of the same source; False where none can take it.
+def update_preview(viewer: ViewerModel, data: Any, options: dict[str, Any]) -> Image | None:
+    """Show a preview in the layer of an older one of the same source, and give that; None where none can take it.
 
     Parameters
     ----------
@@ -32,5 +33,5 @@ def update_preview(viewer: ViewerModel, data: Any, options: dict[str, Any]) -> b
         layer.data = data
         for name in POSE:
             setattr(layer, name, options[name])
-        return True
-    return False
+        return cast("Image", layer)
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
@@ -11,11 +12,16 @@ from qtpy.QtWidgets import QPushButton, QSizePolicy, QVBoxLayout, QWidget
 from napari_hush.errors import InputError
 from napari_hush.progress import Progress
 from napari_hush.reports import SYMBOLS
+from napari_hush.widgets.denoise.on_disk import keep_in_file
 from napari_hush.widgets.evaluate.table import VerdictLabel
 from napari_hush.widgets.parts.job import Job
+from napari_hush.widgets.parts.layer_record import as_metadata, identity, read_record
+from napari_hush.widgets.parts.layer_source import image_data
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
+
+    from napari.layers import Image
 
     from napari_hush.fidelity.findings import Status
     from napari_hush.widgets.parts.layer_source import Source
@@ -52,6 +58,7 @@ class Verdict(QWidget):
         layout.addWidget(self._button)
         self._next: tuple[str, partial[Any]] | None = None  # waits for the end of an older one
         self._checked = self._shown = ""  # the results that are looked at and that the line is about
+        self._withdrawn = False  # whether the look under way is at what is no longer there
         self._lines: dict[str, tuple[str, str]] = {}  # of each result: status, or nothing, and words
         self._job = Job(self)
         self._job.returned.connect(self._on_returned)
@@ -109,6 +116,19 @@ class Verdict(QWidget):
         else:
             self._start(of, make)
 
+    def judge(self, source: Source, layer: Image, plane: tuple[int, ...]) -> None:
+        """Check one plane of the layer with a result, as its record says how it was made."""
+        record = read_record(layer.metadata)
+        self.begin(
+            source,
+            image_data(layer),
+            plane,
+            of=identity(layer),
+            dark=record.get("dark", False),
+            assumes=record.get("assumes"),
+            series=isinstance(record.get("series"), dict),
+        )
+
     def show_of(self, result: str, kept: str = "") -> None:
         """Show the line of one result, or nothing where there is none.
 
@@ -130,6 +150,16 @@ class Verdict(QWidget):
             self._label.show_words(words)
         self.setVisible(bool(words))
 
+    def withdraw(self, result: str, words: str) -> None:
+        """Say of a result that it is another one by now; what was or is being found is no longer true."""
+        self._lines[result] = "", words
+        if self._next is not None and self._next[0] == result:
+            self._next = None
+        if self._checked == result and self._job.running:
+            self._withdrawn = True
+            self._job.cancel()
+        self.show_of(result)
+
     def clear(self) -> None:
         """Say nothing any more, and look no further."""
         self._next = None
@@ -137,12 +167,13 @@ class Verdict(QWidget):
         self.show_of("")
 
     def _start(self, of: str, make: partial[Any]) -> None:
-        self._checked = of
+        self._checked, self._withdrawn = of, False
         self._job.start(make)
 
     def _on_returned(self, outcome: Outcome) -> None:
-        self._lines[self._checked] = outcome
-        self.found.emit(self._checked, ": ".join(outcome))
+        if not self._withdrawn:
+            self._lines[self._checked] = outcome
+            self.found.emit(self._checked, ": ".join(outcome))
         self._go_on()
 
     def _on_errored(self, error: BaseException) -> None:
@@ -151,7 +182,7 @@ class Verdict(QWidget):
         self._go_on()
 
     def _on_cancelled(self) -> None:
-        if self._next is None or self._next[0] != self._checked:
+        if not self._withdrawn and (self._next is None or self._next[0] != self._checked):
             del self._lines[self._checked]
         self._go_on()
 
@@ -162,6 +193,24 @@ class Verdict(QWidget):
             return
         (of, make), self._next = self._next, None
         self._start(of, make)
+
+
+def keep_verdict(layers: Iterable[Image], result: str, words: str) -> None:
+    """Write what a look said into the record of the result, so that it is saved with it.
+
+    Parameters
+    ----------
+    layers : iterable of Image
+        The result is among them, or has gone.
+    result, words
+        As of `Verdict.found`.
+    """
+    for layer in layers:
+        if identity(layer) == result:
+            record = read_record(layer.metadata) | {"verdict": words}
+            layer.metadata = layer.metadata | as_metadata(record)
+            if file := record.get("file"):
+                keep_in_file(Path(file), verdict=words)
 
 
 def _check(

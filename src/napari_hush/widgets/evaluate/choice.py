@@ -175,6 +175,12 @@ class Choice(QWidget):
         )
 
     @property
+    def layers(self) -> dict[str, Image]:
+        """What is chosen, by role, without roles that nothing has."""
+        combos = {"noisy": self.noisy, "denoised": self.denoised, "truth": self.truth, "repeats": self.repeats}
+        return {role: combo.layer for role, combo in combos.items() if combo.layer is not None}
+
+    @property
     def plane(self) -> tuple[int, ...]:
         """The plane of the denoised layer that is in sight."""
         return visible_part(self.denoised.layer, self._viewer.dims)[0]

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
@@ -17,6 +17,7 @@ from napari_hush.progress import Progress
 from napari_hush.widgets.evaluate.choice import Choice, Inputs
 from napari_hush.widgets.evaluate.grid import SideBySide
 from napari_hush.widgets.evaluate.layers import Evidences, shown
+from napari_hush.widgets.evaluate.repeat import command_of, python_of
 from napari_hush.widgets.evaluate.table import FindingsTable, VerdictLabel
 from napari_hush.widgets.evaluate.uncertainty import HINT, Uncertain, show_uncertain, uncertainty_of, why_not
 from napari_hush.widgets.parts.bits import row, small_label
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_hush.fidelity.stacks import Evaluation
+    from napari_hush.widgets.parts.run import Run
     from napari_hush.widgets.parts.tabs import Chosen
 
 MINIMUM_WIDTH = 330
@@ -79,6 +81,28 @@ class EvaluateWidget(Dock):
         """Choose the layers to compare."""
         self._choice.choose(noisy, denoised)
 
+    @property
+    def noisy(self) -> Any:
+        """The layer before denoising; one that is chosen as `layer` brings its own."""
+        return self._choice.noisy.layer
+
+    @noisy.setter
+    def noisy(self, layer: Any) -> None:
+        self._choice.noisy.choose(layer)
+
+    @property
+    def refusal(self) -> str:
+        """Why nothing can be compared; empty where it can."""
+        return self._choice.refusal
+
+    def as_python(self) -> str:
+        """See `Dock.as_python`."""
+        return python_of(self._choice.layers, self._choice.inputs())
+
+    def as_command(self) -> str:
+        """See `Dock.as_command`."""
+        return command_of(self._choice.layers, self._choice.inputs())
+
     def look_at(self, noisy: Image, denoised: Image) -> None:
         """Check two layers, instead of what is being checked."""
         self.choose(noisy, denoised)
@@ -97,10 +121,8 @@ class EvaluateWidget(Dock):
         self._choice.form.value = chosen["form"]
         self._choice.planes.setCurrentIndex(chosen["planes"])
 
-    def run(self) -> None:
+    def _begin_run(self) -> None:
         """Check the chosen layers."""
-        if self._job.running:
-            return
         try:
             inputs = self._choice.inputs()
         except ValueError as error:
@@ -110,10 +132,11 @@ class EvaluateWidget(Dock):
         self._started = time.monotonic()
         self._launch(partial(_evaluate, inputs))
 
-    def map_uncertainty(self) -> None:
+    def map_uncertainty(self) -> Run:
         """Map what the model of the denoised layer is unsure of, in the plane in sight."""
-        if self._job.running:
-            return
+        return self._followed(self._begin_map)
+
+    def _begin_map(self) -> None:
         try:
             inputs, index = self._choice.inputs(), self._choice.plane
             steps = uncertainty_of(inputs, self._choice.denoised.layer, index)
@@ -133,6 +156,7 @@ class EvaluateWidget(Dock):
 
     def _build(self) -> None:
         self._choice = Choice(self._viewer)
+        self._layers, self._form = self._choice.denoised, self._choice.form
         self._evaluate = KeyButton("Evaluate", "E")
         self._cancel.setToolTip("Stop as soon as possible; what was found before is kept")
         self._verdict, self._table = VerdictLabel(), FindingsTable()
@@ -175,6 +199,7 @@ class EvaluateWidget(Dock):
         self._map.setToolTip("A job is under way" if running else reason or HINT)
 
     def _on_returned(self, result: Evaluation | Uncertain | Path) -> None:
+        self._made = result
         if isinstance(result, Path):
             self._finish(f"saved: {result.name}")
         elif isinstance(result, Uncertain):
@@ -188,7 +213,7 @@ class EvaluateWidget(Dock):
         super()._on_cancelled()
         if self._again:
             self._again = False
-            self.run()
+            self._begin_run()
 
     def _on_errored(self, error: BaseException) -> None:
         super()._on_errored(error)

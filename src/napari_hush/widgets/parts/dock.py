@@ -6,15 +6,17 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, Qt, QTimer, Slot  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QFrame, QLayout, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLayout, QVBoxLayout, QWidget
 
 from napari_hush.widgets.parts import notify
+from napari_hush.widgets.parts.copy_button import CopyButton
 from napari_hush.widgets.parts.dock_words import in_dock_words
 from napari_hush.widgets.parts.job import Job
 from napari_hush.widgets.parts.keys import CANCEL, KeyButton, make_shortcuts, order_tabs
 from napari_hush.widgets.parts.lasted import Kind, expected, keep
 from napari_hush.widgets.parts.message import Message
 from napari_hush.widgets.parts.progress_line import ProgressLine
+from napari_hush.widgets.parts.scripted import Scripted
 from napari_hush.widgets.parts.tabs import Tab
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 SETTLED = 50  # ms
 
 
-class Dock(QScrollArea):
+class Dock(Scripted):
     """A dock with a job. It gives `_refresh` and `_on_returned`, and lays out its parts with `_lay_out`.
 
     Parameters
@@ -63,6 +65,9 @@ class Dock(QScrollArea):
         self._job.errored.connect(self._on_errored)
         self._job.cancelled.connect(self._on_cancelled)
         self._job.warned.connect(self._warn)
+        self._job.returned.connect(self._after_return)
+        self._job.errored.connect(self._after_job)
+        self._job.cancelled.connect(self._after_cancel)
 
     @property
     def running(self) -> bool:
@@ -90,7 +95,7 @@ class Dock(QScrollArea):
         layout.setSpacing(spacing)
         for part in parts:
             if part is self._progress:
-                layout.addWidget(part)
+                layout.addLayout(self._progress_row())
                 layout.addWidget(self._message)
             elif isinstance(part, QLayout):
                 layout.addLayout(part)
@@ -100,6 +105,15 @@ class Dock(QScrollArea):
         self.setWidget(inner)
         order_tabs(inner)
         self._tab.shortcuts = make_shortcuts(self)
+
+    def _progress_row(self) -> QHBoxLayout:
+        """The line that tells how far it is, and the button that copies what would be done, where the dock can tell."""
+        line = QHBoxLayout()
+        line.addWidget(self._progress, 1)
+        self._copy_button = CopyButton()
+        self._copy_button.wanted.connect(self.copy)
+        line.addWidget(self._copy_button, 0, Qt.AlignmentFlag.AlignTop)
+        return line
 
     def _launch(
         self, make: Callable[[], Generator[Progress, None, Any]], text: str = "starting…", kind: Kind | None = None
@@ -140,6 +154,7 @@ class Dock(QScrollArea):
 
     def _tell(self, error: BaseException) -> None:
         """Say what went wrong, here and in napari's notifications, which are gone in a moment and cut off."""
+        super()._tell(error)
         self._message.add("fail", in_dock_words(notify.error(error)))
         self._scroll.start()
 

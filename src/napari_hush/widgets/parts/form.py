@@ -56,6 +56,8 @@ class Form(QWidget):
     words : mapping of str to str
         What to call ``False`` of a field that takes a number, ``False`` or None, for example
         ``{"tile": "whole plane"}``.
+    made : mapping of str to QWidget
+        Fields that are there already, with ``value`` and ``changed``.
 
     Attributes
     ----------
@@ -75,6 +77,7 @@ class Form(QWidget):
         shown: Sequence[str],
         hidden: Sequence[str] = (),
         words: Mapping[str, str] | None = None,
+        made: Mapping[str, Any] | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -85,7 +88,11 @@ class Form(QWidget):
         tooltips = {name: one.text for name, one in about.items()}
         advanced = [name for name in about if name not in (*shown, *hidden)]
         for name in (*shown, *advanced):
-            field = _make_field(about[name], getattr(value, name), (words or {}).get(name, "off"))
+            if made is not None and name in made:
+                field = made[name]
+                field.value = getattr(value, name)
+            else:
+                field = _make_field(about[name], getattr(value, name), (words or {}).get(name, "off"))
             _native(field).setToolTip(tooltips[name])
             _native(field).setObjectName(name)
             field.changed.connect(self._on_changed)

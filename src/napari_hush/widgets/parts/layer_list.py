@@ -9,6 +9,7 @@ from napari.layers import Image
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QWidget
 
+from napari_hush.errors import InputError
 from napari_hush.widgets.parts.layer_record import is_noisy, is_tool, read_record, source_in
 
 if TYPE_CHECKING:
@@ -73,6 +74,21 @@ class LayerCombo(QComboBox):
         for index in range(self.count()):
             if self.itemData(index) == layer:
                 self.setCurrentIndex(index)
+
+    def choose(self, layer: Any) -> None:
+        """Choose a layer, or the one of this name, for a script.
+
+        Raises
+        ------
+        InputError
+            If it is not in the list.
+        """
+        listed = [self.itemData(index) for index in range(self.count())]
+        found = [one for one in listed if one == layer or (one is not None and one.name == layer)]  # it may be a proxy
+        if not found:
+            names = ", ".join(repr(one if one is None else one.name) for one in listed) or "none: open an image first"
+            raise InputError(f"expected an image layer of this viewer ({names}), got {layer!r}")
+        self.layer = found[0]
 
     def refill(self, _: object = None) -> None:
         """List the layers anew and keep the choice."""

@@ -43,6 +43,7 @@ class LayerRecord(TypedDict, total=False):
     file: str  # that it was written to
     resumed: bool  # whether that went on with an unfinished one
     rescale: bool | dict[str, Any]  # False, or by which factor
+    channel_axis: int  # of a result of channels
     dark: bool
     seconds: float  # that it took
     verdict: str  # what one look at it said

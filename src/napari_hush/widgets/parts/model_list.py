@@ -17,7 +17,7 @@ from napari_hush.inference.settings import AUTO
 from napari_hush.widgets.parts.recent import recent_files, remember
 
 if TYPE_CHECKING:
-    from qtpy.QtGui import QPaintEvent, QWheelEvent
+    from qtpy.QtGui import QDropEvent, QPaintEvent, QWheelEvent
 
 AUTOMATIC = "stem where the image has a lattice, tomo where a slice has streaks, general elsewhere"
 FROM_FILE = "From file…"
@@ -65,15 +65,43 @@ class ModelCombo(QComboBox):
 
     def add(self, path: str | Path) -> None:
         """Choose a file, and list it if it is new; one that is no model is refused."""
-        path = Path(os.path.abspath(path))
         try:
-            look(path)
-        except (ModelFileError, OSError) as error:
-            if isinstance(error, OSError):
-                error = ModelFileError(f"{path}: cannot be read ({error.strerror or error})")
+            self._take(Path(os.path.abspath(path)))
+        except ModelFileError as error:
             self._choose(self._path)
             self.refused.emit(error)
-            return
+
+    def choose(self, model: str | Path) -> None:
+        """Choose a model as `denoise` takes it, for a script: ``"auto"``, the name of a bundled one, or a file.
+
+        Raises
+        ------
+        ModelFileError
+            If there is no such model.
+        """
+        bundled = {path.stem: path for path in _bundled()}
+        if model == AUTO:
+            self._choose(None)
+        elif str(model) in bundled:
+            self._choose(bundled[str(model)])
+        elif not Path(model).suffix and not os.path.exists(model):
+            raise ModelFileError(
+                f"unknown model {model!r}: expected {AUTO!r}, {', '.join(map(repr, bundled))} or a file"
+            )
+        else:
+            self._take(Path(os.path.abspath(model)))
+
+    @property
+    def name(self) -> str | Path:
+        """What `choose` takes: ``"auto"``, the name of a bundled model, or a file."""
+        return self._path.stem if self._path in _bundled() and self._path is not None else self.choice
+
+    def _take(self, path: Path) -> None:
+        """Choose a file, or say that it is no model."""
+        try:
+            look(path)
+        except OSError as error:
+            raise ModelFileError(f"{path}: cannot be read ({error.strerror or error})") from error
         if path not in _bundled():
             self._added = [path, *(other for other in self._added if other != path)]
             remember(path)
@@ -152,6 +180,13 @@ class ModelCombo(QComboBox):
 def is_model_name(path: str | Path) -> bool:
     """Whether a file's name is that of a model."""
     return Path(path).suffix.lower() in suffixes()
+
+
+def dropped_model(event: QDropEvent) -> str:
+    """The first model file that is dropped; empty where none is."""
+    content = event.mimeData()
+    names = [url.toLocalFile() for url in content.urls()] if content is not None else []
+    return next((name for name in names if is_model_name(name)), "")
 
 
 def tell_apart(paths: list[Path]) -> list[str]:

@@ -94,6 +94,11 @@ class Choices(QWidget):
         wanted = self._to_measure()
         return next((combo.layer for name, combo in combos.items() if name in wanted), None)
 
+    @property
+    def measured(self) -> list[str]:
+        """What is taken from layers."""
+        return list(self._to_measure())
+
     def known(self) -> dict[str, Measured]:
         """What was measured of the chosen layers, by name."""
         wanted = self._to_measure()

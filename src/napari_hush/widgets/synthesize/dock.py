@@ -19,7 +19,8 @@ from napari_hush.widgets.parts.dock import Dock
 from napari_hush.widgets.parts.keys import PREVIEW, KeyButton
 from napari_hush.widgets.synthesize.choices import Choices
 from napari_hush.widgets.synthesize.materials import make_drawer, measure_steps
-from napari_hush.widgets.synthesize.targets import Stack, beside, check_memory, show_stack, show_target
+from napari_hush.widgets.synthesize.repeat import command_of, python_of
+from napari_hush.widgets.synthesize.targets import Stack, beside, check_memory, show_stack, show_target, shown_noisy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from napari_hush.datasets.drawing import Drawer, Target
     from napari_hush.datasets.settings import SynthesisSettings
     from napari_hush.widgets.parts.form import Form
+    from napari_hush.widgets.parts.run import Run
     from napari_hush.widgets.parts.tabs import Chosen
     from napari_hush.widgets.synthesize.materials import Measured, ToMeasure
 
@@ -79,19 +81,38 @@ class SynthesizeWidget(Dock):
     def _forms(self) -> dict[str, Form]:
         return {name: getattr(self.choices, name) for name in ("form", "transmission", "recipe")}
 
-    def preview(self) -> None:
-        """Draw the next target and show it with its truth."""
-        self._start(partial(_preview, number=self._number))
+    @property
+    def refusal(self) -> str:
+        """Why there can be no targets; empty where there can."""
+        return self.choices.refusal
 
-    def generate(self) -> None:
-        """Draw all targets into layers."""
+    def as_python(self) -> str:
+        """See `Dock.as_python`: of *Generate*."""
+        return python_of(self.settings, self.choices.measured)
+
+    def as_command(self) -> str:
+        """See `Dock.as_command`: of *Save data set…*."""
+        return command_of(self.settings, self.choices.measured, self._path)
+
+    def preview(self) -> Run:
+        """Draw the next target and show it with its truth."""
+        return self._followed(partial(self._start, partial(_preview, number=self._number)))
+
+    def generate(self) -> Run:
+        """Draw all targets into layers; what `run` does."""
+        return self.run()
+
+    def _begin_run(self) -> None:
         stack = Stack()
         if self._start(partial(_generate, stack=stack)):
             self._stack = stack  # what is finished is shown even if the rest is cancelled
 
-    def save(self) -> None:
+    def save(self) -> Run:
         """Write the data set to disk; one that was cancelled goes on where it was."""
-        if self._job.running or self.choices.refusal:
+        return self._followed(self._begin_save)
+
+    def _begin_save(self) -> None:
+        if self.refusal:
             return
         layout = self.choices.settings.layout
         if not self._unfinished or self._path is None:
@@ -105,6 +126,7 @@ class SynthesizeWidget(Dock):
 
     def _build(self) -> None:
         self.choices = Choices(self._viewer)
+        self._layers, self._form = self.choices.noise, self.choices.form
         self._preview, self._generate = KeyButton("Preview", PREVIEW), KeyButton("Generate", "G")
         self._save = QPushButton("Save data set…")
         self._cancel.setToolTip("Stop after the current image; what is finished is kept")
@@ -150,12 +172,14 @@ class SynthesizeWidget(Dock):
         settings, made = result
         if isinstance(made, Stack):
             self._finish(f"{show_stack(self._viewer, made, self._place())} targets as layers")
+            self._made = shown_noisy(self._viewer, "targets noisy")
         elif isinstance(made, Path):
-            self._unfinished = False
+            self._unfinished, self._made = False, made
             self._finish(f"data set of {settings.n} images saved: {_breakable(made)}")
         else:
             show_target(self._viewer, made, settings, self._number, self._place())
             self._number += 1
+            self._made = shown_noisy(self._viewer, "target noisy")
             self._finish(f"target {self._number - 1}: {_describe(made)}")
 
     def _on_errored(self, error: BaseException) -> None:

@@ -229,6 +229,11 @@ def show_stack(viewer: ViewerModel, stack: Stack, place: dict[str, Any]) -> int:
     return count
 
 
+def shown_noisy(viewer: ViewerModel, role: str) -> Any:
+    """The topmost layer with the noisy images of one target or of many."""
+    return next((layer for layer in reversed(viewer.layers) if _role(layer) == role), None)
+
+
 def check_memory(settings: SynthesisSettings) -> None:
     """Refuse a stack that needs more than half of the free memory; call it in the thread.
 

@@ -196,10 +196,12 @@ class Data(QWidget):
 
     def parts(self) -> dict[str, ChosenImages]:
         """What was chosen and counts, by name, as it is now."""
-        chosen = {name: getattr(self, name).source for name in self._names()}
-        return {
-            name: one if isinstance(one, Path) else Source.of(one) for name, one in chosen.items() if one is not None
-        }
+        return {name: one if isinstance(one, Path) else Source.of(one) for name, one in self.chosen().items()}
+
+    def chosen(self) -> dict[str, Any]:
+        """The layers and paths that count, by name."""
+        found = {name: getattr(self, name).source for name in self._names()}
+        return {name: one for name, one in found.items() if one is not None}
 
     def _names(self) -> tuple[str, ...]:
         noisy = self.noisy.source

@@ -20,11 +20,13 @@ from napari_hush.widgets.parts.keys import RUN, KeyButton, order_tabs
 from napari_hush.widgets.parts.layer_source import Source
 from napari_hush.widgets.parts.model_list import ModelCombo
 from napari_hush.widgets.parts.recent import remember
+from napari_hush.widgets.parts.run import wait_until
 from napari_hush.widgets.parts.tabs import raise_dock
 from napari_hush.widgets.train.adaptation import Adaptation, AdaptationForm, FirstModel, adaptation_steps
 from napari_hush.widgets.train.data import Data, Found, store
 from napari_hush.widgets.train.form import SettingsForm
 from napari_hush.widgets.train.place import Place, file_name
+from napari_hush.widgets.train.repeat import command_of, python_of
 from napari_hush.widgets.train.view import Curves, show_preview
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from napari_hush.progress import Progress
     from napari_hush.training.process.child import Stored, TrainingOutcome
     from napari_hush.training.settings import TrainSettings
+    from napari_hush.widgets.parts.run import Run
     from napari_hush.widgets.parts.tabs import Chosen
     from napari_hush.widgets.train.data import ChosenImages
 
@@ -60,7 +63,7 @@ class TrainWidget(Dock):
         self._model: Path | None = None  # the last one that was finished
         self._adapting = False  # and no training
         self._build()
-        self.settings.changed.connect(self._on_settings)
+        self.form.changed.connect(self._on_settings)
         self.data.changed.connect(self._refresh)
         self.place.changed.connect(self._refresh)
         self.adaptation.changed.connect(self._refresh)
@@ -81,8 +84,8 @@ class TrainWidget(Dock):
         return {
             "adaptation": first.form.accepted,
             "model": first.models.path,
-            "method": self.settings.method,
-            "training": self.settings.form.accepted,
+            "method": self.form.method,
+            "training": self.form.form.accepted,
         }
 
     def choose_again(self, chosen: Chosen) -> None:
@@ -90,12 +93,12 @@ class TrainWidget(Dock):
         self.adaptation.form.value = chosen["adaptation"]
         if chosen["model"] is not None:
             self.adaptation.models.add(chosen["model"])
-        self.settings.method = chosen["method"]
-        self.settings.form.value = chosen["training"]
+        self.form.method = chosen["method"]
+        self.form.form.value = chosen["training"]
 
     def learn_from(self, method: str, noisy: Any, clean: Any = None) -> None:
         """Choose a method and layers; nothing begins."""
-        self.settings.method = method
+        self.form.method = method
         self.data.noisy.source = noisy
         if clean is not None:
             self.data.clean.source = clean
@@ -106,10 +109,31 @@ class TrainWidget(Dock):
         """Whether the training waits."""
         return self.running and not self._adapting and self._run.paused
 
-    def adapt(self) -> None:
+    @property
+    def settings(self) -> TrainSettings:
+        """What the form says; setting it takes those of any method, and chooses that."""
+        return self.form.settings
+
+    @settings.setter
+    def settings(self, settings: TrainSettings) -> None:
+        self.form.settings = settings
+
+    def as_python(self) -> str:
+        """See `Dock.as_python`: of *Start*."""
+        return python_of(self.form.method, self.settings, self._chosen_images(), self._next_model())
+
+    def as_command(self) -> str:
+        """See `Dock.as_command`: of *Start*."""
+        return command_of(self.form.method, self.settings, self._chosen_images(), self._next_model())
+
+    def adapt(self) -> Run:
         """Fine-tune a model on one layer."""
+        return self._followed(self._begin_adapt)
+
+    def _begin_adapt(self) -> None:
         part = self.adaptation
-        if self._job.running or part.refusal:
+        if part.refusal:
+            self._tell(InputError(part.refusal))
             return
         try:
             source, settings = Source.of(part.layers.layer), part.settings
@@ -122,25 +146,37 @@ class TrainWidget(Dock):
         self._launch(partial(adaptation_steps, source, part.models.choice, settings, path))
         self.ensureWidgetVisible(self._progress)
 
-    def start(self) -> None:
-        """Train a new model."""
-        if self._job.running or self._refusal():
+    def start(self) -> Run:
+        """Train a new model; what `run` does once the images have been looked at."""
+        return self._followed(self._begin_run)
+
+    def run(self) -> Run:
+        """Train a new model, when the images have been looked at."""
+        wait_until(lambda: not self.data.study.busy)
+        return self.start()
+
+    def _begin_run(self) -> None:
+        if self.refusal:
             return
         self.place.name = self.place.free()
         self._begin(resume=False)
 
-    def resume(self) -> None:
+    def resume(self) -> Run:
         """Go on from the checkpoint of this name."""
-        if self._job.running or not self.place.resumable:
+        return self._followed(self._begin_resume)
+
+    def _begin_resume(self) -> None:
+        if not self.place.resumable:
+            self._error = InputError(f"{self.place.name}: there is no checkpoint of this name in {self.place.folder}")
             return
         try:
             if self.place.file(".toml").is_file():
-                self.settings.take_up(self.place.file(".toml"))
+                self.form.take_up(self.place.file(".toml"))
         except (InputError, OSError) as error:
             self._tell(error)
             return
-        if self._refusal():
-            self._tell(InputError(self._refusal()))
+        if self.refusal:
+            self._tell(InputError(self.refusal))
             return
         self._begin(resume=True)
 
@@ -182,10 +218,11 @@ class TrainWidget(Dock):
 
     def _build(self) -> None:
         self.adaptation = AdaptationForm(self._viewer)
-        self.settings = SettingsForm()
-        self.data = Data(self._viewer, self.settings.method)
-        self.place = Place(self.settings.method)
-        self._method = self.settings.method
+        self.form = SettingsForm()
+        self.data = Data(self._viewer, self.form.method)
+        self._layers, self._models = self.data.noisy.combo, self.adaptation.models
+        self.place = Place(self.form.method)
+        self._method = self.form.method
         self._start, self._resume = KeyButton("Start", RUN), QPushButton("Resume")
         self._pause, self._denoise = QPushButton("Pause"), QPushButton("Denoise with it")
         self._denoise.setToolTip("Open the dock Denoise with the new model")
@@ -196,17 +233,18 @@ class TrainWidget(Dock):
             button.setStyleSheet("padding: 4px 2px")
         buttons = row(*four)
         buttons.setSpacing(4)
-        choices = (self.adaptation, rule(), self.settings, rule(), self.data, rule(), self.place)
+        choices = (self.adaptation, rule(), self.form, rule(), self.data, rule(), self.place)
         self._lay_out(6, *choices, buttons, self._progress, self._denoise, self.curves)
 
-    def _refusal(self) -> str:
+    @property
+    def refusal(self) -> str:
         """Why there can be no training with these choices; empty where there can."""
         found = self.data.found
-        if reason := self.settings.refusal:
+        if reason := self.form.refusal:
             return reason
         if not isinstance(found, Found):
             return "The images are being looked at" if found is None else str(found)
-        settings = self.settings.settings
+        settings = self.form.settings
         if found.side + 2 * settings.shift < settings.patch:
             return f"an image has a side of {found.side} px, less than a patch of {settings.patch} px: lower patch"
         return ""
@@ -216,7 +254,7 @@ class TrainWidget(Dock):
         running = self._job.running
         busy = "A training is under way" if running else ""
         self.adaptation.allow(busy or self.adaptation.refusal)
-        reason = busy or self._refusal()
+        reason = busy or self.refusal
         self._start.setEnabled(not reason)
         self._start.setToolTip(reason or "Train a new model")
         can_resume = self.place.resumable
@@ -231,32 +269,42 @@ class TrainWidget(Dock):
         self._cancel.setText("Cancel")
         left = "the model stays as it is" if self._adapting else "Resume goes on from there"
         self._cancel.setToolTip(f"Stop after the current step; {left}")
-        for part in (self.adaptation, self.settings, self.data, self.place):
+        for part in (self.adaptation, self.form, self.data, self.place):
             part.setEnabled(not running)
         shown = self._model is not None and not running and hasattr(self._viewer, "window")
         self._denoise.setVisible(shown)
 
+    def _next_model(self) -> Path:
+        """The file that a new training writes."""
+        return self.place.file(".safetensors", self.place.free())
+
+    def _chosen_images(self) -> dict[str, Any]:
+        """Layers and paths, by name."""
+        if isinstance(self.data.found, InputError):
+            raise InputError(str(self.data.found))
+        return self.data.chosen()
+
     def _begin(self, *, resume: bool) -> None:
-        settings, parts = self.settings.settings, self.data.parts()
+        settings, parts = self.form.settings, self.data.parts()
         self._name = self.place.name
         model = self.place.file(".safetensors", self.place.free((".safetensors",)))
         noisy = self.data.noisy.source
         self._reference = noisy if isinstance(noisy, Image) else None
         try:
             self.place.folder.mkdir(parents=True, exist_ok=True)
-            text = train_settings_to_toml(self.settings.method, settings)
+            text = train_settings_to_toml(self.form.method, settings)
             atomic_write(self.place.file(".toml"), text.encode())
         except OSError as error:
             self._tell(InputError(f"{error.filename}: {error.strerror}; choose another folder"))
             return
         self._run, self._shown, self._model, self._adapting = RemoteTraining(), None, None, False
         self.curves.begin()
-        order = partial(_order, self.settings.method, settings, parts, model, self.place.file(".ckpt"), resume)
+        order = partial(_order, self.form.method, settings, parts, model, self.place.file(".ckpt"), resume)
         self._launch(partial(train_steps, order, self._run))
         self.ensureWidgetVisible(self._progress)
 
     def _on_settings(self) -> None:
-        method = self.settings.method
+        method = self.form.method
         if method != self._method:
             self._method = method
             self.place.suggest(method)
@@ -287,13 +335,13 @@ class TrainWidget(Dock):
         if isinstance(outcome, Adaptation):
             self._on_adapted(outcome)
             return
-        self._model = outcome.model
+        self._model = self._made = outcome.model
         remember(outcome.model)
         _offer(outcome.model)
         self._finish(_summary(outcome))
 
     def _on_adapted(self, outcome: Adaptation) -> None:
-        self._model = outcome.model
+        self._model = self._made = outcome.model
         if outcome.model is None:
             self._finish(outcome.words)
             return

@@ -27,7 +27,7 @@ from napari_hush.memory import give_back, kept_arena, lean_arena
 from napari_hush.progress import Progress, drain_with_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.guards.guard import Guard
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from napari_hush.inference.units import Spread
     from napari_hush.model import Model
 
+ALL = slice(None)
 VISIBLE = 0.1  # of the noise: less that was given back is the tail of something
 
 
@@ -180,7 +181,7 @@ def denoise_steps(
     loaded: LoadedModels | None = None,
     plane: tuple[int, ...] | None = None,
     region: tuple[int, int, int, int] | None = None,
-    first: int = 0,
+    first: int | Callable[[], int] = 0,
     restart: Restart | None = None,
     watched: Watched | None = None,
     spread: Spread | None = None,
@@ -191,7 +192,7 @@ def denoise_steps(
 
     Parameters
     ----------
-    image, model, channel_axis, first
+    image, model, channel_axis
         As in `denoise`.
     out : optional
         As in `denoise`; or a callable that takes ``chunks=`` (one tile) and ``dtype=`` (that holds the result) and
@@ -207,6 +208,9 @@ def denoise_steps(
     region : (int, int, int, int), optional
         Only y0, y1, x0, x1, for a preview: the same pixels as in the full result, where each plane stands alone; frames
         of a series do not look together then, and a number of ``frames`` is refused.
+    first : int or callable
+        As in `denoise`; or a callable that says which is wanted now, and is asked again before each frame; of frames
+        that look together, and of a run that is kept where it is stopped, once.
     restart : Restart, optional
         What is done about an unfinished run to the same output, and whether this one is kept where it is stopped.
     watched : Watched, optional
@@ -219,13 +223,15 @@ def denoise_steps(
         raise InputError("out= takes whole images: leave plane= and region= out, or out=")
     check_out(Planes(image, channel_axis), out)
     start = time.perf_counter()
+    begin = first() if callable(first) else first
     whole = plane is None and region is None
     if watched is None and whole and (lies_in_file(image) or (restart is not None and restart.keep)):
         watched = Watched.of(image)
     with ExitStack() as stack:
         ledger = None
         if restart is not None and restart.keep and watched is not None:
-            asked = {"settings": asdict(settings), "channel_axis": channel_axis, "first": first}
+            first = begin  # a run that goes on has to know the order
+            asked = {"settings": asdict(settings), "channel_axis": channel_axis, "first": begin}
             ledger = stack.enter_context(opened(restart, watched, **asked))
         elif restart is not None:
             clear(restart)
@@ -260,7 +266,8 @@ def denoise_steps(
         if plan.frames > 1:
             from napari_hush.inference.frames import SeriesRun  # slow to load, and not needed for single images
 
-            series = SeriesRun(plan, runner, plan.frames, first=first, keep=out is None, ledger=ledger)
+            series = SeriesRun(plan, runner, plan.frames, first=begin, keep=out is None, ledger=ledger)
+            series.sight = first if callable(first) else None
             extra.pixels += series.given_before
             yield from series.run(partial(_store_frame, target, extra))
         done = total = 0
@@ -268,10 +275,10 @@ def denoise_steps(
         if spread is not None and ledger is not None:
             guards, given_now = yield from spread.run(plan, runner, target, ledger)
             extra.pixels += given_now
-        passes = sorted(plan.passes, key=lambda one: (one.index[:1] < (first,), one.index)) if first else plan.passes
-        for number, one in enumerate(passes if series is None and spread is None else ()):
+        passes = in_order(plan.passes, first) if series is None and spread is None else ()
+        for number, one in enumerate(passes):
             total = max(total, done + runner.count() * (len(plan.passes) - number))
-            if ledger is not None and number in ledger.complete and number + 1 < len(passes):
+            if ledger is not None and number in ledger.complete and number + 1 < len(plan.passes):
                 done += runner.count()
                 continue
             task = plan.task(one)
@@ -301,6 +308,9 @@ def denoise_steps(
                 yield Progress(done, total, f"tile {done} of {total}")
             if ledger is not None:
                 ledger.finish(number, 0 if runner.by_tile else extra.pixels - before_this)
+            if out is None and plan.plane is None and one.index:
+                preview = np.stack([target.image[target.key(one.place, k, ALL, ALL)] for k in one.group.outputs])
+                yield Progress(done, total, f"tile {done} of {total}", preview=preview, place=one.index)
         if watched is not None and whole:
             watched.check()
     result, given = target.image if out is None else out, extra.image
@@ -318,7 +328,7 @@ def denoise_steps(
         "guard": guards[0].as_dict() if guards else False,
         "given_back": extra.record(guards),
         "series": False if series is None else series.record(),
-        **({} if series is None or not first else {"first": first}),
+        **({} if series is None or not begin else {"first": begin}),
         "shape": [int(n) for n in (plan.source.image if whole else result).shape],
         "seconds": round(time.perf_counter() - start, 3),
     }
@@ -331,6 +341,23 @@ def denoise_steps(
         maps = [None if one is None else np.squeeze(one, axis=axes) for one in (found.carried, found.changed)]
         found = replace(found, carried=maps[0], changed=maps[1])
     return Denoised(result, record, given, found)
+
+
+def in_order(passes: Sequence[Pass], first: int | Callable[[], int]) -> Iterator[Pass]:
+    """Passes in the order in which they are done: from a frame on, and then those before it.
+
+    Parameters
+    ----------
+    passes : sequence of Pass
+        All of them.
+    first : int or callable
+        As of `denoise_steps`.
+    """
+    left = sorted(passes, key=lambda one: one.index)
+    while left:
+        wanted = first() if callable(first) else first
+        at = next((k for k, one in enumerate(left) if one.index[:1] >= (wanted,)), 0)
+        yield left.pop(at)
 
 
 def _store_frame(target: Planes, extra: _GivenBack, one: Pass, values: np.ndarray, given: np.ndarray | None) -> int:

@@ -1,4 +1,4 @@
-"""How long the *Denoise* dock takes to open, and how long the viewer stands still while it works.
+"""How long the *Denoise* dock takes to open, to preview and to cancel, and how long the viewer stands still meanwhile.
 
     python benchmarks/dock.py [--size 1024] [--tile 128]
 
@@ -11,8 +11,9 @@ import argparse
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import dask.array as da
 import napari
 import numpy as np
 from qtpy.QtCore import QThreadPool, QTimer
@@ -74,9 +75,42 @@ def main() -> None:
     dock.cancel()
     work_until(lambda: not dock.running)
     print(f"cancel: {time.monotonic() - start:.2f} s, layers: {len(viewer.layers)}")
+    viewer.layers.clear()
+    stack = np.random.default_rng(1).poisson(10, (20, args.size, args.size)).astype(np.uint16)
+    viewer.add_image(stack)
+    viewer.scene.camera.zoom *= 4
+    pause(0.5)
+    for what in ("first", "second", "third"):
+        start, used = time.monotonic(), time.process_time()
+        dock.preview()
+        work_until(lambda: not dock.running)
+        seconds, used = time.monotonic() - start, time.process_time() - used
+        print(f"{what} preview of a stack of 20: {seconds:.2f} s, {used:.2f} s of the processor")
+    viewer.layers.clear()
+    viewer.add_image(slow_stack(stack), contrast_limits=(0, 40))
+    pause(0.5)
+    for wait in (0.3, 1, 2, 4):
+        dock.preview()
+        pause(wait)
+        start = time.monotonic()
+        dock.cancel()
+        work_until(lambda: not dock.running)
+        print(f"chunks that take 1 s, cancelled after {wait} s: dock free in {time.monotonic() - start:.2f} s")
     viewer.close()
     QThreadPool.globalInstance().waitForDone()  # the verdict of the first run may still be under way
     pause(0.3)
+
+
+def slow_stack(stack: np.ndarray) -> Any:
+    """The same stack with one chunk for each plane, which takes a second to be read."""
+
+    def load(block_id: tuple[int, ...] | None = None) -> np.ndarray:
+        if block_id is None:  # dask asks what comes out
+            return stack[:1]
+        time.sleep(1)
+        return stack[block_id[0]][None]
+
+    return da.map_blocks(load, chunks=((1,) * len(stack), *((n,) for n in stack.shape[1:])), dtype=stack.dtype)
 
 
 def import_seconds(statement: str) -> float:

@@ -1,6 +1,10 @@
 """How exactly a unit crop is continued over 40 x 40 periods: columns against the ideal lattice, and what seams remain.
 
     python benchmarks/unit_crop.py [--periods 40]
+    python benchmarks/unit_crop.py --drawn
+
+The second counts how many of 108 crops are refused that are drawn at random places of a noisy image, as the dock
+Synthesise takes them, by the crop alone and with what lies around it.
 
 Crop and ideal image are drawn from the formula, column by column, with known origin and vectors. Columns of the result
 are its local maxima, refined by a parabola through the logarithm. Block means are taken over 16 x 16 px: a seam would
@@ -11,13 +15,14 @@ from __future__ import annotations
 
 import argparse
 import time
+from itertools import product
 
 import numpy as np
 from scipy.ndimage import maximum_filter
 from scipy.spatial import cKDTree
 
 from napari_hush.synthesis import Lattice
-from napari_hush.synthesis.lattices.unit_crop import tile_crop
+from napari_hush.synthesis.lattices.unit_crop import average_cell, tile_crop
 
 CASES = [  # lattice, periods in the crop, turn of the image in degrees, scale, noise of the crop
     (Lattice(kind="square", period=12.37, angle=11.0, sigma=0.15), 2.2, 0.0, 1.0, 0.0),
@@ -37,7 +42,12 @@ CASES = [  # lattice, periods in the crop, turn of the image in degrees, scale, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--periods", type=int, default=40)
-    periods = parser.parse_args().periods
+    parser.add_argument("--drawn", action="store_true", help="crops of a noisy image, as they are drawn in napari")
+    args = parser.parse_args()
+    if args.drawn:
+        count_refused()
+        return
+    periods = args.periods
     heads = (
         "lattice | period, px | crop, periods | crop noise | turned, degrees | scale | columns | RMS, px | largest, px"
     )
@@ -62,6 +72,35 @@ def main() -> None:
             f"| {seconds:.2f} |",
             flush=True,
         )
+
+
+def count_refused() -> None:
+    """Draw crops of 2 to 4 periods from images of six lattices, whose noise is 0.1 to 0.3 of a peak."""
+    from napari_hush.errors import InputError
+    from napari_hush.widgets.synthesize.materials import AROUND, Plane, measure_crop
+
+    rng, refused, wrong, count = np.random.default_rng(0), {"alone": 0, "with what lies around": 0}, 0, 0
+    lattices = {lattice.kind: lattice for lattice, *_ in reversed(CASES)}.values()
+    for lattice, noise in product(lattices, (0.1, 0.2, 0.3)):
+        ideal, _ = draw(lattice, (256, 256), (128.3, 127.7))
+        image = ideal + noise * rng.normal(size=ideal.shape)
+        for across in (2.0, 2.2, 2.5, 3.0, 3.5, 4.0):
+            longest = across * np.hypot(*lattice.cell.T).max()
+            height, width = (int(np.ceil(longest * more)) for more in rng.uniform(1, 1.3, 2))
+            y, x = (int(rng.integers(0, 256 - size)) for size in (height, width))
+            part = image[y : y + height, x : x + width]
+            around = image[max(y - AROUND, 0) : y + height + AROUND, max(x - AROUND, 0) : x + width + AROUND]
+            count += 1
+            for name, given in zip(refused, (None, around), strict=True):
+                try:
+                    cell = average_cell(measure_crop(Plane(data=part, name="", index=(), around=given)).image)
+                except InputError:
+                    refused[name] += 1
+            area = abs(np.linalg.det(cell.vectors) / np.linalg.det(lattice.cell))
+            wrong += abs(area - 1) > 0.05
+    for name, number in refused.items():
+        print(f"{number} of {count} refused, crop {name}")
+    print(f"{wrong} of {count} with a cell of another size")
 
 
 def draw(lattice: Lattice, shape: tuple[int, int], origin: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 E = TypeVar("E")
 T = TypeVar("T")
 
+MEASURING = "measuring the image"  # what jobs say before the first of their own steps
+
 
 @dataclass(frozen=True)
 class Progress:

@@ -60,7 +60,7 @@ def test_the_dock_says_which_model_fits_the_image(make_widget, finish):
     viewer, widget = make_widget(sample("cells").noisy[:96, :96])
     widget._models.setCurrentIndex(0)
     widget._models.activated.emit(0)
-    assert widget._models.currentText() == "auto"
+    assert widget._models.currentText() == "automatic"
     widget.run()
     finish(widget)
     assert viewer.layers[1].name == "noisy · general"

@@ -103,9 +103,9 @@ def test_the_letter_of_a_key_is_underlined_whatever_the_button_says():
 @pytest.mark.parametrize(
     ("platform", "gpu", "there"),
     [
-        ("linux", False, ["auto", "cpu"]),
-        ("linux", True, ["auto", "cpu", "cuda"]),
-        ("darwin", True, ["auto", "cpu", "mps"]),
+        ("linux", False, ["automatic", "cpu"]),
+        ("linux", True, ["automatic", "cpu", "cuda"]),
+        ("darwin", True, ["automatic", "cpu", "mps"]),
     ],
 )
 def test_devices_that_are_not_there_are_no_choice(make_widget, image, monkeypatch, platform, gpu, there):

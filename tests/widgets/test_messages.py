@@ -72,7 +72,7 @@ def test_errors_and_warnings_stay_whole_until_the_next_run(make_widget, image, f
     assert widget._message.isVisibleTo(widget)
     warning, error = widget._message.text.split("\n")
     assert warning == f"! {LONG.partition('give')[0]}give Normalize: plane"
-    assert error == "✗ no lattice was found: use Guard: automatic"
+    assert error == "✗ no lattice was found: use Give back: automatic"
     widget.run()
     assert not widget._message.isVisibleTo(widget)
     finish(widget)

@@ -67,17 +67,18 @@ def activate(combo, name):
 def test_the_bundled_models_are_listed_with_their_cards(make_combo):
     combo = make_combo()
     cards = list_models()
-    assert texts(combo) == ["auto", *(card.name for card in cards), FROM_FILE]
+    assert texts(combo) == ["automatic", *(card.name for card in cards), FROM_FILE]
     for card in cards:
         assert card.description in tooltip(combo, card.name)
 
 
 def test_the_model_that_python_takes_by_default_is_chosen_first(make_combo):
     combo = make_combo()
-    assert combo.currentText() == combo.choice == inspect.signature(hush.denoise).parameters["model"].default == "auto"
+    assert combo.currentText() == "automatic"
+    assert combo.choice == inspect.signature(hush.denoise).parameters["model"].default == "auto"
     activate(combo, "tomo")
     assert combo.choice == combo.path == model_list.ZOO / "tomo.safetensors"
-    activate(combo, "auto")
+    activate(combo, "automatic")
     assert combo.choice == "auto" and combo.path is None and "lattice" in combo.description
 
 

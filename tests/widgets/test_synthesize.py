@@ -10,13 +10,23 @@ from functools import partial
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers import Image
 
 import napari_hush
 from napari_hush.datasets.drawing import Drawer
 from napari_hush.datasets.materials import make_materials
 from napari_hush.datasets.settings import SynthesisSettings
 from napari_hush.errors import InputError
-from napari_hush.synthesis import Lattice, MaskRecipe, ellipse, mask_steps, mask_variants, render_lattice, samples
+from napari_hush.synthesis import (
+    Lattice,
+    MaskRecipe,
+    average_cell,
+    ellipse,
+    mask_steps,
+    mask_variants,
+    render_lattice,
+    samples,
+)
 from napari_hush.synthesis.noise.fit.noise import fit_noise
 from napari_hush.synthesis.noise.registry import Poisson
 from napari_hush.widgets.synthesize import dock as synthesize
@@ -178,6 +188,20 @@ def test_a_crop_that_is_mostly_noise_is_doubted(crop):
     image = np.tile(crop, (1, 1)) + np.random.default_rng(1).normal(0, 0.25, crop.shape)
     told = measure_crop(Plane(data=image, name="crop", index=()))
     assert "Looks like noise or texture" in told.words
+
+
+def test_a_crop_whose_noise_hides_its_lattice_takes_that_of_what_lies_around():
+    lattice = Lattice(kind="square", period=12.37, angle=11.0, sigma=0.15)
+    image = render_lattice(lattice, (160, 160), 0).image
+    image = image + np.random.default_rng(1).normal(0, 0.3, image.shape)
+    layer = Image(image)
+    region = (60, 92, 64, 92)
+    with pytest.raises(InputError, match="no lattice found"):
+        measure_crop(Plane(data=image[60:92, 64:92], name="crop", index=()))
+    told = measure_crop(Plane.of(layer, (), region))
+    assert "square-like lattice, periods 12." in told.words
+    assert "what lies around it" in told.words
+    assert abs(abs(np.linalg.det(average_cell(told.image).vectors)) / 12.37**2 - 1) < 0.02
 
 
 @pytest.mark.parametrize(

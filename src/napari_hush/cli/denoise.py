@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from napari_hush.batch.one_file import Asked, file_steps, history_of
 from napari_hush.cli.console import NOTHING_LEFT, complain, one_line, run_text, run_with_bar
 from napari_hush.cli.options import options_of, settings_of, told_by
 from napari_hush.cli.sharing import Reading, client_of, files_on, print_waiting, shard_steps, spread_of
@@ -26,7 +26,7 @@ from napari_hush.names import stem
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_hush.cli.batch import Job
+    from napari_hush.batch.jobs import Job
     from napari_hush.cluster.shards import Shard
     from napari_hush.inference.denoise import Denoised
     from napari_hush.io import ImageData
@@ -167,7 +167,7 @@ class Denoise:
 
     def _plan(self, settings: DenoiseSettings, folders: bool, shard: Shard | None) -> tuple[list[Job], bool]:
         """What is to be done, with a word on what is left out; and whether there were several inputs."""
-        from napari_hush.cli.batch import Replacing, plan_jobs, requests, without_results
+        from napari_hush.batch.jobs import Replacing, plan_jobs, requests, without_results
         from napari_hush.inference.ledger import tidy
         from napari_hush.io import expand_inputs
 
@@ -216,23 +216,10 @@ class Denoise:
         say: Callable[[str], object] = print,
     ) -> None:
         """Denoise one input; ``drained`` goes through the steps, with a label, and shows them; ``say`` takes lines."""
-        import numpy as np
-
         from napari_hush.cluster.shards import Waiting
         from napari_hush.fidelity.glance import given_back_words
         from napari_hush.files import Place
-        from napari_hush.inference.ledger import Restart
-        from napari_hush.io import (
-            check_writable,
-            convert_dtype,
-            looks_like_labels,
-            read_image,
-            write_image,
-            zarr_writer,
-        )
-        from napari_hush.io.formats.tiff_write import is_ome, ome_axes
-        from napari_hush.io.history import add_to_zarr, software
-        from napari_hush.io.room import check_room
+        from napari_hush.io import check_writable, looks_like_labels
 
         source, target, panel = job.source, job.target, job.panel
         check_writable(target)
@@ -245,38 +232,11 @@ class Denoise:
             warnings.warn(
                 f"{source}: looks like {words} and not like an image; what is made of it is neither", stacklevel=1
             )
-        channel_axis = image.channel_axis if self.channel_axis is None else self.channel_axis
-        wanted = {"input": str(image.data.dtype), "auto": None}.get(self.dtype, self.dtype)
-        if target.suffix.lower() == ".png" and wanted not in ("uint8", "uint16"):  # told before the work, not after it
-            came = wanted or "float32"
-            raise InputError(f"{target}: PNG holds 8 or 16 bit, not {came}: add --dtype uint16, or write a .tif")
-        if is_ome(target.name):
-            ome_axes(image.axes, np.dtype(wanted or "float32"), image.scales, str(target))
-        run = partial(denoise, image.data, channel_axis=channel_axis, watched=watched)
-        if target.suffix == ".zarr":
-            # tile by tile: neither the input nor the output need fit into memory
-            asked = {"software": software(), "made": "denoised", "request": job.request}
-
-            def writer(*, dtype: Any, **options: Any) -> Any:
-                options |= {"like": image, "place": place, "history": asked}
-                return zarr_writer(target, shape=image.shape, dtype=wanted or dtype, **options)
-
-            resume = True if self.resume else False if self.begin_anew else None
-            restart = Restart(target, resume, keep=True, facts={"axes": image.axes, "number type": self.dtype})
-            done = drained(run(out=writer, restart=restart), label)
-            if isinstance(done, Waiting):
-                print_waiting(self, job, done)
-                return
-            result = read_image(target).data if panel or self.verdict else None
-            verdict = self._verdict(image, result, channel_axis, done)
-            add_to_zarr(target, self._history("denoised", job, done, verdict))
-        else:
-            check_room(target, image.shape, wanted or "float32")
-            done = drained(run(), label)
-            result = done.image if wanted is None else convert_dtype(done.image, wanted)
-            verdict = self._verdict(image, done.image, channel_axis, done)
-            history = self._history("denoised", job, done, verdict)
-            write_image(target, result, like=image, history=history, place=place)
+        found = drained(file_steps(job, image, watched, place, denoise, self._asked), label)
+        if isinstance(found, Waiting):
+            print_waiting(self, job, found)
+            return
+        done, verdict = found.done, found.verdict
         say(f"{target}: {run_text(done)}")
         if advice := done.provenance["advice"]:
             say(f"  {advice}")
@@ -293,14 +253,14 @@ class Denoise:
         if panel is not None:
             from napari_hush.reports.panels import middle_plane, write_panel
 
-            noisy, denoised = (middle_plane(data, channel_axis) for data in (image.data, result))
+            noisy, denoised = (middle_plane(data, self._asked.axis_of(image)) for data in (image.data, found.result))
             title = f"{Path(source).name}, {done.provenance['model']}"
             write_panel(
                 panel,
                 {"noisy": noisy, "denoised": denoised},
                 residual=noisy - denoised,
                 title=title,
-                history=self._history("panel", job, done, verdict),
+                history=history_of("panel", job, done, verdict, self.model),
             )
             say(f"{panel}: noisy, denoised, residual")
 
@@ -312,18 +272,12 @@ class Denoise:
             volume=self.volume, series=self.series, fill_missing=self.fill_missing, frames_first=frames_first
         )
 
-    def _history(self, made: str, job: Job, done: Denoised, verdict: str) -> dict[str, Any]:
-        """How a file was made, as it is kept in it."""
-        file = Path(self.model)
-        path = {"model_path": str(file.resolve())} if file.is_file() else {}
-        return {
-            "made": made,
-            "request": job.request,
-            **_pattern(job.source),
-            **done.provenance,
-            **path,
-            "verdict": verdict or None,
-        }
+    @property
+    def _asked(self) -> Asked:
+        """What is the same for all inputs."""
+        resume = True if self.resume else False if self.begin_anew else None
+        options = {name: getattr(self, name) for name in ("model", "dtype", "channel_axis", "verdict")}
+        return Asked(**options, dark=self.settings.dark, resume=resume)
 
     def _write_maps(self, job: Job, image: ImageData, done: Denoised, verdict: str) -> str:
         """Write what the frames say of each other; a line that says so."""
@@ -342,38 +296,9 @@ class Denoise:
         for label, values in (("carried", series.carried), ("changed", series.changed)):
             if values is not None:
                 path = folder / f"{name}_{label}.tif"
-                history = self._history(label, job, done, verdict)
+                history = history_of(label, job, done, verdict, self.model)
                 write_image(path, values, like=image.of_other_values(), history=history)
         return f"{folder}: {name}_drift.csv, {name}_changes.csv and maps"
-
-    def _verdict(self, image: ImageData, denoised: Any, channel_axis: int | None, done: Denoised) -> str:
-        """One line about one plane, or none; nothing that goes wrong here is an error of the run."""
-        from napari_hush.fidelity.glance import glance
-
-        if not self.verdict:
-            return ""
-        size = image.pixel_size_in("nm")
-        try:
-            seen = glance(
-                image.data,
-                denoised,
-                channel_axis=channel_axis,
-                dark=self.settings.dark,
-                pixel_size=None if size is None else max(size),
-                assumes=done.provenance["assumes"],
-                series=done.series is not None,
-            )
-        except Exception as error:
-            return f"not checked: {one_line(error)}"
-        return f"{seen.status.upper() if seen.status == 'fail' else seen.status}: {seen.words}"
-
-
-def _pattern(source: str | Path) -> dict[str, str]:
-    """The pattern that chose the files of a series or volume, wherever it is read; their folder may hold others."""
-    text = str(source)
-    if not glob.has_magic(text) or Path(text).exists():
-        return {}
-    return {"pattern": os.path.join(glob.escape(os.getcwd()), text)}
 
 
 def _check_maps(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-    from napari_hush.cli.batch import Job
+    from napari_hush.batch.jobs import Job
     from napari_hush.cli.denoise import Denoise
     from napari_hush.cli.evaluate import Evaluate
     from napari_hush.cluster.shards import Shard, Waiting
@@ -123,7 +123,7 @@ def shard_steps(
 
 def print_waiting(command: Denoise, job: Job, waiting: Waiting) -> None:
     """Say which shards are missing, and how one of them is run."""
-    from napari_hush.cli.batch import COMPUTING
+    from napari_hush.batch.jobs import COMPUTING
     from napari_hush.inference.repeat import command as repeated
 
     count, target = len(waiting.missing), str(job.target)

@@ -16,9 +16,8 @@ from napari_hush.cluster.tasks import Call, result_of, results, threads, wait_fo
 from napari_hush.inference.ledger import NAME, Step
 from napari_hush.inference.plan import OnPlane
 from napari_hush.inference.planning import plan_steps
-from napari_hush.inference.ranges import MEASURING
 from napari_hush.inference.units import block_side, check_apart, left_of, units_of
-from napari_hush.progress import Progress, drain
+from napari_hush.progress import MEASURING, Progress, drain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence

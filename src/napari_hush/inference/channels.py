@@ -26,6 +26,11 @@ class Group:
     outputs: list[int]
 
 
+def group_key(source: Planes, group: Group) -> tuple[object, ...]:
+    """What a measurement on some channels of an image depends on."""
+    return tuple(group.inputs), tuple(group.outputs), source.channel_axis, source.levels
+
+
 def channel_groups(source: Planes, model: Model) -> list[Group]:
     """Which channels go through the network together; a grey image is given to each colour of a model of colours."""
     channels = list(range(source.n_channels))

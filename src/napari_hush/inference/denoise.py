@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.guards.guard import Guard
+    from napari_hush.inference.known import Known
     from napari_hush.inference.plan import Pass, Plan
     from napari_hush.inference.tiles.geometry import Tile
     from napari_hush.inference.told import SeriesResult
@@ -185,6 +186,7 @@ def denoise_steps(
     restart: Restart | None = None,
     watched: Watched | None = None,
     spread: Spread | None = None,
+    known: Known | None = None,
 ) -> Generator[Progress, None, Denoised]:
     """`denoise` step by step: yields a `Progress` per batch of tiles and returns a `Denoised`.
 
@@ -217,6 +219,8 @@ def denoise_steps(
         The file of the image as it was before it was read; an array that lies in a file is watched without.
     spread : Spread, optional
         Other processes that do the work, of a run that is kept where it is stopped.
+    known : Known, optional
+        What was measured on this image before, and then what is measured now.
     """
     settings = settings or DenoiseSettings()
     if out is not None and (plane is not None or region is not None):
@@ -247,6 +251,7 @@ def denoise_steps(
                 plane=plane,
                 region=region,
                 ledger=ledger,
+                known=known,
             )
         else:
             assert ledger is not None

@@ -8,8 +8,11 @@ import numpy as np
 
 from napari_hush.errors import InputError
 from napari_hush.io import convert_dtype
+from napari_hush.progress import MEASURING, Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from napari_hush.inference.planes import Planes
     from napari_hush.normalize import Normalization
 
@@ -20,8 +23,8 @@ KEPT = 1000.0  # steps within the spread that a number type must have for a resu
 PLANES, ROWS, COLUMNS = 5, 16, 256  # looked at: a level needs no more than to lie near the values
 
 
-def measure_levels(source: Planes, *, each: bool) -> tuple[tuple[Level, ...], ...]:
-    """The level to be taken off each channel, in the image's own type.
+def level_steps(source: Planes, *, each: bool) -> Generator[Progress, None, tuple[tuple[Level, ...], ...]]:
+    """The level to be taken off each channel, in the image's own type; yields after each part read.
 
     Parameters
     ----------
@@ -42,8 +45,13 @@ def measure_levels(source: Planes, *, each: bool) -> tuple[tuple[Level, ...], ..
         parts = [[index] for index in indices]
     else:
         parts = [[indices[number] for number in np.unique(np.linspace(0, len(indices) - 1, PLANES).astype(int))]]
-    levels = tuple(tuple(_level(source, some, channel) for channel in range(source.n_channels)) for some in parts)
-    return levels if any(map(any, levels)) else ()
+    levels = []
+    for some in parts:
+        found = []
+        for channel in range(source.n_channels):
+            found.append((yield from _level_steps(source, some, channel)))
+        levels.append(tuple(found))
+    return tuple(levels) if any(map(any, levels)) else ()
 
 
 def lowered(values: np.ndarray, level: Level) -> np.ndarray:
@@ -155,12 +163,18 @@ def _holds(dtype: np.dtype[Any], level: Level, spread: float) -> bool:
     return _step(dtype, level) * KEPT <= spread or not spread
 
 
-def _level(source: Planes, indices: list[tuple[int, ...]], channel: int) -> Level:
+def _level_steps(source: Planes, indices: list[tuple[int, ...]], channel: int) -> Generator[Progress, None, Level]:
     """The median of some rows of some planes, where it is high above their spread; else 0."""
     height, width = source.plane_shape
-    rows = [slice(y, y + 1) for y in np.unique(np.linspace(0, height - 1, ROWS).astype(int)).tolist()]
-    found = [source.read(index, [channel], row, slice(0, width)) for index in indices for row in rows]
-    values = np.concatenate([block.ravel()[:: max(width // COLUMNS, 1)] for block in found]).astype(np.float64)
+    rows = np.unique(np.linspace(0, height - 1, ROWS).astype(int))
+    step = max(width // COLUMNS, 1)
+    found = []
+    for index in indices:
+        for some in np.split(rows, np.flatnonzero(np.diff(rows // source.chunk_shape[0])) + 1):  # of one chunk at once
+            band = source.read(index, [channel], slice(int(some[0]), int(some[-1]) + 1), slice(0, width))
+            found += [band[0, row, ::step] for row in some - some[0]]
+            yield Progress(0, 0, MEASURING)
+    values = np.concatenate(found).astype(np.float64)
     values = values[np.isfinite(values)]
     if not values.size:
         return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from functools import cached_property, partial
-from itertools import product
+from itertools import islice, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,14 +14,16 @@ from napari_hush.errors import InputError
 from napari_hush.inference.guards.guard import Guard, measure_guard
 from napari_hush.inference.guards.strict import StrictGuard, measure_strict
 from napari_hush.inference.holes import fill_holes
+from napari_hush.inference.known import Known
 from napari_hush.inference.planes import middle_part
 from napari_hush.inference.scaling import ScaledPlane, scale_factor
 from napari_hush.inference.streaks import count_projections, kept_away
+from napari_hush.progress import MEASURING, Progress, drain
 from napari_hush.residual.noise import measure_noise
 from napari_hush.threads import in_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -56,10 +58,15 @@ class MeasuredLattice:
         Those that are looked at, together.
     known : sequence of float or None
         The lattice period of these channels, if somebody has measured it before, as the only entry.
+    kept : Known, optional
+        What was measured on this image before.
     """
 
-    def __init__(self, source: Planes, channels: list[int], known: Sequence[float | None] = ()) -> None:
+    def __init__(
+        self, source: Planes, channels: list[int], known: Sequence[float | None] = (), kept: Known | None = None
+    ) -> None:
         self.source, self.channels = source, channels
+        self._kept = kept or Known()
         if known:
             self.spacing = known[0]
 
@@ -68,10 +75,19 @@ class MeasuredLattice:
         """The period for ``known``, if it was measured."""
         return [self.spacing] if "spacing" in self.__dict__ else []
 
+    def steps(self) -> Generator[Progress, None, None]:
+        """Find the lattice period, and yield on the way."""
+        if "spacing" not in self.__dict__:
+            find = partial(spacing_steps, self.source, self.channels)
+            self.spacing = yield from self._kept.steps(self._key("spacing"), find)
+
+    def _key(self, name: str) -> tuple[object, ...]:
+        return name, tuple(self.channels), self.source.channel_axis, self.source.levels
+
     @cached_property
     def spacing(self) -> float | None:
         """The lattice period, px; None where there is no lattice."""
-        return measure_spacing(self.source, self.channels)
+        return self._kept.get(self._key("spacing"), partial(measure_spacing, self.source, self.channels))
 
     @cached_property
     def middle(self) -> np.ndarray:
@@ -84,11 +100,14 @@ class MeasuredLattice:
     @cached_property
     def projections(self) -> int | None:
         """From how many directions a slice with streaks was reconstructed; None for any other image."""
-        return count_projections(self.middle)
+        return self._kept.get(self._key("projections"), lambda: count_projections(self.middle))
 
     @property
     def noise_words(self) -> str:
         """What stands out of its noise, for a person: the dose, and rows on levels of their own; empty if nothing."""
+        return self._kept.get(self._key("noise"), self._noise_words)
+
+    def _noise_words(self) -> str:
         noise = measure_noise([self.middle])
         if not noise.calibrated:
             return ""
@@ -229,7 +248,7 @@ def measure_scale(
             "they are: use rescale='auto', or choose another model"
         )
     spacing = None
-    if scale is not None or (is_guarded(model, settings) and is_slow_guarded(model, settings)):
+    if looks_for_lattice(model, settings):
         spacing = lattice.spacing
     if settings.rescale is True and spacing is None:
         raise InputError("rescale=True needs an image with a lattice, and none was found: use rescale='auto'")
@@ -249,6 +268,11 @@ def measure_scale(
             stacklevel=2,
         )
     return spacing, ScaledPlane(lattice.source.plane_shape, scale_factor(spacing, period), model.stride)
+
+
+def looks_for_lattice(model: Model, settings: DenoiseSettings) -> bool:
+    """Whether a run needs the lattice period: for its scale, or for what slow contrast is."""
+    return model.scale is not None or (is_guarded(model, settings) and is_slow_guarded(model, settings))
 
 
 def is_slow_guarded(model: Model, settings: DenoiseSettings) -> bool:
@@ -371,7 +395,12 @@ def _stored(source: Planes, index: tuple[int, ...], y: slice, x: slice) -> bool:
 
 
 def measure_spacing(source: Planes, channels: list[int]) -> float | None:
-    """The lattice period of an image, px; None where there is no lattice.
+    """The lattice period of an image, see `spacing_steps`."""
+    return drain(spacing_steps(source, channels))
+
+
+def spacing_steps(source: Planes, channels: list[int]) -> Generator[Progress, None, float | None]:
+    """The lattice period of an image, px; None where there is no lattice. Yields after each part read.
 
     Parameters
     ----------
@@ -385,12 +414,17 @@ def measure_spacing(source: Planes, channels: list[int]) -> float | None:
     for number in dict.fromkeys((len(indices) // 2, 0, len(indices) - 1)):
         read, stored = partial(source.read, indices[number], channels), partial(_stored, source, indices[number])
         blocks = probes(read, source.plane_shape, stored)
-        for some in ([next(blocks)], list(blocks)):  # the middle alone is mostly enough
+        for count in (1, None):  # the middle alone is mostly enough
+            some = []
+            for block in islice(blocks, count):
+                some.append(block)
+                yield Progress(0, 0, MEASURING)
             for found in in_threads(_lattice, some):
                 if found is not None and (best is None or found.lasting > best.lasting):
                     best = found
                 if best is not None and best.lasting > CERTAIN:
                     return best.spacing
+            yield Progress(0, 0, MEASURING)
     return None if best is None else best.spacing
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_hush.card import ASSUMPTIONS
+from napari_hush.inference.channels import group_key
 from napari_hush.inference.companions import companions_of, measured_companions
+from napari_hush.inference.known import Known
 from napari_hush.inference.levels import raised, result_dtype
-from napari_hush.inference.measure import (
-    measure_guards,
-)
+from napari_hush.inference.measure import is_slow_guarded, measure_guards
 from napari_hush.inference.strength import blended
 from napari_hush.inference.tiles.geometry import Tile, aligned
 from napari_hush.inference.tiles.runner import PlaneTask, TileRunner
@@ -133,6 +134,8 @@ class Plan:
         From how many directions a slice was reconstructed, where its streaks are the model's to take away.
     batch : int or None
         Tiles at once, where the run has begun somewhere; else the settings and the memory say it.
+    known : Known
+        What was measured on the image before.
     """
 
     source: Planes
@@ -153,6 +156,7 @@ class Plan:
     frames: int = 1
     streaks: int | None = None
     batch: int | None = None
+    known: Known = field(default_factory=Known)
 
     @property
     def period(self) -> float | None:
@@ -164,12 +168,23 @@ class Plan:
         seen, crystals = self.scaled.seen_shape, None
         guards: tuple[Guard | StrictGuard, ...] = ()
         if self.model.companions == "lattice":
-            crystals = measured_companions(one.read, seen, one.norm.fill)
+            find = partial(measured_companions, one.read, seen, one.norm.fill)
+            crystals = self.known.get(("crystals", *self._key(one)), find)
         if self.guarded:
-            known = (self.streaks, self._stored(one))
-            found = measure_guards(one.read, seen, self.model, one.group, self.period, self.settings, *known)
-            guards = tuple(found)
+            looked = (seen, self.model, one.group, self.period, self.settings, self.streaks, self._stored(one))
+            key = (
+                self.model.depth,
+                is_slow_guarded(self.model, self.settings),
+                self.settings.guard,
+                self.settings.dark,
+            )
+            measured = partial(measure_guards, one.read, *looked)
+            guards = tuple(self.known.get(("guards", *key, self.period, self.streaks, *self._key(one)), measured))
         return OnPlane(guards, crystals)
+
+    def _key(self, one: Pass) -> tuple[object, ...]:
+        """What a measurement on what the network sees of a plane depends on."""
+        return one.index, self.scaled, one.norm.fill, *group_key(self.source, one.group)
 
     def task(self, one: Pass, found: OnPlane | None = None) -> PlaneTask:
         """One pass with its companions and its guards, which are measured now if somebody has not done so before."""

@@ -14,12 +14,14 @@ import numpy as np
 
 from napari_hush.errors import InputError
 from napari_hush.filters.gaps import unmasked
-from napari_hush.inference.levels import lowered, measure_levels, raised
+from napari_hush.inference.levels import level_steps, lowered, raised
+from napari_hush.progress import drain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from napari_hush.inference.levels import Level
+    from napari_hush.progress import Progress
 
 BLOCK = 1024  # px: the values of an image are looked at in parts of about so many, squared
 WIDE = 16  # px: a last axis of 1 behind two axes of as many holds one colour, as arrays for Keras do
@@ -42,8 +44,8 @@ class Planes:
     Raises
     ------
     InputError
-        If this is no image: wrong type, fewer than two dimensions, empty, complex, or five dimensions and more
-        without a ``channel_axis``.
+        If this is no image: wrong type, fewer than two dimensions, empty, complex, or more than two leading axes longer
+        than 1 without a ``channel_axis``.
     """
 
     image: Any
@@ -81,10 +83,10 @@ class Planes:
         if axis is None and has_one_colour(shape):
             axis = -1
         if axis is None:
-            if len(shape) > 4:
+            if sum(n > 1 for n in shape[:-2]) > 2:
                 raise InputError(
                     f"the image has {len(shape)} dimensions, shape {tuple(shape)}: name its channels with "
-                    "channel_axis, or denoise one (T, Z, Y, X) part at a time"
+                    "channel_axis= (--channel-axis, Channels in the dock), or denoise one (T, Z, Y, X) part at a time"
                 )
             return
         if not -len(shape) <= axis < len(shape):
@@ -99,7 +101,12 @@ class Planes:
 
     def lowered(self, *, each: bool = False) -> Planes:
         """The same image less its pedestal, if it stands on one; ``each``: each plane has one of its own."""
-        return replace(self, levels=measure_levels(self, each=each))
+        return drain(self.lowered_steps(each=each))
+
+    def lowered_steps(self, *, each: bool = False) -> Generator[Progress, None, Planes]:
+        """As `lowered`, in steps: looking at a lazy image may take long."""
+        levels = yield from level_steps(self, each=each)
+        return replace(self, levels=levels)
 
     def level(self, index: tuple[int, ...], channel: int) -> Level:
         """What is taken off a channel of a plane."""

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_hush.errors import InputError
-from napari_hush.inference.channels import channel_groups, read_group
+from napari_hush.inference.channels import channel_groups, group_key, read_group
 from napari_hush.inference.guards.guard import guard_margin
 from napari_hush.inference.guards.strict import strict_margin
+from napari_hush.inference.known import Known
 from napari_hush.inference.ledger import weights_sha256
+from napari_hush.inference.levels import level_steps
 from napari_hush.inference.measure import (
     MeasuredLattice,
     fitting_model,
     is_guarded,
     is_slow_guarded,
+    looks_for_lattice,
     measure_scale,
     wrong_model,
 )
 from napari_hush.inference.plan import Pass, Plan
 from napari_hush.inference.planes import Planes
-from napari_hush.inference.ranges import MEASURING, norms_steps
+from napari_hush.inference.ranges import norms_steps
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.inference.tiles.geometry import Tile
 from napari_hush.inference.tiles.sizes import network_sides, tile_sides
 from napari_hush.inference.together import frames_of
 from napari_hush.io.formats.zarr_read import watched_zarr
 from napari_hush.normalize import Normalization
-from napari_hush.progress import Progress
+from napari_hush.progress import MEASURING, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -54,6 +57,7 @@ def plan_steps(
     plane: tuple[int, ...] | None = None,
     region: Region | None = None,
     ledger: Ledger | None = None,
+    known: Known | None = None,
 ) -> Generator[Progress, None, Plan]:
     """Measure an image and decide what is done with it.
 
@@ -65,6 +69,8 @@ def plan_steps(
         Gives the model and its engine.
     ledger : Ledger, optional
         Of an earlier run, whose measurements are taken and whose model and engine must be the same; or of this one.
+    known : Known, optional
+        What was measured on this image before.
 
     Yields
     ------
@@ -81,11 +87,18 @@ def plan_steps(
     InputError
         If image, model and settings do not fit together.
     """
-    source = Planes(watched_zarr(image), channel_axis).lowered(each=settings.normalize == "plane")
+    known = known or Known()
+    source = Planes(watched_zarr(image), channel_axis)
+    each = settings.normalize == "plane"
+    yield Progress(0, 1, MEASURING)
+    levels = yield from known.steps(("levels", each, source.channel_axis), partial(level_steps, source, each=each))
+    source = replace(source, levels=levels)
     measured: dict[str, Any] = {} if ledger is None else dict(ledger.measured)
-    lattice, reason = MeasuredLattice(source, [0]), ""
+    lattice, reason = MeasuredLattice(source, [0], kept=known), ""
     if model == AUTO:
         yield Progress(0, 1, MEASURING)
+        if "model" not in measured:
+            yield from lattice.steps()
         model, reason = measured.get("model") or fitting_model(lattice)
         measured["model"] = [model, reason]
     model = loaded.model(model)
@@ -93,9 +106,11 @@ def plan_steps(
         ledger.settle(model={"model": model.card.name, "its weights": weights_sha256(model)})
     groups = channel_groups(source, model)
     if (channels := sorted(set(groups[0].inputs))) != lattice.channels or "lattice" in measured:
-        lattice = MeasuredLattice(source, channels, measured.get("lattice", ()))
+        lattice = MeasuredLattice(source, channels, measured.get("lattice", ()), known)
     if region is not None:
         _check_region(region, source.plane_shape)
+    if looks_for_lattice(model, settings):
+        yield from lattice.steps()
     frames = frames_of(lattice, model, settings, region=region is not None)
     indices = _plane_indices(source, plane)
     if frames > 1 and plane is not None:  # its neighbours are looked at, too
@@ -109,7 +124,13 @@ def plan_steps(
     spacing, scaled = measure_scale(lattice, model, settings)
     norms = [{tuple(index): Normalization(**one) for index, one in found} for found in measured.get("norms", ())]
     for group in groups[len(norms) :]:
-        norms.append((yield from norms_steps(source, group, scaled, model.normalization, settings, indices)))
+        rule = model.normalization
+        key = ("norms", *group_key(source, group), scaled, rule, settings.normalize, settings.dark)
+        # what all planes share does not depend on those that are wanted
+        these = () if settings.normalize == "stack" else tuple(indices)
+        measure = partial(norms_steps, source, group, scaled, rule, settings, indices)
+        found = yield from known.steps((*key, these), measure)
+        norms.append(found if these else dict.fromkeys(indices, next(iter(found.values()))))
     guarded = is_guarded(model, settings)
     period = spacing and spacing * scaled.factor
     margin = scaled.keep
@@ -158,6 +179,7 @@ def plan_steps(
         frames=frames,
         streaks=None if is_slow_guarded(model, settings) else lattice.projections,
         batch=None if begun is None else begun.head["batch"],
+        known=known,
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hush.normalize import FlatImageError, Normalization
-from napari_hush.progress import Progress, within
+from napari_hush.progress import MEASURING, Progress, within
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -29,7 +29,7 @@ SAMPLE = 64  # px along each side of a block that its range is estimated from
 LEAST = 256  # px of a plane: fewer have no percentiles worth a word
 NAMED = 3  # planes that a message names
 FLAT_SCALE = 1e-30  # of a plane of one value: whatever a network makes of it, the plane stays as it is
-MEASURING = "measuring the image"
+HELD = 64 << 20  # bytes of a plane whose chunks are read once and held, where parts of it would read them again
 
 
 def norms_steps(
@@ -110,11 +110,24 @@ def _blocks(
         for index in indices:
             # the network's own scale: a resampling changes the noise
             read = partial(source.read, index, [channel])
+            if scaled.factor != 1 and _is_worth_holding(source):
+                whole = read(*(slice(0, size) for size in source.plane_shape))
+                read = partial(_part_of, whole)
             for block in source.plane_blocks(index, channel) if scaled.factor == 1 else scaled.blocks(read):
                 if spans is not None:
                     step = [max(n // SAMPLE, 1) for n in block.shape[-2:]]
                     spans.setdefault(index, []).append(block[..., :: step[0], :: step[1]].ravel())
                 yield block
+
+
+def _is_worth_holding(source: Planes) -> bool:
+    """Whether the parts of a plane that are looked at would read its chunks again and again."""
+    size = np.dtype(source.image.dtype).itemsize * source.plane_shape[0] * source.plane_shape[1]
+    return size <= HELD and max(source.chunk_shape) > 1
+
+
+def _part_of(plane: np.ndarray, y: slice, x: slice) -> np.ndarray:
+    return plane[:, y, x]
 
 
 def _unlike(source: Planes, spans: Spans, norm: Normalization, rule: NormalizationRule) -> str:

@@ -16,7 +16,7 @@ class AdaptSettings:
     Parameters
     ----------
     minutes : float
-        For everything together: measuring, training and judging.
+        Minutes for everything together: measuring, training and judging.
     steps : int
         Updates of the network at most; 0: as many as the time allows.
     repeats : int or None

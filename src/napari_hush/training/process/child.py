@@ -74,8 +74,8 @@ class Order:
         Of the method.
     noisy, clean, truth : Stored
         The images.
-    rgb : bool
-        Whether the last axis of arrays counts colours.
+    channel_axis : int or None
+        The axis of arrays that counts colours or channels.
     model, checkpoint : Path
         The files to write.
     resume : bool
@@ -89,7 +89,7 @@ class Order:
     noisy: Stored
     clean: Stored | None = None
     truth: Stored | None = None
-    rgb: bool = False
+    channel_axis: int | None = None
     model: Path
     checkpoint: Path
     resume: bool = False
@@ -155,7 +155,7 @@ def _train(order: Order, line: _Line) -> tuple[str, Any]:
         reporter.remember(order.checkpoint)
     noisy, clean, truth = (None if one is None else one.open() for one in (order.noisy, order.clean, order.truth))
     images = noisy if clean is None else (noisy, clean)
-    data = TrainingSource(data=images, truth=truth, channel_axis=-1 if order.rgb else None)
+    data = TrainingSource(data=images, truth=truth, channel_axis=order.channel_axis)
     steps = fit(
         order.method,
         data,

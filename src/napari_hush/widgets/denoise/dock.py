@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from qtpy.QtCore import QTimer, Slot  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QLineEdit
 
+from napari_hush.batch.folder import FolderRun, is_folder_of_images
 from napari_hush.errors import InputError
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.memory import free_memory
@@ -17,10 +19,12 @@ from napari_hush.reports import SYMBOLS
 from napari_hush.widgets.denoise.about import AboutCard
 from napari_hush.widgets.denoise.batch import Batch
 from napari_hush.widgets.denoise.blend import can_blend
+from napari_hush.widgets.denoise.folder import FolderButtons
 from napari_hush.widgets.denoise.growing import GrowingLayer, planes_of, series_layers
 from napari_hush.widgets.denoise.growing_file import GrowingFile
 from napari_hush.widgets.denoise.in_memory import denoise_to_memory, kind_of_run
 from napari_hush.widgets.denoise.keep import Keep
+from napari_hush.widgets.denoise.live import Live
 from napari_hush.widgets.denoise.live_strength import LiveStrength
 from napari_hush.widgets.denoise.order import disk_steps, make_order
 from napari_hush.widgets.denoise.preview import update_preview
@@ -30,10 +34,11 @@ from napari_hush.widgets.denoise.strength import Strength
 from napari_hush.widgets.denoise.summary import summary
 from napari_hush.widgets.denoise.verdict import Verdict, keep_verdict
 from napari_hush.widgets.parts.bits import StatusLabel, row, small_label
-from napari_hush.widgets.parts.channels import Channels, labelled_axis
+from napari_hush.widgets.parts.channels import Channels, proposed_axis
 from napari_hush.widgets.parts.dock import Dock
 from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.keys import PREVIEW, RUN, KeyButton
+from napari_hush.widgets.parts.known_layers import KnownLayers
 from napari_hush.widgets.parts.layer_list import NoisyCombo
 from napari_hush.widgets.parts.layer_record import (
     identity,
@@ -41,8 +46,9 @@ from napari_hush.widgets.parts.layer_record import (
     latest_result,
     read_record,
 )
-from napari_hush.widgets.parts.layer_source import Part, Source, describe, visible_part
-from napari_hush.widgets.parts.model_list import ModelCombo, dropped_model
+from napari_hush.widgets.parts.layer_source import Part, Source, describe, image_data, visible_part
+from napari_hush.widgets.parts.model_list import ModelCombo, is_model_name
+from napari_hush.widgets.parts.not_offered import why_not_denoised, why_not_offered
 from napari_hush.widgets.parts.preferences import preference
 from napari_hush.widgets.parts.tabs import Chosen, raise_dock
 
@@ -74,8 +80,13 @@ class DenoiseWidget(Dock):
         self._source: Source | None = None  # of the run under way
         self._batch: Batch | None = None  # layers that wait
         self._image = ""  # which layer is chosen
+        self._known = KnownLayers()
         self._told = True  # whether what was done last is told by the line below the buttons
         self._growing: GrowingLayer | GrowingFile | None = None  # the result, as far as it is done
+        self._left: GrowingFile | None = None  # that of a run which was cancelled and has not ended yet
+        self._previewed: tuple[object, ...] = ()  # what the preview is of
+        self._files: FolderRun | None = None  # of the run under way
+        self._again = False  # whether a preview is made at the end of the one that is cancelled
         self._build()
         self._live = LiveStrength(napari_viewer, self._verdict, self)
         self._live.told.connect(self._progress.finish)
@@ -86,6 +97,11 @@ class DenoiseWidget(Dock):
         self._models.changed.connect(self._refresh)
         self._models.refused.connect(self._tell)
         self._keep.changed.connect(self._refresh)
+        self._live_preview.due.connect(self._follow)
+        self._folder.chosen.connect(self.run_folder)
+        for changed in (self._layers.changed, self._models.changed, self._form.changed):
+            changed.connect(self._live_preview.touch)
+        self._channels.combo.currentIndexChanged.connect(self._live_preview.touch)
         self._preview.clicked.connect(self.preview)
         self._run.clicked.connect(self.run)
         self._verdict.details.connect(self.show_details)
@@ -99,8 +115,10 @@ class DenoiseWidget(Dock):
     @property
     def refusal(self) -> str:
         """Why there can be no run; empty where there can."""
-        if self._layers.layer is not None:
-            return ""
+        layer = self._layers.layer
+        if layer is not None:
+            why = why_not_denoised(layer, self._channels.axis)
+            return f"Not possible: {why}" if why else ""
         return "Choose an image first" if self._layers.count() else "Open an image first: there is no image layer"
 
     @property
@@ -121,6 +139,22 @@ class DenoiseWidget(Dock):
         if not self.running:
             self._models.choose_auto()
             self._start(None)
+
+    def run_folder(self, folder: Path) -> Run:
+        """Denoise all images of a folder into files beside them."""
+        return self._followed(partial(self._begin_folder, folder))
+
+    def _begin_folder(self, folder: Path) -> None:
+        try:
+            settings = self._form.value
+        except ValueError as error:
+            self._tell(error)
+            return
+        dtype = "input" if self._output.currentIndex() == 1 else "auto"
+        run = self._files = FolderRun(folder=folder, model=str(self._models.choice), settings=settings, dtype=dtype)
+        self._told = False
+        self._folder.offer(None)
+        self._launch(run.steps)
 
     def cancel(self) -> None:
         """Stop after the current step; layers that wait are left as they are."""
@@ -146,7 +180,7 @@ class DenoiseWidget(Dock):
         """What a run would do."""
         if self.refusal:
             raise InputError(self.refusal)
-        chosen = [(one, labelled_axis(one)) for one in self._layers.selected]
+        chosen = [(one, proposed_axis(one)) for one in self._layers.selected]
         return [
             Wanted(
                 layer=layer,
@@ -161,8 +195,28 @@ class DenoiseWidget(Dock):
         ]
 
     def _begin_preview(self) -> None:
-        if self._layers.layer is not None:
+        if self._layers.layer is not None and not self.running and not self.refusal:
+            self._previewed = self._seen
             self._start(visible_part(self._layers.layer, self._viewer.dims))
+
+    @property
+    def _seen(self) -> tuple[object, ...]:
+        """What a preview now would be of."""
+        layer = self._layers.layer
+        part = visible_part(layer, self._viewer.dims)
+        chosen = self._channels.axis, str(self._models.choice), self._form.accepted
+        return identity(layer), id(image_data(layer)), part, *chosen
+
+    @Slot()  # type: ignore[untyped-decorator]
+    def _follow(self) -> None:
+        """Preview what is in sight now, instead of what was a moment ago."""
+        if self._layers.layer is None or not self._live_preview.isChecked() or self._seen == self._previewed:
+            return
+        if not self.running:
+            self.preview()
+        elif self._source is None and self._batch is None and self._files is None:  # what runs is a preview
+            self._again = True
+            self._job.cancel(at_once=True)
 
     def show_details(self) -> None:
         """Open the dock *Evaluate* with the image and its latest result."""
@@ -224,8 +278,19 @@ class DenoiseWidget(Dock):
         self._advice, self._series = StatusLabel(), small_label()
         self._advice.hide()
         self._preview, self._run, self._verdict = KeyButton("Preview", PREVIEW), KeyButton("Run", RUN), Verdict()
+        self._live_preview, self._folder = Live(self._viewer), FolderButtons(self._viewer)
         buttons = row(self._preview, self._run, self._cancel)
-        self._lay_out(10, self._form, buttons, self._progress, self._series, self._advice, self._verdict)
+        self._lay_out(
+            10,
+            self._form,
+            self._live_preview,
+            buttons,
+            self._folder,
+            self._progress,
+            self._series,
+            self._advice,
+            self._verdict,
+        )
         for line in self._form.findChildren(QLineEdit):  # those of numbers would take a dropped file as text
             line.setAcceptDrops(False)
 
@@ -233,7 +298,10 @@ class DenoiseWidget(Dock):
         """Bring the texts and the buttons in line with what is chosen and what runs."""
         layer = self._layers.layer
         self._form.rows.setRowVisible(self._channels.combo, self._channels.offer(layer))
-        self._words.setText("" if layer is None else describe(layer, self._channels.axis))
+        refused = "" if layer is None else why_not_denoised(layer, self._channels.axis)
+        words = "" if layer is None else refused or describe(layer, self._channels.axis)
+        other = why_not_offered(self._viewer.layers.selection.active)
+        self._words.setText(f"{words}. {other}" if words and other else words or other)
         self._card.show_of(layer, self._channels.axis)
         frames = layer is not None and planes_of(layer) > 1 and self._channels.axis != 0
         self._form.show_field("frames", frames)
@@ -246,11 +314,14 @@ class DenoiseWidget(Dock):
         self._about.setText(about)
         self._about.setVisible(bool(about))
         reason = ""
+        self._folder.allow("A run is under way" if self.running else "")
         if self.running:
             reason = "A run is under way"
         elif layer is None:
             some, reason = self._layers.count() > 0, self.refusal
-            self._words.setText("results alone: open an image, or choose one" if some else NO_IMAGE)
+            self._words.setText(other or ("results alone: open an image, or choose one" if some else NO_IMAGE))
+        elif refused:
+            reason = self.refusal
         self._run.setEnabled(not reason)
         self._preview.setEnabled(not reason)
         selected = [one.name for one in self._layers.selected]
@@ -339,7 +410,8 @@ class DenoiseWidget(Dock):
         growing = self._growing
         finished, wanted = (None, first) if growing is None else (growing.finished, growing.wanted)
         text = "starting…" if "torch" in sys.modules else "loading PyTorch…"
-        make = partial(denoise_to_memory, source, model, settings, output, part, wanted, finished)
+        known = self._known.of(layer)
+        make = partial(denoise_to_memory, source, model, settings, output, part, wanted, finished, known)
         self._launch(make, text, kind_of_run(source, model, settings, part))
 
     def _first(self, source: Source, layer: Image) -> int:
@@ -353,7 +425,13 @@ class DenoiseWidget(Dock):
 
     def _finish(self, text: str) -> None:
         self._source = None  # it holds the image
+        files, self._files = self._files, None
+        if files is not None:
+            self._folder.offer(files)
         super()._finish(text)
+        if self._again:
+            self._again = False
+            QTimer.singleShot(0, self._follow)
         if self._batch is not None:
             QTimer.singleShot(0, self._next)  # after a look at the result has begun
 
@@ -364,13 +442,28 @@ class DenoiseWidget(Dock):
             self._growing.show(event)
 
     def _on_cancelled(self) -> None:
+        if self._files is not None:
+            self._finish(f"cancelled; {self._files.summary}")
+            return
         growing, self._growing = self._growing, None
         if isinstance(growing, GrowingFile) and (record := growing.finished_record()) is not None:
             self._growing = growing
             self._on_returned(record)  # it was done before it could be stopped
             return
         kept = "" if growing is None else growing.keep()
+        self._left = growing if isinstance(growing, GrowingFile) else None
         self._finish(f"cancelled{kept}")
+
+    def _on_settled(self) -> None:
+        growing, self._left = self._left, None
+        if growing is None or self._job.running:
+            return
+        if (record := growing.finished_record()) is not None:
+            self._growing = growing
+            self._on_returned(record)
+        else:
+            growing.keep()
+            self._refresh()
 
     def _on_errored(self, error: BaseException) -> None:
         growing, self._growing = self._growing, None
@@ -385,7 +478,10 @@ class DenoiseWidget(Dock):
             self._batch.failed.append(f"{name}: {error}")
         self._tell(error)
 
-    def _on_returned(self, result: InMemory | dict[str, Any]) -> None:
+    def _on_returned(self, result: InMemory | dict[str, Any] | FolderRun) -> None:
+        if isinstance(result, FolderRun):
+            self._finish(result.summary)
+            return
         with self._layers.still():
             self._show(result)
 
@@ -437,12 +533,22 @@ class DenoiseWidget(Dock):
         self._verdict.clear()
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        """Accept a model file."""
-        if event is not None and dropped_model(event):
+        """Accept a model file or a folder."""
+        if event is not None and _dropped(event):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent | None) -> None:
-        """Choose the model file that was dropped."""
-        if event is not None and (name := dropped_model(event)):
+        """Choose the model file that was dropped, or denoise the folder."""
+        if event is None or not (name := _dropped(event)):
+            return
+        event.acceptProposedAction()
+        if is_model_name(name):
             self._models.add(name)
-            event.acceptProposedAction()
+        else:
+            self.run_folder(Path(name))
+
+
+def _dropped(event: QDropEvent) -> str:
+    content = event.mimeData()
+    names = [url.toLocalFile() for url in content.urls()] if content is not None else []
+    return next((name for name in names if is_model_name(name) or is_folder_of_images(name)), "")

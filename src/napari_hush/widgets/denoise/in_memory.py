@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from napari_hush.inference.settings import DenoiseSettings
     from napari_hush.inference.told import SeriesResult
+    from napari_hush.widgets.parts.known_layers import KnownLayer
     from napari_hush.widgets.parts.layer_source import Part, Source
 
 InMemory = tuple[np.ndarray, dict[str, Any], "SeriesResult | None"]  # data and arguments of a layer, and the maps
@@ -34,6 +35,7 @@ def denoise_to_memory(
     part: Part | None,
     first: int | Callable[[], int] = 0,
     finished: list[tuple[tuple[int, ...], np.ndarray]] | None = None,
+    known: KnownLayer | None = None,
 ) -> Generator[Progress, None, InMemory]:
     """Denoise a layer, or a part of it; torch is not loaded before it is needed.
 
@@ -49,6 +51,8 @@ def denoise_to_memory(
         A plane and a region of it, for a preview.
     finished : list, optional
         Planes are left there as they are done, with their places.
+    known : KnownLayer, optional
+        What was measured on the layer before.
     """
     yield Progress(0, 0, "starting…" if "torch" in sys.modules else "loading PyTorch…")
     from napari_hush.inference.denoise import denoise_steps
@@ -61,7 +65,14 @@ def denoise_to_memory(
         settings = replace(settings, strength=1.0)
     yield Progress(0, 0, "loading the model…")
     steps = denoise_steps(
-        source.colours, model, settings, channel_axis=source.channel_axis, plane=plane, region=region, first=first
+        source.colours,
+        model,
+        settings,
+        channel_axis=source.channel_axis,
+        plane=plane,
+        region=region,
+        first=first,
+        known=None if known is None else known.now(),
     )
 
     def noted(event: Progress) -> Progress:

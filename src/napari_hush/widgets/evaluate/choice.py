@@ -12,11 +12,14 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
 from napari_hush.errors import InputError
 from napari_hush.fidelity.stacks import EvaluationSettings
 from napari_hush.inference.planes import Planes
+from napari_hush.widgets.evaluate.layers import Pose
 from napari_hush.widgets.parts.bits import NoWheel, small_label, word_combo
+from napari_hush.widgets.parts.channels import Channels
 from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.layer_list import LayerCombo, LayerOrNone
 from napari_hush.widgets.parts.layer_record import made_of, read_given_back, read_record, result_in_sight
 from napari_hush.widgets.parts.layer_source import PLACE, Source, describe, image_data, middle_of, visible_part
+from napari_hush.widgets.parts.not_offered import why_not_denoised
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -58,10 +61,12 @@ class Inputs:
     given_back: np.ndarray | None = None
     repeats: Any = None
 
-    @property
-    def place(self) -> dict[str, Any]:
-        """Where the denoised image lies, as arguments of a layer."""
-        return {name: self.denoised.style[name] for name in PLACE}
+    def pose(self, index: tuple[int, ...]) -> Pose:
+        """Where a plane of the denoised image lies."""
+        source = self.denoised
+        axis = None if source.rgb else source.channel_axis
+        channels = None if axis is None else (axis, int(source.data.shape[axis]))
+        return Pose(style={name: source.style[name] for name in PLACE}, index=index, channels=channels)
 
 
 class Choice(QWidget):
@@ -94,6 +99,7 @@ class Choice(QWidget):
         )
         self.own = QCheckBox("Compare with the sample's truth")
         self.own.setToolTip("The noisy layer is a simulated sample that brings its clean image")
+        self.channels = Channels()
         self.planes = word_combo([SHOWN, ALL])
         self.planes.setToolTip("Which planes of a stack are checked")
         self.form = Form(EvaluationSettings(), shown=("spacing", "dark", "match"))
@@ -105,6 +111,7 @@ class Choice(QWidget):
             self._rows.addRow(label, widget)
         self._rows.addRow(self.own)
         self._rows.addRow("Repeats", self.repeats)
+        self._rows.addRow("Channels", self.channels.combo)
         self._rows.addRow(self.words)
         self._rows.addRow("Planes", self.planes)
         layout = QVBoxLayout(self)
@@ -112,7 +119,7 @@ class Choice(QWidget):
         layout.addLayout(self._rows)
         layout.addWidget(self.form)
         guard = NoWheel(self)
-        for combo in (self.noisy, self.denoised, self.truth, self.repeats, self.planes):
+        for combo in (self.noisy, self.denoised, self.truth, self.repeats, self.channels.combo, self.planes):
             guard.guard(combo)
         self._followed: Any = None  # the denoised layer that was looked at last
         self._choose_first()
@@ -120,6 +127,7 @@ class Choice(QWidget):
         for combo in (self.noisy, self.truth):
             combo.changed.connect(self.refresh)
         self.own.toggled.connect(self.refresh)
+        self.channels.combo.currentIndexChanged.connect(self.refresh)
         self.refresh()
 
     @property
@@ -131,6 +139,8 @@ class Choice(QWidget):
         if noisy == denoised:
             return "Choose two different layers: the noisy image and the denoised one"
         shape = tuple(image_data(noisy).shape)
+        if words := why_not_denoised(denoised, self.channels.axis):
+            return words[:1].upper() + words[1:]
         for other, what in ((image_data(denoised), "denoised"), (truth, "truth")):
             if other is not None and tuple(other.shape) != shape:
                 return f"The shapes differ: {shape} (noisy) and {tuple(other.shape)} ({what})"
@@ -155,7 +165,7 @@ class Choice(QWidget):
         repeats = None
         if self.repeats.layer is not None:
             repeats, files["repeats"] = image_data(self.repeats.layer), _record(self.repeats.layer)
-        before, after = Source.of(noisy), Source.of(denoised)
+        before, after = (Source.of(layer, self.channels.axis) for layer in (noisy, denoised))
         if (region := self._region()) is not None:
             if repeats is not None:
                 raise InputError(f"{noisy.name}: repeats of so large a plane cannot be compared; crop the layers")
@@ -183,7 +193,8 @@ class Choice(QWidget):
     @property
     def plane(self) -> tuple[int, ...]:
         """The plane of the denoised layer that is in sight."""
-        return visible_part(self.denoised.layer, self._viewer.dims)[0]
+        seen = visible_part(self.denoised.layer, self._viewer.dims)
+        return Source.of(self.denoised.layer, self.channels.axis).seen(seen)[0]
 
     def choose(self, noisy: Image, denoised: Image) -> None:
         """Choose two layers."""
@@ -193,9 +204,10 @@ class Choice(QWidget):
     def refresh(self, _: object = None) -> None:
         """Bring rows and texts in line with what is chosen."""
         layer = self.denoised.layer
+        self._rows.setRowVisible(self.channels.combo, self.channels.offer(layer))
         self._rows.setRowVisible(self.own, self.truth.layer is None and self._own() is not None)
         self._rows.setRowVisible(self.planes, self._many)
-        words = self.refusal or ("" if layer is None else describe(layer))
+        words = self.refusal or ("" if layer is None else describe(layer, self.channels.axis))
         if not self.refusal and self._region() is not None:
             words += f"; of so large a plane what is in sight is checked, at most {PART} x {PART}"
         self.words.setText(words)
@@ -205,7 +217,7 @@ class Choice(QWidget):
     def _region(self) -> tuple[int, int, int, int] | None:
         """What is in sight of a plane too large to be checked as a whole, or its middle; None for other planes."""
         layer = self.denoised.layer
-        height, width = Planes(image_data(layer), -1 if layer.rgb else None).plane_shape
+        height, width = Planes(image_data(layer), -1 if layer.rgb else self.channels.axis).plane_shape
         if height * width <= WHOLE:
             return None
         return middle_of(visible_part(layer, self._viewer.dims)[1], PART)
@@ -213,7 +225,7 @@ class Choice(QWidget):
     @property
     def _many(self) -> bool:
         layer = self.denoised.layer
-        return layer is not None and layer.ndim > 2
+        return layer is not None and layer.ndim - (not layer.rgb and self.channels.axis is not None) > 2
 
     def _own(self) -> np.ndarray | None:
         """The truth that a simulated sample brings along."""

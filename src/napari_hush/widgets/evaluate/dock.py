@@ -235,7 +235,7 @@ class EvaluateWidget(Dock):
         self._of.setText(words)
         self._of.setVisible(bool(words))
         self._table.show_findings(evaluation.evidence.findings)
-        self._evidence.show_evaluation(evaluation, self._inputs.place)
+        self._evidence.show_evaluation(evaluation, self._inputs.pose(index))
 
     def _on_sides(self, pressed: bool) -> None:
         if not pressed:

@@ -61,20 +61,36 @@ class Pose:
         scale, translate, rotate, shear, affine, units and axis_labels of its layer.
     index : tuple of int
         The plane that the evidence is of.
+    channels : (int, int), optional
+        The axis of the layer that counts channels, and how many: the evidence is of all of them.
     """
 
     style: dict[str, Any]
     index: tuple[int, ...]
+    channels: tuple[int, int] | None = None
+
+    @property
+    def origin(self) -> tuple[int, ...]:
+        """Of the plane, in pixels of the layer: in its first channel."""
+        found = [*self.index, 0, 0]
+        if self.channels is not None:
+            found.insert(self.channels[0], 0)
+        return tuple(found)
 
     def image(self, data: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
         """A map (Y, X) as data and place of an image layer."""
         place = dict(self.style)
-        place["translate"] = translated(self.style, (*self.index, 0, 0))
-        return data[(None,) * len(self.index)], place
+        place["translate"] = translated(self.style, self.origin)
+        data = data[(None,) * len(self.index)]
+        if self.channels is not None:
+            axis, count = self.channels
+            data = np.repeat(np.expand_dims(data, axis), count, axis)
+        return data, place
 
     def points(self, at: np.ndarray) -> np.ndarray:
         """Positions (N, 2) in the plane as positions (N, D)."""
-        return np.concatenate([np.tile(np.array(self.index, float), (len(at), 1)), at], axis=1)
+        found = np.concatenate([np.tile(np.array(self.index, float), (len(at), 1)), at], axis=1)
+        return found if self.channels is None else np.insert(found, self.channels[0], 0.0, axis=1)
 
 
 def columns(evaluation: Evaluation, pose: Pose) -> LayerData | None:
@@ -315,10 +331,10 @@ class Evidences(QWidget):
         when_deleted(self, forget)
         self.hide()
 
-    def show_evaluation(self, evaluation: Evaluation, place: dict[str, Any]) -> None:
+    def show_evaluation(self, evaluation: Evaluation, pose: Pose) -> None:
         """Offer the evidence of a run, and show what is checked; at first the columns."""
         first = self._evaluation is None
-        self._evaluation, self._pose = evaluation, Pose(style=place, index=evaluation.worst.index)
+        self._evaluation, self._pose = evaluation, pose
         self.show()
         for what, box in self._boxes.items():
             kind = EVIDENCE[what]
@@ -354,8 +370,8 @@ class Evidences(QWidget):
     def _world(self) -> list[float]:
         """Where the plane lies along the leading axes."""
         assert self._pose is not None
-        at = translated(self._pose.style, (*self._pose.index, 0, 0))
-        return [float(value) for value in at[: len(self._pose.index)]]
+        at = translated(self._pose.style, self._pose.origin)
+        return [float(value) for value in at[:-2]]
 
     def _on_removed(self, _: object = None) -> None:
         """Somebody removed a layer of evidence."""

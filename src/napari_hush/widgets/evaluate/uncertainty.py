@@ -12,7 +12,7 @@ from napari_hush.card import ZOO, read_header
 from napari_hush.errors import InputError, ModelFileError
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.progress import Progress
-from napari_hush.widgets.evaluate.layers import Pose, put
+from napari_hush.widgets.evaluate.layers import put
 from napari_hush.widgets.parts.layer_record import LayerRecord, read_record
 from napari_hush.widgets.parts.recent import recent_files
 
@@ -87,7 +87,7 @@ def uncertainty_of(inputs: Inputs, layer: Any, index: tuple[int, ...]) -> Genera
 
 def show_uncertain(viewer: ViewerModel, found: Uncertain) -> Layer:
     """Show the map over the denoised image, in place of an older one."""
-    data, place = Pose(style=found.inputs.place, index=found.index).image(found.deviation)
+    data, place = found.inputs.pose(found.index).image(found.deviation)
     finite = data[np.isfinite(data)]
     high = float(np.percentile(finite, 99.5)) if finite.size else 0.0
     name = f"{found.inputs.denoised.name} uncertainty"
@@ -110,7 +110,9 @@ def _steps(
     spread = yield from uncertainty_steps(
         noisy.colours, model, _settings(record), channel_axis=noisy.channel_axis, plane=index
     )
-    deviation = spread.deviation.mean(axis=-1) if noisy.rgb else spread.deviation
+    deviation = spread.deviation
+    if noisy.channel_axis is not None:
+        deviation = deviation.mean(axis=-1 if noisy.channel_axis == noisy.data.ndim - 1 else 0)
     return Uncertain(inputs=inputs, index=index, deviation=deviation)
 
 

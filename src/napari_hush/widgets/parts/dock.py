@@ -65,6 +65,7 @@ class Dock(Scripted):
         self._job.errored.connect(self._on_errored)
         self._job.cancelled.connect(self._on_cancelled)
         self._job.warned.connect(self._warn)
+        self._job.settled.connect(self._on_settled)
         self._job.returned.connect(self._after_return)
         self._job.errored.connect(self._after_job)
         self._job.cancelled.connect(self._after_cancel)
@@ -75,11 +76,11 @@ class Dock(Scripted):
         return self._job.running
 
     def cancel(self) -> None:
-        """Stop the job after its current step."""
+        """Stop the job; a step that takes long ends by itself, and the dock is free before it."""
         if self._job.running:
             self._cancel.setEnabled(False)
             self._cancel.setText("Cancelling…")
-            self._job.cancel()
+            self._job.cancel(at_once=True)
 
     def chosen(self) -> Chosen:
         """What is chosen besides layers, for the next dock of this kind once this one is closed."""
@@ -169,6 +170,9 @@ class Dock(Scripted):
 
     def _on_cancelled(self) -> None:
         self._finish("cancelled")
+
+    def _on_settled(self) -> None:
+        """A job that was cancelled, and had been left to itself, has come to its end."""
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Join the tabs of the plugin's other docks."""

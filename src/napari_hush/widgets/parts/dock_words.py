@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
-SAID = {"auto": "automatic", "True": "on", "False": "off", "None": "automatic"}
+from napari_hush.widgets.parts.labels import AUTOMATIC, label_of
+
+SAID = {"auto": AUTOMATIC, "True": "on", "False": "off", "None": AUTOMATIC}
 CONTROLS = {
-    **{name: name.replace("_", " ").capitalize() for name in
+    **{name: label_of(name) for name in
        "device tile batch_size engine precision guard rescale frames normalize dark spacing match repeats truth model "
        "patch steps minutes learning_rate network".split()},
     "channel_axis": "Channels",
@@ -18,6 +20,7 @@ _BARE = re.compile(r"(?<![\w-])(\w+)=(?=[\s,.;:)]|$)")
 _OPTION = re.compile(r"\s*\((?:(?:or )?--[a-z-]+[^)]*)\)|(?<=\w)\s+with (?:--[a-z-]+)")
 CONVERT = "To say so, choose under Model the file that 'napari-hush convert FILE OUT.safetensors {}' makes"
 _ANEW = re.compile(r" with --no-resume \(in Python\s+resume=False, in napari Begin anew\)")
+_OLDER = "choose another name, or give --overwrite"
 _RESUME = re.compile(r" (?:\(--resume, in Python resume=True\)|\(--no-resume, resume=False\))")
 
 
@@ -32,10 +35,11 @@ def in_dock_words(text: str) -> str:
     Examples
     --------
     >>> in_dock_words("no lattice was found: use guard='auto'")
-    'no lattice was found: use Guard: automatic'
+    'no lattice was found: use Give back: automatic'
     >>> in_dock_words("if axis 0 holds channels, give channel_axis=0 (--channel-axis 0, Channels in the dock)")
     'if axis 0 holds channels, give Channels: axis 0'
     """
+    text = text.replace(_OLDER, "move it away, or choose other images")
     text = _BARE.sub(lambda found: CONTROLS.get(found[1], found[0]), text)
     said = _GIVEN.sub(_control, _OPTION.sub("", _ANEW.sub(" (Begin anew)", _RESUME.sub("", text))))
     options = [

@@ -30,6 +30,7 @@ from superqt import QLargeIntSpinBox
 from napari_hush.declare import declared
 from napari_hush.errors import InputError
 from napari_hush.widgets.parts.devices_here import devices_here
+from napari_hush.widgets.parts.labels import AUTOMATIC, label_of, said
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -134,7 +135,7 @@ class Form(QWidget):
                 one = getattr(value, name)
                 names = declared(type(value))[name].names
                 if names is not None and one in names and one not in field.choices:
-                    field.choices = [*field.choices, one]
+                    field.choices = [(said(other), other) for other in (*field.choices, one)]
                 field.value = one
         finally:
             self.blockSignals(False)
@@ -172,7 +173,7 @@ class Form(QWidget):
 
     def _add_rows(self, rows: QFormLayout, names: Sequence[str], tooltips: Mapping[str, str]) -> None:
         for name in names:
-            label = QLabel(name.replace("_", " ").capitalize())
+            label = QLabel(label_of(name))
             label.setToolTip(tooltips.get(name, ""))
             rows.addRow(label, _native(self._fields[name]))
             self._rows_of[name] = rows
@@ -369,7 +370,7 @@ class NumberOrEmpty(QLineEdit):
 
     def __init__(self, value: float | None) -> None:
         super().__init__()
-        self.setPlaceholderText("automatic")
+        self.setPlaceholderText(AUTOMATIC)
         self.value = value
         self.editingFinished.connect(self._on_edited)
 
@@ -403,20 +404,21 @@ def _make_field(about: Declared, value: Any, word: str) -> Any:
     """The widget of one field, with ``value`` and ``changed``."""
     if about.choices:
         here = devices_here() if about.name == "device" else about.choices
-        choices = list(dict.fromkeys([*here, value]))  # a name may be known that is not listed
+        names = dict.fromkeys([*here, value])  # a name may be known that is not listed
+        choices = [(said(one), one) for one in names]
         return create_widget(value=value, widget_type="ComboBox", options={"choices": choices})
     if bool in about.kinds:
         if not about.values:
             return create_widget(value=value, annotation=bool)
         others = [(word, word) for word in about.values if word != "auto"]
-        choices = [("automatic", "auto"), ("on", True), ("off", False), *others]
+        choices = [(AUTOMATIC, "auto"), ("on", True), ("off", False), *others]
         return create_widget(value=value, widget_type="ComboBox", options={"choices": choices})
     low, high = (about.bounds.low, about.bounds.high) if about.bounds is not None else (None, None)
     whole = int in about.kinds and float not in about.kinds
     if about.pair and about.optional:
         return PairOrEmpty(value)
     if whole and (about.optional or about.values):
-        words: dict[str, bool | str | None] = {"automatic": None if about.optional else "auto"}
+        words: dict[str, bool | str | None] = {AUTOMATIC: None if about.optional else "auto"}
         if any(one is False for one in about.values):
             words[word] = False
         if not about.optional:

@@ -7,7 +7,9 @@ the process ends before a long step has. A worker of Qt would then find its sign
 from __future__ import annotations
 
 import atexit
+import math
 import threading
+import time
 import traceback
 import warnings
 from contextlib import closing, contextmanager
@@ -17,15 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal, Slot  # type: ignore[attr-defined]
 
+from napari_hush.progress import Progress
 from napari_hush.widgets.parts.bits import when_deleted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from napari_hush.progress import Progress
-
 LOOK_MS = 25  # between two looks at what the thread has left
 EVERY = 4  # looks: redrawing progress more often slows the computation down
+PATIENCE = 0.3  # seconds that a cancelled job is waited for before it is left to end by itself
+WAITING = "waiting for the end of what was cancelled…"
 LAST_WAIT = 2.0  # seconds for steps under way when the process ends
 QUIET = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ImportWarning, ResourceWarning)
 
@@ -35,7 +38,9 @@ class _Task:
     """What the thread and the GUI share: plain attributes, each written by one of them."""
 
     make: Callable[[], Generator[Progress, None, Any]]
+    before: tuple[_Task, ...] = ()  # let go by who has cancelled them, and perhaps not at their end yet
     stop: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
     latest: Progress | None = None
     outcome: tuple[str, Any] | None = None
     warned: list[str] = field(default_factory=list)
@@ -43,14 +48,18 @@ class _Task:
     def run(self) -> None:
         """Leave the outcome; runs in the thread, which whoever ends the process knows meanwhile."""
         _RUNNING.add(threading.current_thread())
+        self._wait()
         try:
             with _warnings_to(self.warned):
                 self.outcome = self._drained()
         finally:
+            self.ended.set()
             _RUNNING.discard(threading.current_thread())
 
     def _drained(self) -> tuple[str, Any]:
         try:
+            if self.stop.is_set():
+                return "cancelled", None
             with closing(self.make()) as steps:
                 while not self.stop.is_set():
                     try:
@@ -61,6 +70,13 @@ class _Task:
         except BaseException as error:  # whatever it is, the GUI must hear of it
             _forget_locals(error)
             return "errored", error
+
+    def _wait(self) -> None:
+        """Wait for those before it: two at once would be in each other's way."""
+        for task in self.before:
+            while not task.ended.wait(LOOK_MS / 1e3) and not self.stop.is_set():
+                self.latest = Progress(0, 0, WAITING)
+        self.before = ()
 
 
 _RUNNING: set[threading.Thread] = set()
@@ -93,7 +109,9 @@ class Job(QObject):
     returned, errored : Signal(object)
         The generator's return value; any exception.
     cancelled : Signal()
-        It has stopped because of `cancel`.
+        It has stopped because of `cancel`, or will after its current step.
+    settled : Signal()
+        One that was heard of by `cancelled` before it had stopped has done so now.
     warned : Signal(str)
         The text of a warning raised by the job, once per text.
 
@@ -106,11 +124,14 @@ class Job(QObject):
     returned = Signal(object)
     errored = Signal(object)
     cancelled = Signal()
+    settled = Signal()
     warned = Signal(str)
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self._tasks: list[_Task] = []  # the running one, or none
+        self._left: list[_Task] = []  # cancelled ones that go on to the end of their step
+        self._due = math.inf  # when the running one is left, s
         self._reported: Progress | None = None
         self._heard, self._looks = 0, 0
         self._timer = QTimer(self)
@@ -139,20 +160,32 @@ class Job(QObject):
         """
         if self.running:
             raise RuntimeError("a job is already running: cancel it or wait for its end")
-        task = _Task(make)
+        task = _Task(make, tuple(self._left))
         self._tasks.append(task)
         self._heard = self._looks = 0
+        self._due = math.inf
         self._timer.start()
         threading.Thread(target=task.run, name="napari-hush", daemon=True).start()
 
-    def cancel(self) -> None:
-        """Ask the job to stop after its current step; `cancelled` tells when it has."""
+    def cancel(self, *, at_once: bool = False) -> None:
+        """Ask the job to stop after its current step; `cancelled` tells when it has.
+
+        Parameters
+        ----------
+        at_once : bool
+            Whether a long step is not waited for: nothing is heard of it any more, and the next job begins at its end.
+        """
         for task in self._tasks:
             task.stop.set()
+        if at_once:
+            self._due = min(self._due, time.monotonic() + PATIENCE)
 
     @Slot()  # type: ignore[untyped-decorator]
     def _look(self) -> None:
         """Tell what the thread has left."""
+        self._look_after()
+        if not self._tasks:
+            return
         task, outcome = self._tasks[0], self._tasks[0].outcome  # first, so that no warning comes after the end
         while self._heard < len(task.warned):
             self._heard += 1
@@ -162,15 +195,30 @@ class Job(QObject):
         if outcome is not None:
             self._end(*outcome)
             return
+        if time.monotonic() > self._due:
+            self._left.append(task)
+            self._end("cancelled", None)
+            return
         self._looks += 1
         event = task.latest
         if self._looks % EVERY == 0 and event is not self._reported and event is not None and not task.stop.is_set():
             self._reported = event
             self.progressed.emit(event)
 
+    def _look_after(self) -> None:
+        """See whether what was left has ended."""
+        ended = [task for task in self._left if task.ended.is_set()]
+        for task in ended:
+            self._left.remove(task)
+        if not (self._left or self._tasks):
+            self._timer.stop()
+        if ended:
+            self.settled.emit()
+
     def _end(self, kind: str, value: Any) -> None:
-        self._timer.stop()
         self._tasks.clear()
+        if not self._left:
+            self._timer.stop()
         if kind == "cancelled":
             self.cancelled.emit()
         else:

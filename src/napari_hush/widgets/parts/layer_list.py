@@ -10,7 +10,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_hush.errors import InputError
-from napari_hush.widgets.parts.layer_record import is_noisy, is_tool, read_record, source_in
+from napari_hush.widgets.parts.layer_record import is_tool, noisy_of, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -200,9 +200,7 @@ class NoisyCombo(LayerCombo):
 
     def _meant(self, layer: Any) -> Any:
         """The layer that would be denoised if this one is chosen; None where it says nothing."""
-        if not isinstance(layer, Image):
-            return None
-        return layer if is_noisy(layer) else source_in(read_record(layer.metadata), self._viewer.layers)
+        return noisy_of(layer, self._viewer.layers)
 
 
 class LayerOrNone(LayerCombo):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 from uuid import uuid4
 
 import numpy as np
+from napari.layers import Image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -119,6 +120,13 @@ def is_noisy(layer: Layer) -> bool:
     """Whether a layer may be denoised: not one that shows a result, a preview or evidence."""
     record = read_record(layer.metadata)
     return not record or "noisy" in str(record.get("synthesise", ""))
+
+
+def noisy_of(layer: Layer | None, layers: Iterable[Layer]) -> Any:
+    """The image that is meant where somebody chose a layer: of a result its source; None where it says nothing."""
+    if layer is None or not isinstance(layer, Image):
+        return None
+    return layer if is_noisy(layer) else source_in(read_record(layer.metadata), layers)
 
 
 def identity(layer: Layer) -> str:

@@ -14,18 +14,19 @@ from napari_hush.card import ZOO
 from napari_hush.errors import ModelFileError
 from napari_hush.importers.registry import expected, look, suffixes
 from napari_hush.inference.settings import AUTO
+from napari_hush.widgets.parts.labels import AUTOMATIC
 from napari_hush.widgets.parts.recent import recent_files, remember
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QDropEvent, QPaintEvent, QWheelEvent
 
-AUTOMATIC = "stem where the image has a lattice, tomo where a slice has streaks, general elsewhere"
+FITTING = "stem where the image has a lattice, tomo where a slice has streaks, general elsewhere"
 FROM_FILE = "From file…"
 CONTROL = QStyle.ComplexControl.CC_ComboBox
 
 
 class ModelCombo(QComboBox):
-    """*auto*, the bundled models, the files used lately, and *From file…*.
+    """*automatic*, the bundled models, the files used lately, and *From file…*.
 
     Attributes
     ----------
@@ -137,7 +138,7 @@ class ModelCombo(QComboBox):
         if chosen is not None and chosen not in [*bundled, *files]:  # it was deleted, as its use will tell
             files.insert(0, chosen)
         self.clear()
-        self._append(None, AUTO, AUTOMATIC)
+        self._append(None, AUTOMATIC, FITTING)
         for path in bundled:
             self._append(path, path.stem, f"<qt>{escape(description(path))}</qt>")
         for path, name in zip(files, tell_apart(files), strict=True):
@@ -153,7 +154,7 @@ class ModelCombo(QComboBox):
         self.setCurrentIndex(listed.index(path))
         self.setToolTip(self.currentData(Qt.ItemDataRole.ToolTipRole) or "")
         before = self._path, self._description
-        self._path, self._description = path, description(path) if path is not None else AUTOMATIC
+        self._path, self._description = path, description(path) if path is not None else FITTING
         if before != (self._path, self._description):
             self.changed.emit()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from napari_hush.atoms.spacing import require_spacing
+from napari_hush.atoms.spacing import find_lattice, require_spacing
 from napari_hush.datasets.drawing import Drawer
 from napari_hush.datasets.materials import Materials
 from napari_hush.declare import Bounds, check_fields
@@ -23,6 +23,7 @@ from napari_hush.synthesis import (
     measure_lattice,
 )
 from napari_hush.synthesis.dents.published_mask import checked_image
+from napari_hush.synthesis.lattices.unit_cell import render_cell
 from napari_hush.synthesis.noise.fit.noise import fit_noise
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
     from napari_hush.datasets.settings import SynthesisSettings
 
+AROUND = 256  # px to each side of a crop that are looked at where its own noise hides its lattice
+ACROSS = 4  # periods of the crop that then takes its place
 DOUBTFUL = 0.6  # of the crop's standard deviation is not periodic
 VARIANTS: dict[str, MaskRecipe] = {
     "published": MaskRecipe(),
@@ -73,11 +76,14 @@ class Plane:
         The layer's name.
     index : tuple
         What was taken: the leading indices and the region.
+    around : array_like, optional
+        The region and what lies around it.
     """
 
     data: Any
     name: str
     index: tuple[Any, ...]
+    around: Any = None
 
     @classmethod
     def of(cls, layer: Image, plane: tuple[int, ...], region: tuple[int, int, int, int] | None = None) -> Plane:
@@ -92,7 +98,10 @@ class Plane:
             raise InputError(f"{layer.name} has colours: choose a grey image")
         data = layer.data[0] if layer.multiscale else layer.data
         y0, y1, x0, x1 = region or (0, data.shape[-2], 0, data.shape[-1])
-        return cls(data=data[(*plane, slice(y0, y1), slice(x0, x1))], name=layer.name, index=(plane, region))
+        y, x = slice(max(y0 - AROUND, 0), y1 + AROUND), slice(max(x0 - AROUND, 0), x1 + AROUND)
+        around = None if region is None else data[(*plane, y, x)]
+        part = data[(*plane, slice(y0, y1), slice(x0, x1))]
+        return cls(data=part, name=layer.name, index=(plane, region), around=around)
 
     def read(self) -> NDArray[Any]:
         """The pixels."""
@@ -130,12 +139,24 @@ ToMeasure = dict[str, "Callable[[], Measured]"]
 
 
 def measure_crop(plane: Plane) -> Crop:
-    """Find the lattice of a unit crop."""
-    image = plane.read()
-    lattice = measure_lattice(image)
+    """Find the lattice of a unit crop; where its noise hides it, that of what lies around it is taken."""
+    image, hidden = plane.read(), ""
+    try:
+        lattice = measure_lattice(image)
+    except InputError:
+        around = None if plane.around is None else find_lattice(np.asarray(plane.around))
+        if around is None:
+            raise
+        cell = average_cell(image, vectors=around.vectors)
+        side = ACROSS * int(np.ceil(np.hypot(*around.vectors.T).max()))
+        image = render_cell(cell, (side, side)).image
+        lattice = measure_lattice(image)
+        hidden = ". Too noisy to tell its lattice, which is that of what lies around it: its averaged cell is taken"
     columns = len(average_cell(image, vectors=lattice.vectors).columns)
     height, width = image.shape
-    words = f"{width} x {height} px: {describe_lattice(lattice)}, {columns} column{'s' * (columns > 1)} per cell"
+    words = (
+        f"{width} x {height} px: {describe_lattice(lattice)}, {columns} column{'s' * (columns > 1)} per cell{hidden}"
+    )
     if lattice.residual > DOUBTFUL:
         words += f". Looks like noise or texture, not a lattice: {lattice.residual:.0%} of it is not periodic"
     return Crop(image=image, words=words)

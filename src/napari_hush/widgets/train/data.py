@@ -22,9 +22,12 @@ from napari_hush.training.data.images import ImageSet
 from napari_hush.training.data.pairing import listed, partners
 from napari_hush.training.methods.registry import METHODS, methods_for
 from napari_hush.training.process.child import Stored
-from napari_hush.widgets.parts.bits import small_label
+from napari_hush.widgets.parts.bits import small_label, when_deleted
+from napari_hush.widgets.parts.channels import Channels
 from napari_hush.widgets.parts.layer_list import LayerOrNone
+from napari_hush.widgets.parts.layer_record import noisy_of
 from napari_hush.widgets.parts.layer_source import Source
+from napari_hush.widgets.parts.not_offered import why_not_offered
 from napari_hush.widgets.synthesize.measurements import Measurements
 
 if TYPE_CHECKING:
@@ -163,13 +166,28 @@ class Data(QWidget):
         self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for name in ("noisy", "clean", "truth"):
             self._rows.addRow(name.capitalize(), getattr(self, name))
+        self._channels = Channels()
+        self._rows.insertRow(1, "Channels", self._channels.combo)
         self._rows.addRow(self.words)
+        self._channels.combo.currentIndexChanged.connect(self._on_chosen)
         self.study = Measurements(self, self._lessons)
         self.study.changed.connect(self._refresh)
         for name in ("noisy", "clean", "truth"):
             getattr(self, name).chosen.connect(self._on_chosen)
-        if isinstance(viewer.layers.selection.active, Image):
-            self.noisy.source = viewer.layers.selection.active
+        self._viewer = viewer
+        self._offer_channels()
+        self._follow()
+        active, follow = viewer.layers.selection.events.active, self._follow
+        active.connect(follow)
+        when_deleted(self, lambda: active.disconnect(follow))
+        self._refresh()
+
+    def _follow(self, _: object = None) -> None:
+        """Take the noisy layer from napari's list, as *Denoise* does; a file stays, and what is clean is not noisy."""
+        meant = noisy_of(self._viewer.layers.selection.active, self._viewer.layers)
+        taken = isinstance(self.noisy.source, Path) or meant in (self.clean.source, self.truth.source)
+        if meant is not None and not taken:
+            self.noisy.source = meant
         self._refresh()
 
     @property
@@ -196,7 +214,8 @@ class Data(QWidget):
 
     def parts(self) -> dict[str, ChosenImages]:
         """What was chosen and counts, by name, as it is now."""
-        return {name: one if isinstance(one, Path) else Source.of(one) for name, one in self.chosen().items()}
+        axis = self._channels.axis
+        return {name: one if isinstance(one, Path) else Source.of(one, axis) for name, one in self.chosen().items()}
 
     def chosen(self) -> dict[str, Any]:
         """The layers and paths that count, by name."""
@@ -221,9 +240,15 @@ class Data(QWidget):
     def _lessons(self) -> Any:
         return {} if self._missing() else {"images": partial(look, self.parts(), self.needs)}
 
-    def _on_chosen(self) -> None:
+    def _on_chosen(self, _: object = None) -> None:
+        self._offer_channels()
         self.study.forget("images")
         self._refresh()
+
+    def _offer_channels(self) -> None:
+        noisy = self.noisy.source
+        offered = self._channels.offer(noisy if isinstance(noisy, Image) else None)
+        self._rows.setRowVisible(self._channels.combo, offered)
 
     def _refresh(self) -> None:
         names = self._names()
@@ -231,7 +256,8 @@ class Data(QWidget):
             self._rows.setRowVisible(getattr(self, name), name in names)
         found = self.found
         text = found.words if isinstance(found, Found) else str(found) if found is not None else "looking…"
-        self.words.setText(text)
+        other = why_not_offered(self._viewer.layers.selection.active)
+        self.words.setText(f"{text}. {other}" if other else text)
         self.words.setVisible(True)
         self.changed.emit()
 

@@ -400,7 +400,7 @@ def _order(
         noisy=stored["noisy"],
         clean=stored.get("clean"),
         truth=stored.get("truth"),
-        rgb=any(part.rgb for part in parts.values() if isinstance(part, Source)),
+        channel_axis=next((part.channel_axis for part in parts.values() if isinstance(part, Source)), None),
         model=model,
         checkpoint=checkpoint,
         resume=resume,

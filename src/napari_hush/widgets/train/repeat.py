@@ -29,16 +29,16 @@ def python_of(method: str, settings: TrainSettings, parts: Mapping[str, Any], mo
         The file.
     """
     layers = [(name, part) for name, part in parts.items() if not isinstance(part, Path)]
-    colours = any(layer.rgb for _, layer in layers)
+    axis = next((layer.channel_axis for _, layer in layers), None)
     code = {name: name for name, _ in layers} | {
         name: literal(part) for name, part in parts.items() if isinstance(part, Path)
     }
     code |= {name: f"{name}[..., :3]" for name, layer in layers if layer.rgb and layer.data.shape[-1] == 4}
     data = f"({code['noisy']}, {code['clean']})" if "clean" in code else code["noisy"]
     also = []
-    if colours or "truth" in code:
+    if axis is not None or "truth" in code:
         also.append("from napari_hush.training.data.open import TrainingSource")
-        named = {"channel_axis": -1} if colours else {}
+        named = {} if axis is None else {"channel_axis": -1 if layers[0][1].rgb else axis}
         truth = [f"truth={code['truth']}"] if "truth" in code else []
         data = call("TrainingSource", f"data={data}", *truth, **named)
     lines = [*preamble(layers, *also)]
@@ -62,6 +62,8 @@ def command_of(method: str, settings: TrainSettings, parts: Mapping[str, Any], m
             continue
         if part.rgb and part.data.shape[-1] == 4:
             raise InputError(f"{part.name}: has an alpha channel, which a command takes for a colour: copy as Python")
+        if part.channel_axis is not None and not part.rgb:
+            raise InputError(f"{part.name}: no option says which axis counts channels in a training: copy as Python")
         named[name] = require_file(part).name
     data = [named[name] for name in ("noisy", "clean") if name in named]
     return train_command(method, settings, data, model, truth=named.get("truth"))

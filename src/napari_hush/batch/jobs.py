@@ -1,4 +1,4 @@
-"""Which files a run of ``napari-hush denoise`` reads and writes, and which of them are done already."""
+"""Which files a batch reads and writes, as ``napari-hush denoise`` does, and which of them are done already."""
 
 from __future__ import annotations
 

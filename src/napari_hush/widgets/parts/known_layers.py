@@ -1,0 +1,60 @@
+"""What has been measured on layers: kept as long as a layer lives and shows the same data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, ref
+
+import numpy as np
+
+from napari_hush.inference.known import Known
+from napari_hush.io.fingerprint import fingerprint, lies_in_file
+from napari_hush.widgets.parts.layer_source import image_data
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.layers import Image
+
+
+class KnownLayer:
+    """What is known of the data of a layer.
+
+    Parameters
+    ----------
+    data : array_like
+        Of the layer; it is not held.
+    """
+
+    def __init__(self, data: Any) -> None:
+        self._data: Callable[[], Any] = ref(data)
+        self._seen: dict[str, Any] | None = None
+        self._known = Known()
+
+    def is_of(self, data: Any) -> bool:
+        """Whether it was made for this array."""
+        return self._data() is data
+
+    def now(self) -> Known:
+        """What still holds: nothing where the values have changed in their place. It may take a part of a second."""
+        data = self._data()
+        looks = lies_in_file(data) or isinstance(data, np.ndarray)  # others are computed anew at each look
+        seen = fingerprint(data) if looks else None
+        if seen != self._seen:
+            self._seen, self._known = seen, Known()
+        return self._known
+
+
+class KnownLayers:
+    """What is known of each layer; it goes with the layer."""
+
+    def __init__(self) -> None:
+        self._layers: WeakKeyDictionary[Image, KnownLayer] = WeakKeyDictionary()
+
+    def of(self, layer: Image) -> KnownLayer:
+        """What is known of a layer, or a new place for it where it shows other data by now."""
+        data = image_data(layer)
+        found = self._layers.get(layer)
+        if found is None or not found.is_of(data):
+            found = self._layers[layer] = KnownLayer(data)
+        return found

@@ -75,6 +75,7 @@ CALLS = {
     "adapt": "image model settings",
     "compare_repeats": "noisy denoised data_range=",
     "denoise": "image model",
+    "describe": "image channel_axis= pixel_size=",
     "estimate_spacing": "image",
     "evaluate": "noisy denoised truth= spacing=",
     "export": "model path",
@@ -89,7 +90,7 @@ CALLS = {
     "train_settings": "method table",
 }
 CLASSES = {
-    "AdaptSettings", "Adapted", "DenoiseSettings", "FileFormatError", "InputError", "Model", "ModelCard",
+    "About", "AdaptSettings", "Adapted", "DenoiseSettings", "FileFormatError", "InputError", "Model", "ModelCard",
     "ModelFileError", "Progress", "Registration", "Sample", "SynthesisSettings", "Target",
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_hush.datasets.synthesize import synthesize
     from napari_hush.errors import FileFormatError, InputError, ModelFileError
     from napari_hush.exporters import export
+    from napari_hush.fidelity.about.about import About, describe
     from napari_hush.fidelity.evaluate import evaluate, judge
     from napari_hush.fidelity.repeats.compare import compare_repeats
     from napari_hush.importers.registry import load_model
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from napari_hush.training.settings_file import train_settings
 
 __all__ = [
+    "About",
     "AdaptSettings",
     "Adapted",
     "DenoiseSettings",
@@ -48,6 +50,7 @@ __all__ = [
     "adapt",
     "compare_repeats",
     "denoise",
+    "describe",
     "estimate_spacing",
     "evaluate",
     "export",
@@ -64,6 +67,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "About": "fidelity.about.about",
     "AdaptSettings": "training.adapt.settings",
     "Adapted": "training.adapt.adapt",
     "DenoiseSettings": "inference.settings",
@@ -80,6 +84,7 @@ _HOMES = {
     "adapt": "training.adapt.adapt",
     "compare_repeats": "fidelity.repeats.compare",
     "denoise": "inference.denoise",
+    "describe": "fidelity.about.about",
     "estimate_spacing": "atoms.spacing",
     "evaluate": "fidelity.evaluate",
     "export": "exporters",

@@ -14,6 +14,7 @@ from napari_hush.cgroups import ROOT, control_groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 
@@ -21,6 +22,7 @@ FILES = {  # limit, use, and where in the statistics the cached files are, by ve
     1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     2: ("memory.max", "memory.current", "inactive_file"),
 }
+LEAN = 4 << 20  # bytes: with less, page faults cost more than they spare
 NO_LIMIT = 1 << 60  # bytes; version 1 of cgroups says a number near 2**63 where there is none
 
 
@@ -65,9 +67,19 @@ def _room(group: Path, limit: str, used: str, cache: str) -> int | None:
     return most - taken
 
 
+def kept_arena() -> AbstractContextManager[None]:
+    """Let glibc keep large freed blocks during a run, instead of paying a page fault for each of them again."""
+    return _thresholds(1 << 30, (1 << 31) - 1)
+
+
+def lean_arena() -> AbstractContextManager[None]:
+    """Let glibc return large freed blocks at once during a run: by itself it keeps up to 64 MB for each thread."""
+    return _thresholds(LEAN, 2 * LEAN)
+
+
 @contextmanager
-def kept_arena() -> Iterator[None]:
-    """Let glibc keep large freed blocks during a run, instead of paying a page fault for each of them again.
+def _thresholds(mmap: int, trim: int) -> Iterator[None]:
+    """From how many bytes on a block is mapped by itself, and how many free ones are kept.
 
     Linux with glibc alone; elsewhere nothing happens. At the end the thresholds go to where glibc's own, growing ones
     end up in a process that handles images (32 and 64 MB): it offers no way back to growing by itself.
@@ -76,14 +88,14 @@ def kept_arena() -> Iterator[None]:
         yield
         return
     libc = ctypes.CDLL(None)
-    trim, mmap = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of <malloc.h>
-    libc.mallopt(mmap, 1 << 30)
-    libc.mallopt(trim, (1 << 31) - 1)
+    of_mmap, of_trim = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of <malloc.h>
+    libc.mallopt(of_mmap, mmap)
+    libc.mallopt(of_trim, trim)
     try:
         yield
     finally:
-        libc.mallopt(mmap, 32 << 20)
-        libc.mallopt(trim, 64 << 20)
+        libc.mallopt(of_mmap, 32 << 20)
+        libc.mallopt(of_trim, 64 << 20)
         libc.malloc_trim(0)
 
 

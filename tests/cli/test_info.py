@@ -154,3 +154,12 @@ def test_a_request_that_is_none_is_left_out(desk, request_):
     write_image("a.npy", IMAGE)
     (desk / "a.npy.hush.json").write_text(json.dumps({"software": "napari-hush 1", "request": request_}))
     assert read_history("a.npy") == {"software": "napari-hush 1"}
+
+
+def test_measured_values_are_told_as_well(desk, capsys):
+    plain = said(capsys, "info", "my scan.tif")
+    words = said(capsys, "info", "my scan.tif", "--measure")
+    assert "lattice" not in plain and "model" not in plain
+    assert "not found: nothing repeats" in words and "general, because no lattice was found" in words
+    measured = json.loads(said(capsys, "info", "--json", "--measure", "my scan.tif"))["measured"]
+    assert measured["pixel_size"] == [0.25, 0.25] and measured["advice"]["model"] == "general"

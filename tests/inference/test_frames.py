@@ -292,3 +292,35 @@ def test_series_that_was_stopped_goes_on_with_the_same_bits(model, tmp_path, kin
     assert np.array_equal(done.image[:], whole.image[:])
     assert done.provenance["series"] == whole.provenance["series"]
     assert [p.name for p in sorted(tmp_path.iterdir())] == ["out.zarr", "whole.zarr"]
+
+
+@pytest.mark.parametrize("frames", [False, "auto"])
+def test_planes_alone_are_done_in_the_order_in_which_they_are_wanted(model, frames):
+    image, sight, seen = unlike(8).astype(np.float32), [3], {}
+    settings = DenoiseSettings(frames=frames, guard=False, **CPU)
+    steps = denoise_steps(image, model, settings, first=lambda: sight[0])
+
+    def report(event):
+        if event.place is not None:
+            seen[event.place[0]] = event.preview
+            sight[0] = 6 if len(seen) == 1 else 1 if len(seen) == 3 else sight[0]
+
+    done = run_steps(steps, report)
+    assert list(seen) == [3, 6, 7, 1, 2, 4, 5, 0]
+    for number, plane in seen.items():
+        np.testing.assert_array_equal(plane[0], done.image[number])
+    plain = run_steps(denoise_steps(image, model, settings))
+    np.testing.assert_array_equal(done.image, plain.image)
+
+
+def test_frames_that_look_together_keep_their_order(model):
+    sight, seen = [2], []
+    steps = denoise_steps(series(), model, DenoiseSettings(guard=False, **CPU), first=lambda: sight[0])
+
+    def report(event):
+        if event.place is not None:
+            seen.append(event.place[0])
+            sight[0] = 0
+
+    run_steps(steps, report)
+    assert seen == [2, 3, 4, 5, 1, 0]

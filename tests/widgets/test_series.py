@@ -86,3 +86,29 @@ def test_preview_is_alone_whatever_number_of_frames_is_chosen(make_widget, finis
     finish(widget)
     assert viewer.layers[1].data.shape == (1, 40, 40)
     assert viewer.layers[1].metadata["napari-hush"]["settings"]["frames"] is False
+
+
+def test_planes_that_stand_alone_grow_too_and_the_one_in_sight_is_wanted_next(make_widget, finish, qtbot):
+    volume = np.random.default_rng(1).normal(100, 30, (40, SIDE, SIDE)).astype(np.float32)
+    viewer, widget = make_widget(volume)
+    widget._form.value = replace(widget._form.value, frames=False)
+    viewer.dims.set_current_step(0, 2)
+    widget.run()
+    growing = widget._growing
+    assert growing.wanted() == 2
+    viewer.dims.set_current_step(0, 30)
+    growing.show()
+    assert growing.wanted() == 30
+    finish(widget)
+    places = [place[0] for place, _ in growing.finished]
+    assert sorted(places) == list(range(40)) and places.index(30) < places.index(29)
+    assert np.isfinite(viewer.layers["noisy · tiny"].data).all()
+
+
+def test_the_noisy_layer_may_be_removed_while_its_result_grows(make_widget, finish, frames):
+    viewer, widget = make_widget(np.concatenate([frames] * 3))
+    widget._form.value = replace(widget._form.value, frames=False)
+    widget.run()
+    viewer.layers.remove(viewer.layers["noisy"])
+    finish(widget)
+    assert [layer.name for layer in viewer.layers] == ["noisy · tiny"] and not widget._message.text

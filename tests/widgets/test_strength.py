@@ -135,7 +135,7 @@ def test_a_result_is_judged_again_after_another_layer_was_chosen(make_widget, qt
 def test_frames_of_a_series_come_at_the_strength():
     viewer = ViewerModel()
     source = Source.of(viewer.add_image(np.stack([LATTICE, LATTICE]), name="series"))
-    growing = GrowingLayer(viewer, source, 0.25)
+    growing = GrowingLayer(viewer, source, viewer.layers[0], 0.25)
     growing.finished.append(((1,), LATTICE[None] + 4))
     growing.show()
     np.testing.assert_allclose(viewer.layers[-1].data[1], LATTICE + 1, rtol=1e-5)

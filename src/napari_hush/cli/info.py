@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from napari_hush.fidelity.about.about import About
     from napari_hush.io import ImageData, Metadata
 
 Line = tuple[str, str]  # what it is, and what it is like
@@ -28,6 +29,8 @@ class Info:
 
     inputs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="FILE [FILE ...]")]
     """Image files, or globs in quotes."""
+    measure: bool = False
+    """Look at the values, too, for a second or two: lattice, noise, range, holes, and the model that fits."""
     json: bool = False
     """Print JSON, one line for each file: shape, axes, number type, pixel size, metadata and the whole history."""
 
@@ -41,9 +44,9 @@ class Info:
         for number, path in enumerate(files):
             try:
                 if self.json:
-                    print(json.dumps(_as_dict(path), default=str))
+                    print(json.dumps(_as_dict(path, measure=self.measure), default=str))
                 else:
-                    print(("\n" if number else "") + _as_text(path))
+                    print(("\n" if number else "") + _as_text(path, measure=self.measure))
             except (InputError, OSError, MemoryError) as error:
                 if len(files) == 1:
                     raise
@@ -52,7 +55,7 @@ class Info:
         return 2 if failed else 0
 
 
-def _as_dict(path: Path) -> dict[str, Any]:
+def _as_dict(path: Path, *, measure: bool) -> dict[str, Any]:
     from napari_hush.io import read_image
     from napari_hush.io.history import read_history
     from napari_hush.io.outputs import actual_place
@@ -75,10 +78,11 @@ def _as_dict(path: Path) -> dict[str, Any]:
         "units": image.units,
         "metadata": metadata,
         "history": read_history(actual_place(path)),
+        **({"measured": _measured(image).as_dict()} if measure else {}),
     }
 
 
-def _as_text(path: Path) -> str:
+def _as_text(path: Path, *, measure: bool) -> str:
     from napari_hush.io import read_image
     from napari_hush.io.history import is_unchanged, read_history
     from napari_hush.io.outputs import actual_place
@@ -91,6 +95,9 @@ def _as_text(path: Path) -> str:
         return _several_text(path, several.choices)
     history = read_history(actual_place(path))
     lines = [("image", _image_words(image)), *_metadata_lines(image.metadata)]
+    if measure:
+        told = ("image", "pixel size")  # by the line above
+        lines += [(line.name, line.words) for line in _measured(image).lines if line.name not in told]
     if history is None:
         lines.append(("history", "not made by napari-hush"))
     else:
@@ -103,6 +110,12 @@ def _as_text(path: Path) -> str:
             lines.append(("since then", "the file was changed: what is told here need not be true of it"))
     width = max(len(name) for name, _ in lines)
     return "\n".join([printable(str(path)), *(f"  {name:{width}}  {printable(words)}" for name, words in lines)])
+
+
+def _measured(image: ImageData) -> About:
+    from napari_hush.fidelity.about.about import describe
+
+    return describe(image)
 
 
 def _several_text(path: Path, choices: Sequence[str]) -> str:

@@ -23,11 +23,11 @@ from napari_hush.inference.target import check_out, open_target, with_mask
 from napari_hush.io.fingerprint import Watched, lies_in_file
 from napari_hush.io.formats.zarr_write import open_zarr
 from napari_hush.io.history import add_to_zarr
-from napari_hush.memory import give_back, kept_arena
+from napari_hush.memory import give_back, kept_arena, lean_arena
 from napari_hush.progress import Progress, drain_with_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.guards.guard import Guard
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from napari_hush.inference.units import Spread
     from napari_hush.model import Model
 
+ALL = slice(None)
 VISIBLE = 0.1  # of the noise: less that was given back is the tail of something
 
 
@@ -181,7 +182,7 @@ def denoise_steps(
     loaded: LoadedModels | None = None,
     plane: tuple[int, ...] | None = None,
     region: tuple[int, int, int, int] | None = None,
-    first: int = 0,
+    first: int | Callable[[], int] = 0,
     restart: Restart | None = None,
     watched: Watched | None = None,
     spread: Spread | None = None,
@@ -193,7 +194,7 @@ def denoise_steps(
 
     Parameters
     ----------
-    image, model, channel_axis, first
+    image, model, channel_axis
         As in `denoise`.
     out : optional
         As in `denoise`; or a callable that takes ``chunks=`` (one tile) and ``dtype=`` (that holds the result) and
@@ -209,6 +210,9 @@ def denoise_steps(
     region : (int, int, int, int), optional
         Only y0, y1, x0, x1, for a preview: the same pixels as in the full result, where each plane stands alone; frames
         of a series do not look together then, and a number of ``frames`` is refused.
+    first : int or callable
+        As in `denoise`; or a callable that says which is wanted now, and is asked again before each frame; of frames
+        that look together, and of a run that is kept where it is stopped, once.
     restart : Restart, optional
         What is done about an unfinished run to the same output, and whether this one is kept where it is stopped.
     watched : Watched, optional
@@ -223,13 +227,15 @@ def denoise_steps(
         raise InputError("out= takes whole images: leave plane= and region= out, or out=")
     check_out(Planes(image, channel_axis), out)
     start = time.perf_counter()
+    begin = first() if callable(first) else first
     whole = plane is None and region is None
     if watched is None and whole and (lies_in_file(image) or (restart is not None and restart.keep)):
         watched = Watched.of(image)
     with ExitStack() as stack:
         ledger = None
         if restart is not None and restart.keep and watched is not None:
-            asked = {"settings": asdict(settings), "channel_axis": channel_axis, "first": first}
+            first = begin  # a run that goes on has to know the order
+            asked = {"settings": asdict(settings), "channel_axis": channel_axis, "first": begin}
             ledger = stack.enter_context(opened(restart, watched, **asked))
         elif restart is not None:
             clear(restart)
@@ -252,8 +258,9 @@ def denoise_steps(
             plan = yield from spread.plan_steps(
                 image, model, settings, loaded, channel_axis=channel_axis, ledger=ledger
             )
-        if in_memory(plan.source.image) or (plan.engine.name == "torch" and plan.engine.device == "cpu"):
-            stack.enter_context(kept_arena())
+        lazy = not in_memory(plan.source.image)
+        torch_alone = plan.engine.name == "torch" and plan.engine.device == "cpu"  # a fault for each of its blocks
+        stack.enter_context(lean_arena() if lazy and not torch_alone else kept_arena())
         target = stack.enter_context(open_target(plan, out, None if ledger is None else ledger.folder))
         runner = plan.runner(target, out)
         stack.callback(runner.close)
@@ -264,7 +271,8 @@ def denoise_steps(
         if plan.frames > 1:
             from napari_hush.inference.frames import SeriesRun  # slow to load, and not needed for single images
 
-            series = SeriesRun(plan, runner, plan.frames, first=first, keep=out is None, ledger=ledger)
+            series = SeriesRun(plan, runner, plan.frames, first=begin, keep=out is None, ledger=ledger)
+            series.sight = first if callable(first) else None
             extra.pixels += series.given_before
             yield from series.run(partial(_store_frame, target, extra))
         done = total = 0
@@ -272,14 +280,14 @@ def denoise_steps(
         if spread is not None and ledger is not None:
             guards, given_now = yield from spread.run(plan, runner, target, ledger)
             extra.pixels += given_now
-        passes = sorted(plan.passes, key=lambda one: (one.index[:1] < (first,), one.index)) if first else plan.passes
-        for number, one in enumerate(passes if series is None and spread is None else ()):
+        passes = in_order(plan.passes, first) if series is None and spread is None else ()
+        for number, one in enumerate(passes):
             total = max(total, done + runner.count() * (len(plan.passes) - number))
-            if ledger is not None and number in ledger.complete and number + 1 < len(passes):
+            if ledger is not None and number in ledger.complete and number + 1 < len(plan.passes):
                 done += runner.count()
                 continue
             task = plan.task(one)
-            if number == 0 and not in_memory(plan.source.image):
+            if number == 0 and lazy:
                 give_back()  # of what was measured
             guards = task.guards
             before = () if ledger is None else ledger.steps.get(number, ())
@@ -287,6 +295,8 @@ def denoise_steps(
             for finished, count, left in runner.run(task, before):
                 if before:
                     done, before = max(end - left - count, done), ()
+                if finished and lazy:
+                    give_back()  # what guards leave behind in each thread adds up
                 seen = extra.pixels
                 for tile, values in finished:
                     values, given = task.divided(values)
@@ -303,6 +313,9 @@ def denoise_steps(
                 yield Progress(done, total, f"tile {done} of {total}")
             if ledger is not None:
                 ledger.finish(number, 0 if runner.by_tile else extra.pixels - before_this)
+            if out is None and plan.plane is None and one.index:
+                preview = np.stack([target.image[target.key(one.place, k, ALL, ALL)] for k in one.group.outputs])
+                yield Progress(done, total, f"tile {done} of {total}", preview=preview, place=one.index)
         if watched is not None and whole:
             watched.check()
     result, given = target.image if out is None else out, extra.image
@@ -320,7 +333,7 @@ def denoise_steps(
         "guard": guards[0].as_dict() if guards else False,
         "given_back": extra.record(guards),
         "series": False if series is None else series.record(),
-        **({} if series is None or not first else {"first": first}),
+        **({} if series is None or not begin else {"first": begin}),
         "shape": [int(n) for n in (plan.source.image if whole else result).shape],
         "seconds": round(time.perf_counter() - start, 3),
     }
@@ -333,6 +346,23 @@ def denoise_steps(
         maps = [None if one is None else np.squeeze(one, axis=axes) for one in (found.carried, found.changed)]
         found = replace(found, carried=maps[0], changed=maps[1])
     return Denoised(result, record, given, found)
+
+
+def in_order(passes: Sequence[Pass], first: int | Callable[[], int]) -> Iterator[Pass]:
+    """Passes in the order in which they are done: from a frame on, and then those before it.
+
+    Parameters
+    ----------
+    passes : sequence of Pass
+        All of them.
+    first : int or callable
+        As of `denoise_steps`.
+    """
+    left = sorted(passes, key=lambda one: one.index)
+    while left:
+        wanted = first() if callable(first) else first
+        at = next((k for k, one in enumerate(left) if one.index[:1] >= (wanted,)), 0)
+        yield left.pop(at)
 
 
 def _store_frame(target: Planes, extra: _GivenBack, one: Pass, values: np.ndarray, given: np.ndarray | None) -> int:

@@ -93,6 +93,7 @@ class SeriesRun:
         ledger: Ledger | None = None,
     ) -> None:
         self._plan, self._runner, self._window, self._first = plan, runner, window, first
+        self.sight: Callable[[], int] | None = None  # says which of frames that stand alone is wanted now
         self._tiles = runner.count()
         self._done = 0
         self._all_series = self._split()
@@ -116,7 +117,10 @@ class SeriesRun:
             wanted = self._wanted(series)
             if before:
                 yield from self._go_on(series, before, anything_left=len(before) < len(wanted))
-            for number in wanted[len(before) :]:
+            left = wanted[len(before) :]
+            while left:
+                number = self._next(series, left)
+                left.remove(number)
                 told, known = self._told.state(), dict(series.places)
                 result, given = yield from self._frame(series, number)
                 one = series.passes[number]
@@ -185,6 +189,13 @@ class SeriesRun:
             return [self._plan.plane[0]]
         first = min(max(self._first, 0), count - 1)
         return [*range(first, count), *range(first - 1, -1, -1)]
+
+    def _next(self, series: _Series, left: list[int]) -> int:
+        """Which of the frames that are left is done now."""
+        if self.sight is None or series.alike is not False or self._ledger is not None:
+            return left[0]
+        sight = self.sight()
+        return min(left, key=lambda number: (number < sight, number))
 
     def _around(self, series: _Series, number: int) -> range:
         count = len(series.passes)

@@ -43,6 +43,7 @@ NOISE_WINDOW = 640
 COUNTED = 0.5  # share of the variance that must be that of counts, so that a dose is told
 EDGES = 1.3  # both ends of the noise's spectrum, multiplied: more, and edges of the image are in it
 UNEVEN = 3.0  # times what the noise of the pixels explains: row levels that are told
+TURNING = -0.3  # correlation of second differences of row levels, at most
 CERTAIN = 0.8  # of a lattice: no need to look at further windows
 
 
@@ -112,9 +113,22 @@ class MeasuredLattice:
             return ""
         dose = counts_per_pixel(noise, self.middle)
         words = [] if dose is None else [f"about {_one_digit(dose)} counts per pixel"]
-        own = 1.5 * float(noise.variance(self.middle).mean()) * noise.bands[0] / self.middle.shape[1]
-        rows = noise.row_levels and noise.row_variance > UNEVEN * own  # of the median of means over each row
+        rows = has_uneven_rows(noise, self.middle)
         return ", ".join([*words, *(["rows on levels of their own"] if rows else [])])
+
+
+def has_uneven_rows(noise: NoiseModel, image: NDArray[np.floating]) -> bool:
+    """Whether the rows of an image (Y, X) lie on levels of their own, by more than their noise and the image explain.
+
+    Second differences of levels that know nothing of each other turn their sign, -2/3 as a correlation; those of a
+    lattice along the rows, or of edges, do not.
+    """
+    own = 1.5 * float(noise.variance(image).mean()) * noise.bands[0] / image.shape[1]
+    if not noise.row_levels or noise.row_variance <= UNEVEN * own:  # of the median of means over each row
+        return False
+    levels = np.diff(np.median([part.mean(axis=1) for part in np.array_split(image, 8, axis=1)], axis=0), 2)
+    power = float(levels @ levels)
+    return power > 0 and float(levels[1:] @ levels[:-1]) < TURNING * power
 
 
 def counts_per_pixel(noise: NoiseModel, image: NDArray[np.floating]) -> float | None:
@@ -141,10 +155,14 @@ def counts_per_pixel(noise: NoiseModel, image: NDArray[np.floating]) -> float | 
     c0, c1, c2 = noise.coefficients
     above = float(np.clip(image - noise.zero, 0, noise.top - noise.zero).mean())
     counted, rest = c1 * above, c2 * above**2
-    slow, fast = noise.bands[0], float(np.mean(noise.bands[-4:]))
-    if noise.falling or not counted > 0 or counted < COUNTED * (c0 + counted + rest) or slow * fast > EDGES:
+    if noise.falling or not counted > 0 or counted < COUNTED * (c0 + counted + rest) or shows_edges(noise):
         return None
-    return (above + c0 / c1) / (c1 * slow)
+    return (above + c0 / c1) / (c1 * noise.bands[0])
+
+
+def shows_edges(noise: NoiseModel) -> bool:
+    """Whether edges of the image are mistaken for noise, see `counts_per_pixel`."""
+    return noise.bands[0] * float(np.mean(noise.bands[-4:])) > EDGES
 
 
 def _one_digit(number: float) -> str:

@@ -18,7 +18,7 @@ CPU_TILE_BYTES = 1400 << 20  # larger tiles spare hardly more halo
 LAZY_TILE_BYTES = 240 << 20  # an image that is not in memory is kept out of it for a reason
 GPU_TILE_BYTES = 4 << 30
 GUARD_BYTES = {True: 85, False: 55}  # that a guard and its images take for a pixel, with and without a lattice
-LAZY_GUARD_BYTES = 120 << 20  # smaller tiles would be margin for the most part
+LAZY_GUARD_BYTES = 100 << 20  # smaller tiles would be margin for the most part
 STAGED_TILE_PIXELS = 256 * 256
 
 Part = tuple[int, int, int, int]

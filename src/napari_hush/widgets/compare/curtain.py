@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 NEAR = 8  # px of the screen from its edge that the mouse takes hold of
-COLOUR = "#ffb000"
 NAME = "curtain"
 
 
@@ -77,8 +76,6 @@ class Curtain:
             metadata=as_metadata({"compare": NAME}),
             **style,
         )
-        box = self._layer.bounding_box
-        box.points, box.line_color, box.line_thickness, box.visible = False, COLOUR, 2, True
         self._viewer.layers.selection = chosen  # what other docks follow
         after.visible = True
         self._viewer.mouse_move_callbacks.append(self._hover)

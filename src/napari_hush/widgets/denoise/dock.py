@@ -16,12 +16,13 @@ from napari_hush.errors import InputError
 from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.memory import free_memory
 from napari_hush.reports import SYMBOLS
+from napari_hush.widgets.denoise.about import AboutCard
 from napari_hush.widgets.denoise.batch import Batch
 from napari_hush.widgets.denoise.blend import can_blend
 from napari_hush.widgets.denoise.folder import FolderButtons
 from napari_hush.widgets.denoise.growing import GrowingLayer, planes_of, series_layers
 from napari_hush.widgets.denoise.growing_file import GrowingFile
-from napari_hush.widgets.denoise.in_memory import denoise_to_memory
+from napari_hush.widgets.denoise.in_memory import denoise_to_memory, kind_of_run
 from napari_hush.widgets.denoise.keep import Keep
 from napari_hush.widgets.denoise.live import Live
 from napari_hush.widgets.denoise.live_strength import LiveStrength
@@ -107,6 +108,7 @@ class DenoiseWidget(Dock):
         self._verdict.found.connect(self._keep_verdict)
         self._verdict.ended.connect(self._next)
         self._layers.several.connect(self._refresh)
+        self._card.denoise.connect(self.run_auto)
         self.setAcceptDrops(True)
         self._refresh()
 
@@ -130,6 +132,12 @@ class DenoiseWidget(Dock):
             self._batch = Batch(selected)
             self._next()
         else:
+            self._start(None)
+
+    def run_auto(self) -> None:
+        """Denoise all planes of the chosen layer with the model that fits it."""
+        if not self.running:
+            self._models.choose_auto()
             self._start(None)
 
     def run_folder(self, folder: Path) -> Run:
@@ -257,10 +265,12 @@ class DenoiseWidget(Dock):
         self._form.rows.insertRow(0, "Image", self._layers)
         self._form.rows.insertRow(1, self._words)
         self._words.show()
+        self._card = AboutCard(self._viewer)
+        self._form.rows.insertRow(2, self._card)
         self._channels = Channels()
-        self._form.rows.insertRow(2, "Channels", self._channels.combo)
-        self._form.rows.insertRow(3, "Model", self._models)
-        self._form.rows.insertRow(4, self._about)
+        self._form.rows.insertRow(3, "Channels", self._channels.combo)
+        self._form.rows.insertRow(4, "Model", self._models)
+        self._form.rows.insertRow(5, self._about)
         self._form.rows.addRow("Result", self._output)
         self._keep = Keep(self)
         self._form.rows.addRow("Keep in", self._keep.combo)
@@ -292,6 +302,7 @@ class DenoiseWidget(Dock):
         words = "" if layer is None else refused or describe(layer, self._channels.axis)
         other = why_not_offered(self._viewer.layers.selection.active)
         self._words.setText(f"{words}. {other}" if words and other else words or other)
+        self._card.show_of(layer, self._channels.axis)
         frames = layer is not None and planes_of(layer) > 1 and self._channels.axis != 0
         self._form.show_field("frames", frames)
         if not self._job.running:
@@ -394,11 +405,14 @@ class DenoiseWidget(Dock):
         if part is not None:
             part = limited(part, source, free_memory("cpu"))
         elif planes_of(layer) > 1:
-            self._growing = GrowingLayer(self._viewer, source, settings.strength if can_blend(source, output) else 1.0)
-        finished = self._growing.finished if isinstance(self._growing, GrowingLayer) else None
+            strength = settings.strength if can_blend(source, output) else 1.0
+            self._growing = GrowingLayer(self._viewer, source, layer, strength)
+        growing = self._growing
+        finished, wanted = (None, first) if growing is None else (growing.finished, growing.wanted)
         text = "starting…" if "torch" in sys.modules else "loading PyTorch…"
         known = self._known.of(layer)
-        self._launch(partial(denoise_to_memory, source, model, settings, output, part, first, finished, known), text)
+        make = partial(denoise_to_memory, source, model, settings, output, part, wanted, finished, known)
+        self._launch(make, text, kind_of_run(source, model, settings, part))
 
     def _first(self, source: Source, layer: Image) -> int:
         """The frame that is done first: the one in sight."""
@@ -515,6 +529,7 @@ class DenoiseWidget(Dock):
     def _stop(self) -> None:
         self._batch = None
         super()._stop()
+        self._card.stop()
         self._verdict.clear()
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:

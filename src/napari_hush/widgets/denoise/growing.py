@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_hush.inference.strength import blended
 from napari_hush.widgets.parts.layer_record import as_metadata
-from napari_hush.widgets.parts.layer_source import PLACE, image_data
+from napari_hush.widgets.parts.layer_source import PLACE, image_data, visible_part
 
 if TYPE_CHECKING:
     import napari
@@ -28,6 +28,8 @@ class GrowingLayer:
         Where it is shown once the first frame is done.
     source : Source
         What is denoised.
+    layer : napari.layers.Image
+        The layer of that source, by which is known which frame is in sight.
     strength : float
         At which a frame that comes at strength 1 is shown.
 
@@ -37,27 +39,40 @@ class GrowingLayer:
         Frames that are done, (C, Y, X), with their places: the thread adds them, `show` takes them.
     """
 
-    def __init__(self, viewer: napari.Viewer, source: Source, strength: float = 1.0) -> None:
-        self._viewer, self._source, self._strength = viewer, source, strength
+    def __init__(self, viewer: napari.Viewer, source: Source, layer: Image, strength: float = 1.0) -> None:
+        self._viewer, self._source, self._noisy, self._strength = viewer, source, layer, strength
+        self._sight = self._look()
         self._layer: Image | None = None
         self._shown = 0
         self._origin = {"source_layer": source.name, "source_id": source.identity}
         self.finished: list[tuple[tuple[int, ...], np.ndarray]] = []
 
+    def wanted(self) -> int:
+        """Which frame is in sight, as of the latest `show`; the thread asks."""
+        return next(iter(self._sight), 0)
+
+    def _look(self) -> tuple[int, ...]:
+        """The place in sight along the leading axes."""
+        return self._source.seen(visible_part(self._noisy, self._viewer.dims))[0]
+
     def show(self, _: Progress | None = None) -> None:
-        """Bring what has been finished into the layer."""
+        """Bring what has been finished into the layer; it is drawn anew where that is in sight."""
+        self._sight = self._look()
         if self._shown == len(self.finished) or self._source.rgb or self._source.channel_axis is not None:
             return
         if self._layer is None:
             data = np.full(self._source.data.shape, np.nan, np.float32)
             style = self._source.style | {"metadata": as_metadata(self._origin)}
             self._layer = self._viewer.add_image(data, name=f"{self._source.name} · under way", **style)
+        in_sight = set(self._viewer.dims.displayed) != {self._viewer.dims.ndim - 2, self._viewer.dims.ndim - 1}
         while self._shown < len(self.finished):
             place, plane = self.finished[self._shown]
             noisy = self._source.data[place] if self._strength < 1 else None
             self._layer.data[place] = blended(noisy, plane[0], self._strength)
+            self.finished[self._shown] = place, plane[:0]  # the layer has it now
+            in_sight |= place == self._sight
             self._shown += 1
-        if self._layer in self._viewer.layers:
+        if in_sight and self._layer in self._viewer.layers:
             self._layer.refresh()
 
     def replace(self, data: Any, options: dict[str, Any]) -> Image | None:

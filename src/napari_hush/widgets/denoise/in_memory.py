@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_hush.inference.planes import Planes
 from napari_hush.progress import Progress, within
 from napari_hush.widgets.denoise.blend import at_strength, can_blend
 from napari_hush.widgets.denoise.result import OutputType, result_layer
+from napari_hush.widgets.parts.lasted import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from napari_hush.inference.settings import DenoiseSettings
     from napari_hush.inference.told import SeriesResult
@@ -30,7 +33,7 @@ def denoise_to_memory(
     settings: DenoiseSettings,
     output: OutputType,
     part: Part | None,
-    first: int = 0,
+    first: int | Callable[[], int] = 0,
     finished: list[tuple[tuple[int, ...], np.ndarray]] | None = None,
     known: KnownLayer | None = None,
 ) -> Generator[Progress, None, InMemory]:
@@ -86,3 +89,17 @@ def denoise_to_memory(
     if again:
         data, options = at_strength(source, part, data, options, strength)
     return data, options, done.series
+
+
+def kind_of_run(source: Source, model: str | Path, settings: DenoiseSettings, part: Part | None) -> Kind:
+    """What lasts as long: the same model with the same settings, and PyTorch to be loaded first or not."""
+    loaded = "loaded" if "torch" in sys.modules else "to be loaded"
+    planes = Planes(source.data, source.channel_axis)
+    pixels = planes.n_channels
+    if part is None:
+        pixels *= math.prod(planes.lead_shape) * math.prod(planes.plane_shape)
+    else:
+        y0, y1, x0, x1 = part[1]
+        pixels *= (y1 - y0) * (x1 - x0)
+    what = "run" if part is None else "preview"
+    return Kind(f"denoise {what}, {model}, {settings}, {loaded}", pixels)

@@ -59,7 +59,7 @@ def rule() -> QFrame:
     return line
 
 
-class _Words(QLabel):
+class Words(QLabel):
     """Words that wrap, as high as they are: a layout that runs out of room would cut off their first and last lines."""
 
     def setText(self, text: str | None) -> None:
@@ -78,7 +78,7 @@ class _Words(QLabel):
             self.setMinimumHeight(self.heightForWidth(self.width()))
 
 
-class StatusLabel(_Words):
+class StatusLabel(Words):
     """Words in the colour of a status, on the dark theme and on the light one."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -121,7 +121,7 @@ class StatusLabel(_Words):
 
 def small_label() -> QLabel:
     """A line of explanation, hidden while it is empty."""
-    label = _Words()
+    label = Words()
     label.setTextFormat(Qt.TextFormat.PlainText)  # the names of layers, the words of strangers
     label.setWordWrap(True)
     faint = QGraphicsOpacityEffect(label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, Qt, QTimer, Slot  # type: ignore[attr-defined]
@@ -12,6 +13,7 @@ from napari_hush.widgets.parts.copy_button import CopyButton
 from napari_hush.widgets.parts.dock_words import in_dock_words
 from napari_hush.widgets.parts.job import Job
 from napari_hush.widgets.parts.keys import CANCEL, KeyButton, make_shortcuts, order_tabs
+from napari_hush.widgets.parts.lasted import Kind, expected, keep
 from napari_hush.widgets.parts.message import Message
 from napari_hush.widgets.parts.progress_line import ProgressLine
 from napari_hush.widgets.parts.scripted import Scripted
@@ -49,6 +51,8 @@ class Dock(Scripted):
         self.setMinimumWidth(minimum_width)
         self._progress, self._cancel, self._message = ProgressLine(), KeyButton("Cancel", CANCEL), Message()
         self._cancel.clicked.connect(self.cancel)
+        self._kind: Kind | None = None  # of the job under way
+        self._began = 0.0
         self._tab = Tab(self, Dock)
         self._scroll = QTimer(self)  # once the layout has made room for a message
         self._scroll.setSingleShot(True)
@@ -56,6 +60,7 @@ class Dock(Scripted):
         self._scroll.timeout.connect(self._show_message)
         self._job = Job(self)
         self._job.progressed.connect(self._on_progress)
+        self._job.returned.connect(self._keep_time)
         self._job.returned.connect(self._on_returned)
         self._job.errored.connect(self._on_errored)
         self._job.cancelled.connect(self._on_cancelled)
@@ -111,10 +116,13 @@ class Dock(Scripted):
         line.addWidget(self._copy_button, 0, Qt.AlignmentFlag.AlignTop)
         return line
 
-    def _launch(self, make: Callable[[], Generator[Progress, None, Any]], text: str = "starting…") -> None:
-        """Start a job; ``make`` is called in its thread."""
+    def _launch(
+        self, make: Callable[[], Generator[Progress, None, Any]], text: str = "starting…", kind: Kind | None = None
+    ) -> None:
+        """Start a job; ``make`` is called in its thread. Of a ``kind`` that is known the time left is estimated."""
         self._message.clear()
-        self._progress.start(text)
+        self._kind, self._began = kind, time.monotonic()
+        self._progress.start(text, None if kind is None else expected(kind))
         self._job.start(make)
         self._refresh()
 
@@ -133,6 +141,10 @@ class Dock(Scripted):
 
     def _on_progress(self, event: Progress) -> None:
         self._progress.show_progress(event)
+
+    def _keep_time(self, _: Any) -> None:
+        if self._kind is not None:
+            keep(self._kind, time.monotonic() - self._began)
 
     def _on_returned(self, result: Any) -> None:
         raise NotImplementedError

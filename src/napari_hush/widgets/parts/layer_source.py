@@ -106,9 +106,15 @@ class Source:
     @property
     def pixel_size(self) -> float | None:
         """The larger side of a pixel, nm; None where the layer does not know it as a length."""
+        sides = self.pixel_sizes
+        return None if sides is None else max(sides)
+
+    @property
+    def pixel_sizes(self) -> tuple[float, float] | None:
+        """The sides of a pixel along Y and X, nm; None where the layer does not know them as lengths."""
         steps = zip(self.style["scale"][-2:], self.style["units"][-2:], strict=True)
-        metres = [abs(float(step)) * METRES.get(canonical(unit), np.nan) for step, unit in steps]
-        return 1e9 * max(metres) if np.isfinite(metres).all() and min(metres) > 0 else None
+        y, x = (1e9 * abs(float(step)) * METRES.get(canonical(unit), np.nan) for step, unit in steps)
+        return (y, x) if np.isfinite([y, x]).all() and min(y, x) > 0 else None
 
 
 def style_of(layer: Image) -> dict[str, Any]:

@@ -108,6 +108,10 @@ class ModelCombo(QComboBox):
             remember(path)
         self._choose(path)
 
+    def choose_auto(self) -> None:
+        """Choose the one that fits the image."""
+        self._choose(None)
+
     def showPopup(self) -> None:
         """List what other docks have added meanwhile, and the last used first."""
         self._fill(self._path)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_hush.errors import InputError
@@ -94,6 +95,14 @@ class TrainWidget(Dock):
             self.adaptation.models.add(chosen["model"])
         self.form.method = chosen["method"]
         self.form.form.value = chosen["training"]
+
+    def learn_from(self, method: str, noisy: Any, clean: Any = None) -> None:
+        """Choose a method and layers; nothing begins."""
+        self.form.method = method
+        self.data.noisy.source = noisy
+        if clean is not None:
+            self.data.clean.source = clean
+        QTimer.singleShot(0, partial(self.ensureWidgetVisible, self._start))  # once it is laid out
 
     @property
     def paused(self) -> bool:

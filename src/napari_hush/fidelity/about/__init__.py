@@ -1,0 +1,1 @@
+"""What an image is, measured on it alone."""

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QFormLayout
 from napari_hush.widgets.compare.dock import CompareWidget
 from napari_hush.widgets.denoise.dock import DenoiseWidget
 from napari_hush.widgets.evaluate.dock import EvaluateWidget
-from napari_hush.widgets.parts.form import NumberOrEmpty, PairOrEmpty
+from napari_hush.widgets.parts.fields import NumberOrEmpty, PairOrEmpty
 from napari_hush.widgets.synthesize.dock import SynthesizeWidget
 from napari_hush.widgets.train.dock import TrainWidget
 

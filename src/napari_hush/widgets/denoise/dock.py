@@ -9,61 +9,50 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from qtpy.QtCore import QTimer, Slot  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QLineEdit
 
 from napari_hush.batch.folder import FolderRun, is_folder_of_images
 from napari_hush.errors import InputError
-from napari_hush.inference.settings import DenoiseSettings
 from napari_hush.memory import free_memory
 from napari_hush.reports import SYMBOLS
-from napari_hush.widgets.denoise.about import AboutCard
 from napari_hush.widgets.denoise.batch import Batch
 from napari_hush.widgets.denoise.blend import can_blend
+from napari_hush.widgets.denoise.choices import Choices
 from napari_hush.widgets.denoise.folder import FolderButtons
 from napari_hush.widgets.denoise.growing import GrowingLayer, planes_of, series_layers
 from napari_hush.widgets.denoise.growing_file import GrowingFile
 from napari_hush.widgets.denoise.in_memory import denoise_to_memory, kind_of_run
-from napari_hush.widgets.denoise.keep import Keep
 from napari_hush.widgets.denoise.live import Live
 from napari_hush.widgets.denoise.live_strength import LiveStrength
 from napari_hush.widgets.denoise.order import disk_steps, make_order
 from napari_hush.widgets.denoise.preview import update_preview
-from napari_hush.widgets.denoise.repeat import Wanted, command_of, python_of
+from napari_hush.widgets.denoise.repeat import command_of, python_of
 from napari_hush.widgets.denoise.size import limited
-from napari_hush.widgets.denoise.strength import Strength
 from napari_hush.widgets.denoise.summary import summary
 from napari_hush.widgets.denoise.verdict import Verdict, keep_verdict
 from napari_hush.widgets.parts.bits import StatusLabel, row, small_label
-from napari_hush.widgets.parts.channels import Channels, proposed_axis
 from napari_hush.widgets.parts.dock import Dock
-from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.keys import PREVIEW, RUN, KeyButton
 from napari_hush.widgets.parts.known_layers import KnownLayers
-from napari_hush.widgets.parts.layer_list import NoisyCombo
 from napari_hush.widgets.parts.layer_record import (
     identity,
     is_preview,
     latest_result,
     read_record,
 )
-from napari_hush.widgets.parts.layer_source import Part, Source, describe, image_data, visible_part
-from napari_hush.widgets.parts.model_list import ModelCombo, is_model_name
-from napari_hush.widgets.parts.not_offered import why_not_denoised, why_not_offered
+from napari_hush.widgets.parts.layer_source import Part, Source, visible_part
+from napari_hush.widgets.parts.model_list import is_model_name
 from napari_hush.widgets.parts.preferences import preference
 from napari_hush.widgets.parts.tabs import Chosen, raise_dock
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Image
     from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
     from napari_hush.progress import Progress
     from napari_hush.widgets.denoise.in_memory import InMemory
-    from napari_hush.widgets.denoise.result import OutputType
     from napari_hush.widgets.parts.run import Run
 
 MINIMUM_WIDTH = 270
-NO_IMAGE = "no image layer: open or drop an image"
 
 
 class DenoiseWidget(Dock):
@@ -115,11 +104,7 @@ class DenoiseWidget(Dock):
     @property
     def refusal(self) -> str:
         """Why there can be no run; empty where there can."""
-        layer = self._layers.layer
-        if layer is not None:
-            why = why_not_denoised(layer, self._channels.axis)
-            return f"Not possible: {why}" if why else ""
-        return "Choose an image first" if self._layers.count() else "Open an image first: there is no image layer"
+        return self._choices.refusal
 
     @property
     def running(self) -> bool:
@@ -150,7 +135,7 @@ class DenoiseWidget(Dock):
         except ValueError as error:
             self._tell(error)
             return
-        dtype = "input" if self._output.currentIndex() == 1 else "auto"
+        dtype = "input" if self._choices.as_input else "auto"
         run = self._files = FolderRun(folder=folder, model=str(self._models.choice), settings=settings, dtype=dtype)
         self._told = False
         self._folder.offer(None)
@@ -170,47 +155,21 @@ class DenoiseWidget(Dock):
 
     def as_python(self) -> str:
         """See `Dock.as_python`; of layers that are selected together one after the other."""
-        return "\n".join(map(python_of, self._wanted()))
+        return "\n".join(map(python_of, self._choices.wanted))
 
     def as_command(self) -> str:
         """See `Dock.as_command`; of layers that are selected together one after the other."""
-        return "\n".join(map(command_of, self._wanted()))
-
-    def _wanted(self) -> list[Wanted]:
-        """What a run would do."""
-        if self.refusal:
-            raise InputError(self.refusal)
-        chosen = [(one, proposed_axis(one)) for one in self._layers.selected]
-        return [
-            Wanted(
-                layer=layer,
-                channel_axis=axis,
-                model=self.model,
-                settings=self.settings,
-                first=self._first(Source.of(layer, axis), layer),
-                as_input=self._output.currentIndex() == 1,
-                target=self._keep.place.target if self._keep.on_disk and not chosen else None,
-            )
-            for layer, axis in chosen or [(self._layers.layer, self._channels.axis)]
-        ]
+        return "\n".join(map(command_of, self._choices.wanted))
 
     def _begin_preview(self) -> None:
         if self._layers.layer is not None and not self.running and not self.refusal:
-            self._previewed = self._seen
+            self._previewed = self._choices.seen
             self._start(visible_part(self._layers.layer, self._viewer.dims))
-
-    @property
-    def _seen(self) -> tuple[object, ...]:
-        """What a preview now would be of."""
-        layer = self._layers.layer
-        part = visible_part(layer, self._viewer.dims)
-        chosen = self._channels.axis, str(self._models.choice), self._form.accepted
-        return identity(layer), id(image_data(layer)), part, *chosen
 
     @Slot()  # type: ignore[untyped-decorator]
     def _follow(self) -> None:
         """Preview what is in sight now, instead of what was a moment ago."""
-        if self._layers.layer is None or not self._live_preview.isChecked() or self._seen == self._previewed:
+        if self._layers.layer is None or not self._live_preview.isChecked() or self._choices.seen == self._previewed:
             return
         if not self.running:
             self.preview()
@@ -237,44 +196,18 @@ class DenoiseWidget(Dock):
 
     def chosen(self) -> Chosen:
         """Model, settings and number type."""
-        return {"form": self._form.accepted, "model": self._models.path, "output": self._output.currentIndex()}
+        return self._choices.chosen()
 
     def choose_again(self, chosen: Chosen) -> None:
         """Choose them again."""
-        self._form.value = chosen["form"]
-        if chosen["model"] is not None:
-            self._models.add(chosen["model"])
-        self._output.setCurrentIndex(chosen["output"])
+        self._choices.choose_again(chosen)
 
     def _build(self) -> None:
-        self._layers, self._models = NoisyCombo(self._viewer), ModelCombo()
-        self._layers.setToolTip("The image layer to denoise: follows what is chosen in napari's list of layers")
-        self._words, self._about = small_label(), small_label()
-        self._strength = Strength()
-        chosen = {name: preference("denoise", name, "auto") for name in ("device", "engine")}
-        self._form = Form(
-            DenoiseSettings(**chosen),
-            shown=("frames", "dark", "strength", "device", "tile"),
-            words={"tile": "whole plane", "frames": "each alone"},
-            made={"strength": self._strength},
-        )
-        self._output = QComboBox()
-        self._output.addItems(["float32", "same as input"])
-        self._output.setCurrentText(preference("denoise", "output", "float32"))
-        self._output.setToolTip("The result's number type; integers are clipped and rounded. RGB stays as it is.")
-        self._form.rows.insertRow(0, "Image", self._layers)
-        self._form.rows.insertRow(1, self._words)
-        self._words.show()
-        self._card = AboutCard(self._viewer)
-        self._form.rows.insertRow(2, self._card)
-        self._channels = Channels()
-        self._form.rows.insertRow(3, "Channels", self._channels.combo)
-        self._form.rows.insertRow(4, "Model", self._models)
-        self._form.rows.insertRow(5, self._about)
-        self._form.rows.addRow("Result", self._output)
-        self._keep = Keep(self)
-        self._form.rows.addRow("Keep in", self._keep.combo)
-        self._form.rows.addRow(self._keep.place)
+        choices = self._choices = Choices(self._viewer)
+        self._layers, self._models, self._channels = choices.layers, choices.models, choices.channels
+        self._words, self._about, self._card = choices.words, choices.about, choices.card
+        self._strength, self._form, self._output = choices.strength, choices.form, choices.output
+        self._keep = choices.keep
         self._advice, self._series = StatusLabel(), small_label()
         self._advice.hide()
         self._preview, self._run, self._verdict = KeyButton("Preview", PREVIEW), KeyButton("Run", RUN), Verdict()
@@ -282,7 +215,7 @@ class DenoiseWidget(Dock):
         buttons = row(self._preview, self._run, self._cancel)
         self._lay_out(
             10,
-            self._form,
+            choices,
             self._live_preview,
             buttons,
             self._folder,
@@ -291,37 +224,13 @@ class DenoiseWidget(Dock):
             self._advice,
             self._verdict,
         )
-        for line in self._form.findChildren(QLineEdit):  # those of numbers would take a dropped file as text
-            line.setAcceptDrops(False)
 
     def _refresh(self) -> None:
         """Bring the texts and the buttons in line with what is chosen and what runs."""
-        layer = self._layers.layer
-        self._form.rows.setRowVisible(self._channels.combo, self._channels.offer(layer))
-        refused = "" if layer is None else why_not_denoised(layer, self._channels.axis)
-        words = "" if layer is None else refused or describe(layer, self._channels.axis)
-        other = why_not_offered(self._viewer.layers.selection.active)
-        self._words.setText(f"{words}. {other}" if words and other else words or other)
-        self._card.show_of(layer, self._channels.axis)
-        frames = layer is not None and planes_of(layer) > 1 and self._channels.axis != 0
-        self._form.show_field("frames", frames)
-        if not self._job.running:
-            self._keep.offer(layer, free_memory("cpu"), growing=layer is not None and planes_of(layer) > 1)
-        self._form.rows.setRowVisible(self._keep.combo, self._keep.offered)
-        self._form.rows.setRowVisible(self._keep.place, self._keep.on_disk)
-        self._keep.place.setEnabled(not self._job.running)
-        about = self._models.description.partition(". ")[0].rstrip(".")
-        self._about.setText(about)
-        self._about.setVisible(bool(about))
-        reason = ""
-        self._folder.allow("A run is under way" if self.running else "")
-        if self.running:
-            reason = "A run is under way"
-        elif layer is None:
-            some, reason = self._layers.count() > 0, self.refusal
-            self._words.setText(other or ("results alone: open an image, or choose one" if some else NO_IMAGE))
-        elif refused:
-            reason = self.refusal
+        running, choices = self.running, self._choices
+        choices.refresh(running=self._job.running)
+        self._folder.allow("A run is under way" if running else "")
+        reason = "A run is under way" if running else choices.refusal
         self._run.setEnabled(not reason)
         self._preview.setEnabled(not reason)
         selected = [one.name for one in self._layers.selected]
@@ -331,7 +240,7 @@ class DenoiseWidget(Dock):
         self._run.setText(f"Run {len(selected)} layers" if selected else "Go on" if goes_on else "Run")
         kept = "what is done is kept, and can be gone on with" if self._keep.on_disk else "no layer is added"
         self._cancel.setToolTip(f"Stop after the current tile; {kept}")
-        alone = "; frames do not look together in a preview" if frames else ""
+        alone = "; frames do not look together in a preview" if choices.has_frames else ""
         words = f"Denoise what is in sight of the current plane: the same pixels as in a run{alone}"
         self._preview.setToolTip(reason or words)
         self._cancel.setEnabled(self.running)
@@ -384,8 +293,8 @@ class DenoiseWidget(Dock):
         self._advise("")
         self._told = part is None
         self._growing = None
-        as_input = self._output.currentIndex() == 1
-        first = self._first(source, layer)
+        choices = self._choices
+        first = choices.first(source, layer)
         if part is None:
             self._refresh()  # the free memory is another one by now
             self._source = source
@@ -394,6 +303,7 @@ class DenoiseWidget(Dock):
             try:
                 target = self._keep.place.prepare()
                 resume = self._keep.place.resumes
+                as_input = choices.as_input
                 order = make_order(source, model, settings, target, as_input=as_input, first=first, resume=resume)
             except (ValueError, OSError) as error:
                 self._refuse(layer.name, error)
@@ -401,7 +311,7 @@ class DenoiseWidget(Dock):
             self._growing = GrowingFile(self._viewer, source, target)
             self._launch(partial(disk_steps, source, order))
             return
-        output: OutputType = "same as input" if as_input else "float32"
+        output = choices.output_type
         if part is not None:
             part = limited(part, source, free_memory("cpu"))
         elif planes_of(layer) > 1:
@@ -413,10 +323,6 @@ class DenoiseWidget(Dock):
         known = self._known.of(layer)
         make = partial(denoise_to_memory, source, model, settings, output, part, wanted, finished, known)
         self._launch(make, text, kind_of_run(source, model, settings, part))
-
-    def _first(self, source: Source, layer: Image) -> int:
-        """The frame that is done first: the one in sight."""
-        return next(iter(self._plane_of(source, layer)), 0) if planes_of(layer) > 1 else 0
 
     def _advise(self, text: str) -> None:
         """Say that another model would suit the image; it stays until the next run."""
@@ -513,11 +419,7 @@ class DenoiseWidget(Dock):
             self._series.setText(said["words"])
             self._series.show()
         if source is not None and preference("denoise", "verdict", True):
-            self._verdict.judge(source, layer, self._plane_of(source, layer))
-
-    def _plane_of(self, source: Source, layer: Image) -> tuple[int, ...]:
-        """The plane of a layer that is in sight, along the leading axes of its image."""
-        return source.seen(visible_part(layer, self._viewer.dims))[0]
+            self._verdict.judge(source, layer, self._choices.plane_of(source, layer))
 
     def _on_strength(self, strength: float) -> None:
         if self._layers.layer is not None and not self.running:

@@ -11,7 +11,6 @@ from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_hush.errors import InputError
 from napari_hush.files import atomic_write
-from napari_hush.training.process.child import Order
 from napari_hush.training.process.parent import RemoteTraining, train_steps
 from napari_hush.training.settings_file import train_settings_to_toml
 from napari_hush.widgets.parts.bits import row, rule
@@ -23,24 +22,23 @@ from napari_hush.widgets.parts.recent import remember
 from napari_hush.widgets.parts.run import wait_until
 from napari_hush.widgets.parts.tabs import raise_dock
 from napari_hush.widgets.train.adaptation import Adaptation, AdaptationForm, FirstModel, adaptation_steps
-from napari_hush.widgets.train.data import Data, Found, store
+from napari_hush.widgets.train.data import Data, Found
 from napari_hush.widgets.train.form import SettingsForm
+from napari_hush.widgets.train.order import make_order, summary
 from napari_hush.widgets.train.place import Place, file_name
 from napari_hush.widgets.train.repeat import command_of, python_of
 from napari_hush.widgets.train.view import Curves, show_preview
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from pathlib import Path
 
     import napari
 
     from napari_hush.progress import Progress
-    from napari_hush.training.process.child import Stored, TrainingOutcome
+    from napari_hush.training.process.child import TrainingOutcome
     from napari_hush.training.settings import TrainSettings
     from napari_hush.widgets.parts.run import Run
     from napari_hush.widgets.parts.tabs import Chosen
-    from napari_hush.widgets.train.data import ChosenImages
 
 MINIMUM_WIDTH = 300
 
@@ -303,7 +301,7 @@ class TrainWidget(Dock):
             return
         self._run, self._shown, self._model, self._adapting = RemoteTraining(), None, None, False
         self.curves.begin()
-        order = partial(_order, self.form.method, settings, parts, model, self.place.file(".ckpt"), resume)
+        order = partial(make_order, self.form.method, settings, parts, model, self.place.file(".ckpt"), resume)
         self._launch(partial(train_steps, order, self._run))
         self.ensureWidgetVisible(self._progress)
 
@@ -342,7 +340,7 @@ class TrainWidget(Dock):
         self._model = self._made = outcome.model
         remember(outcome.model)
         _offer(outcome.model)
-        self._finish(_summary(outcome))
+        self._finish(summary(outcome))
 
     def _on_adapted(self, outcome: Adaptation) -> None:
         self._model = self._made = outcome.model
@@ -385,47 +383,8 @@ class TrainWidget(Dock):
         self.data.study.stop()
 
 
-def _order(
-    method: str,
-    settings: TrainSettings,
-    parts: dict[str, ChosenImages],
-    model: Path,
-    checkpoint: Path,
-    resume: bool,
-    folder: Path,
-) -> Generator[Progress, None, Order]:
-    """Write down what to train, and the images where they can be read; in the thread."""
-    stored: dict[str, Stored] = {}
-    for name, part in parts.items():
-        stored[name] = yield from store(part, folder, name)
-    return Order(
-        method=method,
-        settings=settings,
-        noisy=stored["noisy"],
-        clean=stored.get("clean"),
-        truth=stored.get("truth"),
-        channel_axis=next((part.channel_axis for part in parts.values() if isinstance(part, Source)), None),
-        model=model,
-        checkpoint=checkpoint,
-        resume=resume,
-        folder=folder,
-    )
-
-
 def _offer(model: Path) -> None:
     """Choose a model in the docks *Denoise* that are open."""
     for widget in QApplication.allWidgets():
         if isinstance(widget, ModelCombo) and not isinstance(widget, FirstModel):
             widget.add(model)
-
-
-def _summary(outcome: TrainingOutcome) -> str:
-    words = f"{outcome.model.stem}: {outcome.steps} steps"
-    figures: dict[str, Any] = outcome.figures
-    if "psnr" in figures:
-        words += f", validation {figures['psnr']:.1f} dB (noisy {figures.get('noisy_psnr', float('nan')):.1f})"
-    elif "validation_loss" in figures:
-        words += f", validation loss {figures['validation_loss']:.4g}"
-    if outcome.stopped:
-        words += f"; {outcome.stopped}"
-    return f"{words}. Chosen in Denoise"

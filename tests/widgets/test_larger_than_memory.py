@@ -14,6 +14,7 @@ import pytest
 import zarr
 from scipy import ndimage
 
+import napari_hush.widgets.denoise.choices as choices_module
 import napari_hush.widgets.denoise.dock as dock_module
 from napari_hush import denoise
 from napari_hush.apart import ProcessError
@@ -39,7 +40,8 @@ SIDE = 700
 
 @pytest.fixture
 def little_memory(monkeypatch):
-    monkeypatch.setattr(dock_module, "free_memory", lambda device: 1 << 16)
+    for module in (dock_module, choices_module):
+        monkeypatch.setattr(module, "free_memory", lambda device: 1 << 16)
 
 
 @pytest.fixture
@@ -306,7 +308,8 @@ def test_layer_in_memory_that_fits_offers_nothing(make_widget, image):
 
 def test_preview_of_what_does_not_fit_is_of_its_middle(make_widget, finish, monkeypatch):
     viewer, widget = make_widget(dask.array.random.random((2200, 2100), chunks=500))
-    monkeypatch.setattr(dock_module, "free_memory", lambda device: 1 << 20)
+    for module in (dock_module, choices_module):
+        monkeypatch.setattr(module, "free_memory", lambda device: 1 << 20)
     monkeypatch.setattr("napari_hush.widgets.denoise.size.PREVIEW", 100)
     viewer.layers[0].corner_pixels = np.array([[0, 0], [2199, 2099]])
     widget.preview()

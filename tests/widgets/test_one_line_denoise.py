@@ -9,7 +9,7 @@ from napari_hush.declare import Bounds
 from napari_hush.inference.engines.registry import ENGINES
 from napari_hush.inference.engines.torch_engine import TorchEngine
 from napari_hush.inference.settings import DenoiseSettings
-from napari_hush.widgets.denoise import dock
+from napari_hush.widgets.denoise import choices
 
 
 class Other(TorchEngine):
@@ -42,7 +42,7 @@ def test_an_engine_is_in_the_list_and_runs(make_widget, finish, image, monkeypat
 
 
 def test_a_setting_is_in_the_form_and_in_the_record(make_widget, finish, image, monkeypatch):
-    monkeypatch.setattr(dock, "DenoiseSettings", More)
+    monkeypatch.setattr(choices, "DenoiseSettings", More)
     viewer, widget = make_widget(image)
     field = widget._form._fields["sharpness"]
     assert field.toolTip() == "How sharp it should be."

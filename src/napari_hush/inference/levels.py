@@ -173,7 +173,7 @@ def _level_steps(source: Planes, indices: list[tuple[int, ...]], channel: int) -
         for some in np.split(rows, np.flatnonzero(np.diff(rows // source.chunk_shape[0])) + 1):  # of one chunk at once
             band = source.read(index, [channel], slice(int(some[0]), int(some[-1]) + 1), slice(0, width))
             found += [band[0, row, ::step] for row in some - some[0]]
-            yield Progress(0, 0, MEASURING)
+            yield Progress(0, 1, MEASURING)
     values = np.concatenate(found).astype(np.float64)
     values = values[np.isfinite(values)]
     if not values.size:

@@ -418,13 +418,13 @@ def spacing_steps(source: Planes, channels: list[int]) -> Generator[Progress, No
             some = []
             for block in islice(blocks, count):
                 some.append(block)
-                yield Progress(0, 0, MEASURING)
+                yield Progress(0, 1, MEASURING)
             for found in in_threads(_lattice, some):
                 if found is not None and (best is None or found.lasting > best.lasting):
                     best = found
                 if best is not None and best.lasting > CERTAIN:
                     return best.spacing
-            yield Progress(0, 0, MEASURING)
+            yield Progress(0, 1, MEASURING)
     return None if best is None else best.spacing
 
 

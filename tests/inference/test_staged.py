@@ -136,7 +136,8 @@ def test_sizes_down_to_a_pixel(kind, shape):
 def test_progress_counts_every_tile_of_every_piece():
     events = []
     hush.denoise(np.stack([IMAGE] * 2), make(), tile=64, frames=False, progress=events.append, **CPU)
-    assert [e.step for e in events if e.step] == list(range(1, events[-1].total + 1))
+    counted = [e.step for e in events if e.step and e.place is None]  # the others show a plane that is done
+    assert counted == list(range(1, events[-1].total + 1))
     assert len({e.total for e in events if e.step}) == 1
 
 

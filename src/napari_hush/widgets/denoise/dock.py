@@ -285,6 +285,7 @@ class DenoiseWidget(Dock):
         try:
             source, settings = Source.of(layer, self._channels.axis), self._form.value
             part = None if part is None else source.seen(part)
+            kind = kind_of_run(source, model, settings, part)
         except ValueError as error:
             self._refuse(layer.name, error)
             return
@@ -322,7 +323,7 @@ class DenoiseWidget(Dock):
         text = "starting…" if "torch" in sys.modules else "loading PyTorch…"
         known = self._known.of(layer)
         make = partial(denoise_to_memory, source, model, settings, output, part, wanted, finished, known)
-        self._launch(make, text, kind_of_run(source, model, settings, part))
+        self._launch(make, text, kind)
 
     def _advise(self, text: str) -> None:
         """Say that another model would suit the image; it stays until the next run."""

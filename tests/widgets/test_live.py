@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_hush.inference import planning
 from napari_hush.progress import Progress
+from napari_hush.widgets.denoise import choices
 from napari_hush.widgets.denoise import dock as module
 from napari_hush.widgets.parts.job import PATIENCE, Job
 
@@ -21,7 +22,8 @@ TIMEOUT = 60_000
 def sight(monkeypatch):
     """What is seen, which a test may move."""
     seen = [((), (20, 60, 30, 100))]
-    monkeypatch.setattr(module, "visible_part", lambda layer, dims: seen[0])
+    for part in (module, choices):
+        monkeypatch.setattr(part, "visible_part", lambda layer, dims: seen[0])
     return seen
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import os
 import time
-import warnings
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -102,20 +101,15 @@ class FolderRun:
         return self
 
     def _file_steps(self, job: Job, loaded: LoadedModels) -> Generator[Progress, None, Any]:
-        from napari_hush.batch.one_file import Asked, file_steps
-        from napari_hush.files import Place
+        from napari_hush.batch.one_file import Asked, begin, file_steps, warn_of_labels
         from napari_hush.inference.denoise import denoise_steps
-        from napari_hush.io import check_writable, looks_like_labels, read_image
+        from napari_hush.io import read_image
         from napari_hush.io.fingerprint import Watched
-        from napari_hush.leftovers import sweep
 
-        check_writable(job.target)
-        sweep(job.target.parent, job.target.name)
-        place, watched, image = Place.of(job.target), Watched.of(job.source), read_image(job.source)
+        place, watched, image = begin(job), Watched.of(job.source), read_image(job.source)
         if self.settings.frames is not False:
             image = image.time_first()
-        if words := looks_like_labels(image.data, image.source):
-            warnings.warn(f"{job.label}: looks like {words} and not like an image", stacklevel=2)
+        warn_of_labels(job, image)
         denoise = partial(denoise_steps, model=self.model, settings=self.settings, loaded=loaded)
         asked = Asked(model=self.model, dtype=self.dtype, dark=self.settings.dark, resume=True)
         return (yield from file_steps(job, image, watched, place, denoise, asked))

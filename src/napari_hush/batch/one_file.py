@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -77,6 +78,27 @@ class Made:
     done: Denoised
     result: Any
     verdict: str
+
+
+def begin(job: Job) -> Place:
+    """See to it that the output can be written, take away what a killed run left there, and look at its place."""
+    from napari_hush.files import Place
+    from napari_hush.io import check_writable
+    from napari_hush.leftovers import sweep
+
+    check_writable(job.target)
+    sweep(job.target.parent, job.target.name)
+    return Place.of(job.target)
+
+
+def warn_of_labels(job: Job, image: ImageData) -> None:
+    """Warn where an input holds labels of regions."""
+    from napari_hush.io import looks_like_labels
+
+    if words := looks_like_labels(image.data, image.source):
+        warnings.warn(
+            f"{job.source}: looks like {words} and not like an image; what is made of it is neither", stacklevel=2
+        )
 
 
 def file_steps(

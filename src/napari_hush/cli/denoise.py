@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from napari_hush.batch.one_file import Asked, file_steps, history_of
+from napari_hush.batch.one_file import Asked, begin, file_steps, history_of, warn_of_labels
 from napari_hush.cli.console import NOTHING_LEFT, complain, one_line, run_text, run_with_bar
 from napari_hush.cli.options import options_of, settings_of, told_by
 from napari_hush.cli.sharing import Reading, client_of, files_on, print_waiting, shard_steps, spread_of
@@ -20,7 +19,6 @@ from napari_hush.cli.signals import raise_if_ended
 from napari_hush.errors import InputError
 from napari_hush.inference.repeat import USUAL
 from napari_hush.inference.settings import AUTO, DenoiseSettings
-from napari_hush.leftovers import sweep
 from napari_hush.names import stem
 
 if TYPE_CHECKING:
@@ -218,20 +216,14 @@ class Denoise:
         """Denoise one input; ``drained`` goes through the steps, with a label, and shows them; ``say`` takes lines."""
         from napari_hush.cluster.shards import Waiting
         from napari_hush.fidelity.glance import given_back_words
-        from napari_hush.files import Place
-        from napari_hush.io import check_writable, looks_like_labels
+        from napari_hush.io import check_writable
 
         source, target, panel = job.source, job.target, job.panel
-        check_writable(target)
-        sweep(target.parent, target.name)
-        place = Place.of(target)
+        place = begin(job)
         if panel is not None:
             check_writable(panel)
         image = self.reading(source)
-        if words := looks_like_labels(image.data, image.source):
-            warnings.warn(
-                f"{source}: looks like {words} and not like an image; what is made of it is neither", stacklevel=1
-            )
+        warn_of_labels(job, image)
         found = drained(file_steps(job, image, watched, place, denoise, self._asked), label)
         if isinstance(found, Waiting):
             print_waiting(self, job, found)

@@ -20,7 +20,6 @@ from napari_hush.inference.planning import plan_steps
 from napari_hush.inference.units import check_apart, computed
 from napari_hush.io.fingerprint import changes, fingerprint
 from napari_hush.io.formats.zarr_write import ARRAY, open_zarr
-from napari_hush.memory import kept_arena
 from napari_hush.progress import drain
 
 if TYPE_CHECKING:
@@ -254,8 +253,7 @@ def _open(job: Job, found: Survey) -> _Opened:
             f"{found.weights[:12]}...: give all workers the same file and version"
         )
     stack = ExitStack()
-    if found.computes["device"] == "cpu" and found.computes["engine"] == "torch":
-        stack.enter_context(kept_arena())
+    stack.enter_context(plan.arena())
     target = Planes(open_zarr(job.folder / ARRAY), plan.source.channel_axis, plan.source.levels)
     runner = plan.runner(target, job.folder)
     stack.callback(runner.close)

@@ -17,13 +17,13 @@ from napari_hush.inference.guards.strict import StrictGuard
 from napari_hush.inference.ledger import Restart, Step, clear, opened
 from napari_hush.inference.loaded import LoadedModels
 from napari_hush.inference.planes import Planes
-from napari_hush.inference.planning import in_memory, plan_steps
+from napari_hush.inference.planning import plan_steps
 from napari_hush.inference.settings import AUTO, DenoiseSettings
 from napari_hush.inference.target import check_out, open_target, with_mask
 from napari_hush.io.fingerprint import Watched, lies_in_file
 from napari_hush.io.formats.zarr_write import open_zarr
 from napari_hush.io.history import add_to_zarr
-from napari_hush.memory import give_back, kept_arena, lean_arena
+from napari_hush.memory import give_back
 from napari_hush.progress import Progress, drain_with_bar
 
 if TYPE_CHECKING:
@@ -258,9 +258,7 @@ def denoise_steps(
             plan = yield from spread.plan_steps(
                 image, model, settings, loaded, channel_axis=channel_axis, ledger=ledger
             )
-        lazy = not in_memory(plan.source.image)
-        torch_alone = plan.engine.name == "torch" and plan.engine.device == "cpu"  # a fault for each of its blocks
-        stack.enter_context(lean_arena() if lazy and not torch_alone else kept_arena())
+        stack.enter_context(plan.arena())
         target = stack.enter_context(open_target(plan, out, None if ledger is None else ledger.folder))
         runner = plan.runner(target, out)
         stack.callback(runner.close)
@@ -271,8 +269,8 @@ def denoise_steps(
         if plan.frames > 1:
             from napari_hush.inference.frames import SeriesRun  # slow to load, and not needed for single images
 
-            series = SeriesRun(plan, runner, plan.frames, first=begin, keep=out is None, ledger=ledger)
-            series.sight = first if callable(first) else None
+            sight = first if callable(first) else None
+            series = SeriesRun(plan, runner, plan.frames, first=begin, sight=sight, keep=out is None, ledger=ledger)
             extra.pixels += series.given_before
             yield from series.run(partial(_store_frame, target, extra))
         done = total = 0
@@ -287,7 +285,7 @@ def denoise_steps(
                 done += runner.count()
                 continue
             task = plan.task(one)
-            if number == 0 and lazy:
+            if number == 0 and plan.source.lazy:
                 give_back()  # of what was measured
             guards = task.guards
             before = () if ledger is None else ledger.steps.get(number, ())
@@ -295,7 +293,7 @@ def denoise_steps(
             for finished, count, left in runner.run(task, before):
                 if before:
                     done, before = max(end - left - count, done), ()
-                if finished and lazy:
+                if finished and plan.source.lazy:
                     give_back()  # what guards leave behind in each thread adds up
                 seen = extra.pixels
                 for tile, values in finished:

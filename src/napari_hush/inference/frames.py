@@ -76,6 +76,8 @@ class SeriesRun:
         Frames that look together.
     first : int
         The frame that is done first; then those after it, then those before.
+    sight : callable, optional
+        Says which of frames that stand alone is wanted now.
     keep : bool
         Whether the maps are kept for the caller.
     ledger : Ledger, optional
@@ -89,11 +91,11 @@ class SeriesRun:
         window: int,
         *,
         first: int = 0,
+        sight: Callable[[], int] | None = None,
         keep: bool = True,
         ledger: Ledger | None = None,
     ) -> None:
-        self._plan, self._runner, self._window, self._first = plan, runner, window, first
-        self.sight: Callable[[], int] | None = None  # says which of frames that stand alone is wanted now
+        self._plan, self._runner, self._window, self._first, self._sight = plan, runner, window, first, sight
         self._tiles = runner.count()
         self._done = 0
         self._all_series = self._split()
@@ -192,9 +194,9 @@ class SeriesRun:
 
     def _next(self, series: _Series, left: list[int]) -> int:
         """Which of the frames that are left is done now."""
-        if self.sight is None or series.alike is not False or self._ledger is not None:
+        if self._sight is None or series.alike is not False or self._ledger is not None:
             return left[0]
-        sight = self.sight()
+        sight = self._sight()
         return min(left, key=lambda number: (number < sight, number))
 
     def _around(self, series: _Series, number: int) -> range:

@@ -20,10 +20,11 @@ from napari_hush.inference.tiles.geometry import Tile, aligned
 from napari_hush.inference.tiles.runner import PlaneTask, TileRunner
 from napari_hush.inference.tiles.shared import SharedRunner
 from napari_hush.io.history import software
-from napari_hush.memory import free_memory
+from napari_hush.memory import free_memory, kept_arena, lean_arena
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from napari_hush.inference.channels import Group
     from napari_hush.inference.companions import LatticeCompanions
@@ -232,6 +233,11 @@ class Plan:
             spare=spare,
             folder=Path(out).absolute().parent if isinstance(out, str | Path) else None,
         )
+
+    def arena(self) -> AbstractContextManager[None]:
+        """How freed memory is kept during the run: an image that is not in memory is kept out of it for a reason."""
+        on_torch = self.engine.name == "torch" and self.engine.device == "cpu"  # a fault for each of its blocks
+        return lean_arena() if self.source.lazy and not on_torch else kept_arena()
 
     def store(self, target: Store, one: Pass, tile: Tile, values: np.ndarray, *, given: bool = False) -> None:
         """Bring a finished tile (C, Y, X) to the image's pixels and store what is wanted of it, at its strength.

@@ -131,6 +131,11 @@ class Planes:
         return bool(getattr(self.image, "sparse", False))
 
     @property
+    def lazy(self) -> bool:
+        """Whether it is read when it is asked for, and not an array in memory."""
+        return not isinstance(self.image, np.ndarray) or isinstance(self.image, np.memmap)
+
+    @property
     def axes(self) -> list[int]:
         """The image's axes without the channels: leading ones, then Y and X."""
         return [axis for axis in range(len(self.image.shape)) if axis != self.channel_axis]

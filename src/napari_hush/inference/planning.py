@@ -6,8 +6,6 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_hush.errors import InputError
 from napari_hush.inference.channels import channel_groups, group_key, read_group
 from napari_hush.inference.guards.guard import guard_margin
@@ -138,7 +136,7 @@ def plan_steps(
         margin += strict_margin(period)
     elif guarded:
         margin += guard_margin(period, slow=is_slow_guarded(model, settings))
-    lazy, shape = not in_memory(source.image), scaled.seen_shape
+    lazy, shape = source.lazy, scaled.seen_shape
     part = needed = scaled.seen_region(region) if region else None
     if part is not None and not model.staged:
         needed = Tile(part, part).around(margin, shape).core
@@ -147,8 +145,7 @@ def plan_steps(
     if begun is not None:
         side, network_side = begun.begun, begun.begun_network
     elif margin and not model.staged:
-        lattice_there = period is not None
-        side = tile_sides(model, settings, shape, lazy=lazy, region=part, margin=margin, lattice=lattice_there)
+        side = tile_sides(model, settings, shape, lazy=lazy, region=part, margin=margin, lattice=period is not None)
     passes = []
     for index in indices:
         for group, norm in zip(groups, [found[index] for found in norms], strict=True):
@@ -181,11 +178,6 @@ def plan_steps(
         batch=None if begun is None else begun.head["batch"],
         known=known,
     )
-
-
-def in_memory(image: Any) -> bool:
-    """Whether an image is an array in memory, not one that is read when it is asked for."""
-    return isinstance(image, np.ndarray) and not isinstance(image, np.memmap)
 
 
 def _check_region(region: Region, shape: tuple[int, int]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_hush.inference.planes import middle_part
+from napari_hush.residual.noise import EXTREMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 ALL = 1 << 25  # pixels: of stacks that have more the middle plane is looked at
 SIDE = 4096  # px: and of larger planes their middle
-PILED = (0.002, 20)  # share and number of pixels on one value that make an end of a range
 BESIDE = 2.0  # times as many as on the value next to it
 BAR = (8, 0.3)  # rows of a bar of text, at least, and the share of the rows, at most
 FLAT, LIVELY = 0.6, 0.3  # of neighbours in a row that are equal: at least in a bar, at most in the image above
@@ -81,7 +81,7 @@ class Values:
             elif piled:
                 side = "below" if end == self.low else "above"
                 words.append(f"cut off {side} {end:.6g}, which {percent(share)} of the pixels have")
-            elif share >= PILED[0]:
+            elif share >= EXTREMES[0]:
                 words.append(f"{percent(share)} of the pixels are {end:.6g}, no more than of the values beside it")
         return "; ".join(words) or "nothing is cut off"
 
@@ -105,18 +105,16 @@ def measure_values(source: Planes, channel: int, *, bar: int = 0) -> Values:
     """
     parts, whole = _parts(source, bar)
     low, high = np.inf, -np.inf
-    total = known = 0
-    for part in _read(source, channel, parts):
-        total += part.size
-        finite = part[np.isfinite(part)] if part.dtype.kind == "f" else part.ravel()
+    known = 0
+    for finite in _read(source, channel, parts):
         known += finite.size
         if finite.size:
             low, high = min(low, finite.min()), max(high, finite.max())
-    holes = 1 - known / total
+    holes = 1 - known / sum((y.stop - y.start) * (x.stop - x.start) for _, y, x in parts)
     if not known:
         return Values(low=None, high=None, holes=holes, whole=whole)
     (at_low, near_low), (at_high, near_high) = _at_ends(source, channel, parts, low, high)
-    least = max(PILED[0] * known, PILED[1]) if low < high else np.inf
+    least = max(EXTREMES[0] * known, EXTREMES[1]) if low < high else np.inf
     return Values(
         low=float(low),
         high=float(high),
@@ -133,23 +131,18 @@ def _at_ends(
     source: Planes, channel: int, parts: list[tuple[tuple[int, ...], slice, slice]], low: float, high: float
 ) -> list[tuple[int, int]]:
     """How many pixels lie on either end, and on the value next to it."""
-    counted = []
-    for end, sign in ((low, 1), (high, -1)):
-        on, beside, nearest = 0, 0, None
-        for part in _read(source, channel, parts):
-            values = part[np.isfinite(part)] if part.dtype.kind == "f" else part.ravel()
-            on += int((values == end).sum())
+    on, beside, nearest = [0, 0], [0, 0], [high, low]
+    for values in _read(source, channel, parts):
+        for k, (end, innermost) in enumerate(((low, np.min), (high, np.max))):
+            on[k] += int((values == end).sum())
             others = values[values != end]
             if not others.size:
                 continue
-            one = others.min() if sign > 0 else others.max()
-            count = int((others == one).sum())
-            if nearest is None or (one < nearest if sign > 0 else one > nearest):
-                nearest, beside = one, count
-            elif one == nearest:
-                beside += count
-        counted.append((on, beside))
-    return counted
+            one = innermost(others)
+            if one != nearest[k] and innermost([one, nearest[k]]) == one:
+                nearest[k], beside[k] = one, 0
+            beside[k] += int((others == one).sum()) if one == nearest[k] else 0
+    return list(zip(on, beside, strict=True))
 
 
 def _parts(source: Planes, bar: int) -> tuple[list[tuple[tuple[int, ...], slice, slice]], bool]:
@@ -166,8 +159,10 @@ def _parts(source: Planes, bar: int) -> tuple[list[tuple[tuple[int, ...], slice,
 def _read(
     source: Planes, channel: int, parts: list[tuple[tuple[int, ...], slice, slice]]
 ) -> Iterator[NDArray[np.generic]]:
+    """The finite values of each part."""
     for index, y, x in parts:
-        yield source.read(index, [channel], y, x)[0]
+        part = source.read(index, [channel], y, x)[0]
+        yield part[np.isfinite(part)] if part.dtype.kind == "f" else part.ravel()
 
 
 def rows_of_bar(plane: NDArray[np.generic]) -> int:

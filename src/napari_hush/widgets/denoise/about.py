@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import ref
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFormLayout, QPushButton, QVBoxLayout, QWidget
@@ -13,6 +12,7 @@ from napari_hush.errors import InputError
 from napari_hush.progress import Progress
 from napari_hush.widgets.parts.bits import Words
 from napari_hush.widgets.parts.job import Job
+from napari_hush.widgets.parts.known_layers import reference
 from napari_hush.widgets.parts.layer_record import identity, read_record
 from napari_hush.widgets.parts.layer_source import Source, image_data
 from napari_hush.widgets.parts.tabs import raise_dock
@@ -113,7 +113,7 @@ class AboutCard(QWidget):
         except ValueError as error:
             self._say(str(error))
             return
-        self._asked = identity(self._layer), _reference(image_data(self._layer))
+        self._asked = identity(self._layer), reference(image_data(self._layer))
         self._say("looking at it…")
         self._job.start(partial(about_steps, source))
         self._ask.setEnabled(False)
@@ -202,11 +202,3 @@ def about_steps(source: Source) -> Generator[Progress, None, About]:
         source=source.name,
     )
     return about
-
-
-def _reference(data: Any) -> Callable[[], Any]:
-    """Whether data are still the same, without keeping them."""
-    try:
-        return ref(data)
-    except TypeError:  # not every array of a library can be referred to
-        return lambda: data

@@ -23,11 +23,11 @@ class KnownLayer:
     Parameters
     ----------
     data : array_like
-        Of the layer; it is not held.
+        Of the layer; it is not held, see `reference`.
     """
 
     def __init__(self, data: Any) -> None:
-        self._data: Callable[[], Any] = ref(data)
+        self._data = reference(data)
         self._seen: dict[str, Any] | None = None
         self._known = Known()
 
@@ -43,6 +43,14 @@ class KnownLayer:
         if seen != self._seen:
             self._seen, self._known = seen, Known()
         return self._known
+
+
+def reference(data: Any) -> Callable[[], Any]:
+    """Data, as long as somebody else holds them; arrays of a library that cannot be referred to weakly are held."""
+    try:
+        return ref(data)
+    except TypeError:
+        return lambda: data
 
 
 class KnownLayers:

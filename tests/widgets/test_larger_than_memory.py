@@ -173,7 +173,7 @@ def test_unfinished_run_can_be_thrown_away(make_open, finish, qtbot, here, littl
 
 
 def test_plane_in_sight_comes_first(make_widget, finish, qtbot, here, little_memory, scan, tmp_path):
-    stack = np.lib.format.open_memmap(tmp_path / "stack.npy", "w+", np.uint16, (4, 160, 160))
+    stack = np.lib.format.open_memmap(tmp_path / "stack.npy", "w+", np.uint16, (12, 160, 160))  # the first is far off
     stack[:] = scan[:160, :160]
     viewer, widget = make_widget(stack, name="stack", channel_axis=None)
     widget._form.value = type(widget._form.value)(engine="torch", device="cpu", tile=16, frames=False)
@@ -330,7 +330,7 @@ def test_evaluation_of_a_large_plane_is_of_what_is_in_sight(make_widget, monkeyp
     inputs = choice.inputs()
     np.testing.assert_array_equal(np.asarray(inputs.noisy.data), noisy[:, 118:182, 268:332])
     np.testing.assert_array_equal(np.asarray(inputs.denoised.data), noisy[:, 118:182, 268:332] + 1)
-    np.testing.assert_array_equal(inputs.place["translate"], (0, 10 + 59, 20 + 134))
+    np.testing.assert_array_equal(inputs.pose((0,)).style["translate"], (0, 10 + 59, 20 + 134))
     assert "what is in sight is checked, at most 64 x 64" in choice.words.text()
     assert inputs.files["denoised"]["checked"] == "64 x 64 pixels from (268, 118) on"
 

@@ -41,9 +41,9 @@ def main() -> None:
     told = command("--version").stdout.strip()
     expect(told == f"napari-hush {napari_hush.__version__}", f"--version says {told!r}")
 
-    write_image("scan.tif", napari_hush.sample("dented-lattice").noisy[:96, :96], pixel_size=0.02)
+    write_image("scan.tif", napari_hush.sample("dented-lattice").noisy[:256, :256], pixel_size=0.02)
     done = command("denoise", "scan.tif", "--device", "cpu")
-    expect(done.returncode == 0 and read_image("scan_denoised.tif").data.shape == (96, 96), done.stderr)
+    expect(done.returncode == 0 and read_image("scan_denoised.tif").data.shape == (256, 256), done.stderr)
     done = command("train", "noise2void", "scan.tif", "-o", "one.safetensors", *SMALL)
     expect(done.returncode == 0 and Path("one.safetensors").exists(), done.stderr)
 

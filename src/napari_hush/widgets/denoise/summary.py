@@ -33,6 +33,8 @@ def summary(record: LayerRecord, layer: Image | None) -> str:
     why = f"{because}, so " if (because := record.get("chosen_because")) else ""
     if layer is None or is_preview(record):  # mostly preparation: a speed would mislead
         return f"{why}preview by {record['model']}: {seconds:.1f} s ({how})"
+    if record.get("replayed"):
+        return f"{why}{record['model']}, from what the network gave before: {seconds:.1f} s ({how}){given}"
     name = f"; in {Path(file).name}" if (file := record.get("file")) else ""
     shape = image_data(layer).shape
     speed = np.prod(shape[:-1] if layer.rgb else shape, dtype=float) / seconds / 1e6

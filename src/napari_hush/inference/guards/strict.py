@@ -256,17 +256,18 @@ class _Windows:
         for rows, chosen in self._strips():
             raw, y, x = self._weights(chosen, rows)
             weights = raw / (self.total[rows][y, x] + ELSEWHERE)
-            seen = images[:, rows][:, y, x]  # (3, n, K)
-            inside = raw > 0
-            index = np.broadcast_to(3 * chosen[:, None], y.shape)[inside]
-            pixel = (y * width + x)[inside]
-            entries = [(weights * image)[inside] for image in seen]
-            places = np.concatenate([index, index + 1, index + 2]), np.concatenate([pixel] * 3)
+            seen = images[:, rows][:, y, x].transpose(1, 0, 2)  # (n, 3, K)
+            inside = np.broadcast_to((raw > 0)[:, None], seen.shape)
+            lengths = np.zeros((count, 3), np.intp)
+            lengths[chosen] = inside.sum(axis=2)
+            starts = np.concatenate([[0], np.cumsum(lengths)])
+            pixels = np.broadcast_to((y * width + x)[:, None], seen.shape)[inside]  # rising: in the order of a matrix
+            entries = (weights[:, None] * seen)[inside]
             shape = (3 * count, (rows.stop - rows.start) * width)
-            design = sparse.csr_array((np.concatenate(entries), places), shape=shape)
+            design = sparse.csr_array((entries, pixels, starts), shape=shape)
             alone = np.zeros((count, 3))
             unit = raw / np.maximum(self.strengths[chosen, None], 1e-300)
-            alone[chosen] = ((unit * seen) ** 2).sum(axis=2).T
+            alone[chosen] = ((unit[:, None] * seen) ** 2).sum(axis=2)
             yield rows, design, alone.ravel()
 
     def _strips(self) -> Iterator[tuple[slice, NDArray[np.intp]]]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
-from napari_hush.datasets.synthesize import write_steps
 from napari_hush.progress import Progress
 from napari_hush.widgets.parts.bits import row, rule
 from napari_hush.widgets.parts.dock import Dock
@@ -234,6 +233,8 @@ def _generate(drawer: Drawer, *, stack: Stack) -> Steps:
 
 
 def _save(drawer: Drawer, *, out: Path) -> Steps:
+    from napari_hush.datasets.synthesize import write_steps
+
     with closing(write_steps(drawer, out)) as steps:
         for event in steps:
             yield replace(event, message=f"image {event.step} of {event.total}")

@@ -126,7 +126,7 @@ class SynthesizeWidget(Dock):
     def _build(self) -> None:
         self.choices = Choices(self._viewer)
         self._layers, self._form = self.choices.noise, self.choices.form
-        self._preview, self._generate = KeyButton("Preview", PREVIEW), KeyButton("Generate", "G")
+        self._preview, self._generate = KeyButton("Preview", PREVIEW, "preview"), KeyButton("Generate", "G")
         self._save = QPushButton("Save data set…")
         self._cancel.setToolTip("Stop after the current image; what is finished is kept")
         buttons = row(self._preview, self._generate), row(self._save, self._cancel)

@@ -225,7 +225,11 @@ class DenoiseWidget(Dock):
         self._keep = choices.keep
         self._advice, self._series = StatusLabel(), small_label()
         self._advice.hide()
-        self._preview, self._run, self._verdict = KeyButton("Preview", PREVIEW), KeyButton("Run", RUN), Verdict()
+        self._preview, self._run, self._verdict = (
+            KeyButton("Preview", PREVIEW, "preview"),
+            KeyButton("Run", RUN, "run"),
+            Verdict(),
+        )
         self._live_preview, self._folder = Live(self._viewer), FolderButtons(self._viewer)
         buttons = row(self._preview, self._run, self._cancel)
         self._lay_out(

@@ -88,7 +88,9 @@ def _cpu() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="pages without .md; all if none is given")
-    parser.add_argument("--keep", type=Path, help="leave the files of each tutorial in a folder of its name in this one")
+    parser.add_argument(
+        "--keep", type=Path, help="leave the files of each tutorial in a folder of its name in this one"
+    )
     arguments = parser.parse_args()
     print(f"{os.cpu_count()} cores\n| tutorial | actions | wall time, s | CPU time, s | words |\n|---|---|---|---|---|")
     for page in PAGES:

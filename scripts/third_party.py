@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "THIRD_PARTY.md"
-LEFT_OUT = ("all", "dev", "test")  # extras that are made of others, or for work on the project
+LEFT_OUT = ("all", "dev", "docs", "test")  # extras that are made of others, or for work on the project
 HEAD = """# What others made
 
 The wheel of napari-hush holds no code of others. Its models (`napari_hush/zoo/`) were trained by its developers on

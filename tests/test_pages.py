@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 import tomllib
 from functools import cache
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +95,11 @@ def test_commands_of_a_page_exist_with_their_options(page: Path) -> None:
 @pytest.mark.parametrize("page", param(PAGES))
 def test_options_in_the_text_of_a_page_exist(page: Path) -> None:
     known = frozenset().union(*(options_of([name]) for name in COMMANDS)) | OTHERS | {"version"}
-    known |= set(re.findall(r"\"--([a-z-]+)\"", "\n".join(p.read_text("utf-8") for p in ROOT.glob("benchmarks/*.py"))))
-    known |= set(re.findall(r"\"--([a-z-]+)\"", "\n".join(p.read_text("utf-8") for p in ROOT.glob("[st]*s/*.py"))))
+    known |= set(
+        re.findall(r"\"--([a-z0-9-]+)\"", "\n".join(p.read_text("utf-8") for p in ROOT.glob("benchmarks/*.py")))
+    )
+    scripts = [*ROOT.glob("benchmarks/*.py"), *ROOT.glob("scripts/*.py")]
+    known |= set(re.findall(r"\"--([a-z0-9-]+)\"", "\n".join(path.read_text("utf-8") for path in scripts)))
     named = {one for span in spans(page) for one in re.findall(r"(?<![\w-])--([a-z][a-z0-9-]*)", span)}
     assert sorted(named - known) == []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from napari_hush.keywords import FILES, converting, reworded
 from napari_hush.widgets.parts.labels import AUTOMATIC, label_of
 
@@ -15,6 +17,7 @@ CONTROLS = {
 RESUMING = {"True": "Go on", "False": "Begin anew"}
 BY_COMMAND = {"fill_missing": "with 'napari-hush denoise --fill-missing'"}
 SAY_SO = "{}. To say so, choose under Model the file that {} makes"
+_OPTION = re.compile(r"\s*\(--[a-z-]+[^)]*\)")
 _OLDER = "choose another name, or give --overwrite"
 
 
@@ -33,7 +36,8 @@ def in_dock_words(text: str) -> str:
     >>> in_dock_words("if axis 0 holds channels, give channel_axis=0")
     'if axis 0 holds channels, give Channels: axis 0'
     """
-    said = reworded(text.replace(_OLDER, "move it away, or choose other images"), _control)
+    text = _OPTION.sub("", text.replace(_OLDER, "move it away, or choose other images"))
+    said = reworded(text, _control)
     command = converting(text)
     return SAY_SO.format(said.rstrip("."), command) if command else said
 

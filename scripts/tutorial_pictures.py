@@ -1,0 +1,125 @@
+"""Draw the pictures of the tutorials from the files that they leave.
+
+    python benchmarks/tutorials.py --keep build/tutorials
+    python scripts/tutorial_pictures.py build/tutorials
+
+Images stand at one pixel per pixel and at one grey scale; what was taken away stands at its own. 32 greys keep them
+light.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from napari_hush.files import atomic_write
+from napari_hush.io import read_image
+from napari_hush.reports.panels import png_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+OUT = Path(__file__).resolve().parents[1] / "docs" / "images" / "tutorials"
+GAP, CAPTION, GREYS, FONT = 6, 22, 32, 14
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One image with its caption; without limits it is drawn from its 0.5 to its 99.5 percentile."""
+
+    image: NDArray[np.generic]  # (Y, X), or (Y, X, 3) from 0 to 255
+    caption: str
+    limits: tuple[float, float] | None = None
+
+
+def row(panels: Sequence[Panel]) -> Image.Image:
+    """Panels side by side, captions above."""
+    height = max(panel.image.shape[0] for panel in panels)
+    width = sum(panel.image.shape[1] + GAP for panel in panels) + GAP
+    canvas = Image.new("RGB", (width, height + CAPTION + GAP), "white")
+    draw, font, x = ImageDraw.Draw(canvas), ImageFont.load_default(FONT), GAP
+    for panel in panels:
+        draw.text((x, 3), panel.caption, fill=(40, 40, 40), font=font)
+        canvas.paste(Image.fromarray(_shown(panel)), (x, CAPTION))
+        x += panel.image.shape[1] + GAP
+    return canvas
+
+
+def save(name: str, *rows: Sequence[Panel]) -> None:
+    """Write rows of panels, one below the other."""
+    pictures = [row(panels) for panels in rows]
+    sheet = Image.new("RGB", (max(p.width for p in pictures), sum(p.height for p in pictures)), "white")
+    y = 0
+    for picture in pictures:
+        sheet.paste(picture, (0, y))
+        y += picture.height
+    colours = 128 if any(panel.image.ndim == 3 for panels in rows for panel in panels) else 64
+    OUT.mkdir(parents=True, exist_ok=True)
+    path = OUT / f"{name}.png"
+    atomic_write(path, png_bytes(sheet.quantize(colours, dither=Image.Dither.NONE)))
+    print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+
+
+def limits_of(*images: NDArray[np.generic]) -> tuple[float, float]:
+    low, high = np.percentile(np.stack(images), (0.5, 99.5))
+    return float(low), float(high)
+
+
+def plane(path: Path) -> NDArray[np.generic]:
+    return np.asarray(read_image(path).data)
+
+
+def noisy_to_truth(
+    noisy: NDArray[np.generic], denoised: NDArray[np.generic], truth: NDArray[np.generic]
+) -> list[Panel]:
+    """Scan, result, what was taken away, truth."""
+    limits = limits_of(denoised, truth)
+    taken = noisy - denoised
+    width = float(np.percentile(np.abs(taken), 99.5))
+    return [
+        Panel(noisy, "noisy", limits),
+        Panel(denoised, "denoised", limits),
+        Panel(taken, f"taken away, ±{width:.2g}", (-width, width)),
+        Panel(truth, "truth", limits),
+    ]
+
+
+def stem_with_dents(folder: Path) -> None:
+    part = np.s_[90:290, 180:380]
+    save("stem_dent", noisy_to_truth(*(plane(folder / f"{n}.tif")[part] for n in ("scan", "scan_denoised", "truth"))))
+
+
+PICTURES: dict[str, Callable[[Path], None]] = {
+    "stem-with-dents": stem_with_dents,
+}
+
+
+def _shown(panel: Panel) -> NDArray[np.uint8]:
+    """Greys of 8 bits, of which few are used."""
+    if panel.image.ndim == 3:
+        return np.asarray(np.clip(panel.image, 0, 255), np.uint8)
+    low, high = panel.limits or limits_of(panel.image)
+    share = np.clip((np.nan_to_num(np.asarray(panel.image, float)) - low) / (high - low), 0, 1)
+    greys = np.rint(np.rint(share * (GREYS - 1)) * 255 / (GREYS - 1)).astype(np.uint8)
+    return np.repeat(greys[..., None], 3, axis=-1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of benchmarks/tutorials.py --keep")
+    parser.add_argument("names", nargs="*", help="tutorials; all if none is given")
+    arguments = parser.parse_args()
+    for name, draw in PICTURES.items():
+        if not arguments.names or name in arguments.names:
+            draw(arguments.folder / name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 """Shrink the pictures of the tour of the docks for the manual.
 
-    bash .ci/xvfb.sh python benchmarks/tour.py --out build/tour --runs 0
-    python scripts/screens.py build/tour docs/images/tour
+bash .ci/xvfb.sh python benchmarks/tour.py --out build/tour --runs 0
+python scripts/screens.py build/tour docs/images/tour
 """
 
 from __future__ import annotations

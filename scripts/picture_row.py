@@ -51,8 +51,8 @@ def marked(image: np.ndarray, low: float, high: float, evidence: Evidence) -> Im
     return canvas
 
 
-def write_rows(path: Path, rows: Sequence[Sequence[tuple[str, Image.Image]]], *, colours: int = 256) -> None:
-    """Write rows of (caption, picture) as one PNG with a palette."""
+def write_rows(path: Path, rows: Sequence[Sequence[tuple[str, Image.Image]]]) -> None:
+    """Write rows of (caption, picture) as one WebP or PNG; a PNG has 256 colours."""
     wide = max(len(row) for row in rows)
     height = SIDE + HEAD
     canvas = Image.new("RGB", (wide * (SIDE + GAP) - GAP, len(rows) * (height + GAP) - GAP), GROUND)
@@ -64,7 +64,10 @@ def write_rows(path: Path, rows: Sequence[Sequence[tuple[str, Image.Image]]], *,
             draw.text((left + 4, top + 4), caption, fill=INK, font=font)
             canvas.paste(picture, (left, top + HEAD))
     path.parent.mkdir(parents=True, exist_ok=True)
-    canvas.quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)
+    if path.suffix == ".webp":
+        canvas.save(path, quality=85, method=6)
+    else:
+        canvas.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path}: {canvas.width} x {canvas.height} px, {path.stat().st_size / 1000:.0f} kB")
 
 

@@ -97,8 +97,8 @@ def main() -> None:
         limits = contrast(sample.clean[part])
         pictures = shades(noisy, *limits), shades(harmed, *limits), marked(harmed, *limits, evidence)
         captions = "noisy", name, f"marked: {evidence.status}"
-        path = args.out / f"{name.replace(' ', '-')}.png"
-        write_rows(path, [list(zip(captions, pictures, strict=True))], colours=128)
+        path = args.out / f"{name.replace(' ', '-')}.webp"
+        write_rows(path, [list(zip(captions, pictures, strict=True))])
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def main() -> None:
         (("train", "noise2void", "scan.tif", "-o", "two.safetensors", *SMALL), {"WORLD_SIZE": "2"}, "train"),
         (("denoise", "scan.tif", "-o", "a.tif", "--engine", "openvino"), {}, "fast"),
         (("denoise", "scan.tif", "-o", "b.tif", "--cluster", "local:2"), {}, "cluster"),
-        (("demo", "--out", "demo", "--napari"), {}, "napari"),
+        (("demo", "--output", "demo", "--napari"), {}, "napari"),
     ):
         done = command(*words, **environment)
         expect(done.returncode == 2, f"{' '.join(words)} ends with {done.returncode}: {done.stderr}")

@@ -3,9 +3,9 @@
     bash .ci/xvfb.sh python benchmarks/many_runs.py [--runs 30] [--size 1024]
 
 First layers are added and removed without the dock: napari and OpenGL keep some memory of each layer there ever was.
-Then the dock runs on one layer, each result removed; then on a new layer each time, which is removed with its result. Prints
-the resident memory after each run, and what was added per run after the first five, which fill caches: a line through
-the rest, MB per run. Ends with 1 where a run adds more than `BOUND` to what napari keeps of its layers.
+Then the dock runs on one layer, each result removed; then on a new layer each time, which is removed with its result.
+Prints the resident memory after each run, and what was added per run after the first five, which fill caches: a line
+through the rest, MB per run. Ends with 1 where a run adds more than `BOUND` to what napari keeps of its layers.
 """
 
 from __future__ import annotations

@@ -167,6 +167,18 @@ def test_the_profile_follows_its_line_and_the_plane_in_sight(make):
     assert not widget._profile.isChecked() and widget._plot.isHidden()
 
 
+def test_the_line_of_a_profile_is_hidden_and_used_again(make):
+    viewer, widget = make()
+    widget._profile.setChecked(True)
+    line = viewer.layers["profile"]
+    line.data = [np.array([[0.0, 0.0], [0.0, 79.0]])]
+    widget._profile.setChecked(False)
+    assert line in viewer.layers and not line.visible and widget._plot.isHidden()  # OpenGL may crash without it
+    widget._profile.setChecked(True)
+    assert [one for one in viewer.layers if one.name.startswith("profile")] == [line] and line.visible
+    assert line.data[0][0, 0] > 0 and len(line.data) == 1
+
+
 def test_without_pyqtgraph_it_says_how_to_install_it(make, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyqtgraph", None)
     viewer, widget = make()
@@ -207,6 +219,6 @@ def test_a_closed_dock_leaves_nothing_behind(make, make_napari_viewer_proxy):
     widget._profile.setChecked(True)
     widget._drawn.setChecked(True)
     viewer.window.remove_dock_widget(dock)
-    assert [layer.name for layer in viewer.layers] == ["scan", "result"]
+    assert [layer.name for layer in viewer.layers if layer.visible] == ["scan", "result"]
     assert "B" not in viewer.keymap
     viewer.layers.remove("scan")  # nobody is told who is no more

@@ -78,7 +78,7 @@ def run_page(page: Path, folder: Path) -> Taken:
 
 
 def count_words(page: Path) -> int:
-    return len(page.read_text("utf-8").split())
+    return sum(any(map(str.isalnum, word)) for word in page.read_text("utf-8").split())
 
 
 def _cpu() -> float:

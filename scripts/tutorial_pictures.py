@@ -108,6 +108,33 @@ def train_your_own(folder: Path) -> None:
     save("train_own", *rows)
 
 
+def low_dose_series(folder: Path) -> None:
+    noisy, alone, together, truth = (
+        plane(folder / f"{name}.tif")[0, :160, :160] for name in ("frames", "alone", "together", "truth")
+    )
+    limits = limits_of(truth)
+    named = {"noisy": noisy, "alone": alone, "together": together, "truth": truth}
+    save("series", [Panel(image, caption, limits) for caption, image in named.items()])
+
+
+def tomography_volume(folder: Path) -> None:
+    files = {"reconstruction": "recon.tif", "tomo": "single.zarr", "tomo-slices": "volume.zarr", "truth": "truth.tif"}
+    images = {caption: plane(folder / name)[3, 16:176, 16:176] for caption, name in files.items()}
+    limits = limits_of(images["truth"])
+    save("tomography", [Panel(image, caption, limits) for caption, image in images.items()])
+
+
+def fluorescence(folder: Path) -> None:
+    part = np.s_[40:200, 40:200]
+    names = ("cells", "cells_denoised", "truth")
+    save("fluorescence", noisy_to_truth(*(plane(folder / f"{name}.tif")[part] for name in names)))
+
+
+def medical(folder: Path) -> None:
+    files = {"noisy": "tissue.png", "denoised": "tissue_denoised.tif", "truth": "tissue_truth.tif"}
+    save("medical", [Panel(plane(folder / name), caption) for caption, name in files.items()])
+
+
 def published_route(folder: Path) -> None:
     """Draw what benchmarks/published_route.py --pictures left in the folder."""
     part = np.s_[40:200, 40:200]
@@ -141,6 +168,10 @@ def published_route(folder: Path) -> None:
 PICTURES: dict[str, Callable[[Path], None]] = {
     "stem-with-dents": stem_with_dents,
     "train-your-own": train_your_own,
+    "low-dose-series": low_dose_series,
+    "tomography-volume": tomography_volume,
+    "fluorescence": fluorescence,
+    "medical": medical,
     "published-route": published_route,
 }
 

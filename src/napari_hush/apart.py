@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from napari_hush.datasets.pool import main_set_aside
+from napari_hush.datasets.main_aside import main_set_aside
 from napari_hush.errors import InputError
 from napari_hush.progress import Progress
 

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.settings import get_plugin_settings
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QTableView, QWidget
 
@@ -14,7 +15,7 @@ from napari_hush.widgets.compare.dock import CompareWidget
 from napari_hush.widgets.denoise.dock import DenoiseWidget
 from napari_hush.widgets.evaluate.dock import EvaluateWidget
 from napari_hush.widgets.parts import devices_here
-from napari_hush.widgets.parts.keys import KeyButton
+from napari_hush.widgets.parts.keys import CHANGEABLE, KeyButton, key_of
 from napari_hush.widgets.parts.tabs import frame_of
 from napari_hush.widgets.synthesize.dock import SynthesizeWidget
 from napari_hush.widgets.train.dock import TrainWidget
@@ -89,6 +90,23 @@ def test_keys_press_the_buttons_of_the_dock_in_front_alone(make_widget, image, q
     keys["Alt+C"].activated.emit()
     qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
     assert widget._progress.text == "cancelled"
+
+
+def test_keys_are_those_of_the_preferences(qtbot):
+    chosen = get_plugin_settings("napari-hush").keys
+    assert {name: getattr(chosen, name) for name in CHANGEABLE} == CHANGEABLE, "declared twice, and differently"
+    chosen.run, chosen.cancel, chosen.blink = "F5", "no key at all", "Shift+B"
+    try:
+        viewer = ViewerModel()
+        denoise, compare = DenoiseWidget(viewer), CompareWidget(viewer)
+        for widget in (denoise, compare):
+            qtbot.addWidget(widget)
+        assert {key.key().toString() for key in denoise._tab.shortcuts} == {"F5", "Alt+E", "Alt+C"}
+        assert QAbstractButton.text(denoise._run) == "Run" and "Shift+B" in compare._tips[compare._blinks]
+        assert "Shift+B" in {str(key) for key in viewer.keymap} and key_of("cancel") == "Alt+C"
+    finally:
+        for name, key in CHANGEABLE.items():
+            setattr(chosen, name, key)
 
 
 def test_the_letter_of_a_key_is_underlined_whatever_the_button_says():

@@ -77,7 +77,7 @@ class Evaluate:
 
     def run(self) -> int:
         """Run it; the exit code."""
-        from napari_hush.fidelity.stacks import EvaluationSettings
+        from napari_hush.fidelity.settings import EvaluationSettings
         from napari_hush.io import read_image
 
         settings = EvaluationSettings(spacing=self.spacing, dark=self.dark, match=self.match)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from napari_hush.cli.denoise import Denoise
     from napari_hush.cli.evaluate import Evaluate
     from napari_hush.cluster.shards import Shard, Waiting
-    from napari_hush.fidelity.stacks import Evaluation, EvaluationSettings
+    from napari_hush.fidelity.settings import EvaluationSettings
+    from napari_hush.fidelity.stacks import Evaluation
     from napari_hush.inference.ledger import Restart
     from napari_hush.inference.settings import DenoiseSettings
     from napari_hush.io import ImageData

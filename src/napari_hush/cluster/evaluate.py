@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from napari_hush.cluster.shards import Shard
-    from napari_hush.fidelity.stacks import Evaluation, EvaluationSettings, Index
+    from napari_hush.fidelity.settings import EvaluationSettings
+    from napari_hush.fidelity.stacks import Evaluation, Index
 
 PIECES = 3  # for each thread of the workers
 HEAD = "head.json"

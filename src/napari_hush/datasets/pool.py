@@ -13,10 +13,10 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from multiprocessing.connection import wait
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_hush.datasets.drawing import Drawer
+from napari_hush.datasets.main_aside import main_set_aside
 from napari_hush.errors import InputError
 
 if TYPE_CHECKING:
@@ -97,17 +97,6 @@ def in_chunks(jobs: list[Job], workers: int, shape: tuple[int, int]) -> list[lis
     """Jobs in pieces that are worth being sent to a worker."""
     size = max(1, min(CHUNK, CHUNK_PIXELS // math.prod(shape), len(jobs) // (4 * workers)))
     return [jobs[k : k + size] for k in range(0, len(jobs), size)]
-
-
-@contextmanager
-def main_set_aside() -> Iterator[None]:
-    """Keep new processes from running the main script once more: it may have no guard, and it may open a viewer."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
 
 
 @contextmanager

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hush.declare import Bounds, check_fields
 from napari_hush.errors import InputError
 from napari_hush.fidelity.findings import badness, overall
 from napari_hush.fidelity.frames import FramesAround, judge_frame
 from napari_hush.fidelity.match import Match, match_truth
 from napari_hush.fidelity.metrics import METRICS
 from napari_hush.fidelity.repeats.compare import compare_further
+from napari_hush.fidelity.settings import EvaluationSettings
 from napari_hush.inference.levels import as_float64
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.together import SMALLEST
@@ -27,28 +27,6 @@ if TYPE_CHECKING:
     from napari_hush.fidelity.verdict import Evidence
 
 Index = tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationSettings:
-    """What the checks cannot find in the images by themselves.
-
-    Parameters
-    ----------
-    spacing : float or None
-        Lattice period, px; measured in each plane if not given.
-    dark : bool
-        The atom columns are darker than what is between them.
-    match : bool
-        The truth is in other units: bring it to the noisy image by a line, gain and offset, first.
-    """
-
-    spacing: Annotated[float | None, Bounds(2, 1e5)] = None
-    dark: bool = False
-    match: bool = False
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import numpy as np
 
 from napari_hush.errors import InputError
-from napari_hush.inference.guards.strict import StrictGuard
+from napari_hush.inference.given_back import GivenBack
 from napari_hush.inference.ledger import Restart, Step, clear, opened
 from napari_hush.inference.loaded import LoadedModels
 from napari_hush.inference.planes import Planes
@@ -31,15 +31,14 @@ if TYPE_CHECKING:
 
     from napari_hush.inference.engines.registry import Engine
     from napari_hush.inference.guards.guard import Guard
+    from napari_hush.inference.guards.strict import StrictGuard
     from napari_hush.inference.known import Known
-    from napari_hush.inference.plan import Pass, Plan
-    from napari_hush.inference.tiles.geometry import Tile
+    from napari_hush.inference.plan import Pass
     from napari_hush.inference.told import SeriesResult
     from napari_hush.inference.units import Spread
     from napari_hush.model import Model
 
 ALL = slice(None)
-VISIBLE = 0.1  # of the noise: less that was given back is the tail of something
 
 
 @dataclass(frozen=True)
@@ -264,7 +263,7 @@ def denoise_steps(
         stack.callback(runner.close)
         if ledger is not None:
             ledger.go_on(runner)
-        extra = _GivenBack(plan, target if out is None else None, 0 if ledger is None else ledger.given)
+        extra = GivenBack(plan, target if out is None else None, 0 if ledger is None else ledger.given)
         series = None
         if plan.frames > 1:
             from napari_hush.inference.frames import SeriesRun  # slow to load, and not needed for single images
@@ -273,7 +272,7 @@ def denoise_steps(
             series = SeriesRun(plan, runner, plan.frames, first=begin, sight=sight, keep=out is None, ledger=ledger)
             extra.pixels += series.given_before
             yield from series.run(partial(_store_frame, target, extra))
-        done = total = 0
+        done = total = replayed = 0
         guards: Sequence[Guard | StrictGuard] = () if series is None else series.guards
         if spread is not None and ledger is not None:
             guards, given_now = yield from spread.run(plan, runner, target, ledger)
@@ -285,6 +284,7 @@ def denoise_steps(
                 done += runner.count()
                 continue
             task = plan.task(one)
+            replayed += task.replayed is not None
             if number == 0 and plan.source.lazy:
                 give_back()  # of what was measured
             guards = task.guards
@@ -332,6 +332,7 @@ def denoise_steps(
         "given_back": extra.record(guards),
         "series": False if series is None else series.record(),
         **({} if series is None or not begin else {"first": begin}),
+        **({"replayed": True} if replayed == len(plan.passes) else {}),  # from what the network gave before
         "shape": [int(n) for n in (plan.source.image if whole else result).shape],
         "seconds": round(time.perf_counter() - start, 3),
     }
@@ -363,60 +364,10 @@ def in_order(passes: Sequence[Pass], first: int | Callable[[], int]) -> Iterator
         yield left.pop(at)
 
 
-def _store_frame(target: Planes, extra: _GivenBack, one: Pass, values: np.ndarray, given: np.ndarray | None) -> int:
+def _store_frame(target: Planes, extra: GivenBack, one: Pass, values: np.ndarray, given: np.ndarray | None) -> int:
     """Store a frame (C, Y, X) and what the guard gave back of it; how many pixels that is."""
     target.write_plane(one.place, one.group.outputs, values)
     before = extra.pixels
     if given is not None:
         extra.store_plane(one, given)
     return extra.pixels - before
-
-
-class _GivenBack:
-    """Keeps what the guard gave back, in an array that is made when it is first needed."""
-
-    def __init__(self, plan: Plan, target: Planes | None, pixels: int = 0) -> None:
-        self._plan, self._like = plan, target
-        self._planes: Planes | None = None
-        self.pixels = pixels  # that were given something, so far
-
-    def store(self, one: Pass, tile: Tile, values: np.ndarray) -> None:
-        """Keep one tile (C, Y, X), which also holds what lies around its core."""
-        self.pixels += int(np.count_nonzero(values))
-        if self._like is None:
-            return
-        self._plan.store(self._kept(), one, tile, values, given=True)
-
-    def store_plane(self, one: Pass, values: np.ndarray) -> None:
-        """Keep a whole plane (C, Y, X)."""
-        self.pixels += int(np.count_nonzero(values))
-        if self._like is not None:
-            self._kept().write_plane(one.place, one.group.outputs, values)
-
-    def _kept(self) -> Planes:
-        assert self._like is not None
-        if self._planes is None:
-            self._planes = Planes(np.zeros(self._like.image.shape, np.float32), self._like.channel_axis)
-        return self._planes
-
-    @property
-    def image(self) -> Any:
-        """All of it; None where nothing was given back, or nobody can keep it."""
-        return None if self._planes is None else self._planes.image
-
-    def record(self, guards: Sequence[Guard | StrictGuard]) -> dict[str, Any] | str | bool:
-        """The share of the pixels and how strong it was, or why nothing could be given back."""
-        if not guards:
-            return False
-        plain = [one.guard if isinstance(one, StrictGuard) else one for one in guards]
-        guard = plain[0]
-        if guard.give_back is None and not guard.sites and not guard.withheld:
-            return False
-        if guard.withheld:
-            return f"withheld: {guard.withheld}"
-        image = self.image
-        if image is None:
-            return {"pixels": self.pixels}
-        finite = np.where(np.isfinite(image), image, 0).astype(np.float64)
-        visible = np.abs(finite) > VISIBLE * max(one.noise for one in plain)
-        return {"share": float(np.mean(visible)), "rms": float(np.sqrt(np.mean(finite**2)))}

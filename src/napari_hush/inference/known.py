@@ -7,6 +7,7 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from napari_hush.inference.tiles.kept_output import KeptOutputs
 from napari_hush.progress import drain
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ class Known:
 
     What was told to the user while something was measured is told again when it is taken from here.
 
+    Attributes
+    ----------
+    outputs : KeptOutputs
+        What the network made of the image, where somebody gives it room.
+
     Examples
     --------
     >>> known = Known()
@@ -32,6 +38,7 @@ class Known:
 
     def __init__(self) -> None:
         self._found: dict[Hashable, tuple[Any, list[str]]] = {}
+        self.outputs = KeptOutputs()
 
     def __reduce__(self) -> tuple[type[Known], tuple[()]]:
         """Another process measures for itself."""

@@ -13,6 +13,7 @@ from napari_hush.card import ASSUMPTIONS
 from napari_hush.inference.channels import group_key
 from napari_hush.inference.companions import companions_of, measured_companions
 from napari_hush.inference.known import Known
+from napari_hush.inference.ledger import weights_sha256
 from napari_hush.inference.levels import raised, result_dtype
 from napari_hush.inference.measure import is_slow_guarded, measure_guards
 from napari_hush.inference.strength import blended
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from napari_hush.inference.planes import Planes
     from napari_hush.inference.scaling import ScaledPlane
     from napari_hush.inference.settings import DenoiseSettings
+    from napari_hush.inference.tiles.kept_output import KeptOutput
     from napari_hush.inference.tiles.runner import Read
     from napari_hush.inference.units import Store
     from napari_hush.model import Model
@@ -194,7 +196,17 @@ class Plan:
         if found.crystals is not None:
             known = self.scaled.known(one.native) if self.source.may_have_gaps else None
             beside = companions_of(found.crystals, one.read, one.norm.fill, known)
-        return PlaneTask(one.read, one.norm, found.guards, beside)
+        return PlaneTask(one.read, one.norm, found.guards, beside, self._output(one))
+
+    def _output(self, one: Pass) -> KeptOutput | None:
+        """Where the network's output for a plane is kept, if it is: of whole planes that stand alone."""
+        outputs = self.known.outputs
+        if not outputs.room or self.region is not None or self.frames > 1:
+            return None
+        engine = self.engine
+        made_by = weights_sha256(self.model), engine.name, engine.device, engine.precision
+        shape = (self.model.out_channels, *self.scaled.seen_shape)
+        return outputs.of(made_by, (one.norm, *self._key(one)), shape, len(self.passes))
 
     def _stored(self, one: Pass) -> Callable[[slice, slice], bool] | None:
         """Whether anything was ever stored of a part of what the network sees; None of an image that is not sparse."""

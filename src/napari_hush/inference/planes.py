@@ -6,6 +6,7 @@ import math
 import mmap
 import os
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import product
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from napari_hush.progress import drain
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
+    from napari_hush.inference.known import Known
     from napari_hush.inference.levels import Level
     from napari_hush.progress import Progress
 
@@ -103,9 +105,10 @@ class Planes:
         """The same image less its pedestal, if it stands on one; ``each``: each plane has one of its own."""
         return drain(self.lowered_steps(each=each))
 
-    def lowered_steps(self, *, each: bool = False) -> Generator[Progress, None, Planes]:
-        """As `lowered`, in steps: looking at a lazy image may take long."""
-        levels = yield from level_steps(self, each=each)
+    def lowered_steps(self, *, each: bool = False, known: Known | None = None) -> Generator[Progress, None, Planes]:
+        """As `lowered`, in steps: looking at a lazy image may take long. ``known``: what was measured on it before."""
+        measure = partial(level_steps, self, each=each)
+        levels = yield from (measure() if known is None else known.steps(("levels", each, self.channel_axis), measure))
         return replace(self, levels=levels)
 
     def level(self, index: tuple[int, ...], channel: int) -> Level:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,6 @@ from napari_hush.inference.guards.guard import guard_margin
 from napari_hush.inference.guards.strict import strict_margin
 from napari_hush.inference.known import Known
 from napari_hush.inference.ledger import weights_sha256
-from napari_hush.inference.levels import level_steps
 from napari_hush.inference.measure import (
     MeasuredLattice,
     fitting_model,
@@ -89,8 +88,7 @@ def plan_steps(
     source = Planes(watched_zarr(image), channel_axis)
     each = settings.normalize == "plane"
     yield Progress(0, 1, MEASURING)
-    levels = yield from known.steps(("levels", each, source.channel_axis), partial(level_steps, source, each=each))
-    source = replace(source, levels=levels)
+    source = yield from source.lowered_steps(each=each, known=known)
     measured: dict[str, Any] = {} if ledger is None else dict(ledger.measured)
     lattice, reason = MeasuredLattice(source, [0], kept=known), ""
     if model == AUTO:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
-from skimage.transform import downscale_local_mean
 
 from napari_hush.inference.planes import middle_part
 from napari_hush.reports.panels import contrast, grey, png_bytes, range_text
@@ -113,6 +112,8 @@ def _fit(image: np.ndarray) -> np.ndarray:
     factor = _factor(image.shape)
     values = np.where(np.isfinite(image), image, np.nan)
     if factor < 1:
+        from skimage.transform import downscale_local_mean  # slow to load
+
         n = round(1 / factor)
         whole = values[: values.shape[0] // n * n, : values.shape[1] // n * n]
         return np.asarray(downscale_local_mean(whole, (n, n)))  # type: ignore[no-untyped-call]

@@ -12,6 +12,7 @@ from napari_hush.fidelity.about.advice import Advice, advise
 from napari_hush.fidelity.about.noise import Noise, about_noise
 from napari_hush.fidelity.about.order import Order, measure_order
 from napari_hush.fidelity.about.values import Values, measure_values, rows_of_bar
+from napari_hush.inference.known import Known
 from napari_hush.inference.measure import MeasuredLattice
 from napari_hush.inference.planes import Planes
 from napari_hush.inference.settings import DenoiseSettings
@@ -181,19 +182,21 @@ def describe_steps(
     pixel_size: float | tuple[float, float] | None = None,
     axes: str = "",
     source: str = "",
+    known: Known | None = None,
 ) -> Generator[Progress, None, About]:
-    """As `describe`, step by step."""
+    """As `describe`, step by step; ``known`` is what was measured on this image before, and then what is now."""
     if isinstance(image, ImageData):
         channel_axis = image.channel_axis if channel_axis is None else channel_axis
         pixel_size = image.pixel_size_in("nm") if pixel_size is None else pixel_size
         axes, source, image = axes or image.axes, source or image.source, image.data
     sides = (pixel_size, pixel_size) if isinstance(pixel_size, (int, float)) else pixel_size
     planes = Planes(image, channel_axis)
-    seen = planes.lowered(each=DenoiseSettings().normalize == "plane")
     yield Progress(0, STEPS, "measuring the noise…")
+    known = known or Known()
+    seen = yield from planes.lowered_steps(each=DenoiseSettings().normalize == "plane", known=known)
     measured = []
     for channel in range(min(planes.n_channels, MOST)):
-        middle = MeasuredLattice(seen, [channel]).middle
+        middle = MeasuredLattice(seen, [channel], kept=known).middle
         measured.append((measure_noise([middle]), middle))
     noise = [about_noise(model, middle) for model, middle in measured]
     yield Progress(1, STEPS, "looking at the values…")
@@ -201,7 +204,7 @@ def describe_steps(
     values = [measure_values(planes, channel, bar=bar) for channel in range(len(measured))]
     nothing = _nothing(values, looks_like_labels(planes.image, source))
     yield Progress(2, STEPS, "looking for a lattice…")
-    lattice = MeasuredLattice(seen, [0])
+    lattice = MeasuredLattice(seen, [0], kept=known)
     order = None if nothing else measure_order(lattice, sides)
     yield Progress(3, STEPS, "choosing a model…")
     dtype = np.dtype(planes.image.dtype)

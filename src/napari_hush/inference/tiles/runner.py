@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_hush.inference.guards.guard import Guard
     from napari_hush.inference.guards.strict import StrictGuard
     from napari_hush.inference.ledger import Core, Side, Step
+    from napari_hush.inference.tiles.kept_output import KeptOutput
     from napari_hush.model import Model
     from napari_hush.normalize import Normalization
 
@@ -42,12 +43,30 @@ class PlaneTask:
         One for each channel of the output; empty without a guard.
     companions : callable, optional
         Gives in the same way (K, Y, X), finite: further channels for the network.
+    output : KeptOutput, optional
+        Where the network's output is kept, or taken from where it is complete.
     """
 
     read: Read
     norm: Normalization
     guards: Sequence[Guard | StrictGuard] = ()
     companions: Read | None = None
+    output: KeptOutput | None = None
+
+    @property
+    def replayed(self) -> KeptOutput | None:
+        """The network's output where a run before has kept all of it."""
+        return self.output if self.output is not None and self.output.complete else None
+
+    def keep(self, tile: Tile, core: np.ndarray) -> None:
+        """Keep the network's output (C, Y, X) for the core of a tile, where somebody wants it."""
+        if self.output is not None and not self.output.complete:
+            self.output.put(tile, core)
+
+    def ended(self, *, whole: bool) -> None:
+        """A run has gone through the plane, or through a part of it."""
+        if self.output is not None and whole:
+            self.output.complete = True
 
     def divided(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Divide what a runner hands out of a tile into the result (C, Y, X) and what the guards gave back, if any."""
@@ -171,6 +190,7 @@ class TileRunner:
                 continue
             going.popleft()
             yield finished, len(finished), len(left) + sum(len(one.tiles) for one in going)
+        task.ended(whole=not before and only is None)
 
     def finish(self, tile: Tile, output: np.ndarray, seen: Noisy | Window, task: PlaneTask) -> np.ndarray:
         """Turn the output (C, Y, X) for a window into a tile's core in the image's units, with its NaN.
@@ -209,13 +229,18 @@ class TileRunner:
         return plan_tiles(self.shape, tile=self.side, halo=halo, stride=stride, region=region, grid=grid)
 
     def _begin(self, tiles: list[Tile], task: PlaneTask) -> Going:
-        return self._submit(tiles, [read_window(tile, self.shape, task) for tile in tiles])
+        windows = [read_window(tile, self.shape, task) for tile in tiles]
+        if task.replayed is not None:
+            return Going(tiles, windows, task.replayed.windows(tiles))
+        return self._submit(tiles, windows)
 
     def _submit(self, tiles: list[Tile], windows: list[Window]) -> Going:
         return Going(tiles, windows, self.engine.submit(np.stack([window.values for window in windows])))
 
     def _end(self, batch: Going, task: PlaneTask) -> list[tuple[Tile, np.ndarray]]:
         outputs = batch.output.result()  # (B, C, Y, X)
+        for tile, output in zip(batch.tiles, outputs, strict=True):
+            task.keep(tile, output[(..., *tile.inner)])
         return [
             (tile, self.finish(tile, output, window, task))
             for tile, output, window in zip(batch.tiles, outputs, batch.windows, strict=True)

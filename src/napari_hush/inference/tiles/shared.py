@@ -118,6 +118,7 @@ class SharedRunner(TileRunner):
                 count = len(todo & computed.keys())
                 todo -= computed.keys()
                 yield finished, count, len(todo)
+        task.ended(whole=not before and only is None)
 
     def _plan(self, region: Part | None, grid: tuple[int, int]) -> list[Tile]:
         stride = self.model.stride
@@ -158,6 +159,8 @@ class SharedRunner(TileRunner):
         return ready
 
     def _outputs(self, tiles: list[Tile], task: PlaneTask) -> Outputs:
+        if task.replayed is not None:
+            return {tile: task.replayed.core(tile) for tile in tiles}
         going = deque(tiles[start : start + self.batch] for start in range(0, len(tiles), self.batch))
         begun: deque[Going] = deque()
         made = Outputs()
@@ -179,6 +182,8 @@ class SharedRunner(TileRunner):
                     value = only_value(made[tile])
                     made[tile] = made[tile] if value is None else np.broadcast_to(np.float32(value), made[tile].shape)
                     _keep(self._even_outputs, key, made[tile])
+        for tile, core in made.items():
+            task.keep(tile, core)
         return made
 
     def _finished(self, tile: Tile, grid: _Grid, kept: Outputs, task: PlaneTask) -> np.ndarray:

@@ -96,6 +96,13 @@ class StagedRunner(TileRunner):
         """Denoise one plane, see `TileRunner.run`; pieces before the last finish nothing that is seen."""
         if before or only is not None:
             raise ValueError("what lies between the pieces of a network is kept by nobody: a plane is done as a whole")
+        if task.replayed is not None:
+            plan = deque(self._plan_piece(self._pieces[-1]))
+            while plan:
+                tile = plan.popleft()
+                seen = read_window(tile, self.shape, task)
+                yield [(tile, self.finish(tile, task.replayed.window(tile), seen, task))], 1, len(plan)
+            return
         with _Store(self.padded, self._folder) as store:
             statistics: dict[int, tuple[np.ndarray, np.ndarray]] = {}
             for number, piece in enumerate(self._pieces):
@@ -119,6 +126,7 @@ class StagedRunner(TileRunner):
                 if piece.stage.measures is not None:
                     statistics[id(piece.stage.measures)] = moments.statistics()
                 store.release({name for p in later for name in p.stage.inputs})
+        task.ended(whole=True)
 
     def close(self) -> None:
         """Give the memory of the pieces back."""
@@ -157,6 +165,7 @@ class StagedRunner(TileRunner):
         output = piece.engine(*inputs, *known)[0]  # (C, Y, X) of the window
         if piece is self._pieces[-1]:
             store.forget()
+            task.keep(tile, output[(..., *tile.inner)])
             return [(tile, self.finish(tile, output, read_window(tile, self.shape, task), task))]
         core = output[(..., *(slice(s.start >> stage.level, s.stop >> stage.level) for s in tile.inner))]
         if stage.measures is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage, signal
+from scipy import ndimage
 
 from napari_hush.errors import InputError
 from napari_hush.synthesis.dents.published_mask import checked_image
@@ -105,6 +105,8 @@ def measure_lattice(crop: ArrayLike) -> UnitLattice:
 
 def _first_guess(image: NDArray[np.float64]) -> NDArray[np.float64]:
     """The two shortest shifts, to a fraction of a pixel, by which a standardised image repeats itself best."""
+    from scipy import signal  # slow to load
+
     height, width = image.shape
     ones = np.ones_like(image)
     slopes = np.linalg.eigvalsh(np.cov([slope.ravel() for slope in np.gradient(image)]))

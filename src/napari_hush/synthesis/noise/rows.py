@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from scipy.signal import lfilter
 
 from napari_hush.declare import Bounds, check_fields
 
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
 
 def _ar1(n: int, correlation: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw a stationary first-order autoregressive series of unit variance."""
+    from scipy.signal import lfilter  # slow to load
+
     drive = rng.standard_normal(n) * np.sqrt(1 - correlation**2)
     drive[0] = rng.standard_normal()
     return np.asarray(lfilter([1.0], [1.0, -correlation], drive))
@@ -97,6 +98,8 @@ class DetectorLag:
 
     def __call__(self, image: NDArray[np.float32], rng: np.random.Generator, /) -> NDArray[np.float32]:
         """Filter (Y, X) along X; each row starts as if its first pixel had lasted for ever."""
+        from scipy.signal import lfilter  # slow to load
+
         c = self.correlation
         start = c * image[:, :1].astype(np.float64)
         return np.asarray(lfilter([1 - c], [1.0, -c], image, axis=1, zi=start)[0], dtype=np.float32)

@@ -15,7 +15,7 @@ from napari_hush.widgets.compare.profile import ProfileLine
 from napari_hush.widgets.evaluate.grid import SideBySide
 from napari_hush.widgets.parts.bits import NoWheel, row, small_label
 from napari_hush.widgets.parts.dock import Dock
-from napari_hush.widgets.parts.keys import KeyButton
+from napari_hush.widgets.parts.keys import BLINK, KeyButton, key_of
 from napari_hush.widgets.parts.layer_list import LayerCombo
 from napari_hush.widgets.parts.layer_record import made_of, result_in_sight
 from napari_hush.widgets.parts.layer_source import image_data
@@ -31,7 +31,6 @@ HEIGHT = 160  # of the plot, px
 STEPS = 1000  # of the slider
 MOST_ACROSS = 99  # px
 COLOURS = {"before": "#8a8a8a", "after": "#1e88e5"}  # both stand out in dark and in light themes
-BLINK_KEY = "B"
 MISSING = "pip install pyqtgraph shows the values along a line here"
 
 
@@ -52,6 +51,7 @@ class CompareWidget(Dock):
         self._line = ProfileLine(napari_viewer, self)
         self._plot: Any = None
         self._curves: dict[str, Any] = {}
+        self._key = key_of("blink")  # heard by the canvas, whichever dock is in front
         self._build()
         self._choose_first()
         self._after.changed.connect(self._on_after)
@@ -63,7 +63,7 @@ class CompareWidget(Dock):
         self._across.valueChanged.connect(self._draw)
         self._line.moved.connect(self._draw)
         napari_viewer.layers.events.removed.connect(self._on_removed)
-        napari_viewer.bind_key(BLINK_KEY, self._swap, overwrite=True)
+        napari_viewer.bind_key(self._key, self._swap, overwrite=True)
         self._refresh()
 
     @property
@@ -112,12 +112,12 @@ class CompareWidget(Dock):
         self._layers = self._after
         guard = NoWheel(self)
         self._words = small_label()
-        self._drawn, self._blinks = KeyButton("Curtain", "U"), KeyButton("Blink", BLINK_KEY)
+        self._drawn, self._blinks = KeyButton("Curtain", "U"), KeyButton("Blink", BLINK)
         self._sides, self._profile = KeyButton("Side by side", "S"), KeyButton("Profile", "R")
         self._ways = (self._drawn, self._blinks, self._sides)
         self._tips = {
             self._drawn: "Left of a line the layer before, right of it the one after; drag the line in the image",
-            self._blinks: f"The two layers in turn, by themselves; the key {BLINK_KEY} in the image swaps them once",
+            self._blinks: f"The two layers in turn, by themselves; the key {self._key} in the image swaps them once",
             self._sides: "Both layers in a grid, at one contrast; press again to go back",
         }
         self._slider = QSlider(Qt.Orientation.Horizontal)
@@ -261,4 +261,4 @@ class CompareWidget(Dock):
             button.setChecked(False)
         self._blink.end()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
-        self._viewer.bind_key(BLINK_KEY, None)
+        self._viewer.bind_key(self._key, None)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_hush.fidelity.about.about import About
+    from napari_hush.widgets.parts.known_layers import KnownLayer, KnownLayers
 
 ASK = "What is my image?"
 TIP = "Measure lattice, noise, range and holes of this layer, and say which model or training fits; nothing is changed"
@@ -37,6 +38,8 @@ class AboutCard(QWidget):
     ----------
     viewer : napari.Viewer
         Where the dock *Train* is opened.
+    known : KnownLayers
+        What was measured on layers before.
 
     Attributes
     ----------
@@ -46,9 +49,9 @@ class AboutCard(QWidget):
 
     denoise = Signal()
 
-    def __init__(self, viewer: napari.Viewer) -> None:
+    def __init__(self, viewer: napari.Viewer, known: KnownLayers) -> None:
         super().__init__()
-        self._viewer = viewer
+        self._viewer, self._known_layers = viewer, known
         self._layer: Any = None
         self._channel_axis: int | None = None
         self._asked: tuple[str, Callable[[], Any]] | None = None  # the layer that is looked at, and its data
@@ -115,7 +118,7 @@ class AboutCard(QWidget):
             return
         self._asked = identity(self._layer), reference(image_data(self._layer))
         self._say("looking at it…")
-        self._job.start(partial(about_steps, source))
+        self._job.start(partial(about_steps, source, self._known_layers.of(self._layer)))
         self._ask.setEnabled(False)
 
     def stop(self) -> None:
@@ -187,7 +190,7 @@ def targets_among(layers: Any) -> Any:
     return next(made, None)
 
 
-def about_steps(source: Source) -> Generator[Progress, None, About]:
+def about_steps(source: Source, known: KnownLayer) -> Generator[Progress, None, About]:
     """The work, in the thread."""
     yield Progress(0, 0, "looking at it…")
     from napari_hush.fidelity.about.about import describe_steps
@@ -200,5 +203,6 @@ def about_steps(source: Source) -> Generator[Progress, None, About]:
         pixel_size=source.pixel_sizes,
         axes=letters + ("S" if source.rgb and letters else ""),
         source=source.name,
+        known=known.now(),
     )
     return about

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_hush.widgets.denoise.result import OutputType
+    from napari_hush.widgets.parts.known_layers import KnownLayers
     from napari_hush.widgets.parts.tabs import Chosen
 
 NO_IMAGE = "no image layer: open or drop an image"
@@ -41,6 +42,8 @@ class Choices(QWidget):
     ----------
     viewer : napari.components.ViewerModel
         Where the layers are.
+    known : KnownLayers
+        What was measured on them.
 
     Attributes
     ----------
@@ -54,6 +57,8 @@ class Choices(QWidget):
         Which model, and what it is for.
     strength : Strength
         Of the form.
+    guard : QComboBox
+        Of the form.
     form : Form
         The settings, and all of this in its rows.
     output : QComboBox
@@ -62,20 +67,21 @@ class Choices(QWidget):
         Where the result goes.
     """
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    def __init__(self, viewer: ViewerModel, known: KnownLayers) -> None:
         super().__init__()
         self._viewer = viewer
         self.layers, self.models, self.channels = NoisyCombo(viewer), ModelCombo(), Channels()
         self.layers.setToolTip("The image layer to denoise: follows what is chosen in napari's list of layers")
         self.words, self.about = small_label(), small_label()
-        self.card, self.strength, self.keep = AboutCard(viewer), Strength(), Keep(self)
+        self.card, self.strength, self.keep = AboutCard(viewer, known), Strength(), Keep(self)
         usual = {name: preference("denoise", name, "auto") for name in ("device", "engine")}
         self.form = Form(
             DenoiseSettings(**usual),
-            shown=("frames", "dark", "strength", "device", "tile"),
+            shown=("frames", "dark", "strength", "guard", "device", "tile"),
             words={"tile": "whole plane", "frames": "each alone"},
             made={"strength": self.strength},
         )
+        self.guard: QComboBox = self.form.findChild(QComboBox, "guard")
         self.output = QComboBox()
         self.output.addItems(["float32", "same as input"])
         self.output.setCurrentText(preference("denoise", "output", "float32"))

@@ -22,9 +22,10 @@ from napari_hush.widgets.denoise.growing import GrowingLayer, planes_of, series_
 from napari_hush.widgets.denoise.growing_file import GrowingFile
 from napari_hush.widgets.denoise.in_memory import denoise_to_memory, kind_of_run
 from napari_hush.widgets.denoise.live import Live
+from napari_hush.widgets.denoise.live_guard import LiveGuard
 from napari_hush.widgets.denoise.live_strength import LiveStrength
 from napari_hush.widgets.denoise.order import disk_steps, make_order
-from napari_hush.widgets.denoise.preview import update_preview
+from napari_hush.widgets.denoise.preview import renew, update_preview
 from napari_hush.widgets.denoise.repeat import command_of, python_of
 from napari_hush.widgets.denoise.size import limited
 from napari_hush.widgets.denoise.summary import summary
@@ -46,6 +47,7 @@ from napari_hush.widgets.parts.tabs import Chosen, raise_dock
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Image
     from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
     from napari_hush.progress import Progress
@@ -75,12 +77,17 @@ class DenoiseWidget(Dock):
         self._left: GrowingFile | None = None  # that of a run which was cancelled and has not ended yet
         self._previewed: tuple[object, ...] = ()  # what the preview is of
         self._files: FolderRun | None = None  # of the run under way
+        self._old: Any = None  # the result that the run under way makes anew
         self._again = False  # whether a preview is made at the end of the one that is cancelled
         self._build()
         self._live = LiveStrength(napari_viewer, self._verdict, self)
         self._live.told.connect(self._progress.finish)
         self._live.judged.connect(self._refresh)  # the line is about the chosen layer
         self._strength.changed.connect(self._on_strength)
+        self._live_guard = LiveGuard(napari_viewer, self._choices, self._known, self)
+        self._live_guard.told.connect(self._progress.finish)
+        self._live_guard.due.connect(self._redo)
+        self._choices.guard.activated.connect(self._live_guard.choose)  # by a hand, not by a script
         self._layers.changed.connect(self._on_layer)
         self._channels.combo.currentIndexChanged.connect(self._refresh)
         self._models.changed.connect(self._refresh)
@@ -118,6 +125,14 @@ class DenoiseWidget(Dock):
             self._next()
         else:
             self._start(None)
+
+    @Slot(object)  # type: ignore[untyped-decorator]
+    def _redo(self, result: Image) -> None:
+        """Make a result anew, with another guard."""
+        self._old = result
+        self._start(None)
+        if not self._job.running:
+            self._old = None
 
     def run_auto(self) -> None:
         """Denoise all planes of the chosen layer with the model that fits it."""
@@ -203,14 +218,18 @@ class DenoiseWidget(Dock):
         self._choices.choose_again(chosen)
 
     def _build(self) -> None:
-        choices = self._choices = Choices(self._viewer)
+        choices = self._choices = Choices(self._viewer, self._known)
         self._layers, self._models, self._channels = choices.layers, choices.models, choices.channels
         self._words, self._about, self._card = choices.words, choices.about, choices.card
         self._strength, self._form, self._output = choices.strength, choices.form, choices.output
         self._keep = choices.keep
         self._advice, self._series = StatusLabel(), small_label()
         self._advice.hide()
-        self._preview, self._run, self._verdict = KeyButton("Preview", PREVIEW), KeyButton("Run", RUN), Verdict()
+        self._preview, self._run, self._verdict = (
+            KeyButton("Preview", PREVIEW, "preview"),
+            KeyButton("Run", RUN, "run"),
+            Verdict(),
+        )
         self._live_preview, self._folder = Live(self._viewer), FolderButtons(self._viewer)
         buttons = row(self._preview, self._run, self._cancel)
         self._lay_out(
@@ -315,11 +334,13 @@ class DenoiseWidget(Dock):
         output = choices.output_type
         if part is not None:
             part = limited(part, source, free_memory("cpu"))
-        elif planes_of(layer) > 1:
+        elif planes_of(layer) > 1 and self._old is None:
             strength = settings.strength if can_blend(source, output) else 1.0
             self._growing = GrowingLayer(self._viewer, source, layer, strength)
         growing = self._growing
         finished, wanted = (None, first) if growing is None else (growing.finished, growing.wanted)
+        if part is None:
+            self._live_guard.begin()
         text = "starting…" if "torch" in sys.modules else "loading PyTorch…"
         known = self._known.of(layer)
         make = partial(denoise_to_memory, source, model, settings, output, part, wanted, finished, known)
@@ -331,7 +352,7 @@ class DenoiseWidget(Dock):
         self._advice.setVisible(bool(text))
 
     def _finish(self, text: str) -> None:
-        self._source = None  # it holds the image
+        self._source = self._old = None  # they hold images
         files, self._files = self._files, None
         if files is not None:
             self._folder.offer(files)
@@ -403,11 +424,14 @@ class DenoiseWidget(Dock):
                 layer = None
             else:
                 layer = None if growing is None else growing.replace(data, options)
+                layer = layer or renew(self._old, self._viewer, data, options)
                 layer = layer or self._viewer.add_image(data, **options)
         self._growing = None
         record = read_record(options["metadata"] if layer is None else layer.metadata)
         self._finish(summary(record, layer))
         self._advise(record.get("advice") or "")
+        if layer is not None and not isinstance(growing, GrowingFile):
+            self._live_guard.end(layer)
         self._made = shown if layer is None else layer
         if layer is None or is_preview(record):
             return

@@ -1,4 +1,4 @@
-"""The layer that shows a preview: one for each layer that is denoised, which the next preview of it goes into."""
+"""Layers that are shown anew: that of a preview, which the next one goes into, and a result with another guard."""
 
 from __future__ import annotations
 
@@ -35,3 +35,22 @@ def update_preview(viewer: ViewerModel, data: Any, options: dict[str, Any]) -> I
             setattr(layer, name, options[name])
         return cast("Image", layer)
     return None
+
+
+def renew(layer: Image | None, viewer: ViewerModel, data: Any, options: dict[str, Any]) -> Image | None:
+    """Show a result that was made anew in the layer of the one before; None where that is gone.
+
+    Parameters
+    ----------
+    layer : Image, optional
+        Of the result before.
+    viewer : napari.components.ViewerModel
+        Where the layers are.
+    data, options
+        Of the result's layer; what a hand may have changed in the old one stays.
+    """
+    if layer is None or layer not in viewer.layers:
+        return None
+    layer.data = data
+    layer.metadata = options["metadata"]
+    return layer

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_hush.fidelity.glance import given_back_words
 from napari_hush.widgets.parts.layer_record import LayerRecord, is_preview
 from napari_hush.widgets.parts.layer_source import image_data
 
@@ -25,6 +24,8 @@ def summary(record: LayerRecord, layer: Image | None) -> str:
     layer : Image or None
         That it is in; None where a preview went into an older one.
     """
+    from napari_hush.fidelity.glance import given_back_words  # slow to load
+
     seconds = max(record["seconds"], 1e-3)
     how = f"{record['engine']} on {record['device']}, {record['precision']}"
     share = record.get("settings", {}).get("strength", 1)
@@ -33,6 +34,8 @@ def summary(record: LayerRecord, layer: Image | None) -> str:
     why = f"{because}, so " if (because := record.get("chosen_because")) else ""
     if layer is None or is_preview(record):  # mostly preparation: a speed would mislead
         return f"{why}preview by {record['model']}: {seconds:.1f} s ({how})"
+    if record.get("replayed"):
+        return f"{why}{record['model']}, from what the network gave before: {seconds:.1f} s ({how}){given}"
     name = f"; in {Path(file).name}" if (file := record.get("file")) else ""
     shape = image_data(layer).shape
     speed = np.prod(shape[:-1] if layer.rgb else shape, dtype=float) / seconds / 1e6

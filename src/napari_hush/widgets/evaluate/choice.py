@@ -10,7 +10,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
 
 from napari_hush.errors import InputError
-from napari_hush.fidelity.stacks import EvaluationSettings
+from napari_hush.fidelity.settings import EvaluationSettings
 from napari_hush.inference.planes import Planes
 from napari_hush.widgets.evaluate.layers import Pose
 from napari_hush.widgets.parts.bits import NoWheel, small_label, word_combo

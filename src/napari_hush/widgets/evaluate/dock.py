@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
-from napari_hush.fidelity.repeats.compare import summary
-from napari_hush.fidelity.stacks import evaluate_steps, name, read_plane
 from napari_hush.inference.planes import Planes
 from napari_hush.progress import Progress
 from napari_hush.widgets.evaluate.choice import Choice, Inputs
@@ -221,6 +219,9 @@ class EvaluateWidget(Dock):
         self._of.setVisible(self._evaluation is not None)
 
     def _show(self, evaluation: Evaluation) -> None:
+        from napari_hush.fidelity.repeats.compare import summary
+        from napari_hush.fidelity.stacks import name
+
         assert self._inputs is not None
         self._evaluation = evaluation
         count = len(evaluation.planes)
@@ -278,6 +279,8 @@ class EvaluateWidget(Dock):
 def _evaluate(inputs: Inputs) -> Generator[Progress, None, Evaluation]:
     """The whole work, in the thread."""
     yield Progress(0, 0, "checking…")
+    from napari_hush.fidelity.stacks import evaluate_steps, read_plane
+
     truth = inputs.truth
     colours, axis = inputs.noisy.colours, inputs.noisy.channel_axis
     if truth is not None and inputs.noisy.rgb and truth.shape[-1] == 4:

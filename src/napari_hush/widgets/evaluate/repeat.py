@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from napari_hush.errors import InputError
-from napari_hush.fidelity.stacks import EvaluationSettings
+from napari_hush.fidelity.settings import EvaluationSettings
 from napari_hush.repeat import call, defaults_of, given_of, options
 from napari_hush.widgets.parts.layer_code import preamble, require_file
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from napari_hush.widgets.evaluate.choice import Inputs
 
 IMPORTS = (
-    "from napari_hush.fidelity.stacks import EvaluationSettings, evaluate_steps",
+    "from napari_hush.fidelity.settings import EvaluationSettings",
+    "from napari_hush.fidelity.stacks import evaluate_steps",
     "from napari_hush.progress import drain",
 )
 

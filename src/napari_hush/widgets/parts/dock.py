@@ -49,7 +49,7 @@ class Dock(Scripted):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumWidth(minimum_width)
-        self._progress, self._cancel, self._message = ProgressLine(), KeyButton("Cancel", CANCEL), Message()
+        self._progress, self._cancel, self._message = ProgressLine(), KeyButton("Cancel", CANCEL, "cancel"), Message()
         self._cancel.clicked.connect(self.cancel)
         self._kind: Kind | None = None  # of the job under way
         self._began = 0.0

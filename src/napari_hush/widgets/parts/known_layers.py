@@ -9,12 +9,15 @@ import numpy as np
 
 from napari_hush.inference.known import Known
 from napari_hush.io.fingerprint import fingerprint, lies_in_file
+from napari_hush.memory import free_memory
 from napari_hush.widgets.parts.layer_source import image_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.layers import Image
+
+SHARE = 4  # of the free memory a fourth may hold what networks have made
 
 
 class KnownLayer:
@@ -35,6 +38,15 @@ class KnownLayer:
         """Whether it was made for this array."""
         return self._data() is data
 
+    @property
+    def has_outputs(self) -> bool:
+        """Whether what the network made of these data is kept, in part at least."""
+        return self._known.outputs.any
+
+    def forget_outputs(self) -> None:
+        """Keep no longer what the network made of these data: it takes as much memory as they do."""
+        self._known.outputs.clear()
+
     def now(self) -> Known:
         """What still holds: nothing where the values have changed in their place. It may take a part of a second."""
         data = self._data()
@@ -42,6 +54,7 @@ class KnownLayer:
         seen = fingerprint(data) if looks else None
         if seen != self._seen:
             self._seen, self._known = seen, Known()
+        self._known.outputs.room = free_memory("cpu") // SHARE
         return self._known
 
 
@@ -54,7 +67,7 @@ def reference(data: Any) -> Callable[[], Any]:
 
 
 class KnownLayers:
-    """What is known of each layer; it goes with the layer."""
+    """What is known of each layer; it goes with the layer. Outputs of networks are kept of one at a time."""
 
     def __init__(self) -> None:
         self._layers: WeakKeyDictionary[Image, KnownLayer] = WeakKeyDictionary()
@@ -65,4 +78,7 @@ class KnownLayers:
         found = self._layers.get(layer)
         if found is None or not found.is_of(data):
             found = self._layers[layer] = KnownLayer(data)
+        for other in self._layers.values():
+            if other is not found:
+                other.forget_outputs()
         return found

@@ -42,6 +42,7 @@ class LayerRecord(TypedDict, total=False):
     cancelled: str  # how much of it was done when it was stopped
     unfinished: str  # the file that it is to become, of a layer that is still made or was stopped
     file: str  # that it was written to
+    replayed: bool  # whether the network was not run again for it
     resumed: bool  # whether that went on with an unfinished one
     rescale: bool | dict[str, Any]  # False, or by which factor
     channel_axis: int  # of a result of channels

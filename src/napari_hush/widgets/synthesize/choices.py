@@ -13,7 +13,8 @@ from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QFormLayout, 
 from napari_hush.datasets.settings import SynthesisSettings
 from napari_hush.declare import declared
 from napari_hush.errors import InputError
-from napari_hush.synthesis import KINDS, MaskRecipe
+from napari_hush.synthesis.dents.published_mask import MaskRecipe
+from napari_hush.synthesis.kinds import KINDS
 from napari_hush.widgets.parts.bits import NoWheel, rule, small_label, when_deleted, word_combo
 from napari_hush.widgets.parts.form import Form
 from napari_hush.widgets.parts.layer_list import LayerOrNone

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
-from napari_hush.datasets.synthesize import write_steps
 from napari_hush.progress import Progress
 from napari_hush.widgets.parts.bits import row, rule
 from napari_hush.widgets.parts.dock import Dock
@@ -127,7 +126,7 @@ class SynthesizeWidget(Dock):
     def _build(self) -> None:
         self.choices = Choices(self._viewer)
         self._layers, self._form = self.choices.noise, self.choices.form
-        self._preview, self._generate = KeyButton("Preview", PREVIEW), KeyButton("Generate", "G")
+        self._preview, self._generate = KeyButton("Preview", PREVIEW, "preview"), KeyButton("Generate", "G")
         self._save = QPushButton("Save data set…")
         self._cancel.setToolTip("Stop after the current image; what is finished is kept")
         buttons = row(self._preview, self._generate), row(self._save, self._cancel)
@@ -234,6 +233,8 @@ def _generate(drawer: Drawer, *, stack: Stack) -> Steps:
 
 
 def _save(drawer: Drawer, *, out: Path) -> Steps:
+    from napari_hush.datasets.synthesize import write_steps
+
     with closing(write_steps(drawer, out)) as steps:
         for event in steps:
             yield replace(event, message=f"image {event.step} of {event.total}")

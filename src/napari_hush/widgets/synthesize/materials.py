@@ -7,24 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from napari_hush.atoms.spacing import find_lattice, require_spacing
-from napari_hush.datasets.drawing import Drawer
-from napari_hush.datasets.materials import Materials
 from napari_hush.declare import Bounds, check_fields
 from napari_hush.errors import InputError
 from napari_hush.progress import Progress
-from napari_hush.synthesis import (
-    FittedNoise,
-    MaskRecipe,
-    UnitLattice,
-    average_cell,
-    dent_from_image,
-    mask_steps,
-    measure_lattice,
-)
-from napari_hush.synthesis.dents.published_mask import checked_image
-from napari_hush.synthesis.lattices.unit_cell import render_cell
-from napari_hush.synthesis.noise.fit.noise import fit_noise
+from napari_hush.synthesis.dents.published_mask import MaskRecipe, checked_image, mask_steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -32,7 +18,11 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from numpy.typing import NDArray
 
+    from napari_hush.datasets.drawing import Drawer
     from napari_hush.datasets.settings import SynthesisSettings
+    from napari_hush.synthesis import FittedNoise, UnitLattice
+
+# What measures and draws takes a second to load: it is imported in the thread.
 
 AROUND = 256  # px to each side of a crop that are looked at where its own noise hides its lattice
 ACROSS = 4  # periods of the crop that then takes its place
@@ -140,6 +130,10 @@ ToMeasure = dict[str, "Callable[[], Measured]"]
 
 def measure_crop(plane: Plane) -> Crop:
     """Find the lattice of a unit crop; where its noise hides it, that of what lies around it is taken."""
+    from napari_hush.atoms.spacing import find_lattice
+    from napari_hush.synthesis import average_cell, measure_lattice
+    from napari_hush.synthesis.lattices.unit_cell import render_cell
+
     image, hidden = plane.read(), ""
     try:
         lattice = measure_lattice(image)
@@ -178,6 +172,9 @@ def describe_lattice(lattice: UnitLattice) -> str:
 
 def measure_transmission(plane: Plane, settings: DentSettings) -> Dents:
     """Measure where the specimen is thinner."""
+    from napari_hush.atoms.spacing import require_spacing
+    from napari_hush.synthesis import dent_from_image
+
     image = checked_image(plane.read())
     if min(image.shape) < 16:
         raise InputError(f"expected an image of at least 16 x 16 px; got {image.shape[1]} x {image.shape[0]} px")
@@ -199,6 +196,8 @@ def measure_mask(plane: Plane, recipe: MaskRecipe) -> Dents:
 
 def measure_noise(plane: Plane) -> NoiseLike:
     """Measure gain, dose, row correlation and jitter of an image."""
+    from napari_hush.synthesis.noise.fit.noise import fit_noise
+
     fitted = fit_noise(plane.read())
     noises = fitted.noise().noises
     jitter = "no jitter seen" if not fitted.jitter else f"jitter {fitted.jitter:.2g} px"
@@ -231,6 +230,9 @@ def make_drawer(settings: SynthesisSettings, found: Mapping[str, Measured]) -> D
     InputError
         If something was asked for that could not be measured.
     """
+    from napari_hush.datasets.drawing import Drawer
+    from napari_hush.datasets.materials import Materials
+
     for name, measured in found.items():
         if isinstance(measured, InputError):
             raise InputError(f"{name}: {measured}")

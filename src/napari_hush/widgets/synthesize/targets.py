@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels, Points
 
-from napari_hush.datasets.drawing import Drawer
-from napari_hush.datasets.synthesize import draw_steps
 from napari_hush.errors import InputError
 from napari_hush.memory import free_memory
 from napari_hush.progress import Progress
-from napari_hush.synthesis import KINDS, noise_to_dict
+from napari_hush.synthesis.kinds import KINDS
 from napari_hush.widgets.parts.layer_record import as_metadata, read_record
 
 if TYPE_CHECKING:
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from numpy.typing import NDArray
 
-    from napari_hush.datasets.drawing import Target
+    from napari_hush.datasets.drawing import Drawer, Target
     from napari_hush.datasets.settings import SynthesisSettings
 
 COLOURS = np.array([[0.2, 0.8, 1, 1], [1, 0.7, 0, 1], [0.4, 1, 0.4, 1], [1, 0.4, 0.8, 1]])  # by species, RGBA
@@ -88,6 +86,8 @@ def show_target(
     place : dict
         Where to, from `beside`.
     """
+    from napari_hush.synthesis import noise_to_dict
+
     truth = target.truth() | {"noise": noise_to_dict(target.noise)}
     record = {"settings": _settings(settings), "number": number, **truth}
     colours = target.clean.ndim == 3
@@ -180,6 +180,9 @@ class Stack:
 
     def draw(self, drawer: Drawer) -> Generator[Progress, None, None]:
         """Draw all images of the settings, those for training first."""
+        from napari_hush.datasets.drawing import Drawer
+        from napari_hush.datasets.synthesize import draw_steps
+
         s = self.settings = replace(drawer.settings, layout="paired")  # of an unpaired set, one side has all there is
         drawer = Drawer(s, drawer.materials)
         colours = (3,) if KINDS[s.kind].colours else ()
@@ -193,6 +196,8 @@ class Stack:
                 yield Progress(len(self.truths), s.n, f"image {len(self.truths)} of {s.n}")
 
     def _take(self, target: Target) -> None:
+        from napari_hush.synthesis import noise_to_dict
+
         assert self.noisy is not None and self.clean is not None and self.transmission is not None
         k = len(self.truths)
         self.noisy[k], self.clean[k] = (
@@ -269,6 +274,8 @@ def _put(layer: Any, place: dict[str, Any]) -> None:
 
 
 def _settings(settings: SynthesisSettings) -> dict[str, Any]:
+    from napari_hush.synthesis import noise_to_dict
+
     table = asdict(replace(settings, noises=()))
     return table | {"noises": [noise_to_dict(noise) for noise in settings.noises]}
 

@@ -15,7 +15,6 @@ from napari.layers import Image
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QMenu, QToolButton, QWidget
 
-from napari_hush.datasets.records import read_settings
 from napari_hush.errors import InputError
 from napari_hush.progress import Progress
 from napari_hush.training.data.images import ImageSet
@@ -333,6 +332,8 @@ def _count(sets: dict[str, ImageSet], needs: Needs) -> Found:
 def _look_into_data_set(path: Path, needs: Needs) -> Found:
     suffix = path.suffix.lower()
     if suffix == ".toml":
+        from napari_hush.datasets.records import read_settings  # slow to load
+
         settings, _ = read_settings(path)
         if needs not in ("pairs", "unpaired"):
             raise InputError(f"simulated images have clean ones: choose {methods_for('pairs', 'unpaired')}")

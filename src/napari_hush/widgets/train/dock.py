@@ -225,7 +225,7 @@ class TrainWidget(Dock):
         self._layers, self._models = self.data.noisy.combo, self.adaptation.models
         self.place = Place(self.form.method)
         self._method = self.form.method
-        self._start, self._resume = KeyButton("Start", RUN), QPushButton("Resume")
+        self._start, self._resume = KeyButton("Start", RUN, "run"), QPushButton("Resume")
         self._pause, self._denoise = QPushButton("Pause"), QPushButton("Denoise with it")
         self._denoise.setToolTip("Open the dock Denoise with the new model")
         self._denoise.hide()

@@ -1,13 +1,15 @@
-"""How long the *Denoise* dock takes to open, to preview and to cancel, and how long the viewer stands still meanwhile.
+"""How long each dock takes to open, *Denoise* to preview and to cancel, and how long the viewer stands still meanwhile.
 
-    python benchmarks/dock.py [--size 1024] [--tile 128]
+    python benchmarks/dock.py [--size 1024] [--tile 128] [--opening]
 
-Needs a screen; a virtual one will do: bash .ci/xvfb.sh python benchmarks/dock.py
+Each dock is opened in a fresh napari with an image. Needs a screen; a virtual one will do:
+bash .ci/xvfb.sh python benchmarks/dock.py
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -24,12 +26,23 @@ from napari_hush.inference.settings import DenoiseSettings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+DOCKS = ("Denoise", "Compare", "Evaluate", "Train", "Synthesise")
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=1024, help="side of the square image, px")
     parser.add_argument("--tile", type=int, default=128, help="px")
+    parser.add_argument("--opening", action="store_true", help="measure nothing else")
+    parser.add_argument("--only", choices=DOCKS, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.only:
+        open_one(args.only)
+        return
+    for name in DOCKS:
+        subprocess.run([sys.executable, __file__, "--only", name], check=True)
+    if args.opening:
+        return
     print(f"import napari_hush: {import_seconds('import napari_hush') - import_seconds(''):.3f} s")
     viewer = napari.Viewer()
     application = QApplication.instance()
@@ -45,10 +58,7 @@ def main() -> None:
         work_until(lambda: time.monotonic() > end)
 
     pause(1)
-    start = time.perf_counter()
     _, dock = viewer.window.add_plugin_dock_widget("napari-hush", "Denoise")
-    application.processEvents()
-    print(f"the dock opens in {time.perf_counter() - start:.2f} s (torch loaded: {'torch' in sys.modules})")
     ticks: list[float] = []
     timer = QTimer()
     timer.timeout.connect(lambda: ticks.append(time.monotonic()))
@@ -99,6 +109,26 @@ def main() -> None:
     viewer.close()
     QThreadPool.globalInstance().waitForDone()  # the verdict of the first run may still be under way
     pause(0.3)
+
+
+def open_one(name: str) -> None:
+    """Open a dock for the first time, and once more after it was closed."""
+    viewer = napari.Viewer()
+    application = QApplication.instance()
+    viewer.add_image(np.random.default_rng(0).poisson(10, (1024, 1024)).astype(np.float32))
+    for _ in range(50):
+        application.processEvents()
+        time.sleep(0.02)
+    for when in ("at first", "again"):
+        start, used = time.perf_counter(), time.process_time()
+        _, dock = viewer.window.add_plugin_dock_widget("napari-hush", name)
+        for _ in range(10):  # until it is drawn among its tabs
+            application.processEvents()
+        seconds, used = time.perf_counter() - start, time.process_time() - used
+        print(f"{name} opens {when} in {seconds:.2f} s, {used:.2f} s of the processor", flush=True)
+        viewer.window.remove_dock_widget(dock)
+    assert "torch" not in sys.modules, f"{name} loaded torch"
+    os._exit(0)  # Qt and OpenGL may crash where an interpreter ends, which is not what is measured
 
 
 def slow_stack(stack: np.ndarray) -> Any:

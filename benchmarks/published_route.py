@@ -56,9 +56,11 @@ def autoscaled(image: NDArray[Any], truth: NDArray[Any]) -> float:
 def keras(folder: Path, picture: Path | None) -> None:
     """The published models, fed with the range that they know and with others."""
     noisy, clean = (np.load(folder / f"in_A256_{side}.npy").squeeze().astype(np.float32) for side in ("noisy", "clean"))
-    rows = [
-        ["noisy", "0 to 1", "", f"{noisy.std():.3g}", f"{psnr(noisy, clean):.1f}", f"{autoscaled(noisy, clean):.1f}"]
-    ]
+
+    def figures(image: NDArray[Any], top: float = 1.0) -> list[str]:
+        return [f"{image.std():.3g}", f"{psnr(image / top, clean):.1f}", f"{autoscaled(image, clean):.1f}"]
+
+    rows = [["noisy", "0 to 1", "", *figures(noisy)]]
     shown = {"noisy": noisy}
     for name, top in MODELS.items():
         with warnings.catch_warnings():

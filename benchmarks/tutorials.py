@@ -27,7 +27,8 @@ from textwrap import dedent
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 BLOCK = re.compile(
-    r"^(?P<mark> *<!-- not run: [^\n]* -->\n)?(?P<indent> *)```(?P<language>bash|python)\n(?P<code>.*?)^(?P=indent)```$",
+    r"^(?P<mark> *<!-- not run: [^\n]* -->\n)?"
+    r"(?P<indent> *)```(?P<language>bash|python)\n(?P<code>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 VERDICTS = {0, 1, 3, 4}  # evaluate says by its exit code what it found
@@ -77,7 +78,7 @@ def run_page(page: Path, folder: Path) -> Taken:
 
 
 def count_words(page: Path) -> int:
-    return len(page.read_text("utf-8").split())
+    return sum(any(map(str.isalnum, word)) for word in page.read_text("utf-8").split())
 
 
 def _cpu() -> float:

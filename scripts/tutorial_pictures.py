@@ -96,8 +96,83 @@ def stem_with_dents(folder: Path) -> None:
     save("stem_dent", noisy_to_truth(*(plane(folder / f"{n}.tif")[part] for n in ("scan", "scan_denoised", "truth"))))
 
 
+def train_your_own(folder: Path) -> None:
+    part = np.s_[200:328, 150:278]
+    names = {"scan": "noisy", "bundled": "stem", "adapted": "adapted", "pairs": "pairs"}
+    blind = {"void": "noise2void", "noise": "noise2noise", "truth": "truth"}
+    limits = limits_of(plane(folder / "truth.tif")[part])
+    rows = [
+        [Panel(plane(folder / f"{name}.tif")[part], caption, limits) for name, caption in row.items()]
+        for row in (names, blind)
+    ]
+    save("train_own", *rows)
+
+
+def low_dose_series(folder: Path) -> None:
+    noisy, alone, together, truth = (
+        plane(folder / f"{name}.tif")[0, :160, :160] for name in ("frames", "alone", "together", "truth")
+    )
+    limits = limits_of(truth)
+    named = {"noisy": noisy, "alone": alone, "together": together, "truth": truth}
+    save("series", [Panel(image, caption, limits) for caption, image in named.items()])
+
+
+def tomography_volume(folder: Path) -> None:
+    files = {"reconstruction": "recon.tif", "tomo": "single.zarr", "tomo-slices": "volume.zarr", "truth": "truth.tif"}
+    images = {caption: plane(folder / name)[3, 16:176, 16:176] for caption, name in files.items()}
+    limits = limits_of(images["truth"])
+    save("tomography", [Panel(image, caption, limits) for caption, image in images.items()])
+
+
+def fluorescence(folder: Path) -> None:
+    part = np.s_[40:200, 40:200]
+    names = ("cells", "cells_denoised", "truth")
+    save("fluorescence", noisy_to_truth(*(plane(folder / f"{name}.tif")[part] for name in names)))
+
+
+def medical(folder: Path) -> None:
+    files = {"noisy": "tissue.png", "denoised": "tissue_denoised.tif", "truth": "tissue_truth.tif"}
+    save("medical", [Panel(plane(folder / name), caption) for caption, name in files.items()])
+
+
+def published_route(folder: Path) -> None:
+    """Draw what benchmarks/published_route.py --pictures left in the folder."""
+    part = np.s_[40:200, 40:200]
+    with np.load(folder / "keras.npz") as stored:
+        images = {name: stored[name][part] for name in stored.files}
+    limits = limits_of(images["clean"])
+    flat = images["TomoGAN 0 to 0.00392"]
+    save(
+        "route_keras",
+        [
+            Panel(images["noisy"], "noisy", limits),
+            Panel(flat, "Keras, autoscaled"),
+            Panel(flat / 255, "the same, not", limits),
+            Panel(images["TomoGAN 0 to 255"] / 255, "Keras, 0 to 255", limits),
+        ],
+        [
+            Panel(images["TomoGAN, hush.denoise"], "its weights, here", limits),
+            Panel(images["general"], "general", limits),
+            Panel(images["clean"], "truth", limits),
+        ],
+    )
+    with np.load(folder / "cyclegan.npz") as stored:
+        fields = {name: stored[name][:, 120:280, 120:280] for name in ("10", "4")}
+    captions = ("perfect", "resized and back", "noisy, full size", "stem")
+    save(
+        "route_cyclegan",
+        *([Panel(i, c, limits_of(f[0])) for i, c in zip(f, captions, strict=True)] for f in fields.values()),
+    )
+
+
 PICTURES: dict[str, Callable[[Path], None]] = {
     "stem-with-dents": stem_with_dents,
+    "train-your-own": train_your_own,
+    "low-dose-series": low_dose_series,
+    "tomography-volume": tomography_volume,
+    "fluorescence": fluorescence,
+    "medical": medical,
+    "published-route": published_route,
 }
 
 

@@ -65,3 +65,20 @@ def test_a_tutorial_that_fails_says_where(tutorials: Any, tmp_path: Path) -> Non
     with pytest.raises(RuntimeError, match=r"page\.md(.|\n)*no such sample"):
         tutorials.run_page(page, tmp_path)
     assert tutorials.actions(page)[0][0] == sys.executable
+
+
+@pytest.mark.nightly
+def test_the_notebook_still_shows_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    nbformat = pytest.importorskip("nbformat")
+    pytest.importorskip("nbclient")
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    from run_notebook import run
+
+    def printed(notebook: Any) -> list[str]:
+        cells = (cell for cell in notebook.cells if cell.cell_type == "code")
+        words = "".join(out.get("text", "") for cell in cells for out in cell.outputs)
+        return re.sub(r"\d[\d.,]*", "#", words).splitlines()  # other processors differ in the last digits
+
+    kept = nbformat.read(FOLDER / "notebook.ipynb", as_version=4)
+    assert (FOLDER / "notebook.ipynb").stat().st_size < 200_000
+    assert printed(run(FOLDER / "notebook.ipynb"))[-6:] == printed(kept)[-6:]

@@ -12,6 +12,7 @@ from napari_hush.progress import Progress
 from napari_hush.training.adapt import adapt as adapting
 from napari_hush.training.adapt.adapt import Adapted
 from napari_hush.training.adapt.settings import AdaptSettings
+from napari_hush.widgets.parts.layer_record import as_metadata
 from napari_hush.widgets.train import dock as train_dock
 from napari_hush.widgets.train.adaptation import FirstModel
 from napari_hush.widgets.train.dock import TrainWidget
@@ -33,6 +34,15 @@ def dock(qtbot, tmp_path, model_file):
 def run(dock, qtbot):
     dock.adaptation._button.click()
     qtbot.waitUntil(lambda: not dock.running, timeout=TIMEOUT)
+
+
+def test_a_result_is_never_proposed(dock):
+    layers = dock._viewer.layers
+    scan = layers[0]
+    result = dock._viewer.add_image(scan.data, metadata=as_metadata({"model": "tiny", "source_layer": scan.name}))
+    assert layers.selection.active is result and dock.adaptation.layers.layer is scan
+    layers.remove(scan)
+    assert dock.adaptation.refusal == "Choose an image first"
 
 
 def answering(monkeypatch, *, kept):

@@ -63,6 +63,24 @@ def test_the_curtain_shows_the_left_part_of_the_layer_before(make):
     assert [layer.name for layer in viewer.layers] == ["scan", "result"]
 
 
+def test_the_edge_of_the_curtain_has_a_line(make):
+    viewer, widget = make(np.stack([NOISY] * 3), np.stack([CLEAN] * 3), scale=(1, 2, 3), translate=(0, 5, 7))
+    widget._drawn.setChecked(True)
+    line = viewer.layers["curtain, edge"]
+    for share in (500, 250):
+        widget._slider.setValue(share)
+        (top, left), (bottom, right) = line.extent.world[:, -2:] + np.outer([-0.5, 0.5], line.scale)
+        edge = 7 + 3 * (80 * share / 1000 - 0.5)
+        np.testing.assert_allclose([top, (left + right) / 2, bottom], [5 - 1, edge, 5 + 2 * 59.5], atol=1e-6)
+    wide = line.scale[1]
+    viewer.scene.camera.zoom *= 4
+    assert line.scale[1] == pytest.approx(wide / 4)
+    viewer.dims.order = (2, 1, 0)
+    assert not line.visible, "it lies in the last two axes"
+    widget._drawn.setChecked(False)
+    assert line not in viewer.layers
+
+
 @pytest.mark.parametrize("kind", ["stack", "colours", "pyramid"])
 def test_the_curtain_hangs_over_every_kind_of_layer(make, kind):
     noisy = {
@@ -167,6 +185,18 @@ def test_the_profile_follows_its_line_and_the_plane_in_sight(make):
     assert not widget._profile.isChecked() and widget._plot.isHidden()
 
 
+def test_the_line_of_a_profile_is_hidden_and_used_again(make):
+    viewer, widget = make()
+    widget._profile.setChecked(True)
+    line = viewer.layers["profile"]
+    line.data = [np.array([[0.0, 0.0], [0.0, 79.0]])]
+    widget._profile.setChecked(False)
+    assert line in viewer.layers and not line.visible and widget._plot.isHidden()  # OpenGL may crash without it
+    widget._profile.setChecked(True)
+    assert [one for one in viewer.layers if one.name.startswith("profile")] == [line] and line.visible
+    assert line.data[0][0, 0] > 0 and len(line.data) == 1
+
+
 def test_without_pyqtgraph_it_says_how_to_install_it(make, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyqtgraph", None)
     viewer, widget = make()
@@ -207,6 +237,6 @@ def test_a_closed_dock_leaves_nothing_behind(make, make_napari_viewer_proxy):
     widget._profile.setChecked(True)
     widget._drawn.setChecked(True)
     viewer.window.remove_dock_widget(dock)
-    assert [layer.name for layer in viewer.layers] == ["scan", "result"]
+    assert [layer.name for layer in viewer.layers if layer.visible] == ["scan", "result"]
     assert "B" not in viewer.keymap
     viewer.layers.remove("scan")  # nobody is told who is no more

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,12 +10,12 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from skimage.measure import profile_line
 
 from napari_hush.io.units import canonical
-from napari_hush.widgets.parts.layer_record import as_metadata
+from napari_hush.widgets.parts.layer_record import as_metadata, read_record
 from napari_hush.widgets.parts.layer_source import image_data, visible_part
 
 if TYPE_CHECKING:
     from napari.components import Dims, ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Layer
     from numpy.typing import NDArray
 
 NAME = "profile"
@@ -36,6 +35,8 @@ class Values(NamedTuple):
 
 class ProfileLine(QObject):
     """A line in the canvas, in a layer of its own, which the user moves.
+
+    The layer is hidden, not removed, where it has served: software OpenGL crashes where napari removes lines.
 
     Parameters
     ----------
@@ -69,30 +70,40 @@ class ProfileLine(QObject):
         middle, margin = (y0 + y1 - 1) / 2, (1 - SHARE) / 2 * (x1 - x0)
         pose = {name: getattr(layer, name)[-2:] for name in ("scale", "translate", "units")}
         ends = np.array([[middle, x0 + margin], [middle, x1 - 1 - margin]])
-        self._layer = Shapes(
-            [ends],
-            shape_type="line",
-            name=NAME,
-            edge_color=COLOUR,
-            opacity=1,
-            edge_width=max((x1 - x0) / 300, 0.5),
-            metadata=as_metadata({"compare": NAME}),
-            **pose,
-        )
-        self._viewer.add_layer(self._layer)
+        width = max((x1 - x0) / 300, 0.5)
+        self._layer = next((one for one in self._viewer.layers if _served(one)), None)
+        if self._layer is not None:
+            for name, value in pose.items():
+                setattr(self._layer, name, value)
+            self._layer.data = [ends]
+            self._layer.edge_width = width
+            self._layer.visible = True
+            self._viewer.layers.selection.active = self._layer
+        else:
+            self._layer = Shapes(
+                [ends],
+                shape_type="line",
+                name=NAME,
+                edge_color=COLOUR,
+                opacity=1,
+                edge_width=width,
+                metadata=as_metadata({"compare": NAME}),
+                **pose,
+            )
+            self._viewer.add_layer(self._layer)
         self._layer.mode = "direct"  # its ends can be taken hold of
         self._layer.events.data.connect(self._tell)
         self._viewer.dims.events.current_step.connect(self._tell)
 
     def end(self) -> None:
-        """Take it away."""
+        """Take it out of sight."""
         layer, self._layer = self._layer, None
         if layer is None:
             return
         layer.events.data.disconnect(self._tell)
         self._viewer.dims.events.current_step.disconnect(self._tell)
-        with suppress(ValueError):  # the user may have removed it
-            self._viewer.layers.remove(layer)
+        layer.mode = "pan_zoom"
+        layer.visible = False
 
     def values(self, layer: Image, width: int) -> Values | None:
         """What a layer has along the line, as a mean over so many px across; None where it does not lie on it."""
@@ -103,6 +114,11 @@ class ProfileLine(QObject):
 
     def _tell(self, _: Any = None) -> None:
         self.moved.emit()
+
+
+def _served(layer: Layer) -> bool:
+    """Whether a layer is the hidden line of this dock or of one before."""
+    return isinstance(layer, Shapes) and read_record(layer.metadata).get("compare") == NAME
 
 
 def values_along(layer: Image, dims: Dims, first: Any, last: Any, *, width: int) -> Values | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
-from qtpy.QtCore import QEvent, QObject, QTimer, Slot  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Slot  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QTabBar, QWidget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QShortcut  # type: ignore[attr-defined]
 
 Chosen = dict[str, Any]
+SUFFIX = " (napari-hush)"  # that napari adds to the name of a dock
 _KEPT: WeakKeyDictionary[QMainWindow, dict[str, Chosen]] = WeakKeyDictionary()  # of docks that were closed
 
 
@@ -30,6 +31,14 @@ def raise_dock(widget: QWidget) -> None:
     if (frame := frame_of(widget)) is not None:
         frame.show()
         frame.raise_()
+
+
+def _show_whole_names(window: QMainWindow, names: set[str]) -> None:
+    """Let the tabs be scrolled where there is no room, instead of cutting off their names."""
+    for bar in window.findChildren(QTabBar):
+        if names & {bar.tabText(index) for index in range(bar.count())}:
+            bar.setElideMode(Qt.TextElideMode.ElideNone)
+            bar.setUsesScrollButtons(True)
 
 
 class Tab(QObject):
@@ -82,6 +91,9 @@ class Tab(QObject):
                 raise_dock(dock)
             return
         self._frame, self._window = ref(frame), ref(window)
+        frame.setWindowTitle(
+            frame.windowTitle().removesuffix(SUFFIX)
+        )  # which the tab shows; the title bar has all of it
         frame.installEventFilter(self)
         frame.visibilityChanged.connect(self._on_visibility)
         self._join(frame, window)
@@ -96,6 +108,7 @@ class Tab(QObject):
         if first is not None and not frame.isFloating():
             window.tabifyDockWidget(first, frame)
             frame.raise_()
+            _show_whole_names(window, {one.windowTitle() for one in (frame, *beside)})
 
     @Slot(bool)  # type: ignore[untyped-decorator]
     def _on_visibility(self, visible: bool) -> None:

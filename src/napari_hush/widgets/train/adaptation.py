@@ -15,7 +15,7 @@ from napari_hush.progress import Progress
 from napari_hush.training.adapt.settings import AdaptSettings
 from napari_hush.widgets.parts.bits import small_label
 from napari_hush.widgets.parts.form import Form
-from napari_hush.widgets.parts.layer_list import LayerCombo
+from napari_hush.widgets.parts.layer_list import NoisyCombo
 from napari_hush.widgets.parts.model_list import ModelCombo
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class AdaptationForm(QWidget):
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
-        self.layers, self.models = LayerCombo(viewer), FirstModel()
+        self.layers, self.models = NoisyCombo(viewer), FirstModel()
         self.layers.setToolTip("A noisy image as it was measured, or a stack of such images")
         self.models.setToolTip("The model to begin with")
         self.form = Form(AdaptSettings(), shown=("minutes",), words={"repeats": "none"})
@@ -98,7 +98,8 @@ class AdaptationForm(QWidget):
     def refusal(self) -> str:
         """Why nothing can be adapted; empty where it can."""
         if self.layers.layer is None:
-            return "Open an image first: there is no image layer"
+            there = self.layers.count()
+            return "Choose an image first" if there else "Open an image first: there is no image layer"
         if self.layers.layer.rgb:
             return "The layer has colours, adapting takes grey images: split its channels"
         return ""

@@ -125,8 +125,8 @@ class FittedNoise:
         """
         if self.gain is None or self.dose is None or self.offset is None:
             raise InputError(
-                f"this image's noise has no measured gain and dose: {'; '.join(self.notes)}. Name its noise yourself, such "
-                "as gaussian, under noises in the settings, or take an image that is brighter in some places than others"
+                f"this image's noise has no measured gain and dose: {'; '.join(self.notes)}. Name its noise yourself, "
+                "such as gaussian, under noises in the settings, or take an image of unlike brightness"
             )
         return GainOffset(gain=self.gain * self.dose, offset=self.offset)
 

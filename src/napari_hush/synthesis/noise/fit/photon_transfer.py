@@ -167,7 +167,7 @@ def photon_transfer(
     if lag < 0.1 and readout == 0:
         notes.append("readout: without afterglow it is hardly told from counting noise; taken as 0")
     if offset < image.min() - np.ptp(image):
-        # Counts on a high pedestal and readout noise look alike; on images that begin at 0 the former would hardly show.
+        # Counts on a high pedestal and readout noise look alike; on images from 0 on the former would hardly show.
         floor = float(np.percentile(smooth[inside], 100 - _PEAK))
         readout += gain * (floor - offset) * (1 - lag) / (1 + lag)
         notes.append(

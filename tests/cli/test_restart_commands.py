@@ -117,6 +117,36 @@ def test_an_unfinished_run_can_be_thrown_away(run, tmp_path, at_tile):
 
 
 @needs_signals
+def test_a_result_that_was_being_replaced_is_gone_on_with(run, tmp_path, at_tile):
+    """The older one is of the same request, and yet not what was asked for."""
+    write_image("in.tif", IMAGE)
+    assert run("in.tif", "-o", "out.zarr")[0] == 0
+    before = (tmp_path / "out.zarr").stat().st_ino
+    at_tile(5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert run("in.tif", "-o", "out.zarr", "--overwrite")[0] == 143
+    assert names(tmp_path) == [".out.zarr.part", "in.tif", "out.zarr"]
+    code, out, _ = run("in.tif", "-o", "out.zarr", "--overwrite", "--resume")
+    assert code == 0 and "are there already" not in out
+    assert names(tmp_path) == ["in.tif", "out.zarr"]
+    assert (tmp_path / "out.zarr").stat().st_ino != before
+    code, out, _ = run("in.tif", "-o", "out.zarr", "--overwrite", "--resume")
+    assert code == 0 and "1 of 1 results are there already" in out
+
+
+def test_a_result_that_somebody_changed_is_made_again_where_it_may_be_replaced(run, tmp_path):
+    write_image("in.tif", IMAGE)
+    assert run("in.tif", "-o", "out.tif")[0] == 0
+    wanted = read_image("out.tif").data.copy()
+    with open("out.tif", "r+b") as file:
+        file.seek(-400, os.SEEK_END)
+        file.write(bytes(300))
+    os.utime("out.tif", (2e9, 2e9))
+    code, out, _ = run("in.tif", "-o", "out.tif", "--overwrite", "--resume")
+    assert code == 0 and "are there already" not in out
+    assert np.array_equal(read_image("out.tif").data, wanted)
+
+
+@needs_signals
 def test_a_batch_goes_on_with_what_is_not_done(run, tmp_path, at_tile):
     for number in range(4):
         write_image(f"{number}.tif", IMAGE[: 64 + number])

@@ -77,7 +77,7 @@ def test_images_of_a_folder_are_frames_or_slices(desk, model_file, capsys):
 
 def test_number_of_frames_needs_a_stack(desk, model_file, capsys):
     assert denoise(model_file, "scans/scan8.tif", "--frames", "4") == 2
-    assert "frames=4: expected a stack" in capsys.readouterr().err
+    assert "--frames 4: expected a stack" in capsys.readouterr().err
 
 
 def test_drift_is_registered_drawn_and_taken_out(desk, capsys):

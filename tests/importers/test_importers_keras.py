@@ -277,3 +277,37 @@ def test_weights_that_no_layer_explains_are_refused_and_those_of_the_training_ar
         file["layers/conv2d/vars/2"] = np.zeros(3)
     with pytest.raises(ModelFileError, match=r"no layer explains.*layers/conv2d/vars/2"):
         load_model(rewritten(path, **{"model.weights.h5": weights.getvalue()}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"scale": 1 / 255}, (0, 255)),
+        ({"scale": 0.003922}, (0, 255)),
+        ({"scale": 1 / 127.5, "offset": -1.0}, (0, 255)),
+        ({"scale": 1 / 65535, "offset": -0.5}, (0, 65535)),
+        ({"scale": 2.0, "offset": 0.5}, (0, 1)),  # nothing that is known maps so
+        ({"scale": -1.0}, (0, 1)),
+        ({"scale": 0.0}, (0, 1)),
+        ({"scale": [1 / 255], "offset": 0.0}, (0, 1)),
+    ],
+)
+def test_rescaling_in_front_says_what_values_are_expected(
+    tmp_path: Path, settings: dict[str, Any], expected: tuple[float, float]
+) -> None:
+    described = Described().add("Dropout", "d", rate=0.1).add("Rescaling", "r", **settings).conv("c", 1, 1)
+    path = write_keras_3(tmp_path / "model.keras", described.layers, described.arrays)
+    assert load_model(path).normalization.target == pytest.approx(expected)
+    assert load_model(path, value_range=(0, 4)).normalization.target == (0, 4)
+    image = np.random.default_rng(0).uniform(0, 200, (1, 16, 24, 1)).astype("f4")
+    by_hand = torch.from_numpy(settings["scale"] * image + settings.get("offset", 0.0)) if expected[1] > 1 else None
+    if by_hand is not None:
+        bare = Described().conv("c", 1, 1)
+        other = load_model(write_keras_3(tmp_path / "bare.keras", bare.layers, described.arrays))
+        np.testing.assert_allclose(run(load_model(path), image), run(other, by_hand.numpy()), rtol=1e-4, atol=1e-5)
+
+
+def test_rescaling_beside_another_way_of_the_image_says_nothing(tmp_path: Path) -> None:
+    described = Described().add("Rescaling", "r", scale=1 / 255).conv("c", 1, 1).add("Add", "sum", "i", "c")
+    path = write_keras_3(tmp_path / "model.keras", described.layers, described.arrays)
+    assert load_model(path).normalization.target == (0.0, 1.0)

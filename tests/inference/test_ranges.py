@@ -30,7 +30,7 @@ def test_planes_of_far_different_brightness_are_told(model, factors):
         hush.denoise(stack, model, **RUN)
     (words,) = (str(one.message) for one in told)
     assert words.startswith(f"the {len(factors)} planes along axis 0 share one normalisation, and plane")
-    assert "channel_axis=0 (--channel-axis 0, Channels in the dock)" in words and "normalize='plane'" in words
+    assert "give channel_axis=0." in words and "normalize='plane'" in words
     ratio = float(words.partition("as little as 1/")[2].partition(" of")[0])
     assert max(factors) <= ratio * 1.05 < 1.5 * max(factors)
 

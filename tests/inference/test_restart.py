@@ -180,7 +180,7 @@ def test_another_version_is_refused(model, tmp_path, monkeypatch):
 def test_an_unfinished_run_needs_a_word(model, tmp_path):
     path = tmp_path / "out.zarr"
     go(path, model, stop=2)
-    with pytest.raises(InputError, match=r"unfinished run.*--resume.*--no-resume"):
+    with pytest.raises(InputError, match=r"unfinished run.*resume=True.*resume=False"):
         go(path, model, resume=None)
     with pytest.raises(InputError, match=r"unfinished run.*resume=True"):
         hush.denoise(IMAGE, model, out=path, tile=16, **CPU)

@@ -99,5 +99,5 @@ def test_without_the_extra_the_error_says_how_to_get_it(tmp_path: Path, monkeypa
     (tmp_path / "a.ser").write_bytes(b"II\x97\x01" + bytes(100))
     (tmp_path / "a.dm4").write_bytes(b"\0\0\0\x04" + bytes(100))
     for name in ("a.ser", "a.dm4"):
-        with pytest.raises(InputError, match=r"pip install napari-hush\[microscopy\]"):
+        with pytest.raises(InputError, match=r"pip install 'napari-hush\[microscopy\]'"):
             read_image(tmp_path / name)

@@ -193,7 +193,7 @@ def test_ome_takes_an_unknown_axis_as_time_or_depth_and_refuses_what_it_cannot_s
 
 
 def test_png_refuses_floats_and_stacks_with_a_way_out(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"--dtype uint16 .*\.tif"):
+    with pytest.raises(InputError, match=r"dtype='uint16'.*\.tif"):
         write_image(tmp_path / "a.png", np.zeros((9, 9), np.float32))
     with pytest.raises(InputError, match=r"write a \.tif"):
         write_image(tmp_path / "a.png", np.zeros((4, 9, 9), np.uint8))

@@ -160,7 +160,7 @@ def test_virtual_datasets_with_gaps_or_of_other_files_are_refused(path: Path, tm
         for k in range(6):
             file[f"frames/{k}"] = STACK[k]
     virtual(path, ".", shape=(7, 20, 30))
-    with pytest.raises(FileFormatError, match=r"in no part of it.*--fill-missing"):
+    with pytest.raises(FileFormatError, match=r"in no part of it.*fill_missing=True"):
         read_image(f"{path}:data")
     assert (read_image(f"{path}:data", fill_missing=True).data[6] == 0).all()
     (tmp_path / "other.h5").write_bytes(path.read_bytes())

@@ -16,7 +16,7 @@ from napari_hush.io.write import SUFFIXES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PAGE = Path(__file__).parents[2] / "docs" / "denoise.md"
+PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
 HEAD = "| written as |"
 FACTS: dict[str, Callable[[Metadata], object]] = {
     "name, description, date": lambda one: (one.name, one.description, one.date),

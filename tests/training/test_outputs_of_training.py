@@ -164,7 +164,7 @@ def test_where_nothing_has_room_the_checkpoint_is_named(full, monkeypatch):
     folder, _ = full
     monkeypatch.setattr(keep.tempfile, "gettempdir", lambda: str(folder))
     monkeypatch.setattr(keep.Path, "home", lambda: folder)
-    with pytest.raises(InputError, match=r"a\.ckpt holds its weights: make room, and go on with --resume"):
+    with pytest.raises(InputError, match=r"a\.ckpt holds its weights: make room, and go on with resume=True"):
         keep.save_or_keep(hush.Model.create("cnn", {"widths": (2,)}), folder / "m.safetensors", folder / "a.ckpt")
 
 

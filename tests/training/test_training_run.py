@@ -25,6 +25,7 @@ from napari_hush.training import run as runs
 from napari_hush.training.checkpoint import HEAD, read_checkpoint, write_checkpoint
 from napari_hush.training.data.prefetch import Batches
 from napari_hush.training.methods.supervised import Supervised
+from napari_hush.training.one_device import precision_of
 
 pytestmark = pytest.mark.slow  # networks are trained
 
@@ -88,7 +89,7 @@ def test_auto_takes_bfloat16_where_the_processor_computes_it(tiles, bf16, wanted
         None,
         None,
     )
-    assert run.fabric.strategy.precision.precision.startswith(wanted)
+    assert precision_of(run.fabric).precision.startswith(wanted)
     weight = run.method.networks["denoiser"].encoder[0].conv2.weight
     assert weight.is_contiguous(memory_format=torch.channels_last) == (wanted == "bf16")
 

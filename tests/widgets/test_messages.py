@@ -103,10 +103,10 @@ def test_a_file_that_is_no_model_is_told_in_the_dock(make_widget, image, tmp_pat
 @pytest.mark.parametrize(
     ("said", "read"),
     [
-        ("If axis 0 holds channels, give channel_axis=0 (--channel-axis 0, Channels in the dock)", "Channels: axis 0"),
-        ("give channel_axis=-1 (--channel-axis 2, Channels in the dock)", "Channels: the last axis"),
+        ("If axis 0 holds channels, give channel_axis=0. If not", "give Channels: axis 0. If not"),
+        ("give channel_axis=-1", "give Channels: the last axis"),
         ("use precision='float32' (or engine='torch', slow)", "use Precision: float32 (or Engine: torch, slow)"),
-        ("throw it away with --no-resume (in Python resume=False, in napari Begin anew)", "throw it away (Begin anew)"),
+        ("go on with it (resume=True) or throw it away (resume=False)", "(Go on) or throw it away (Begin anew)"),
         ("give its period as spacing=, in px", "give its period as Spacing, in px"),
         ("trained with upsampling=\"bilinear_tf1\"", "convert FILE OUT.safetensors --upsampling bilinear_tf1'"),
         ("C:/a=b/c=d.tif: is empty", "C:/a=b/c=d.tif: is empty"),

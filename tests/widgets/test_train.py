@@ -67,7 +67,7 @@ def forked_process(request, monkeypatch):
     if "new_process" in request.fixturenames or sys.platform == "win32":
         return
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch._dynamo", "lightning_fabric", "napari_hush.training.fit"])
+    context.set_forkserver_preload(["torch._dynamo", "napari_hush.training.fit"])
     monkeypatch.setattr(multiprocessing, "get_context", lambda method: context)
 
 

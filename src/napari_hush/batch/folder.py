@@ -85,7 +85,7 @@ class FolderRun:
         yield Progress(0, 0, "looking for results…")
         asked = requests(sources, self.model, self.settings, **USUAL | {"dtype": self.dtype})
         needed = [self.model] if Path(self.model).is_file() else []
-        jobs, older = plan_jobs(sources, asked, None, None, Replacing(skip_existing=True), several=True, needed=needed)
+        jobs, older = plan_jobs(sources, asked, None, None, Replacing(resume=True), several=True, needed=needed)
         for job in older:
             tidy(job.target)
         self.total, self.older = len(jobs), [job.target for job in older]

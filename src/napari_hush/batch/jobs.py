@@ -56,10 +56,13 @@ class Replacing:
         Replace them.
     skip_existing : bool
         Leave out inputs whose result is there, made from the same input with the same settings.
+    resume : bool
+        The same, but for results that a stopped run was about to replace: that run goes on.
     """
 
     overwrite: bool = False
     skip_existing: bool = False
+    resume: bool = False
 
 
 def without_results(sources: Sequence[Path], given: Sequence[str]) -> tuple[list[Path], list[Path]]:
@@ -160,7 +163,7 @@ def plan_jobs(
         [*sources, *needed],
         overwrite=True,  # older files are looked at below
     )
-    done = [job for job in jobs if replacing.skip_existing and _made(job.target, job.request)]
+    done = [job for job in jobs if _is_done(job, replacing)]
     left = [job for job in jobs if job not in done]
     if not replacing.overwrite:
         _refuse_older(left)
@@ -219,12 +222,19 @@ def _refuse_older(jobs: Sequence[Job]) -> None:
         raise InputError(f"{path}: is there already and {reason}{more}; choose another name, or give --overwrite")
 
 
-def _made(target: Path, request: Mapping[str, Any]) -> bool:
-    """Whether a result is there that was made by the same request."""
-    from napari_hush.io.history import read_history
+def _is_done(job: Job, replacing: Replacing) -> bool:
+    """Whether an input is left out: its result is there, made by the same request, and no run was replacing it."""
+    from napari_hush.inference.ledger import peek
+    from napari_hush.io.history import is_unchanged, read_history
 
-    history = read_history(target) if target.exists() else None
-    return history is not None and history.get("request") == request
+    if not (replacing.skip_existing or replacing.resume) or not job.target.exists():
+        return False
+    history = read_history(job.target)
+    if history is None or history.get("request") != job.request:
+        return False
+    if replacing.overwrite and not is_unchanged(job.target, history):
+        return False
+    return not (replacing.resume and peek(job.target) is not None)
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

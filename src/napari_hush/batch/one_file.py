@@ -143,7 +143,7 @@ def file_steps(
     target, wanted, channel_axis = job.target, asked.dtype_of(image), asked.axis_of(image)
     if target.suffix.lower() == ".png" and wanted not in ("uint8", "uint16"):  # told before the work, not after it
         came = wanted or "float32"
-        raise InputError(f"{target}: PNG holds 8 or 16 bit, not {came}: add --dtype uint16, or write a .tif")
+        raise InputError(f"{target}: PNG holds 8 or 16 bit, not {came}: add dtype='uint16', or write a .tif")
     if is_ome(target.name):
         ome_axes(image.axes, np.dtype(wanted or "float32"), image.scales, str(target))
     run = partial(denoise, image.data, channel_axis=channel_axis, watched=watched)

@@ -21,6 +21,7 @@ import tyro
 
 from napari_hush.cli.console import NOTHING_LEFT, complain, one_line
 from napari_hush.cli.signals import Ended, ended_by_signals
+from napari_hush.cli.words import in_command_words
 from napari_hush.declare import Registry
 from napari_hush.errors import InputError
 
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _notes(error: BaseException) -> list[str]:
     """What was said of an error on its way: how to go on."""
-    return list(getattr(error, "__notes__", ()))
+    return [in_command_words(note) for note in getattr(error, "__notes__", ())]
 
 
 def _stop_printing() -> None:

@@ -6,6 +6,8 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
+from napari_hush.cli.words import in_command_words
+
 if TYPE_CHECKING:
     from napari_hush.inference.denoise import Denoised
 
@@ -24,7 +26,7 @@ def one_line(error: BaseException | str) -> str:
         return printable(f"{where}{error.strerror}")
     if isinstance(error, MemoryError):
         return f"not enough memory ({error}); write to a .zarr output, or choose a smaller --tile"
-    return printable(" ".join(str(error).split()))
+    return printable(in_command_words(" ".join(str(error).split())))
 
 
 def printable(text: str) -> str:

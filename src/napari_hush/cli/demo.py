@@ -106,5 +106,5 @@ def _show_in_napari(truth: Any, done: Denoised, model: str) -> None:
     try:
         from napari_hush.widgets.viewer import show
     except ImportError as error:
-        raise InputError(f"napari is not installed ({error}): 'pip install napari-hush[napari]'") from error
+        raise InputError(f"napari is not installed ({error}): pip install 'napari-hush[napari]'") from error
     show(truth, done, model)

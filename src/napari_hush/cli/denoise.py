@@ -182,7 +182,8 @@ class Denoise:
                 )
         options = {name: getattr(self, name) for name in USUAL}
         asked = requests(sources, self.model, settings, **options)
-        replacing = Replacing(overwrite=self.overwrite, skip_existing=self.skip_existing or self.resume or bool(shard))
+        goes_on = bool(self.resume or shard)
+        replacing = Replacing(overwrite=self.overwrite, skip_existing=self.skip_existing, resume=goes_on)
         needed = [self.model] if Path(self.model).is_file() else []
         jobs, done = plan_jobs(sources, asked, self.output, self.panel, replacing, several=several, needed=needed)
         if done:

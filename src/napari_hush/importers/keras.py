@@ -99,7 +99,7 @@ def load_keras(path: Path, options: KerasOptions = DEFAULTS) -> Model:
             UserWarning,
             stacklevel=3,
         )
-    target = value_range or VALUE_RANGES.get(found.architecture, UNIT_RANGE)
+    target = value_range or found.value_range or VALUE_RANGES.get(found.architecture, UNIT_RANGE)
     card = ModelCard(
         name=path.stem[:200] or "keras",
         description=f"{TITLES[found.architecture]} imported from Keras.",

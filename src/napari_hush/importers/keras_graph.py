@@ -44,6 +44,7 @@ SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "Concatenate": {"axis": (-1, 3)},
 }
+WRITTEN = 1e-3  # 255 may be written as 0.003922
 WORDS = {"InputLayer": "input", "MaxPooling2D": "pool", "UpSampling2D": "up", "Concatenate": "concat"}
 
 # In Keras' order; "<-" names the layers that feed one, and a skip comes before what is upsampled.
@@ -78,6 +79,8 @@ class Recognised:
         What the file says of it; None where it says nothing, or there is none.
     idle : tuple of str
         Names of layers that compute nothing in evaluation, whose arrays are not needed.
+    value_range : (float, float), optional
+        The values that it expects, as far as its own layers say so.
     """
 
     architecture: str
@@ -85,6 +88,7 @@ class Recognised:
     stored: list[Stored]
     upsampling: str | None = None
     idle: tuple[str, ...] = ()
+    value_range: tuple[float, float] | None = None
 
 
 def recognise(text: str, *, keras: int) -> Recognised:
@@ -108,7 +112,27 @@ def recognise(text: str, *, keras: int) -> Recognised:
     translation = translate(description, keras=keras)
     hyperparameters = {"in_channels": translation.in_channels, "layers": translation.layers}
     idle = tuple(layer.name for layer in description.layers if layer.class_name in NOTHING)
-    return Recognised("graph", hyperparameters, translation.stored, idle=idle)
+    return Recognised("graph", hyperparameters, translation.stored, idle=idle, value_range=rescaled_range(description))
+
+
+def rescaled_range(description: Description) -> tuple[float, float] | None:
+    """From 0 to the value that a first layer ``Rescaling`` brings to 1, or as far above 0 as 0 comes below it.
+
+    None where the image reaches another layer as it is, or that layer is of another kind.
+    """
+    image = description.input_layers[0][0]
+    behind = [one for one in description.layers if any(name == image for of in sources_of(one) for name, _ in of)]
+    while len(behind) == 1 and behind[0].class_name in NOTHING:
+        image = behind[0].name
+        behind = [one for one in description.layers if any(name == image for of in sources_of(one) for name, _ in of)]
+    if len(behind) != 1 or behind[0].class_name != "Rescaling":
+        return None
+    scale, offset = (behind[0].config.get(key, usual) for key, usual in (("scale", 1.0), ("offset", 0.0)))
+    if not all(isinstance(one, int | float) for one in (scale, offset)) or not scale > 0 or not -1e30 < offset <= 0:
+        return None
+    highest = (1.0 if offset == 0 else -2 * offset) / scale
+    near = round(highest)
+    return 0.0, float(near) if near and abs(highest / near - 1) < WRITTEN else float(highest)
 
 
 def _recognise_known(description: Description) -> Recognised | None:

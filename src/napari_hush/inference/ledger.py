@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 NAME = "ledger.jsonl"
 SHARDS = "shard-*.jsonl"
 FORMAT = 3
-WAYS_ON = "go on with it (--resume, in Python resume=True) or throw it away (--no-resume, resume=False)"
+WAYS_ON = "go on with it (resume=True) or throw it away (resume=False)"
 
 Core = tuple[int, int, int, int]
 Side = tuple[int, int] | None
@@ -169,8 +169,7 @@ class Ledger:
         if other:
             raise InputError(
                 f"{self.folder}: the unfinished run there cannot go on, because this is not the same run: "
-                f"{'; '.join(other)}; give it what it had, or throw it away with --no-resume (in Python "
-                "resume=False, in napari Begin anew)"
+                f"{'; '.join(other)}; give it what it had, or throw it away (resume=False)"
             )
         if new := {name: value for name, value in facts.items() if name not in self.head}:
             self._append({"head": new})

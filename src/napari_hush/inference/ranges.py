@@ -157,13 +157,11 @@ def _unlike(source: Planes, spans: Spans, norm: Normalization, rule: Normalizati
     else:
         said += f"{_named(strong)} up to {most:.3g} times its range, which no network has seen"
     if source.channel_axis is None:
-        said += (
-            f". If axis {axis} holds channels, give channel_axis={axis} (--channel-axis {axis}, Channels in the dock)"
-        )
+        said += f". If axis {axis} holds channels, give channel_axis={axis}"
         give = "If not, give"
     else:
         give = "Give"
-    return f"{said}. {give} normalize='plane' (--normalize plane): then each plane has a normalisation of its own"
+    return f"{said}. {give} normalize='plane': then each plane has a normalisation of its own"
 
 
 def _lead_axis(source: Planes, shares: dict[Index, float]) -> int:

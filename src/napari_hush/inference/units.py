@@ -128,7 +128,7 @@ def check_apart(plan: Plan) -> None:
     if plan.frames > 1:
         raise InputError(
             f"{plan.frames} frames of this series look together and go one after the other, so that they cannot be "
-            "shared among processes: leave --cluster and --shard out, or let each plane stand alone (--frames False)"
+            "shared among processes: leave --cluster and --shard out, or let each plane stand alone (frames=False)"
         )
 
 

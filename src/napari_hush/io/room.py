@@ -52,7 +52,7 @@ def check_room(path: Path, shape: Sequence[int], dtype: Any) -> None:
         return
     words = f"{path}: the result takes {_size(needed)}, and the disk of {path.parent} has {_size(free)} left"
     if path.suffix.lower() in PLAIN:
-        raise InputError(f"{words}: make room, choose another disk, a smaller --dtype, or a .zarr, which is compressed")
+        raise InputError(f"{words}: make room, choose another disk, a smaller dtype=, or a .zarr, which is compressed")
     warnings.warn(f"{words}: it fits only if it can be compressed so far", UserWarning, stacklevel=2)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from lightning_fabric import Fabric
 
+    from napari_hush.training.one_device import OneDevice
     from napari_hush.training.settings import TrainSettings
 
 MOST_LINES = 4096  # of the data's fingerprint that are kept
@@ -126,7 +127,7 @@ def is_checkpoint(path: Path) -> bool:
         return file.read(len(KIND)) == KIND
 
 
-def about(method: str, settings: TrainSettings, data: str, fabric: Fabric) -> dict[str, Any]:
+def about(method: str, settings: TrainSettings, data: str, fabric: Fabric | OneDevice) -> dict[str, Any]:
     """What a checkpoint and a model's card say of a run; ``data`` is the fingerprint of a `PatchSource`."""
     lines = data.splitlines()
     return {

@@ -99,5 +99,5 @@ def save_or_keep(model: Model, path: Path, checkpoint: Path | None = None) -> No
         except (OSError, InputError):
             continue
         raise InputError(f"{path}: cannot be written ({reason}); the model is kept as {kept}: make room, and move it")
-    rest = f"; {checkpoint} holds its weights: make room, and go on with --resume" if checkpoint else ""
+    rest = f"; {checkpoint} holds its weights: make room, and go on with resume=True" if checkpoint else ""
     raise InputError(f"{path}: cannot be written ({reason}), nor can {tempfile.gettempdir()} or {Path.home()}{rest}")

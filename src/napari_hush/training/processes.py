@@ -82,11 +82,10 @@ class Processes:
         return {"accelerator": kind, "devices": self.local}
 
     def plugins(self) -> list[Any]:
-        """What tells Fabric of the others: by itself it takes each process in a job of SLURM for one of several."""
-        from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+        """What tells Fabric of the others."""
         from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
         from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
         if self.by_slurm:
             return [SLURMEnvironment(auto_requeue=False)]
-        return [TorchElasticEnvironment() if self.world > 1 else LightningEnvironment()]
+        return [TorchElasticEnvironment()]

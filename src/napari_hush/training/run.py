@@ -22,6 +22,7 @@ from napari_hush.training.data.prefetch import Batches
 from napari_hush.training.keep import check_room
 from napari_hush.training.methods.method import Batch, Method, plain, seeded
 from napari_hush.training.methods.registry import METHODS
+from napari_hush.training.one_device import OneDevice, precision_of
 from napari_hush.training.result import make_card, write_preview
 from napari_hush.training.start import make_fabric, prepare
 from napari_hush.training.streams import Purpose, stream_seed
@@ -201,7 +202,7 @@ class TrainingRun:
                     mean.copy_(value)
         values = torch.stack([value.detach().double() for value in losses.values()]).cpu()
         stop = self.stop_requested()
-        if self.fabric.world_size > 1:
+        if not isinstance(self.fabric, OneDevice):
             shared = torch.cat([values, torch.tensor([float(stop)])]).to(device)
             shared = cast("torch.Tensor", self.fabric.all_reduce(shared, reduce_op="mean")).cpu()
             values, stop = shared[:-1], bool(shared[-1] > 0)
@@ -234,7 +235,7 @@ class TrainingRun:
         self.sums, self.summed = {}, 0
         if self.is_first and self.method.denoiser_steps(self.done):
             self.choose(metrics)
-        if self.fabric.world_size > 1:
+        if not isinstance(self.fabric, OneDevice):
             self.validations_without_improvement = self.fabric.broadcast(self.validations_without_improvement)
         self.good = self.snapshot()
         if picture is not None and self.path is not None and self.is_first:
@@ -275,7 +276,7 @@ class TrainingRun:
             "step": self.done,
             "seconds": self.elapsed if hasattr(self, "began") else self.seconds,
             "state": self.method.state(),
-            "precision": self.fabric.strategy.precision.state_dict(),
+            "precision": precision_of(self.fabric).state_dict(),
             "average": self.average.state_dict(),
             "best": vars(self.best).copy(),
             "history": list(self.history),
@@ -292,7 +293,7 @@ class TrainingRun:
     def load(self, state: dict[str, Any]) -> None:
         """Go to the state of a checkpoint."""
         self.method.load_state(state["state"])
-        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        precision_of(self.fabric).load_state_dict(state["precision"])
         self.average.load_state_dict(state["average"])
         self.done, self.seconds = int(state["step"]), float(state["seconds"])
         self.best, self.history = Best(**state["best"]), list(state["history"])
@@ -318,7 +319,7 @@ class TrainingRun:
     def model(self) -> Model:
         """The best weights as a model, measured on the test patches."""
         network, best = copy.deepcopy(self.average), self.best
-        if self.fabric.world_size > 1:
+        if not isinstance(self.fabric, OneDevice):
             best = self.fabric.broadcast(best)
         if best.weights:
             network.load_state_dict(best.weights)

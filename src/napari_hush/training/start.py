@@ -6,17 +6,19 @@ import copy
 import inspect
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from napari_hush.card import COMPANIONS, Companions
 from napari_hush.errors import InputError
 from napari_hush.importers.registry import load_model
+from napari_hush.inference.engines.devices import chosen_device
 from napari_hush.networks import NETWORKS, Traits, find_network
 from napari_hush.normalize import NormalizationRule
 from napari_hush.training.data.open import open_data
 from napari_hush.training.methods.method import NetworkChoice, channels_of, initialise, seeded
+from napari_hush.training.one_device import OneDevice
 from napari_hush.training.processes import Processes
 from napari_hush.training.streams import Purpose, stream_seed
 
@@ -30,10 +32,11 @@ if TYPE_CHECKING:
     from napari_hush.training.data.patches import PatchSource
     from napari_hush.training.methods.method import Method
     from napari_hush.training.methods.registry import Needs
+    from napari_hush.training.one_device import Precision
     from napari_hush.training.settings import TrainSettings
 
 
-PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+PRECISIONS: dict[str, Precision] = {
     "float32": "32-true",
     "bfloat16": "bf16-mixed",
     "float16": "16-mixed",
@@ -276,16 +279,31 @@ def _build(choice: NetworkChoice) -> nn.Module:
         raise InputError(f"the options do not fit the network {choice.architecture}: {error}") from error
 
 
-def make_fabric(settings: TrainSettings) -> Fabric:
+def make_fabric(settings: TrainSettings) -> Fabric | OneDevice:
     """Device, precision and, under torchrun or srun, the other processes.
 
     Raises
     ------
     InputError
-        If the device is not there.
+        If the device is not there, or the processes have nothing to join them.
     """
-    from lightning_fabric import Fabric
-    from lightning_fabric.strategies.ddp import DDPStrategy
+    processes = Processes.of()
+    where = processes.accelerator(settings.device)
+    precision = PRECISIONS[_precision(settings, where["accelerator"])]
+    if processes.world == 1:
+        return OneDevice(chosen_device(settings.device), precision)
+    return _together(processes, where, precision)
+
+
+def _together(processes: Processes, where: dict[str, Any], precision: Precision) -> Fabric:
+    try:
+        from lightning_fabric import Fabric
+        from lightning_fabric.strategies.ddp import DDPStrategy
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{processes.world} processes train together, which needs lightning-fabric: install it with "
+            "pip install 'napari-hush[train]', or train with one process"
+        ) from error
 
     class Together(DDPStrategy):
         """Several processes that average their gradients themselves: a step may use a network more than once."""
@@ -293,14 +311,8 @@ def make_fabric(settings: TrainSettings) -> Fabric:
         def setup_module(self, module: nn.Module) -> nn.Module:  # type: ignore[override]
             return module
 
-    processes = Processes.of()
-    where = processes.accelerator(settings.device)
     fabric = Fabric(
-        **where,
-        num_nodes=processes.nodes,
-        strategy=Together() if processes.world > 1 else "auto",
-        precision=PRECISIONS[_precision(settings, where["accelerator"])],
-        plugins=processes.plugins(),
+        **where, num_nodes=processes.nodes, strategy=Together(), precision=precision, plugins=processes.plugins()
     )
     fabric.launch()
     return fabric

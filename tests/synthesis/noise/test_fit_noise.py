@@ -156,3 +156,16 @@ def test_real_dented_image_has_the_correlation_measured_by_hand(data_dir):
     assert abs(fitted.vertical_correlation) < 0.07
     assert 2100 < fitted.offset < 2350  # the vacuum at the right is at about 2270
     assert 0.2 < fitted.jitter < 0.8
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_that_does_not_depend_on_the_signal_comes_back_as_strong_or_is_refused(clean, seed):
+    rng = np.random.default_rng(seed)
+    fitted = fit_noise(20 * clean + 6 * rng.standard_normal(clean.shape))
+    if fitted.gain is None:
+        with pytest.raises(InputError, match=r"hardly grows with the brightness.*such as gaussian"):
+            fitted.noise()
+        return
+    added = fitted.noise()(clean, rng) - RowJitter(rms=0.0)(clean, rng)
+    assert np.std(added) * fitted.converter().gain == pytest.approx(6, rel=0.2)
+    assert np.ptp(fitted.converter()(clean, rng)) == pytest.approx(20 * np.ptp(clean), rel=0.3)

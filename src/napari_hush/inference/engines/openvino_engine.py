@@ -43,7 +43,7 @@ class OpenVINOEngine(AtOnce):
         if device != "cpu":
             return f"the openvino engine runs on the CPU, got device {device!r}: use engine='torch'"
         if not has_openvino():
-            return "openvino is not installed: 'pip install napari-hush[fast]', or use engine='torch'"
+            return "openvino is not installed: pip install 'napari-hush[fast]', or use engine='torch'"
         if precision == "bfloat16" and not native_bfloat16():
             return "this processor does not compute bfloat16: use precision='float32' (or engine='torch', slow)"
         return PROCESS.openvino_refusal

@@ -41,6 +41,7 @@ ELSEWHERE = 0.1  # weight of what is no column's, where windows share a pixel
 RIDGE = 1e-3  # of a column's own square: what two columns in one place have in common stays small
 TOLERANCE = 1e-7  # of the solution
 ROWS = 256  # px: the windows of so many rows are in memory at a time
+KEPT = 4_000_000  # numbers, of 16 bytes each, that are kept from one time to the next
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +186,8 @@ def with_columns_of(noisy: Floats, result: Floats, spacing: float, *, faintest: 
     images = np.stack([high, *np.gradient(high)]) if min(result.shape) > 1 else np.stack([high, 0 * high, 0 * high])
     normal = sparse.csr_array((3 * len(places), 3 * len(places)))
     right, own = np.zeros((2, 3 * len(places)))
-    for rows, design, alone in windows.designs(images):
+    kept = list(windows.designs(images)) if windows.entries < KEPT else None
+    for rows, design, alone in kept or windows.designs(images):
         normal = normal + design @ design.T
         right += design @ residual[rows].ravel()
         own += alone
@@ -194,7 +196,7 @@ def with_columns_of(noisy: Floats, result: Floats, spacing: float, *, faintest: 
     scaled = scaled + RIDGE * sparse.eye_array(len(scale))
     changes, _ = linalg.cg(scaled, scale * right, rtol=TOLERANCE, maxiter=1000)
     mended = result.copy()
-    for rows, design, _ in windows.designs(images):
+    for rows, design, _ in kept or windows.designs(images):
         mended[rows] += (design.T @ (scale * changes)).reshape(-1, result.shape[1])
     return mended
 
@@ -243,23 +245,29 @@ class _Windows:
             weights, y, x = self._weights(chosen, rows)
             np.add.at(self.total, (y + rows.start, x), weights)
 
+    @property
+    def entries(self) -> int:
+        """About how many numbers the designs have."""
+        return 3 * len(self.places) * int(np.pi * (self.half + 1) ** 2)
+
     def designs(self, images: Floats) -> Iterator[tuple[slice, sparse.csr_array, Floats]]:
         """By rows: the images (3, Y, X) through all windows (3 N, rows X), and each one's square before it shares."""
         count, width = len(self.places), self.shape[1]
         for rows, chosen in self._strips():
             raw, y, x = self._weights(chosen, rows)
             weights = raw / (self.total[rows][y, x] + ELSEWHERE)
-            seen = images[:, rows][:, y, x]  # (3, n, K)
-            inside = raw > 0
-            index = np.broadcast_to(3 * chosen[:, None], y.shape)[inside]
-            pixel = (y * width + x)[inside]
-            entries = [(weights * image)[inside] for image in seen]
-            places = np.concatenate([index, index + 1, index + 2]), np.concatenate([pixel] * 3)
+            seen = images[:, rows][:, y, x].transpose(1, 0, 2)  # (n, 3, K)
+            inside = np.broadcast_to((raw > 0)[:, None], seen.shape)
+            lengths = np.zeros((count, 3), np.intp)
+            lengths[chosen] = inside.sum(axis=2)
+            starts = np.concatenate([[0], np.cumsum(lengths)])
+            pixels = np.broadcast_to((y * width + x)[:, None], seen.shape)[inside]  # rising: in the order of a matrix
+            entries = (weights[:, None] * seen)[inside]
             shape = (3 * count, (rows.stop - rows.start) * width)
-            design = sparse.csr_array((np.concatenate(entries), places), shape=shape)
+            design = sparse.csr_array((entries, pixels, starts), shape=shape)
             alone = np.zeros((count, 3))
             unit = raw / np.maximum(self.strengths[chosen, None], 1e-300)
-            alone[chosen] = ((unit * seen) ** 2).sum(axis=2).T
+            alone[chosen] = ((unit[:, None] * seen) ** 2).sum(axis=2)
             yield rows, design, alone.ravel()
 
     def _strips(self) -> Iterator[tuple[slice, NDArray[np.intp]]]:

@@ -100,7 +100,7 @@ def check_png(shape: tuple[int, ...], axes: str, dtype: np.dtype[Any], name: str
     """
     if dtype not in (np.uint8, np.uint16):
         raise InputError(
-            f"{name}: a PNG holds uint8 or uint16, the image is {dtype}; choose --dtype uint16 (dtype='uint16'), "
+            f"{name}: a PNG holds uint8 or uint16, the image is {dtype}; choose dtype='uint16', "
             "or write a .tif, which keeps the values as they are"
         )
     if not (axes == "YX" or (len(shape) == 3 and axes[:2] == "YX" and shape[2] == 3)):

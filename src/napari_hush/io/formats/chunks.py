@@ -136,7 +136,7 @@ def missing_words(source: str, what: str) -> str:
     """Say which part of an image is not there, and what to do."""
     return (
         f"{source}: {what} and would count as its fill value; copy the image again, or, if it is sparse and this is "
-        "meant, allow it: --fill-missing, read_image(fill_missing=True)"
+        "meant, allow it: fill_missing=True"
     )
 
 

@@ -40,7 +40,7 @@ _SPECTRA = ("EDS", "EELS")
 
 def read_rosettasciio(module: str, path: Path, selector: str | None) -> ImageData:
     """The only image among what a module of RosettaSciIO gives, or the one whose number or name the selector is."""
-    words = "install it: pip install napari-hush[microscopy]"
+    words = "install it: pip install 'napari-hush[microscopy]'"
     reader = needed(module, f"{path}: reading {path.suffix} files needs RosettaSciIO; {words}")
     _check_companions(path)
     signals, reason = [], ""

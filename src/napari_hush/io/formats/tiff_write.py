@@ -143,7 +143,7 @@ def ome_axes(axes: str, dtype: np.dtype[Any], scales: Scales, name: str) -> str:
     if not axes.endswith(("YX", "YXS")) or "S" in axes[:-1]:
         raise InputError(f"{name}: OME-TIFF stores planes of Y and X, got {axes}; write a .tif instead")
     if dtype.name not in OME_TYPES:
-        raise InputError(f"{name}: OME-TIFF knows no {dtype}; choose --dtype float32 or uint16, or write a .tif")
+        raise InputError(f"{name}: OME-TIFF knows no {dtype}; choose dtype='float32' or 'uint16', or write a .tif")
     odd = {unit for axis, (_, unit) in scales.items() if axis in "XYZ"} - METRES.keys()
     if odd:
         raise InputError(f"{name}: OME-TIFF knows lengths only, got {', '.join(odd)}; write a .tif instead")

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from napari_hush.networks import Traits, find_network
+from napari_hush.training.one_device import Mixed, OneDevice, precision_of
 from napari_hush.training.streams import Purpose, stream_seed
 
 if TYPE_CHECKING:
@@ -123,10 +124,10 @@ class Method(ABC):
         """Of Adam."""
         return 0.9, 0.999
 
-    def setup(self, fabric: Fabric) -> None:
+    def setup(self, fabric: Fabric | OneDevice) -> None:
         """Bring networks and optimisers to the device."""
         self.fabric = fabric
-        # Fused is three times as fast; Fabric's scaler for float16 cannot clip gradients with it.
+        # Fused is three times as fast; with a scaler for float16 gradients of it cannot be clipped.
         fused = fabric.device.type in ("cpu", "cuda") and self.settings.precision != "float16"
         self._optimizers: dict[str, Any] = {
             name: torch.optim.Adam(parameters, lr=self.settings.learning_rate, betas=self.betas(), fused=fused)
@@ -156,7 +157,7 @@ class Method(ABC):
         optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        if self.fabric.world_size > 1:
+        if not isinstance(self.fabric, OneDevice):
             average_gradients(self.fabric, parameters)
         if self.settings.clip:
             self.fabric.clip_gradients(
@@ -179,14 +180,14 @@ class Method(ABC):
             optimizer.load_state_dict(state["optimizers"][name])
 
 
-def _channels_last(fabric: Fabric, network: nn.Module) -> bool:
+def _channels_last(fabric: Fabric | OneDevice, network: nn.Module) -> bool:
     """Whether a network computes faster with its channels innermost.
 
     On processors that is so for convolutions in bfloat16; InstanceNorm (which makes a network one of several stages)
     loses more than they gain, and without AVX-512 everything is a fifth slower.
     """
     if fabric.device.type == "cpu":
-        return fabric.strategy.precision.precision == "bf16-mixed" and not hasattr(network, "stages")
+        return precision_of(fabric).precision == "bf16-mixed" and not hasattr(network, "stages")
     return fabric.device.type == "cuda"
 
 
@@ -210,8 +211,9 @@ def average_gradients(fabric: Fabric, parameters: list[nn.Parameter]) -> None:
 
 
 def plain(network: nn.Module) -> nn.Module:
-    """The network itself, without the wrapper of Fabric."""
-    return getattr(network, "module", network) if type(network).__name__ == "_FabricModule" else network
+    """The network itself, without the wrapper for its precision, or of Fabric."""
+    wrapped = isinstance(network, Mixed) or type(network).__name__ == "_FabricModule"
+    return getattr(network, "module", network) if wrapped else network
 
 
 def channels_of(network: nn.Module) -> tuple[int, int]:

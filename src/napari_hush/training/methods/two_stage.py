@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import Tensor, nn
 
+    from napari_hush.training.one_device import OneDevice
+
 
 class TwoStage(Method):
     """First a CycleGAN on unpaired patches; then its clean-to-noisy generator makes the pairs."""
@@ -57,7 +59,7 @@ class TwoStage(Method):
         shared |= {"schedule": "cosine", "warmup": 20, "clip": 1.0}
         self.second = Supervised(replace(SupervisedSettings(), **shared), denoiser)
 
-    def setup(self, fabric: Fabric) -> None:
+    def setup(self, fabric: Fabric | OneDevice) -> None:
         """Bring both stages to the device."""
         self.fabric = fabric
         self.first.setup(fabric)

@@ -124,7 +124,10 @@ class FittedNoise:
             If the gain or the dose could not be measured.
         """
         if self.gain is None or self.dose is None or self.offset is None:
-            raise InputError(f"this image's noise has no measured gain and dose: {'; '.join(self.notes)}")
+            raise InputError(
+                f"this image's noise has no measured gain and dose: {'; '.join(self.notes)}. Name its noise yourself, "
+                "such as gaussian, under noises in the settings, or take an image of unlike brightness"
+            )
         return GainOffset(gain=self.gain * self.dose, offset=self.offset)
 
 

@@ -167,9 +167,14 @@ def photon_transfer(
     if lag < 0.1 and readout == 0:
         notes.append("readout: without afterglow it is hardly told from counting noise; taken as 0")
     if offset < image.min() - np.ptp(image):
+        # Counts on a high pedestal and readout noise look alike; on images from 0 on the former would hardly show.
+        floor = float(np.percentile(smooth[inside], 100 - _PEAK))
+        readout += gain * (floor - offset) * (1 - lag) / (1 + lag)
         notes.append(
-            f"offset: {offset:.3g} is far below every value; noise that does not depend on the signal hides in it"
+            f"offset: the noise hardly depends on the signal, as if zero counts lay at {offset:.3g}; taken as readout "
+            f"noise above {floor:.3g}"
         )
+        offset = floor
     peak = float(np.percentile(_unlag(smooth, lag)[inside], _PEAK))
     return Transfer(gain, error, offset, (peak - offset) / gain, readout**0.5, lag, correlation)
 

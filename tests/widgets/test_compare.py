@@ -63,24 +63,6 @@ def test_the_curtain_shows_the_left_part_of_the_layer_before(make):
     assert [layer.name for layer in viewer.layers] == ["scan", "result"]
 
 
-def test_the_edge_of_the_curtain_has_a_line(make):
-    viewer, widget = make(np.stack([NOISY] * 3), np.stack([CLEAN] * 3), scale=(1, 2, 3), translate=(0, 5, 7))
-    widget._drawn.setChecked(True)
-    line = viewer.layers["curtain, edge"]
-    for share in (500, 250):
-        widget._slider.setValue(share)
-        (top, left), (bottom, right) = line.extent.world[:, -2:] + np.outer([-0.5, 0.5], line.scale)
-        edge = 7 + 3 * (80 * share / 1000 - 0.5)
-        np.testing.assert_allclose([top, (left + right) / 2, bottom], [5 - 1, edge, 5 + 2 * 59.5], atol=1e-6)
-    wide = line.scale[1]
-    viewer.scene.camera.zoom *= 4
-    assert line.scale[1] == pytest.approx(wide / 4)
-    viewer.dims.order = (2, 1, 0)
-    assert not line.visible, "it lies in the last two axes"
-    widget._drawn.setChecked(False)
-    assert line not in viewer.layers
-
-
 @pytest.mark.parametrize("kind", ["stack", "colours", "pyramid"])
 def test_the_curtain_hangs_over_every_kind_of_layer(make, kind):
     noisy = {

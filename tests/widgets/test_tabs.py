@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QTabBar
 
 from napari_hush.widgets.compare.dock import CompareWidget
 from napari_hush.widgets.denoise.dock import DenoiseWidget
@@ -24,7 +26,7 @@ def dock(make_napari_viewer_proxy, qtbot):
 
     def add(kind):
         widget = kind(viewer)
-        viewer.window.add_dock_widget(widget, name=kind.__name__)
+        viewer.window.add_dock_widget(widget, name=f"{kind.__name__} (napari-hush)")
         qtbot.waitUntil(lambda: widget._tab._frame() is not None, timeout=TIMEOUT)
         qtbot.waitUntil(lambda: not widget.visibleRegion().isEmpty(), timeout=TIMEOUT)
         return widget
@@ -49,6 +51,15 @@ def test_docks_are_tabs_and_each_has_the_whole_height(dock, qtbot):
         frame_of(one).raise_()
         qtbot.waitUntil(lambda one=one: in_front(one), timeout=TIMEOUT)
         qtbot.waitUntil(lambda one=one: one.height() > height - 60, timeout=TIMEOUT)
+
+
+def test_tabs_show_whole_names(dock):
+    first, *_ = (dock(kind) for kind in KINDS)
+    window = frame_of(first).parentWidget()
+    names = {kind.__name__ for kind in KINDS}
+    [bar] = [one for one in window.findChildren(QTabBar) if names & {one.tabText(k) for k in range(one.count())}]
+    assert {bar.tabText(index) for index in range(bar.count())} == names
+    assert bar.elideMode() == Qt.TextElideMode.ElideNone and bar.usesScrollButtons()
 
 
 def test_a_dock_that_the_menu_names_comes_to_the_front(dock, qtbot):

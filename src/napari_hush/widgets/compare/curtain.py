@@ -17,16 +17,12 @@ if TYPE_CHECKING:
 
 NEAR = 8  # px of the screen from its edge that the mouse takes hold of
 NAME = "curtain"
-EDGE = "edge"
-COLOUR = "#ffb000"
-WIDTH = 2.0  # px of the screen
 
 
 class Curtain:
     """The left part of one layer over another one; its edge is dragged in the canvas.
 
-    It is a layer of its own with a view of the first one's data, which stay where they are. Its edge is an image of one
-    colour in another layer: software OpenGL crashes where napari removes lines.
+    It is a layer of its own with a view of the first one's data, which stay where they are.
 
     Parameters
     ----------
@@ -41,7 +37,6 @@ class Curtain:
         self._before: Image | None = None
         self._pair: tuple[Image, Image] | None = None
         self._layer: Image | None = None
-        self._line: Image | None = None
         self._axis = -1  # of the layer, along which it is drawn
         self._edge = 0  # px
         self._hovers = False
@@ -81,36 +76,23 @@ class Curtain:
             metadata=as_metadata({"compare": NAME}),
             **style,
         )
-        self._line = self._viewer.add_image(
-            np.ones((1, 1)),
-            name=f"{NAME}, edge",
-            colormap=COLOUR,
-            contrast_limits=(0, 1),
-            interpolation2d="nearest",
-            units=before.units[-2:],
-            metadata=as_metadata({"compare": EDGE}),
-        )
-        self._lay_line()
         self._viewer.layers.selection = chosen  # what other docks follow
         after.visible = True
         self._viewer.mouse_move_callbacks.append(self._hover)
         self._viewer.mouse_drag_callbacks.append(self._drag)
         self._viewer.dims.events.order.connect(self._turn)
-        self._viewer.scene.camera.events.zoom.connect(self._lay_line)
 
     def remove(self) -> None:
         """Take it away; what the user has removed by hand does not matter."""
         self._pair = None
         if self._layer is None:
             return
-        layers, self._layer, self._line = (self._layer, self._line), None, None
-        for layer in layers:
-            if layer is not None and layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
+        layer, self._layer = self._layer, None
+        if layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
         self._viewer.mouse_move_callbacks.remove(self._hover)
         self._viewer.mouse_drag_callbacks.remove(self._drag)
         self._viewer.dims.events.order.disconnect(self._turn)
-        self._viewer.scene.camera.events.zoom.disconnect(self._lay_line)
         self._let_go()
         self._before = None
 
@@ -122,7 +104,6 @@ class Curtain:
         if edge != self._edge:
             self._edge = edge
             self._layer.data = self._cut()
-            self._lay_line()
 
     def _turn(self) -> None:
         """Other axes are in sight."""
@@ -130,23 +111,7 @@ class Curtain:
             self._axis = self._across(self._before)
             self._edge = self._at(0.5)
             self._layer.data = self._cut()
-            self._lay_line()
             self._moved(0.5)
-
-    def _lay_line(self, _: Any = None) -> None:
-        """Lay the line along the edge, as wide at every zoom; there is none where the edge is not upright."""
-        if self._line is None or self._layer is None or self._line not in self._viewer.layers:
-            return
-        first = self._layer.data[0] if self._layer.multiscale else self._layer.data
-        *before, height, width = first.shape[: self._layer.ndim]
-        ends = [self._layer.data_to_world((*[0] * len(before), y, width - 0.5))[-2:] for y in (-0.5, height - 0.5)]
-        (top, right), (bottom, other) = np.asarray(ends, dtype=float)
-        wide = WIDTH / max(float(self._viewer.scene.camera.zoom), 1e-12)
-        dims = self._viewer.dims
-        upright = bottom > top and abs(right - other) < wide
-        self._line.visible = upright and tuple(dims.displayed[-2:]) == (dims.ndim - 2, dims.ndim - 1)
-        if upright:
-            self._line.scale, self._line.translate = (bottom - top, wide), ((top + bottom) / 2, right)
 
     def _across(self, layer: Image) -> int:
         """The axis of a layer that runs from left to right."""

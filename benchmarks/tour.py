@@ -1,11 +1,11 @@
 """The whole tour of the docks in a real window, by mouse and keyboard, with a picture of each step.
 
-    bash .ci/xvfb.sh python benchmarks/tour.py --out build/tour [--image SCAN] [--runs 30]
+    bash .ci/xvfb.sh python benchmarks/tour.py --out build/tour [--image SCAN]
 
 Counts what a person does (a choice in a menu, a press of a button; the name that a dialog asks for belongs to its menu)
-until the first image is denoised, and until it is compared and saved. Measures how long each dock takes to open, what
-processor time the window takes while nobody knows how far a job is, and the memory of run after run. Prints a table,
-and ends with 1 where a bound is missed. The time until a dock opens is the process's own: others may use the machine.
+until the first image is denoised, and until it is compared and saved. Measures how long each dock takes to open, and what
+processor time the window takes while nobody knows how far a job is. Prints a table, and ends with 1 where a bound is
+missed. The time until a dock opens is the process's own: others may use the machine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import napari
 import numpy as np
-import psutil
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit, QMenu, QWidget
@@ -34,8 +33,6 @@ SIZE = 1366, 768  # px, of a small laptop
 FIRST, SAVED = 3, 6  # actions
 OPEN_SECONDS = 0.5
 BUSY_SHARE = 1 / 3  # of a core
-GROWTH_MB = 40.0  # over all runs after the first few
-WARM = 5  # runs that fill caches
 LONGEST = 600.0  # s
 
 
@@ -141,7 +138,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the pictures")
     parser.add_argument("--image", type=Path, help="a real image instead of a sample")
-    parser.add_argument("--runs", type=int, default=30, help="of which the memory is measured")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     tour = Tour(napari.Viewer(), args.out)
@@ -150,7 +146,6 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         denoise = to_a_saved_result(tour, args.image, Path(scratch))
         further(tour, denoise)
-        again_and_again(tour, denoise, args.runs)
         train(tour, Path(scratch))
         profile(tour)
         synthesise(tour)
@@ -224,23 +219,6 @@ def further(tour: Tour, denoise: Any) -> None:
     tour.wait(lambda: time.monotonic() > start + 4)
     share -= (time.process_time() - spent) / (time.monotonic() - start)
     tour.rows.append(("a busy bar, of a core", share, "", BUSY_SHARE))
-
-
-def again_and_again(tour: Tour, denoise: Any, runs: int) -> None:
-    """Run after run, each result removed: what stays in memory."""
-    tour.viewer.layers.selection = {tour.viewer.layers[0]}
-    process, used, kept = psutil.Process(), [], list(tour.viewer.layers)
-    for _ in range(runs):
-        tour.click(denoise._run)
-        tour.finish(denoise)
-        made = [one for one in tour.viewer.layers if one not in kept]
-        assert len(made) == 1, f"a run added {[one.name for one in made]}"
-        tour.viewer.layers.remove(made[0])
-        tour.pause(0.2)
-        used.append(process.memory_info().rss / 2**20)
-    if runs > WARM:
-        growth = float(np.mean(used[-3:]) - np.mean(used[WARM - 3 : WARM]))
-        tour.rows.append((f"memory, runs {WARM} to {runs}", growth, "MB", GROWTH_MB))
 
 
 def train(tour: Tour, scratch: Path) -> None:

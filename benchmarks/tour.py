@@ -3,9 +3,9 @@
     bash .ci/xvfb.sh python benchmarks/tour.py --out build/tour [--image SCAN]
 
 Counts what a person does (a choice in a menu, a press of a button; the name that a dialog asks for belongs to its menu)
-until the first image is denoised, and until it is compared and saved. Measures how long each dock takes to open, and what
-processor time the window takes while nobody knows how far a job is. Prints a table, and ends with 1 where a bound is
-missed. The time until a dock opens is the process's own: others may use the machine.
+until the first image is denoised, and until it is compared and saved. Measures how long each dock takes to open, and
+what processor time the window takes while nobody knows how far a job is. Prints a table, and ends with 1 where a bound
+is missed. The time until a dock opens is the process's own: others may use the machine.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ FILES = ("upsampling", "value_range", "normalization", "entry")  # what a foreig
 _CONVERT = "'napari-hush convert FILE OUT.safetensors {}'"
 _VALUE = r"\"[^\"]*\"|'[^']*'|\([^)]*\)|-?\d+(?:\.\d+)?(?:e-?\d+)?|[A-Za-z_]\w*"
 _GIVEN = re.compile(rf"(?<![\w/.-])(\w+)=({_VALUE})?(?![\w/\\]|\.\w)")
-_NAMED = re.compile(r"(?<![\w/.-])([a-z]+(?:_[a-z]+)+|[a-z]+)(?= must be )")
+# the keys of a settings file are as they are
+_NAMED = re.compile(r"(?<![\w/.-])(?<!\.toml: )([a-z]+(?:_[a-z]+)+|[a-z]+)(?= must be )")
 
 
 def reworded(text: str, say: Callable[[str, str | None], str | None]) -> str:

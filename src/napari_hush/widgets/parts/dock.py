@@ -10,7 +10,6 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLayout, QVBoxLayout, QWidget
 
 from napari_hush.widgets.parts import notify
 from napari_hush.widgets.parts.copy_button import CopyButton
-from napari_hush.widgets.parts.dock_words import in_dock_words
 from napari_hush.widgets.parts.job import Job
 from napari_hush.widgets.parts.keys import CANCEL, KeyButton, make_shortcuts, order_tabs
 from napari_hush.widgets.parts.lasted import Kind, expected, keep
@@ -156,7 +155,7 @@ class Dock(Scripted):
     def _tell(self, error: BaseException) -> None:
         """Say what went wrong, here and in napari's notifications, which are gone in a moment and cut off."""
         super()._tell(error)
-        self._message.add("fail", in_dock_words(notify.error(error)))
+        self._message.add("fail", notify.error(error))
         self._scroll.start()
 
     @Slot()  # type: ignore[untyped-decorator]
@@ -164,9 +163,8 @@ class Dock(Scripted):
         self.ensureWidgetVisible(self._message)
 
     def _warn(self, text: str) -> None:
-        self._message.add("warn", in_dock_words(text))
+        self._message.add("warn", notify.warning(text))
         self._scroll.start()
-        notify.warning(text)
 
     def _on_cancelled(self) -> None:
         self._finish("cancelled")

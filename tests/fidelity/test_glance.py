@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,16 @@ def test_of_large_planes_the_middle_alone_is_read():
     seen = glance(noisy, denoised)
     assert seen.words.endswith("(middle 512 x 512 px)")
     assert noisy.read == denoised.read == 512 * 512
+
+
+def test_a_place_is_told_in_pixels_of_the_whole_image():
+    rng = np.random.default_rng(0)
+    truth = np.full((700, 900), 100.0)
+    truth[400:404, 500:504] = 200.0  # of the middle it would be y 306, x 306
+    seen = glance(rng.poisson(truth).astype(np.float32), np.full((700, 900), 100.0))
+    place = re.search(r"missing at x (\d+), y (\d+)", seen.words)
+    assert seen.status == "fail" and place is not None
+    assert abs(int(place[1]) - 501.5) < 4 and abs(int(place[2]) - 401.5) < 4
 
 
 @pytest.mark.parametrize(("pixel_size", "unit"), [(None, "px"), (0.05, "nm"), (250.0, "µm")])

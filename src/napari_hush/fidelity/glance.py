@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_hush.fidelity.frames import judge_frame
@@ -96,6 +96,7 @@ def glance(
     frames = frames_around(before, after, index, y, x) if series else None
     further = None if frames is None else frames.around(index[0])
     evidence = judge_frame(images[0], images[1], further, dark=dark, pixel_size=pixel_size)
+    evidence = replace(evidence, origin=(y.start or 0, x.start or 0))
     words = evidence.verdict + (f" ({', '.join(about)})" if about else "")
     return Glance(evidence.status, words + (f". The model {assumes}" if assumes else ""))
 

@@ -61,6 +61,8 @@ class Evidence:
         Nm, where it is known: for the words.
     frames : int
         Of how many frames of a series the noisy image is the mean, see `judge_frame`.
+    origin : (int, int)
+        Where the plane begins in the image whose part it is, (y, x), px: for the words.
     """
 
     findings: tuple[Finding, ...]
@@ -77,6 +79,7 @@ class Evidence:
     positions_known: bool = False
     pixel_size: float | None = None
     frames: int = 1
+    origin: tuple[int, int] = (0, 0)
 
     @property
     def status(self) -> Status:
@@ -155,6 +158,7 @@ def _place(evidence: Evidence) -> str:
         return ""
     scale, y, x = np.unravel_index(int(np.abs(found.z).argmax()), found.z.shape)
     what = "missing" if found.z[scale, y, x] > 0 else "contradicted"
+    y, x = y + evidence.origin[0], x + evidence.origin[1]
     return f"; most clearly {what} at x {x}, y {y}, {found.scales[scale]:g} px wide"
 
 

@@ -30,7 +30,7 @@ def summary(record: LayerRecord, layer: Image | None) -> str:
     how = f"{record['engine']} on {record['device']}, {record['precision']}"
     share = record.get("settings", {}).get("strength", 1)
     how += "" if share == 1 else f", strength {share:g}"
-    given = f"; {words}" if (words := given_back_words(record)) else ""
+    given = f"; {words}" if share and (words := given_back_words(record)) else ""
     why = f"{because}, so " if (because := record.get("chosen_because")) else ""
     if layer is None or is_preview(record):  # mostly preparation: a speed would mislead
         return f"{why}preview by {record['model']}: {seconds:.1f} s ({how})"

@@ -39,6 +39,7 @@ def test_each_image_gets_the_file_that_the_command_makes(make_widget, finish, fo
     assert results(folder) == [f"scan{number}_denoised.tif" for number in range(3)]
     assert widget._progress.text.startswith("3 of 4 files denoised in")
     assert "not denoised: broken.tif" in widget._progress.text
+    assert str(folder) not in widget._progress.text  # the file is named once
     assert not viewer.layers
     out = tmp_path / "out"
     options = DenoiseOptions(engine="torch", device="cpu")

@@ -97,7 +97,8 @@ class FolderRun:
                     yield from within(self._file_steps(job, loaded), partial(_placed, before))
                     self.done.append(job.target)
                 except (InputError, OSError, MemoryError) as error:
-                    self.failed.append(f"{job.label}: {' '.join(str(error).split()) or type(error).__name__}")
+                    said = " ".join(str(error).split()).removeprefix(f"{job.source}: ")
+                    self.failed.append(f"{job.label}: {said or type(error).__name__}")
         return self
 
     def _file_steps(self, job: Job, loaded: LoadedModels) -> Generator[Progress, None, Any]:

@@ -123,8 +123,8 @@ def child(arguments: list[str]) -> None:
     clock = Clock()
     builtins.__import__ = clock.of("import", builtins.__import__)
     importlib.import_module = clock.of("import", importlib.import_module)
+    from napari_hush.batch import one_file
     from napari_hush.cli import main as command
-    from napari_hush.cli.denoise import Denoise
     from napari_hush.inference import denoise, plan, planning
     from napari_hush.inference.loaded import LoadedModels
     from napari_hush.inference.tiles.runner import TileRunner
@@ -145,7 +145,7 @@ def child(arguments: list[str]) -> None:
     planned = planning.plan_steps
     plan.Plan.task = clock.of("measure", plan.Plan.task)  # type: ignore[method-assign]
     TileRunner.finish = clock.of("guard", TileRunner.finish)  # type: ignore[method-assign]
-    Denoise._verdict = clock.of("judge", Denoise._verdict)  # type: ignore[method-assign]
+    one_file.verdict_words = clock.of("judge", one_file.verdict_words)
     from napari_hush import io
 
     io.write_image = clock.of("write", io.write_image)

@@ -120,11 +120,13 @@ def rescaled_range(description: Description) -> tuple[float, float] | None:
 
     None where the image reaches another layer as it is, or that layer is of another kind.
     """
-    image = description.input_layers[0][0]
-    behind = [one for one in description.layers if any(name == image for of in sources_of(one) for name, _ in of)]
+
+    def fed_by(image: str) -> list[Layer]:
+        return [one for one in description.layers if any(name == image for of in sources_of(one) for name, _ in of)]
+
+    behind = fed_by(description.input_layers[0][0])
     while len(behind) == 1 and behind[0].class_name in NOTHING:
-        image = behind[0].name
-        behind = [one for one in description.layers if any(name == image for of in sources_of(one) for name, _ in of)]
+        behind = fed_by(behind[0].name)
     if len(behind) != 1 or behind[0].class_name != "Rescaling":
         return None
     scale, offset = (behind[0].config.get(key, usual) for key, usual in (("scale", 1.0), ("offset", 0.0)))

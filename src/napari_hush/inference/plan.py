@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,10 +203,14 @@ class Plan:
         outputs = self.known.outputs
         if not outputs.room or self.region is not None or self.frames > 1:
             return None
-        engine = self.engine
-        made_by = weights_sha256(self.model), engine.name, engine.device, engine.precision
         shape = (self.model.out_channels, *self.scaled.seen_shape)
-        return outputs.of(made_by, (one.norm, *self._key(one)), shape, len(self.passes))
+        return outputs.of(self._computes, (one.norm, *self._key(one)), shape, len(self.passes))
+
+    @cached_property
+    def _computes(self) -> tuple[str, ...]:
+        """What computes the network's output, for all planes."""
+        engine = self.engine
+        return weights_sha256(self.model), engine.name, engine.device, engine.precision
 
     def _stored(self, one: Pass) -> Callable[[slice, slice], bool] | None:
         """Whether anything was ever stored of a part of what the network sees; None of an image that is not sparse."""

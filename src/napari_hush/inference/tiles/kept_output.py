@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_hush.inference.engines.at_once import Computed
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
@@ -52,16 +54,7 @@ class KeptOutput:
 
     def windows(self, tiles: Sequence[Tile]) -> Handle:
         """The same for several tiles, as an engine would hand it out."""
-        return _Windows(self, tiles)
-
-
-class _Windows:
-    def __init__(self, output: KeptOutput, tiles: Sequence[Tile]) -> None:
-        self._output, self._tiles = output, tiles
-
-    def result(self) -> np.ndarray:
-        """(B, C, Y, X)."""
-        return np.stack([self._output.window(tile) for tile in self._tiles])
+        return Computed(np.stack([self.window(tile) for tile in tiles]))
 
 
 class KeptOutputs:

@@ -97,11 +97,10 @@ class StagedRunner(TileRunner):
         if before or only is not None:
             raise ValueError("what lies between the pieces of a network is kept by nobody: a plane is done as a whole")
         if task.replayed is not None:
-            plan = deque(self._plan_piece(self._pieces[-1]))
-            while plan:
-                tile = plan.popleft()
+            tiles = self.plan()
+            for number, tile in enumerate(tiles, start=1):
                 seen = read_window(tile, self.shape, task)
-                yield [(tile, self.finish(tile, task.replayed.window(tile), seen, task))], 1, len(plan)
+                yield [(tile, self.finish(tile, task.replayed.window(tile), seen, task))], 1, len(tiles) - number
             return
         with _Store(self.padded, self._folder) as store:
             statistics: dict[int, tuple[np.ndarray, np.ndarray]] = {}

@@ -225,11 +225,8 @@ class DenoiseWidget(Dock):
         self._keep = choices.keep
         self._advice, self._series = StatusLabel(), small_label()
         self._advice.hide()
-        self._preview, self._run, self._verdict = (
-            KeyButton("Preview", PREVIEW, "preview"),
-            KeyButton("Run", RUN, "run"),
-            Verdict(),
-        )
+        self._preview, self._run = KeyButton("Preview", PREVIEW, "preview"), KeyButton("Run", RUN, "run")
+        self._verdict = Verdict()
         self._live_preview, self._folder = Live(self._viewer), FolderButtons(self._viewer)
         buttons = row(self._preview, self._run, self._cancel)
         self._lay_out(
@@ -342,7 +339,7 @@ class DenoiseWidget(Dock):
         if part is None:
             self._live_guard.begin()
         text = "starting…" if "torch" in sys.modules else "loading PyTorch…"
-        known = self._known.of(layer)
+        known = self._known.before_a_run(layer)
         make = partial(denoise_to_memory, source, model, settings, output, part, wanted, finished, known)
         self._launch(make, text, kind)
 

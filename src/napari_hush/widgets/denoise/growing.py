@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_hush.inference.strength import blended
+from napari_hush.widgets.denoise.preview import renew
 from napari_hush.widgets.parts.layer_record import as_metadata
 from napari_hush.widgets.parts.layer_source import PLACE, image_data, visible_part
 
@@ -77,11 +78,9 @@ class GrowingLayer:
 
     def replace(self, data: Any, options: dict[str, Any]) -> Image | None:
         """Turn it into the result; None where it was never shown, or has been removed."""
-        layer = self._layer
-        if layer is None or layer not in self._viewer.layers:
+        layer = renew(self._layer, self._viewer, data, options)
+        if layer is None:
             return None
-        layer.data = data
-        layer.metadata = options["metadata"]
         layer.name = options["name"]
         limits = options.get("contrast_limits")
         if limits is not None:

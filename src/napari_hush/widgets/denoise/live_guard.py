@@ -102,7 +102,7 @@ class LiveGuard(QObject):
         if asked.layer != now.layer or result is None:
             return
         if reason := self._why_not(asked, now, result):
-            self.told.emit(f"guard: counts from the next run on: {reason}")
+            self.told.emit(f"Give back counts from the next run on: {reason}")
         elif asked.settings.guard != now.settings.guard:
             self.due.emit(result)
 

@@ -78,6 +78,11 @@ class KnownLayers:
         found = self._layers.get(layer)
         if found is None or not found.is_of(data):
             found = self._layers[layer] = KnownLayer(data)
+        return found
+
+    def before_a_run(self, layer: Image) -> KnownLayer:
+        """As `of`, of a layer that is to be denoised: outputs of networks are no longer kept for any other."""
+        found = self.of(layer)
         for other in self._layers.values():
             if other is not found:
                 other.forget_outputs()

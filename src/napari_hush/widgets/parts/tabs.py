@@ -91,9 +91,7 @@ class Tab(QObject):
                 raise_dock(dock)
             return
         self._frame, self._window = ref(frame), ref(window)
-        frame.setWindowTitle(
-            frame.windowTitle().removesuffix(SUFFIX)
-        )  # which the tab shows; the title bar has all of it
+        frame.setWindowTitle(frame.windowTitle().removesuffix(SUFFIX))  # the tab shows it; the title bar has all of it
         frame.installEventFilter(self)
         frame.visibilityChanged.connect(self._on_visibility)
         self._join(frame, window)
